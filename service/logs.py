@@ -1,0 +1,71 @@
+"""Logs: one wide event per unit of work, to standard error. Never a secret or a body."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+# What must not be seen even if someone logs it by mistake.
+HIDDEN = ("secret", "token", "password", "authorization", "api_key", "signature", "body")
+
+
+def configure(level: str, *, json: bool) -> None:
+    """Sends every line of this process, the libraries' too, to standard error; as JSON objects if `json`."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_shared(),
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(json=json)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a part. `log.info("event.accepted", article=…)`: a name, then facts."""
+    return structlog.stdlib.get_logger(name)
+
+
+def bind(**facts: object) -> None:
+    """Facts that every later line of this thread carries, such as the process's name."""
+    structlog.contextvars.bind_contextvars(**facts)
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _hide,
+    ]
+
+
+def _hide(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for key in event:
+        if key.lower().endswith(HIDDEN):
+            event[key] = "(hidden)"
+    return event
+
+
+def _renderers(*, json: bool) -> list[Processor]:
+    if json:
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    colours: Any = sys.stderr.isatty()
+    return [structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="at", pad_event_to=24)]

@@ -1,0 +1,245 @@
+"""Settings: `DATELINE_*` in the environment or a `.env` file. docs/configuration.md lists them.
+
+Parsed and checked once, at the start of each process; what comes out is trusted inside. A wrong value, or a
+`DATELINE_` variable that does not exist, stops the process with a sentence that names it (`SettingsError`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "DATELINE_"
+Network = IPv4Network | IPv6Network
+LOG_LEVELS = ("debug", "info", "warning", "error")
+REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
+# More processes than this only wait for each other's commits: SQLite lets one writer in at a time.
+SQLITE_WORKERS_MAX = 2
+TOKEN_FILE = "operator-token"  # noqa: S105 - a file's name
+KEY_FILE = "secret-key"
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The text names the variable, what is wrong with it and what to write instead."""
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Immutable; every field has the environment variable `DATELINE_<FIELD>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path = Path("var")
+    listen: str = "127.0.0.1:8600"
+    public_url: str = Field(default_factory=lambda known: _url_of(known["listen"]))
+    database_url: str = Field(
+        default_factory=lambda known: f"sqlite:///{known['data_dir']}/dateline.db", repr=False
+    )
+    redis_url: str = Field(default="", repr=False)
+    operator_token: str = Field(default="", repr=False)
+    secret_key: str = Field(default="", repr=False)
+    allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    allow_http: bool = False
+    workers: int = Field(default_factory=lambda known: _default_workers(known["database_url"]), ge=1, le=256)
+    log_level: str = "info"
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, _, port = value.strip().rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"'{value}' is not HOST:PORT; write for example 127.0.0.1:8600")
+        return f"{host}:{int(port)}"
+
+    @field_validator("public_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"'{value}' is not a web address; write for example https://news.example.org")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if scheme in {
+            "postgres",
+            "postgresql",
+        }:  # what hosting platforms hand out; the driver is ours to name
+            scheme = "postgresql+psycopg"
+        if not separator or not rest or scheme not in {"sqlite", "postgresql+psycopg"}:
+            raise ValueError(
+                "write sqlite:////path/to/file.db or postgresql+psycopg://user:password@host/name"
+            )
+        return f"{scheme}://{rest}"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_broker(cls, value: str) -> str:
+        if value and value.partition("://")[0] not in REDIS_SCHEMES:
+            raise ValueError(
+                "write redis://host:6379/0, or leave it out: Dateline then starts a Redis of its own"
+            )
+        return value
+
+    @field_validator("operator_token")
+    @classmethod
+    def _no_blanks(cls, value: str) -> str:
+        if any(character.isspace() or not character.isascii() for character in value):
+            raise ValueError(
+                "a token has neither blanks nor accents; 'openssl rand -hex 24' makes a good one"
+            )
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _fernet_keys(cls, value: str) -> str:
+        keys = [key.strip() for key in value.split(",") if key.strip()]
+        if not all(map(_is_fernet_key, keys)):
+            raise ValueError(
+                "each key (the newest first, separated by commas) is 32 bytes in URL-safe base64"
+            )
+        return ",".join(keys)
+
+    @field_validator("allow_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: str | Iterable[str | Network]) -> tuple[Network, ...]:
+        given = value.split(",") if isinstance(value, str) else [str(network) for network in value]
+        return tuple(ip_network(text.strip(), strict=False) for text in given if text.strip())
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.lower() not in LOG_LEVELS:
+            raise ValueError(f"'{value}' is none of {', '.join(LOG_LEVELS)}")
+        return value.lower()
+
+    @property
+    def host(self) -> str:
+        """Where the web process listens, without brackets (`::1`)."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """0: any free port."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def on_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+
+def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
+    """`overrides` (None: not given), else the environment, else `env_file`, else the defaults.
+
+    Raises `SettingsError`, which names the variable and the remedy.
+    """
+    _refuse_unknown(os.environ, where="the environment")
+    if env_file is not None and env_file.is_file():
+        _refuse_unknown(dotenv_values(env_file), where=str(env_file))
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**{"_env_file": env_file, **given})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_words(error))) from None
+
+
+def ensure_keys(settings: Settings) -> Settings:
+    """The same settings with an operator token and a secret key, made if need be.
+
+    What is made stays in the data directory, in files only its owner can read.
+    Safe when two processes start at once: both get the same keys.
+    """
+    made = {
+        "operator_token": settings.operator_token or _kept(settings.data_dir / TOKEN_FILE, _new_token),
+        "secret_key": settings.secret_key or _kept(settings.data_dir / KEY_FILE, _new_fernet_key),
+    }
+    return settings.model_copy(update=made)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """These settings as environment variables, for a child process that must see the same."""
+    values = settings.model_dump(mode="json") | {
+        "allow_networks": ",".join(map(str, settings.allow_networks))
+    }
+    return {PREFIX + name.upper(): str(value) for name, value in values.items() if value != ""}
+
+
+def _refuse_unknown(variables: Mapping[str, Any], *, where: str) -> None:
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name in variables:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
+            raise SettingsError(f"{name} (in {where}) is no setting of Dateline; did you mean {near[0]}?")
+
+
+def _words(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False, include_input=False):
+        field = str(fault["loc"][0]) if fault["loc"] else "?"
+        if fault["type"] != "default_factory_not_called":  # only the echo of another field's fault
+            yield f"{PREFIX}{field.upper()}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _url_of(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    return f"http://{'localhost' if host in {'0.0.0.0', '[::]', '::'} else host}:{port}"  # noqa: S104
+
+
+def _default_workers(database_url: str) -> int:
+    cores = os.cpu_count() or 1
+    return min(cores, SQLITE_WORKERS_MAX) if database_url.startswith("sqlite") else cores
+
+
+def _is_fernet_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text.encode(), altchars=b"-_", validate=True)) == 32
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _new_fernet_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def _kept(path: Path, make: Any) -> str:
+    """The text kept in `path`, made if the file is not there. The first process to link its file wins."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(make() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    kept = path.read_text().strip()
+    if not kept:
+        raise SettingsError(f"{path} is empty; delete it to have a new one made, or restore it from a backup")
+    return kept

@@ -1,0 +1,8 @@
+"""Alembic's entry: the connection and its transaction are the caller's (`service.store.migrations.migrate`)."""
+
+from alembic import context
+
+from service.store.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

@@ -1,0 +1,123 @@
+"""The record: one SQL database, SQLite or PostgreSQL, and the only place where transactions begin and end."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from service.store.sealing import Keyring
+
+SQLITE_BUSY_SECONDS = 30
+_WRITING = "dateline_writing"
+
+
+class Record:
+    """Opened with `open_record`. Safe to share between threads, not between forked processes.
+
+    On SQLite one writer at a time is let in per process, in the order they came: threads that fight for the file's
+    lock wait up to a second, threads that queue for ours wait for the commits ahead of them.
+    """
+
+    def __init__(self, engine: Engine, keyring: Keyring) -> None:
+        self.engine = engine
+        self.keyring = keyring
+        self.dialect = engine.dialect.name
+        self._writer = threading.Lock()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.dialect == "sqlite"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection on a consistent view (SQLite) or committed rows (PostgreSQL). Nothing written in it is kept."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction: committed when the block ends, rolled back when it raises."""
+        if not self.is_sqlite:
+            with self.engine.begin() as connection:
+                yield connection
+            return
+        with self._writer, self.engine.connect() as connection:
+            writer = connection.execution_options(**{_WRITING: True})
+            with writer.begin():
+                yield writer
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_record(database_url: str, secret_key: str) -> Record:
+    """Opens the record at a SQLAlchemy URL: `sqlite:///PATH` or `postgresql+psycopg://…`.
+
+    Makes the folder of a SQLite file. Does not migrate. Raises ValueError for a URL of another kind.
+    """
+    url = _checked(database_url)
+    keyring = Keyring(secret_key)
+    if url.get_backend_name() == "sqlite":
+        return Record(_sqlite(url), keyring)
+    return Record(_postgresql(url), keyring)
+
+
+def _checked(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise ValueError(f"DATELINE_DATABASE_URL is not a database URL: {error}") from None
+    if url.drivername in {"postgresql", "postgres"}:
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        raise ValueError(
+            f"DATELINE_DATABASE_URL names {url.drivername!r}; use sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
+        )
+    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise ValueError("DATELINE_DATABASE_URL names no file: the record cannot live in memory")
+    return url
+
+
+def _postgresql(url: URL) -> Engine:
+    # pre_ping: a database that was restarted costs a reconnect, not an error.
+    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10, pool_timeout=30)
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(str(url.database))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_size=10, max_overflow=20)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say, see `begin`
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",  # a 202 is durable
+            "foreign_keys = ON",
+            "cache_size = -65536",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # IMMEDIATE takes the write lock at once: a transaction that reads first and writes later could fail half-way.
+        writing = connection.get_execution_options().get(_WRITING)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def holder_name() -> str:
+    """This process and thread, as the holder of a lease: unique among all that are alive."""
+    return f"{os.uname().nodename}:{os.getpid()}:{threading.get_ident()}"

@@ -1,0 +1,433 @@
+"""Articles into the record: one transaction makes the revision and its event, and supersedes what still waits.
+
+Everything here is safe to run twice: an idempotency key gives the first answer again, the same content is a repeat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy.exc import IntegrityError
+from ulid import ULID
+
+from service.store import audit
+from service.store.errors import ContentMissing, KeyReused, NotFound, NotPossible, UnknownSections
+from service.store.lifecycle import Change, Repeat, Stale, State, judge
+from service.store.record import Record
+from service.store.schema import answer, article, event, revision, section, to_micros
+from service.store.sources import Source
+
+_TICK = timedelta(microseconds=1)
+_TRIES = 4  # two posts of a new article at once: the second finds what the first wrote
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What a source says an article is now: validated, sanitised. `content` keys: docs/architecture.md, "content".
+
+    `content` is None (and `sections` empty) only for a takedown posted without content.
+    """
+
+    external_id: str
+    content: dict[str, Any] | None
+    sections: tuple[str, ...]
+    status: str
+    version: int | None = None
+    updated_at: datetime | None = None
+    embargo_until: datetime | None = None
+    expires_at: datetime | None = None
+    correction_note: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source is told: `outcome` is accepted, repeat or stale."""
+
+    article: str
+    revision: int
+    event: str
+    type: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """An article's newest revision, as read for a change."""
+
+    id: int
+    public_id: str
+    revision: int
+    content: dict[str, Any]
+    embargo_until: datetime | None
+    expires_at: datetime | None
+    changed_at: datetime
+    state: State
+
+
+def find_answer(record: Record, source_id: int, key: str, body_hash: str) -> Answer | None:
+    """The answer given to this key before, or None. Raises KeyReused when it was for another body."""
+    with record.reading() as connection:
+        return _answer_given(connection, source_id, key, body_hash)
+
+
+def accept(
+    record: Record,
+    source: Source,
+    posted: Posted,
+    *,
+    key: str | None,
+    body_hash: str,
+    authority: str,
+    now: datetime,
+) -> Answer:
+    """Records a post. `authority` is the host name in the public ids of new articles (RFC 4151).
+
+    Raises KeyReused, UnknownSections, ContentMissing; then nothing was changed.
+    """
+    for last in range(_TRIES, 0, -1):
+        try:
+            with record.writing() as connection:
+                return _accept(connection, source, posted, key, body_hash, authority, now)
+        except IntegrityError:
+            if last == 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def kill(record: Record, name: str, *, reason: str, actor: str, now: datetime) -> Answer:
+    """The desk kills an article everywhere; its source cannot bring it back. Killed already: a repeat."""
+    return _by_desk(record, name, "killed", actor, reason, now)
+
+
+def restore(record: Record, name: str, *, reason: str | None, actor: str, now: datetime) -> Answer:
+    """The desk brings back an article that was taken down. Raises NotPossible for one that is usable."""
+    return _by_desk(record, name, "usable", actor, reason, now)
+
+
+def expire_due(record: Record, now: datetime, limit: int = 100) -> int:
+    """Unpublishes what has expired, each as an event of its own; returns how many."""
+    lock = "" if record.is_sqlite else " FOR UPDATE SKIP LOCKED"
+    with record.writing() as connection:
+        due = connection.execute(
+            text(
+                "SELECT id FROM article WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at <= :now"
+                " ORDER BY expires_at LIMIT :limit" + lock
+            ),
+            {"now": to_micros(now), "limit": limit},
+        )
+        ids = due.scalars().all()
+        for article_id in ids:
+            held = _held(connection, article.c.id == article_id)
+            if held is not None:
+                _set_status(connection, held, "unpublished", "system", "expired", now)
+    return len(ids)
+
+
+def _accept(
+    connection: Connection,
+    source: Source,
+    posted: Posted,
+    key: str | None,
+    body_hash: str,
+    authority: str,
+    now: datetime,
+) -> Answer:
+    if key is not None and (given := _answer_given(connection, source.id, key, body_hash)) is not None:
+        return given
+    held = _held(
+        connection, (article.c.source_id == source.id) & (article.c.external_id == posted.external_id)
+    )
+    content = _content(connection, posted, held)
+    state = _state_posted(posted, content)
+    match judge(held.state if held else None, state):
+        case Repeat():
+            assert held is not None
+            return _answer_of(connection, held, "repeat")  # nothing stored: the next post of it is a repeat too
+        case Stale(why=why):
+            assert held is not None
+            given = _answer_of(connection, held, "stale")
+            audit.note(
+                connection,
+                actor=f"source:{source.slug}",
+                action="article.stale",
+                target=held.public_id,
+                detail={"why": why, "version": posted.version, "status": posted.status},
+                now=now,
+            )
+        case Change(type=kind):
+            given = _record_change(
+                connection, source, posted, content, state, held, kind, f"source:{source.slug}", authority, now
+            )
+    if key is not None:
+        connection.execute(
+            answer.insert(),
+            {
+                "source_id": source.id,
+                "key": key,
+                "body_hash": body_hash,
+                "body": json.dumps(asdict(given)),
+                "given_at": now,
+            },
+        )
+    return given
+
+
+def _answer_given(connection: Connection, source_id: int, key: str, body_hash: str) -> Answer | None:
+    row = connection.execute(
+        select(answer.c.body_hash, answer.c.body).where(answer.c.source_id == source_id, answer.c.key == key)
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.body_hash != body_hash:
+        raise KeyReused(key)
+    return Answer(**json.loads(row.body))
+
+
+def _answer_of(connection: Connection, held: Held, outcome: str) -> Answer:
+    row = connection.execute(
+        select(event.c.public_id, event.c.type).where(
+            event.c.article_id == held.id, event.c.revision == held.revision
+        )
+    ).one()
+    return Answer(held.public_id, held.revision, row.public_id, row.type, outcome)
+
+
+def _held(connection: Connection, which: Any) -> Held | None:
+    """The article and its newest revision, locked against other changes until the transaction ends."""
+    query = (
+        select(article, revision.c.content)
+        .join(
+            revision, (revision.c.article_id == article.c.id) & (revision.c.number == article.c.revision)
+        )
+        .where(which)
+    )
+    row = connection.execute(query.with_for_update(of=article)).one_or_none()
+    return None if row is None else _held_of(row)
+
+
+def _held_of(row: Row[Any]) -> Held:
+    return Held(
+        id=row.id,
+        public_id=row.public_id,
+        revision=row.revision,
+        content=json.loads(row.content),
+        embargo_until=row.embargo_until,
+        expires_at=row.expires_at,
+        changed_at=row.changed_at,
+        state=State(
+            status=row.status,
+            fingerprint=row.content_hash,
+            version=row.version,
+            updated_at=row.source_updated_at,
+            killed_by_desk=row.killed_by_desk,
+        ),
+    )
+
+
+def _content(connection: Connection, posted: Posted, held: Held | None) -> dict[str, Any]:
+    """The canonical content to keep: as posted, or as held when a takedown came without."""
+    if posted.content is None:
+        if held is None:
+            raise ContentMissing(posted.external_id)
+        return held.content
+    known = connection.execute(select(section.c.slug)).scalars().all()
+    if unknown := [slug for slug in posted.sections if slug not in set(known)]:
+        raise UnknownSections(unknown, sorted(known))
+    content = {**posted.content, "sections": list(posted.sections)}
+    if posted.correction_note is not None:
+        content["correction_note"] = posted.correction_note
+    for name in ("embargo_until", "expires_at"):
+        if (moment := getattr(posted, name)) is not None:
+            content[name] = moment.isoformat().replace("+00:00", "Z")
+    return content
+
+
+def _state_posted(posted: Posted, content: dict[str, Any]) -> State:
+    return State(
+        status=posted.status,
+        fingerprint=_fingerprint(posted.status, content),
+        version=posted.version,
+        updated_at=posted.updated_at,
+        corrected=posted.correction_note is not None,
+    )
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _fingerprint(status: str, content: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{status}\n{_canonical(content)}".encode()).hexdigest()
+
+
+def _record_change(
+    connection: Connection,
+    source: Source,
+    posted: Posted,
+    content: dict[str, Any],
+    state: State,
+    held: Held | None,
+    kind: str,
+    actor: str,
+    authority: str,
+    now: datetime,
+) -> Answer:
+    at = now if held is None else max(now, held.changed_at + _TICK)
+    dates: dict[str, Any] = {"embargo_until": posted.embargo_until, "expires_at": posted.expires_at}
+    if posted.content is None and held is not None:
+        dates = {"embargo_until": held.embargo_until, "expires_at": held.expires_at}
+    values = {
+        "status": state.status,
+        "content_hash": state.fingerprint,
+        "version": state.version,
+        "source_updated_at": state.updated_at,
+        "killed_by_desk": False,
+        "changed_at": at,
+        **dates,
+    }
+    if held is None:
+        article_id, public_id = _new_article(connection, source, posted, content, values, authority, at)
+        number = 1
+    else:
+        article_id, public_id, number = held.id, held.public_id, held.revision + 1
+        _advance(connection, held, values)
+    _write_revision(connection, article_id, number, content, values)
+    event_id = _write_event(connection, article_id, number, kind, actor, posted.reason, at)
+    return Answer(public_id, number, event_id, kind, "accepted")
+
+
+def _new_article(
+    connection: Connection,
+    source: Source,
+    posted: Posted,
+    content: dict[str, Any],
+    values: dict[str, Any],
+    authority: str,
+    now: datetime,
+) -> tuple[int, str]:
+    public_id = f"tag:{authority},{now.date().isoformat()}:item/{ULID()}"
+    published = content.get("published_at")
+    row = {
+        **values,
+        "public_id": public_id,
+        "source_id": source.id,
+        "external_id": posted.external_id,
+        "revision": 1,
+        "first_published_at": datetime.fromisoformat(published) if published else now,
+    }
+    return int(connection.execute(article.insert().returning(article.c.id), row).scalar_one()), public_id
+
+
+def _advance(connection: Connection, held: Held, values: dict[str, Any]) -> None:
+    changed = connection.execute(
+        update(article)
+        .where(article.c.id == held.id, article.c.revision == held.revision)
+        .values(revision=held.revision + 1, **values)
+    )
+    assert changed.rowcount == 1, "the article was locked, so nobody else advanced it"
+    _supersede(connection, held.id, held.revision + 1, values["status"], values["changed_at"])
+
+
+# What waits to be sent of this article is stale from the moment the new revision commits. An endpoint that wants
+# every revision (`ordered`) still gets the old ones first, but never the content of a story that was taken down.
+_SUPERSEDE = text(
+    "UPDATE delivery SET state = 'superseded', superseded_by = :revision, settled_at = :now"
+    " WHERE article_id = :article AND state IN ('pending', 'waiting') AND (NOT ordered OR :takedown)"
+)
+
+
+def _supersede(connection: Connection, article_id: int, number: int, status: str, now: datetime) -> None:
+    connection.execute(
+        _SUPERSEDE,
+        {"revision": number, "now": to_micros(now), "article": article_id, "takedown": status != "usable"},
+    )
+
+
+def _write_revision(
+    connection: Connection, article_id: int, number: int, content: dict[str, Any], values: dict[str, Any]
+) -> None:
+    connection.execute(
+        revision.insert(),
+        {
+            "article_id": article_id,
+            "number": number,
+            "content": _canonical(content),
+            "content_hash": values["content_hash"],
+            "status": values["status"],
+            "version": values["version"],
+            "source_updated_at": values["source_updated_at"],
+            "embargo_until": values["embargo_until"],
+            "accepted_at": values["changed_at"],
+        },
+    )
+
+
+def _write_event(
+    connection: Connection, article_id: int, number: int, kind: str, actor: str, reason: str | None, at: datetime
+) -> str:
+    public_id = f"evt_{ULID()}"
+    connection.execute(
+        event.insert(),
+        {
+            "public_id": public_id,
+            "article_id": article_id,
+            "revision": number,
+            "type": kind,
+            "occurred_at": at,
+            "actor": actor,
+            "reason": reason,
+        },
+    )
+    return public_id
+
+
+def named(name: str) -> Any:
+    """The condition that an article has this public id, or this last part of it."""
+    return (
+        article.c.public_id == name if name.startswith("tag:") else article.c.public_id.endswith(f"/{name}")
+    )
+
+
+def _by_desk(
+    record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime
+) -> Answer:
+    with record.writing() as connection:
+        held = _held(connection, named(name))
+        if held is None:
+            raise NotFound("article", name)
+        if held.state.status == status == "usable":
+            raise NotPossible(f"the article {name!r} is usable already: there is nothing to restore")
+        if held.state.status == status and held.state.killed_by_desk:
+            return _answer_of(connection, held, "repeat")
+        given = _set_status(connection, held, status, actor, reason, now)
+        detail = {"reason": reason, "revision": given.revision}
+        audit.note(connection, actor=actor, action=given.type, target=held.public_id, detail=detail, now=now)
+        return given
+
+
+def _set_status(
+    connection: Connection, held: Held, status: str, actor: str, reason: str | None, now: datetime
+) -> Answer:
+    at = max(now, held.changed_at + _TICK)
+    kind = "article.restored" if status == "usable" else f"article.{status}"
+    values = {
+        "status": status,
+        "content_hash": _fingerprint(status, held.content),
+        "version": held.state.version,
+        "source_updated_at": held.state.updated_at,
+        "embargo_until": held.embargo_until,
+        # What has expired is unpublished once: restored, it stays until its source says otherwise.
+        "expires_at": None if actor == "system" else held.expires_at,
+        "killed_by_desk": status == "killed" and actor != "system",
+        "changed_at": at,
+    }
+    _advance(connection, held, values)
+    _write_revision(connection, held.id, held.revision + 1, held.content, values)
+    event_id = _write_event(connection, held.id, held.revision + 1, kind, actor, reason, at)
+    return Answer(held.public_id, held.revision + 1, event_id, kind, "accepted")

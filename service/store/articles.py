@@ -148,7 +148,9 @@ def _accept(
     match judge(held.state if held else None, state):
         case Repeat():
             assert held is not None
-            return _answer_of(connection, held, "repeat")  # nothing stored: the next post of it is a repeat too
+            return _answer_of(
+                connection, held, "repeat"
+            )  # nothing stored: the next post of it is a repeat too
         case Stale(why=why):
             assert held is not None
             given = _answer_of(connection, held, "stale")
@@ -162,7 +164,16 @@ def _accept(
             )
         case Change(type=kind):
             given = _record_change(
-                connection, source, posted, content, state, held, kind, f"source:{source.slug}", authority, now
+                connection,
+                source,
+                posted,
+                content,
+                state,
+                held,
+                kind,
+                f"source:{source.slug}",
+                authority,
+                now,
             )
     if key is not None:
         connection.execute(
@@ -202,9 +213,7 @@ def _held(connection: Connection, which: Any) -> Held | None:
     """The article and its newest revision, locked against other changes until the transaction ends."""
     query = (
         select(article, revision.c.content)
-        .join(
-            revision, (revision.c.article_id == article.c.id) & (revision.c.number == article.c.revision)
-        )
+        .join(revision, (revision.c.article_id == article.c.id) & (revision.c.number == article.c.revision))
         .where(which)
     )
     row = connection.execute(query.with_for_update(of=article)).one_or_none()
@@ -369,7 +378,13 @@ def _write_revision(
 
 
 def _write_event(
-    connection: Connection, article_id: int, number: int, kind: str, actor: str, reason: str | None, at: datetime
+    connection: Connection,
+    article_id: int,
+    number: int,
+    kind: str,
+    actor: str,
+    reason: str | None,
+    at: datetime,
 ) -> str:
     public_id = f"evt_{ULID()}"
     connection.execute(
@@ -394,9 +409,7 @@ def named(name: str) -> Any:
     )
 
 
-def _by_desk(
-    record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime
-) -> Answer:
+def _by_desk(record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime) -> Answer:
     with record.writing() as connection:
         held = _held(connection, named(name))
         if held is None:

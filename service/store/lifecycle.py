@@ -84,7 +84,11 @@ def _revive(held: State, posted: State) -> Verdict:
 
 def _older(held: State, posted: State) -> str | None:
     if held.version is not None and posted.version is not None and held.version != posted.version:
-        return None if posted.version > held.version else f"version {posted.version} is older than {held.version}"
+        return (
+            None
+            if posted.version > held.version
+            else f"version {posted.version} is older than {held.version}"
+        )
     if held.updated_at is not None and posted.updated_at is not None and posted.updated_at < held.updated_at:
         return f"updated_at {posted.updated_at.isoformat()} is older than {held.updated_at.isoformat()}"
     return None
@@ -93,4 +97,6 @@ def _older(held: State, posted: State) -> str | None:
 def _surely_newer(held: State, posted: State) -> bool:
     if held.version is not None and posted.version is not None:
         return posted.version > held.version
-    return held.updated_at is not None and posted.updated_at is not None and posted.updated_at > held.updated_at
+    return (
+        held.updated_at is not None and posted.updated_at is not None and posted.updated_at > held.updated_at
+    )

@@ -1,0 +1,351 @@
+"""Deliveries: claim, and settle what was sent. Between the two lies the network, and no transaction.
+
+A claim writes a lease; a settlement is a compare-and-set on it, so a worker that lost its lease changes nothing.
+The SQL is the same on both databases but for what only one of them has: LATERAL and SKIP LOCKED on PostgreSQL,
+a correlated IN (… LIMIT) on SQLite, where the writer's lock already excludes the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from service.store.record import Record
+from service.store.schema import attempt, from_micros, to_micros
+
+LEASE = timedelta(
+    seconds=40
+)  # longer than the longest request; a dead worker is noticed sooner by its heartbeat
+_UNSETTLED = "state IN ('pending', 'waiting')"
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A delivery that this worker alone may send until its lease ends. `attempts` counts this one."""
+
+    id: int
+    public_id: str
+    endpoint_id: int
+    partner_id: int
+    event_id: int
+    article_id: int
+    revision: int
+    sequence: int
+    priority: int
+    attempts: int
+    forgiven: int
+    created_at: datetime
+    url: str
+    sealed: bytes
+    schedule: tuple[float, ...] | None
+    breaker: str
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How a claimed delivery ends or goes on: `state` is delivered, waiting (due at `due_at`) or dead."""
+
+    delivery: Claimed
+    state: str
+    due_at: datetime
+    reached: bool
+    status: int | None
+    words: str
+    attempt: dict[str, Any]  # columns of the attempt table but delivery_id, number and worker
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the rotation over endpoints stands: none is first twice while another waits."""
+
+    endpoint_id: int = 0
+
+
+def claim(
+    record: Record, *, lease: str, limit: int, cursor: Cursor, now: datetime
+) -> tuple[list[Claimed], Cursor]:
+    """Takes up to `limit` due deliveries: takedowns first, then corrections, then the rest, each by age.
+
+    Never more of one endpoint than its cap leaves room for, never two of one (endpoint, article), never one that a
+    newer revision has overtaken. Takedowns go to paused endpoints too and wait for no breaker or Retry-After.
+    """
+    taken: list[tuple[int, int, int]] = []
+    with record.writing() as connection:
+        urgent = _endpoints(record, connection, "takedown", limit, Cursor(), now)
+        if urgent:
+            taken += _pick(record, connection, urgent, (0,), limit, now)
+        rest = _endpoints(record, connection, "rest", limit, cursor, now)
+        for _, endpoint_id, _ in taken:
+            if endpoint_id in rest:
+                rest[endpoint_id] -= 1
+        if rest and len(taken) < limit:
+            cursor = Cursor(max(rest, key=lambda each: (each <= cursor.endpoint_id, each)))
+            busy = {(endpoint_id, article_id) for _, endpoint_id, article_id in taken}
+            picked = _pick(record, connection, rest, (1, 2), limit - len(taken), now)
+            taken += [each for each in picked if each[1:] not in busy]
+        return _take(connection, [each[0] for each in taken], lease, now), cursor
+
+
+_DUE = f"d.endpoint_id = e.id AND d.{_UNSETTLED} AND d.due_at <= :now"
+_ENDPOINTS = {
+    "takedown": f"""
+        SELECT e.id, e.max_in_flight AS room FROM endpoint e
+        WHERE e.state <> 'off' AND EXISTS (SELECT 1 FROM delivery d WHERE {_DUE} AND d.priority = 0)
+        ORDER BY e.id LIMIT :limit""",
+    "rest": f"""
+        SELECT e.id, CASE WHEN e.breaker = 'closed' THEN e.max_in_flight ELSE 1 END
+            - (SELECT count(*) FROM delivery f WHERE f.endpoint_id = e.id AND f.state = 'sending') AS room
+        FROM endpoint e
+        WHERE e.state = 'live' AND (e.not_before IS NULL OR e.not_before <= :now)
+          AND (e.breaker = 'closed' OR e.breaker_until IS NULL OR e.breaker_until <= :now)
+          AND e.max_in_flight > (SELECT count(*) FROM delivery f WHERE f.endpoint_id = e.id AND f.state = 'sending')
+          AND EXISTS (SELECT 1 FROM delivery d WHERE {_DUE} AND d.priority IN (1, 2))
+        ORDER BY CASE WHEN e.id <= :cursor THEN 1 ELSE 0 END, e.id LIMIT :limit""",
+}
+
+
+def _endpoints(
+    record: Record, connection: Connection, which: str, limit: int, cursor: Cursor, now: datetime
+) -> dict[int, int]:
+    """Endpoints with due work that may be sent to now → how many more may be in flight there.
+
+    Locked on PostgreSQL until the claim commits, so that two workers cannot both fill the same room.
+    """
+    lock = "" if record.is_sqlite else " FOR NO KEY UPDATE OF e SKIP LOCKED"
+    values: dict[str, Any] = {"now": to_micros(now), "limit": limit}
+    if which == "rest":
+        values["cursor"] = cursor.endpoint_id
+    rows = connection.execute(text(_ENDPOINTS[which] + lock), values)
+    return {row.id: row.room for row in rows if row.room > 0}
+
+
+# Nothing of this article is on the wire there; nothing newer waits (it will be sent instead), and for an endpoint
+# that wants every revision nothing older does.
+_MAY_GO = """
+    NOT EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = x.article_id AND o.endpoint_id = x.endpoint_id
+        AND (o.state = 'sending' OR (o.state IN ('pending', 'waiting')
+             AND (CASE WHEN x.ordered THEN o.revision < x.revision ELSE o.revision > x.revision END))))"""
+_CANDIDATES = f"""
+    SELECT x.id FROM delivery x
+    WHERE x.endpoint_id = e.id AND x.state IN ('pending', 'waiting') AND x.priority = :priority
+      AND x.due_at <= :now AND {_MAY_GO}
+    ORDER BY x.due_at, x.id LIMIT """
+_PICK_SQLITE = text(f"""
+    SELECT d.id, d.endpoint_id, d.article_id FROM
+        (SELECT json_extract(value, '$[0]') AS id FROM json_each(:rooms)) e
+        CROSS JOIN delivery d ON d.id IN ({_CANDIDATES} :most)
+    ORDER BY d.due_at, d.id LIMIT :limit""")
+_PICK_POSTGRESQL = text(f"""
+    SELECT d.id, d.endpoint_id, d.article_id FROM
+        unnest(CAST(:ids AS bigint[]), CAST(:rooms AS integer[])) AS e(id, room)
+        CROSS JOIN LATERAL ({_CANDIDATES} e.room) c
+        JOIN delivery d ON d.id = c.id
+    ORDER BY d.due_at, d.id LIMIT :limit""")
+
+
+def _pick(
+    record: Record,
+    connection: Connection,
+    rooms: dict[int, int],
+    priorities: Sequence[int],
+    limit: int,
+    now: datetime,
+) -> list[tuple[int, int, int]]:
+    """(delivery, endpoint, article) of up to `limit` candidates that fit into the rooms, which are used up."""
+    picked: list[tuple[int, int, int]] = []
+    for priority in priorities:
+        open_rooms = {endpoint_id: room for endpoint_id, room in rooms.items() if room > 0}
+        if not open_rooms or len(picked) >= limit:
+            break
+        values: dict[str, Any] = {"now": to_micros(now), "priority": priority, "limit": limit}
+        if record.is_sqlite:
+            values |= {"rooms": json.dumps(list(open_rooms.items())), "most": max(open_rooms.values())}
+            rows = connection.execute(_PICK_SQLITE, values)
+        else:
+            values |= {"ids": list(open_rooms), "rooms": list(open_rooms.values())}
+            rows = connection.execute(_PICK_POSTGRESQL, values)
+        picked += _fitting(rows.tuples().all(), rooms, picked, limit)
+    return picked
+
+
+def _fitting(
+    rows: Sequence[Any], rooms: dict[int, int], before: list[tuple[int, int, int]], limit: int
+) -> list[tuple[int, int, int]]:
+    busy = {(endpoint_id, article_id) for _, endpoint_id, article_id in before}
+    fitting: list[tuple[int, int, int]] = []
+    for number, endpoint_id, article_id in rows:
+        if len(before) + len(fitting) >= limit:
+            break
+        if rooms[endpoint_id] > 0 and (endpoint_id, article_id) not in busy:
+            rooms[endpoint_id] -= 1
+            busy.add((endpoint_id, article_id))
+            fitting.append((number, endpoint_id, article_id))
+    return fitting
+
+
+_TAKE_SQLITE = f"""
+    UPDATE delivery SET state = 'sending', attempts = attempts + 1, lease = :lease, lease_until = :until
+    WHERE id IN (SELECT value FROM json_each(:ids)) AND {_UNSETTLED} RETURNING id"""
+_TAKE_POSTGRESQL = f"""
+    UPDATE delivery SET state = 'sending', attempts = attempts + 1, lease = :lease, lease_until = :until
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND {_UNSETTLED} RETURNING id"""
+_DETAILS = """
+    SELECT d.id, d.endpoint_id, e.partner_id, d.event_id, d.article_id, d.revision, d.sequence, d.priority,
+        d.attempts, d.forgiven, d.created_at, d.replay, e.url, e.secret_sealed, e.schedule, e.breaker,
+        v.public_id AS event_public_id
+    FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN event v ON v.id = d.event_id
+    WHERE d.id IN ({}) ORDER BY d.priority, d.due_at, d.id"""
+
+
+def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[Claimed]:
+    if not ids:
+        return []
+    sqlite = connection.dialect.name == "sqlite"
+    listed: Any = json.dumps(ids) if sqlite else ids
+    values = {"lease": lease, "until": to_micros(now + LEASE), "ids": listed}
+    # The state is checked again: since the pick, an intake may have superseded one of them.
+    got = connection.execute(text(_TAKE_SQLITE if sqlite else _TAKE_POSTGRESQL), values).scalars().all()
+    listed = json.dumps(list(got)) if sqlite else list(got)
+    among = "SELECT value FROM json_each(:ids)" if sqlite else "SELECT unnest(CAST(:ids AS bigint[]))"
+    rows = connection.execute(text(_DETAILS.format(among)), {"ids": listed}).all()
+    return [_claimed(row) for row in rows]
+
+
+def _claimed(row: Any) -> Claimed:
+    return Claimed(
+        id=row.id,
+        public_id=delivery_name(row.event_public_id, row.endpoint_id, row.replay),
+        endpoint_id=row.endpoint_id,
+        partner_id=row.partner_id,
+        event_id=row.event_id,
+        article_id=row.article_id,
+        revision=row.revision,
+        sequence=row.sequence,
+        priority=row.priority,
+        attempts=row.attempts,
+        forgiven=row.forgiven,
+        created_at=from_micros(row.created_at),
+        url=row.url,
+        sealed=bytes(row.secret_sealed),
+        schedule=tuple(json.loads(row.schedule)) if row.schedule else None,
+        breaker=row.breaker,
+    )
+
+
+def delivery_name(event_public_id: str, endpoint_id: int, replay: int) -> str:
+    """The delivery's public id, which is the push's webhook-id: the same on every attempt, another per replay."""
+    name = f"dlv_{event_public_id.removeprefix('evt_')}_{endpoint_id}"
+    return f"{name}_{replay}" if replay else name
+
+
+_SETTLE = """
+    UPDATE delivery SET state = v.state, due_at = v.due_at, reached = (delivery.reached OR v.reached),
+        last_status = v.status, last_words = v.words, lease = NULL, lease_until = NULL,
+        settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
+    FROM {} v
+    WHERE delivery.id = v.id AND delivery.state = 'sending' AND delivery.lease = :lease
+    RETURNING delivery.id"""
+_ROWS_SQLITE = """(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
+        json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
+        json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words
+    FROM json_each(:rows))"""
+_ROWS_POSTGRESQL = """(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS r(id bigint, state text, due_at bigint, reached boolean, status integer, words text))"""
+
+
+def settle(record: Record, settlements: Sequence[Settlement], *, lease: str, now: datetime) -> set[int]:
+    """Writes state, attempt and receipt of each in one transaction; returns the ids of those whose lease held.
+
+    What failed while a newer revision was routed becomes superseded, never due again.
+    """
+    if not settlements:
+        return set()
+    with record.writing() as connection:
+        return settle_within(connection, settlements, lease=lease, now=now)
+
+
+def settle_within(
+    connection: Connection, settlements: Sequence[Settlement], *, lease: str, now: datetime
+) -> set[int]:
+    """`settle` in the caller's transaction."""
+    rows = [
+        {
+            "id": each.delivery.id,
+            "state": each.state,
+            "due_at": to_micros(each.due_at),
+            "reached": each.reached,
+            "status": each.status,
+            "words": each.words,
+        }
+        for each in settlements
+    ]
+    source = _ROWS_SQLITE if connection.dialect.name == "sqlite" else _ROWS_POSTGRESQL
+    values = {"rows": json.dumps(rows), "lease": lease, "now": to_micros(now)}
+    held = set(connection.execute(text(_SETTLE.format(source)), values).scalars())
+    kept = [each for each in settlements if each.delivery.id in held]
+    if kept:
+        _write_attempts(connection, kept, lease)
+        _write_receipts(connection, kept, now)
+        _supersede_failed(connection, kept, now)
+    return held
+
+
+def _write_attempts(connection: Connection, settlements: Sequence[Settlement], lease: str) -> None:
+    rows = [
+        {
+            **each.attempt,
+            "delivery_id": each.delivery.id,
+            "number": each.delivery.attempts,
+            "worker": lease,
+        }
+        for each in settlements
+    ]
+    connection.execute(attempt.insert(), rows)
+
+
+_RECEIPT = text(
+    "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
+    " VALUES (:partner, :article, :endpoint, :revision, 'push', :now)"
+    " ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE"
+    " SET revision = excluded.revision, held_since = excluded.held_since"
+    " WHERE receipt.revision < excluded.revision"
+)
+
+
+def _write_receipts(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
+    rows = [
+        {
+            "partner": each.delivery.partner_id,
+            "article": each.delivery.article_id,
+            "endpoint": each.delivery.endpoint_id,
+            "revision": each.delivery.revision,
+            "now": to_micros(now),
+        }
+        for each in settlements
+        if each.state == "delivered"
+    ]
+    if rows:
+        connection.execute(_RECEIPT, rows)
+
+
+_SUPERSEDE_FAILED = text(
+    "UPDATE delivery SET state = 'superseded', settled_at = :now, superseded_by ="
+    " (SELECT max(o.revision) FROM delivery o"
+    "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
+    " WHERE id = :id AND state = 'waiting' AND NOT ordered AND EXISTS (SELECT 1 FROM delivery o"
+    "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id"
+    "  AND o.revision > delivery.revision)"
+)
+
+
+def _supersede_failed(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
+    rows = [
+        {"id": each.delivery.id, "now": to_micros(now)} for each in settlements if each.state == "waiting"
+    ]
+    if rows:
+        connection.execute(_SUPERSEDE_FAILED, rows)

@@ -1,0 +1,314 @@
+"""From events to deliveries: who must get what. One router at a time, in the order of each article's revisions."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, text, update
+
+from service.store.record import Record
+from service.store.schema import (
+    TAKEDOWNS,
+    article,
+    delivery,
+    endpoint,
+    event,
+    feed,
+    placement,
+    receipt,
+    revision,
+    section,
+    subscription,
+    to_micros,
+)
+from service.store.sections import ALL
+
+_ADVISORY_LOCK = 0x0DA7E207
+# What every outlet that holds an earlier revision must get, subscribed still or not (invariant 4).
+OWED_TO_HOLDERS = frozenset({*TAKEDOWNS, "article.corrected", "article.restored"})
+TAKEDOWN, CORRECTION, REST = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What one call did. `more`: there may be further events, call again."""
+
+    events: int
+    deliveries: int
+    feeds: int
+    more: bool
+
+
+@dataclass
+class _Desk:
+    """What routing needs to know, read once per batch."""
+
+    endpoints: dict[int, bool]  # id → wants every revision
+    everything: list[int]  # endpoints subscribed to all sections
+    by_section: dict[str, list[int]]
+    holders: dict[int, set[int]]  # article id → endpoints that hold it or may
+    owed: dict[tuple[int, int], dict[int, int]] = field(
+        default_factory=dict
+    )  # (article, superseder) → {endpoint: priority}
+
+
+def route(record: Record, now: datetime, limit: int = 200) -> Routed:
+    """Claims unrouted events and writes their deliveries, in one transaction: each event is routed exactly once.
+
+    Killed half-way, nothing of it stands; run beside itself, the second finds the lock taken and does nothing.
+    """
+    with record.writing() as connection:
+        if (
+            not record.is_sqlite
+            and not connection.execute(
+                text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
+            ).scalar()
+        ):
+            return Routed(0, 0, 0, more=False)
+        events = _unrouted(connection, limit)
+        if not events:
+            return Routed(0, 0, 0, more=False)
+        rows = _deliveries(events, _desk(connection, events), now)
+        _number(connection, rows)
+        _supersede(connection, events, now)
+        if rows:
+            connection.execute(delivery.insert(), rows)
+        _cancel_unheld(connection, events)
+        feeds = _place(connection, events, now)
+        ids = [each.id for each in events]
+        connection.execute(update(event).where(event.c.id.in_(ids)).values(routed_at=now))
+    return Routed(len(events), len(rows), feeds, more=len(events) == limit)
+
+
+def _unrouted(connection: Connection, limit: int) -> list[Any]:
+    query = (
+        select(
+            event.c.id,
+            event.c.article_id,
+            event.c.revision,
+            event.c.type,
+            revision.c.content,
+            revision.c.embargo_until,
+            revision.c.accepted_at,
+            article.c.revision.label("newest"),
+            article.c.status.label("newest_status"),
+        )
+        .join(
+            revision, (revision.c.article_id == event.c.article_id) & (revision.c.number == event.c.revision)
+        )
+        .join(article, article.c.id == event.c.article_id)
+        .where(text("event.routed_at IS NULL"))
+        .order_by(event.c.id)
+        .limit(limit)
+    )
+    return list(connection.execute(query).all())
+
+
+def _desk(connection: Connection, events: list[Any]) -> _Desk:
+    columns = select(endpoint.c.id, endpoint.c.every_revision, endpoint.c.all_sections).order_by(
+        endpoint.c.id
+    )
+    endpoints = connection.execute(columns).all()
+    by_section: dict[str, list[int]] = defaultdict(list)
+    pairs = select(section.c.slug, subscription.c.endpoint_id).join(subscription)
+    for slug, endpoint_id in connection.execute(pairs):
+        by_section[slug].append(endpoint_id)
+    changed = sorted({each.article_id for each in events if each.revision > 1})
+    desk = _Desk(
+        endpoints={each.id: each.every_revision for each in endpoints},
+        everything=[each.id for each in endpoints if each.all_sections],
+        by_section=by_section,
+        holders=_holders(connection, changed),
+    )
+    _read_owed(connection, desk, changed)
+    return desk
+
+
+def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]:
+    """Endpoints that hold some revision, or may: bytes of it were sent, or are on the wire now."""
+    holders: dict[int, set[int]] = defaultdict(set)
+    if not articles:
+        return holders
+    held = select(receipt.c.article_id, receipt.c.endpoint_id).where(
+        receipt.c.article_id.in_(articles), receipt.c.endpoint_id != 0
+    )
+    maybe = select(delivery.c.article_id, delivery.c.endpoint_id).where(
+        delivery.c.article_id.in_(articles), delivery.c.reached | (delivery.c.state == "sending")
+    )
+    for query in (held, maybe):
+        for article_id, endpoint_id in connection.execute(query):
+            holders[article_id].add(endpoint_id)
+    return holders
+
+
+def _read_owed(connection: Connection, desk: _Desk, articles: list[int]) -> None:
+    """What was owed and then superseded is owed still: its superseder goes to the same endpoints."""
+    if not articles:
+        return
+    query = select(
+        delivery.c.article_id, delivery.c.superseded_by, delivery.c.endpoint_id, delivery.c.priority
+    ).where(delivery.c.article_id.in_(articles), delivery.c.owed, delivery.c.state == "superseded")
+    for article_id, superseder, endpoint_id, priority in connection.execute(query):
+        _owe(desk, article_id, superseder, endpoint_id, priority)
+
+
+def _owe(desk: _Desk, article_id: int, superseder: int, endpoint_id: int, priority: int) -> None:
+    owed = desk.owed.setdefault((article_id, superseder), {})
+    owed[endpoint_id] = min(priority, owed.get(endpoint_id, REST))
+
+
+def _deliveries(events: Iterable[Any], desk: _Desk, now: datetime) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for each in events:
+        rows.extend(_deliveries_of(each, desk, now))
+    return rows
+
+
+def _deliveries_of(each: Any, desk: _Desk, now: datetime) -> Iterable[dict[str, Any]]:
+    owing = each.type in OWED_TO_HOLDERS
+    owed = desk.owed.get((each.article_id, each.revision), {})
+    own = TAKEDOWN if each.type in TAKEDOWNS else CORRECTION if owing else REST
+    held = each.embargo_until is not None and each.type not in TAKEDOWNS
+    for endpoint_id in sorted(_targets(each, desk) | owed.keys()):
+        ordered = desk.endpoints[endpoint_id]
+        stale = each.revision < each.newest and (not ordered or each.newest_status != "usable")
+        priority = own if own == TAKEDOWN else min(own, max(owed.get(endpoint_id, REST), CORRECTION))
+        if stale and (owing or endpoint_id in owed):
+            _owe(desk, each.article_id, each.newest, endpoint_id, priority)
+        yield {
+            "endpoint_id": endpoint_id,
+            "event_id": each.id,
+            "article_id": each.article_id,
+            "revision": each.revision,
+            "priority": priority,
+            "owed": owing or endpoint_id in owed,
+            "ordered": ordered,
+            "state": "superseded" if stale else "pending",
+            "superseded_by": each.newest if stale else None,
+            "settled_at": now if stale else None,
+            "due_at": max(now, each.embargo_until) if held else now,
+            "created_at": now,
+        }
+
+
+def _targets(each: Any, desk: _Desk) -> set[int]:
+    """Subscribers, and for what is owed every holder. A takedown asks only holders: others have nothing to take down."""
+    holders = desk.holders.get(each.article_id, set()) if each.type in OWED_TO_HOLDERS else set()
+    if each.type in TAKEDOWNS:
+        return set(holders)
+    subscribed = set(desk.everything)
+    for slug in json.loads(each.content).get("sections", ()):
+        subscribed.update(desk.by_section.get(slug, ()))
+    return subscribed | holders
+
+
+def _number(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Gives each delivery its endpoint's next sequence number. Endpoints are locked before any delivery is."""
+    counts: dict[int, int] = defaultdict(int)
+    for row in rows:
+        counts[row["endpoint_id"]] += 1
+    if not counts:
+        return
+    advance = (
+        update(endpoint)
+        .where(endpoint.c.id == bindparam("which"))
+        .values(sequence=endpoint.c.sequence + bindparam("more"))
+    )
+    ordered = sorted(counts.items())
+    connection.execute(advance, [{"which": which, "more": more} for which, more in ordered])
+    last = dict(
+        connection.execute(
+            select(endpoint.c.id, endpoint.c.sequence).where(endpoint.c.id.in_([w for w, _ in ordered]))
+        )
+        .tuples()
+        .all()
+    )
+    given = {which: last[which] - more for which, more in ordered}
+    for row in rows:
+        given[row["endpoint_id"]] += 1
+        row["sequence"] = given[row["endpoint_id"]]
+
+
+_SUPERSEDE = text(
+    "UPDATE delivery SET state = 'superseded', superseded_by = :newest, settled_at = :now"
+    " WHERE article_id = :article AND state IN ('pending', 'waiting') AND revision < :newest"
+    " AND (NOT ordered OR :takedown)"
+)
+
+
+def _supersede(connection: Connection, events: list[Any], now: datetime) -> None:
+    """Intake did this already, but for what was being routed, or came back from the wire, at that very moment."""
+    stale = [
+        {
+            "newest": each.newest,
+            "now": to_micros(now),
+            "article": each.article_id,
+            "takedown": each.newest_status != "usable",
+        }
+        for each in events
+        if each.newest > 1 and each.revision == each.newest
+    ]
+    if stale:
+        connection.execute(_SUPERSEDE, stale)
+
+
+def _cancel_unheld(connection: Connection, events: list[Any]) -> None:
+    """A takedown of what an endpoint never got is no news to it: what waited there is cancelled, not superseded."""
+    for each in events:
+        if each.type not in TAKEDOWNS or each.revision != each.newest:
+            continue
+        told = select(delivery.c.endpoint_id).where(
+            delivery.c.article_id == each.article_id, delivery.c.revision == each.revision
+        )
+        connection.execute(
+            update(delivery)
+            .where(
+                delivery.c.article_id == each.article_id,
+                delivery.c.state == "superseded",
+                delivery.c.superseded_by == each.revision,
+                delivery.c.endpoint_id.not_in(told),
+            )
+            .values(state="cancelled", superseded_by=None)
+        )
+
+
+def _place(connection: Connection, events: list[Any], now: datetime) -> int:
+    """Notes in which sections each article stands now, and asks for the feeds of those it stands or stood in."""
+    newest = {each.article_id: each for each in events}
+    known = dict(connection.execute(select(section.c.slug, section.c.id)).tuples().all())
+    stood: dict[int, set[int]] = defaultdict(set)
+    placed = select(placement.c.article_id, placement.c.section_id).where(placement.c.article_id.in_(newest))
+    for article_id, section_id in connection.execute(placed):
+        stood[article_id].add(section_id)
+    touched: set[int] = set()
+    rows = []
+    for article_id, each in newest.items():
+        stands = {known[slug] for slug in json.loads(each.content).get("sections", ()) if slug in known}
+        touched |= stands | stood[article_id]
+        for section_id in stands | stood[article_id]:
+            rows.append(
+                {
+                    "section_id": section_id,
+                    "article_id": article_id,
+                    "listed": section_id in stands,
+                    "changed_at": to_micros(each.accepted_at),
+                }
+            )
+    if rows:
+        connection.execute(_PLACE, rows)
+    slugs = [slug for slug, number in known.items() if number in touched]
+    want = update(feed).where(feed.c.slug.in_([*slugs, ALL])).values(wanted=feed.c.wanted + 1, wanted_at=now)
+    return connection.execute(want).rowcount
+
+
+_PLACE = text(
+    "INSERT INTO placement (section_id, article_id, listed, changed_at)"
+    " VALUES (:section_id, :article_id, :listed, :changed_at)"
+    " ON CONFLICT (section_id, article_id) DO UPDATE"
+    " SET listed = excluded.listed, changed_at = excluded.changed_at"
+)

@@ -132,6 +132,12 @@ article = Table(
     UniqueConstraint("source_id", "external_id"),
     _one_of("status", ARTICLE_STATUSES, "status"),
     Index("ix_article_changed", "changed_at"),
+    Index(
+        "ix_article_embargoed",
+        "embargo_until",
+        sqlite_where=text("embargo_until IS NOT NULL"),
+        postgresql_where=text("embargo_until IS NOT NULL"),
+    ),
     # An expiry is an event that the sweep writes; only what can still expire is indexed.
     Index(
         "ix_article_expiring",
@@ -190,7 +196,7 @@ answer = Table(
     Column("given_at", Instant, nullable=False),
 )
 
-# Where an article stands now: one row per (article, section). `listed` goes false when it moves to other sections.
+# Where an article stands now: one row per (article, section); `listed` goes false when it moves elsewhere.
 placement = Table(
     "placement",
     metadata,
@@ -279,7 +285,7 @@ delivery = Table(
     Column(
         "reached", Boolean, nullable=False, server_default=text("false")
     ),  # the partner may hold it: bytes were sent
-    Column("lease", Text),  # a worker's token while sending
+    Column("lease", Text),  # the worker while sending
     Column("lease_until", Instant),
     Column("superseded_by", Integer),  # the revision
     Column("last_status", Integer),

@@ -120,6 +120,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_article_changed", "article", ["changed_at"], unique=False)
     op.create_index(
+        "ix_article_embargoed",
+        "article",
+        ["embargo_until"],
+        unique=False,
+        sqlite_where=sa.text("embargo_until IS NOT NULL"),
+        postgresql_where=sa.text("embargo_until IS NOT NULL"),
+    )
+    op.create_index(
         "ix_article_expiring",
         "article",
         ["expires_at"],
@@ -411,6 +419,12 @@ def downgrade() -> None:
         table_name="article",
         sqlite_where=sa.text("expires_at IS NOT NULL AND status = 'usable'"),
         postgresql_where=sa.text("expires_at IS NOT NULL AND status = 'usable'"),
+    )
+    op.drop_index(
+        "ix_article_embargoed",
+        table_name="article",
+        sqlite_where=sa.text("embargo_until IS NOT NULL"),
+        postgresql_where=sa.text("embargo_until IS NOT NULL"),
     )
     op.drop_index("ix_article_changed", table_name="article")
     op.drop_table("article")

@@ -1,0 +1,106 @@
+"""Celery on Redis: what carries hints, never facts. Wiped at any moment, it costs time, never a delivery.
+
+Each setting has its reason; the faults behind them are listed in docs/decisions/0006-celery.md.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery
+
+ROUTE, PUBLISH, DELIVER = "dateline.route", "dateline.publish", "dateline.deliver"
+QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
+HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
+
+
+def make_celery(broker_url: str, *, worker: bool) -> Celery:
+    """The Celery application. `worker` False: for a process that only sends hints, and never waits for Redis."""
+    app = Celery("dateline", broker=broker_url, set_as_current=False, fixups=[])
+    app.conf.update(
+        result_backend=None,  # results leak memory and cost a third of the throughput; the record has them
+        task_ignore_result=True,
+        task_acks_late=False,  # a lost hint is found by the sweep; a redelivered one would only drain twice
+        worker_prefetch_multiplier=1,
+        worker_pool="threads",  # stops in 0.2 s where prefork takes 30, and shares one pool of connections
+        task_serializer="json",
+        accept_content=["json"],
+        task_publish_retry=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker kept from the broker goes on by itself when it is back
+        broker_transport_options={
+            "visibility_timeout": 120,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "health_check_interval": 10,  # a connection that died without a word is noticed
+            "socket_keepalive": True,
+            "socket_timeout": 5 if worker else 0.5,
+            "socket_connect_timeout": 2 if worker else 0.5,
+            "global_keyprefix": "dateline:",
+        },
+        visibility_timeout=120,
+        worker_eta_task_limit=1000,  # no eta is used: due times live in the record
+        worker_soft_shutdown_timeout=10,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_send_task_events=False,  # events cost a quarter of the throughput
+        worker_enable_remote_control=False,  # heartbeats are rows in the record
+        worker_hijack_root_logger=False,
+        task_default_queue="route",
+        task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
+    )
+    return app
+
+
+class Waker:
+    """Sends hints from a thread of its own: `wake` returns at once, never raises, and may be lost without harm."""
+
+    def __init__(self, broker_url: str, *, on_sent: Callable[[bool], None] | None = None) -> None:
+        self._app = make_celery(broker_url, worker=False)
+        self._on_sent = on_sent
+        self._wanted: set[str] = set()
+        self._change = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
+        self._thread.start()
+
+    def wake(self, task: str = ROUTE) -> None:
+        """Asks the workers to look. Many calls while one hint is being sent make one hint."""
+        with self._change:
+            self._wanted.add(task)
+            self._change.notify()
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Sends what is still wanted, at most this long."""
+        with self._change:
+            self._closed = True
+            self._change.notify()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while (wanted := self._next()) is not None:
+            for task in sorted(wanted):
+                sent = self._send(task)
+                if self._on_sent is not None:
+                    self._on_sent(sent)
+        self._app.close()
+
+    def _next(self) -> set[str] | None:
+        with self._change:
+            while not self._wanted and not self._closed:
+                self._change.wait()
+            wanted, self._wanted = self._wanted, set()
+        return wanted or None
+
+    def _send(self, task: str) -> bool:
+        try:
+            send_hint(self._app, task)
+        except Exception:  # whatever is wrong with Redis, the sweep finds the work
+            return False
+        return True
+
+
+def send_hint(app: Any, task: str) -> None:
+    """One payload-free message. Raises what kombu raises when Redis cannot be reached."""
+    app.send_task(task, expires=HINT_SECONDS, retry=False, ignore_result=True)

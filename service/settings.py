@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("var")
     listen: str = "127.0.0.1:8600"
-    public_url: str = Field(default_factory=lambda known: _url_of(known["listen"]))
+    public_url: str = Field(default_factory=lambda known: url_of(known["listen"]))
     database_url: str = Field(
         default_factory=lambda known: f"sqlite:///{known['data_dir']}/dateline.db", repr=False
     )
@@ -199,7 +199,8 @@ def _words(error: ValidationError) -> Iterator[str]:
             yield f"{PREFIX}{field.upper()}: {fault['msg'].removeprefix('Value error, ')}"
 
 
-def _url_of(listen: str) -> str:
+def url_of(listen: str) -> str:
+    """The web address that belongs to HOST:PORT."""
     host, _, port = listen.rpartition(":")
     return f"http://{'localhost' if host in {'0.0.0.0', '[::]', '::'} else host}:{port}"  # noqa: S104
 

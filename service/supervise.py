@@ -130,6 +130,10 @@ class Supervisor:
         """Starts one part now; the others start with `tick`. Raises `CannotRun` if it cannot be started."""
         self._start(next(running for running in self._running if running.part.name == name))
 
+    def add(self, part: Part) -> None:
+        """One more part, started with the next `tick`."""
+        self._running.append(Running(part))
+
     def tick(self) -> None:
         """Starts what is not running and due; call it often. Never blocks for long."""
         now = time.monotonic()
@@ -149,7 +153,7 @@ class Supervisor:
         return False
 
     def stop(self) -> None:
-        """Ends every part: by SIGTERM, the `last` ones after the rest; by SIGKILL what is left after `GRACE`."""
+        """Ends every part: by SIGTERM, the `last` ones after the rest; by SIGKILL what is left at the end."""
         self._stopping = True
         deadline = time.monotonic() + GRACE
         early = [running for running in self._running if not running.part.last]
@@ -186,7 +190,7 @@ class Supervisor:
                 command,
                 env={**os.environ, **running.part.environment},
                 stdin=subprocess.DEVNULL,
-                # A session of its own: Ctrl-C in the terminal reaches this process alone, which ends the rest.
+                # A session of its own: Ctrl-C reaches this process alone, which ends the rest in order.
                 start_new_session=True,
                 preexec_fn=partial(_end_with_parent, os.getpid(), _libc()),  # noqa: PLW1509 - one thread here
             )

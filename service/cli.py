@@ -1,0 +1,82 @@
+"""`dateline`: the command. docs/operations.md goes from symptom to command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from service import logs
+from service.cli_articles import kill, publish, replay, restore
+from service.cli_desk import endpoint, partner, section, source
+from service.cli_up import migrate, receive, up, web, worker
+from service.doctor import doctor
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dateline")
+def dateline() -> None:
+    """Event-driven news syndication: articles in, feeds and signed pushes out, with proof of who holds what."""
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    up, web, worker, migrate, doctor,
+    section, source, partner, endpoint,
+    publish, kill, restore, replay, receive,
+)  # fmt: skip
+for _command in COMMANDS:
+    dateline.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command and exits: 0, 1 (failed), 2 (wrong use). A failure is told in words, never as a traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(given, as_json="--json" in given))
+
+
+def _run(given: list[str], *, as_json: bool) -> int:
+    try:
+        return int(dateline.main(given, prog_name="dateline", standalone_mode=False) or DONE)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return WRONG_USE
+    except click.UsageError as error:
+        hint = f" ({error.ctx.command_path} --help shows how)" if error.ctx else ""
+        return _fail(error.format_message() + hint, WRONG_USE, as_json=as_json)
+    except click.ClickException as error:
+        return _fail(error.format_message(), FAILED, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", FAILED, as_json=as_json)
+    except Exception as error:  # noqa: BLE001
+        logs.get("cli").debug("command.failed", exc_info=True)
+        return _fail(_words(error), FAILED, as_json=as_json)
+
+
+def _fail(words: str, status: int, *, as_json: bool) -> int:
+    if as_json:
+        click.echo(json.dumps({"error": words}, ensure_ascii=False))
+    else:
+        click.echo(f"dateline: {words}", err=True)
+    return status
+
+
+def _words(error: Exception) -> str:
+    """What a person can do something with. Our own errors are sentences already."""
+    kind = type(error)
+    first_line = (str(error).strip().splitlines() or [kind.__name__])[0]
+    if kind.__module__.startswith("service."):
+        return str(error)
+    if kind.__module__.startswith("sqlalchemy."):
+        return f"the record does not answer: {first_line}. Check DATELINE_DATABASE_URL, then: dateline doctor"
+    if isinstance(error, OSError):
+        return f"{error.strerror or first_line}: {error.filename}" if error.filename else first_line
+    return f"{kind.__name__}: {first_line}. This should not happen; DATELINE_LOG_LEVEL=debug shows where"
+
+
+if __name__ == "__main__":
+    main()

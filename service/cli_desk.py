@@ -1,0 +1,241 @@
+"""The commands that set up a desk: sections, sources, partners, endpoints."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from service import signatures
+from service.cli_output import ACTOR, Desk, Failed, Slug, Told, now, operation
+from service.settings import Settings
+from service.store import partners, sections, sources
+
+ONCE = "Keep these now: they are shown this once and cannot be shown again."
+
+
+@click.group()
+def section() -> None:
+    """The desks that have a feed of their own."""
+
+
+@section.command("add")
+@click.argument("slug", type=Slug())
+@click.option("--title", required=True, help="The name that readers see, such as 'World'.")
+@click.option("--language", help="Its language, as a BCP 47 tag: en, zh-Hans, ur.")
+@operation
+def section_add(desk: Desk, slug: str, title: str, language: str | None) -> Told:
+    """Add a section, with its feeds."""
+    with desk.record() as record:
+        sections.add(record, slug, title, language, now())
+    desk.wake()
+    feeds = {form: f"{desk.url}/feeds/{slug}.{form}" for form in ("rss", "atom", "json")}
+    facts = {"section": slug, "title": title, "language": language, "feeds": feeds}
+    return Told(facts, [f"Section {slug} added. Its feeds:", *(f"  {url}" for url in feeds.values())])
+
+
+@section.command("list")
+@operation
+def section_list(desk: Desk) -> Told:
+    """List the sections."""
+    with desk.record() as record:
+        found = sections.all_sections(record)
+    rows = [{"section": one.slug, "title": one.title, "language": one.language} for one in found]
+    lines = [f"{one.slug:<20} {one.language or '-':<8} {one.title}" for one in found]
+    return Told({"sections": rows}, lines or ["No section yet. Add one: dateline section add world --title World"])
+
+
+@click.group()
+def source() -> None:
+    """The content systems that may send articles."""
+
+
+@source.command("add")
+@click.argument("slug", type=Slug())
+@click.option("--name", help="What people call it (default: the slug).")
+@click.option("--adapter", default="native", show_default=True, help="How it speaks.")
+@operation
+def source_add(desk: Desk, slug: str, name: str | None, adapter: str) -> Told:
+    """Add a source; print its intake URL, API key and signing secret, once."""
+    key, secret = signatures.new_api_key(), signatures.new_secret()
+    with desk.record() as record:
+        sources.add(
+            record, slug, name or slug, adapter, key_id=key.key_id, key_hash=key.hash, secret=secret, now=now()
+        )
+        known = sections.all_sections(record)
+    intake = f"{desk.url}/v1/articles" if adapter == "native" else f"{desk.url}/v1/hooks/{slug}"
+    curl = curl_line(intake, key.text, known[0].slug if known else "world")
+    facts = {"source": slug, "adapter": adapter, "intake_url": intake, "api_key": key.text, "secret": secret}
+    lines = [
+        f"Source {slug} added.",
+        f"  intake URL      {intake}",
+        f"  API key         {key.text}",
+        f"  signing secret  {secret}",
+        ONCE,
+        *([] if known else ["There is no section yet: dateline section add world --title World"]),
+        *([f"Try it:\n  {curl}"] if adapter == "native" else []),
+    ]
+    return Told({**facts, "curl": curl}, lines)
+
+
+def curl_line(intake: str, key: str, section_slug: str) -> str:
+    """A command to paste into a shell that posts a first article."""
+    article = {
+        "id": "1",
+        "headline": "Hello from Dateline",
+        "sections": [section_slug],
+        "body_html": "<p>It works.</p>",
+    }
+    parts = ["curl", "-i", intake, "-H", f"Authorization: Bearer {key}", "-H", "Content-Type: application/json"]
+    return shlex.join([*parts, "-d", json.dumps(article)])
+
+
+@click.group()
+def partner() -> None:
+    """The outlets that republish."""
+
+
+@partner.command("add")
+@click.argument("slug", type=Slug())
+@click.option("--name", required=True, help="What people call it, such as 'Harbour Herald'.")
+@operation
+def partner_add(desk: Desk, slug: str, name: str) -> Told:
+    """Add a partner; print its API key, once."""
+    key = signatures.new_api_key()
+    with desk.record() as record:
+        partners.add_partner(record, slug, name, key_id=key.key_id, key_hash=key.hash, now=now(), actor=ACTOR)
+    facts = {"partner": slug, "name": name, "api_key": key.text}
+    lines = [
+        f"Partner {slug} added.",
+        f"  API key  {key.text}",
+        ONCE,
+        f"Next: dateline endpoint add {slug} https://…  (where its pushes go)",
+    ]
+    return Told(facts, lines)
+
+
+@click.group()
+def endpoint() -> None:
+    """Where pushes go."""
+
+
+@endpoint.command("add")
+@click.argument("partner_slug", metavar="PARTNER", type=Slug())
+@click.argument("url")
+@click.option("--sections", "wanted", help="Only these, separated by commas (default: all).")
+@click.option("--every-revision", is_flag=True, help="Send each revision in order, also those already replaced.")
+@click.option("--max-in-flight", type=click.IntRange(1, 64), default=4, show_default=True)
+@operation
+def endpoint_add(
+    desk: Desk, partner_slug: str, url: str, wanted: str | None, every_revision: bool, max_in_flight: int
+) -> Told:
+    """Add an endpoint to a partner; print its signing secret, once."""
+    checked_url(desk.settings, url)
+    slugs = [slug.strip() for slug in wanted.split(",") if slug.strip()] if wanted is not None else None
+    secret = signatures.new_secret()
+    with desk.record() as record:
+        added = partners.add_endpoint(
+            record,
+            partner_slug,
+            url,
+            secret=secret,
+            sections=slugs,
+            every_revision=every_revision,
+            max_in_flight=max_in_flight,
+            now=now(),
+            actor=ACTOR,
+        )
+    facts = {"endpoint": added.id, "partner": partner_slug, "url": url, "sections": slugs, "secret": secret}
+    lines = [
+        f"Endpoint {added.id} added: {partner_slug} gets {', '.join(slugs) if slugs else 'all sections'} at {url}",
+        f"  signing secret  {secret}",
+        ONCE,
+    ]
+    return Told(facts, lines)
+
+
+@endpoint.command("list")
+@operation
+def endpoint_list(desk: Desk) -> Told:
+    """List the endpoints."""
+    with desk.record() as record:
+        found = partners.all_endpoints(record)
+    rows: list[dict[str, Any]] = [
+        {"endpoint": one.id, "partner": one.partner, "url": one.url, "state": one.state} for one in found
+    ]
+    lines = [f"{row['endpoint']:>4}  {row['partner']:<20} {row['state']:<7} {row['url']}" for row in rows]
+    return Told({"endpoints": rows}, lines or ["No endpoint yet. Add one: dateline endpoint add PARTNER URL"])
+
+
+@endpoint.command("pause")
+@click.argument("endpoint_id", metavar="ID", type=int)
+@click.option("--reason", default="paused by hand", show_default=True, help="Shown on the status page.")
+@operation
+def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
+    """Hold an endpoint's deliveries (kills still go)."""
+    with desk.record() as record:
+        partners.pause(record, endpoint_id, reason=reason, now=now(), actor=ACTOR)
+    return Told(
+        {"endpoint": endpoint_id, "state": "paused"},
+        [f"Endpoint {endpoint_id} is paused; its deliveries wait. Go on: dateline endpoint resume {endpoint_id}"],
+    )
+
+
+@endpoint.command("resume")
+@click.argument("endpoint_id", metavar="ID", type=int)
+@operation
+def endpoint_resume(desk: Desk, endpoint_id: int) -> Told:
+    """Let an endpoint's deliveries go again, newest revisions only."""
+    with desk.record() as record:
+        partners.resume(record, endpoint_id, now=now(), actor=ACTOR)
+    desk.wake()
+    return Told({"endpoint": endpoint_id, "state": "live"}, [f"Endpoint {endpoint_id} is live again."])
+
+
+@endpoint.command("rotate-secret")
+@click.argument("endpoint_id", metavar="ID", type=int)
+@operation
+def endpoint_rotate_secret(desk: Desk, endpoint_id: int) -> Told:
+    """Give an endpoint a new signing secret; for two days the old one signs along."""
+    secret = signatures.new_secret()
+    with desk.record() as record:
+        until = partners.rotate_secret(record, endpoint_id, secret=secret, now=now(), actor=ACTOR)
+    lines = [
+        f"Endpoint {endpoint_id} has a new signing secret:",
+        f"  {secret}",
+        ONCE,
+        f"Until {until:%Y-%m-%d %H:%M} UTC pushes carry both signatures: the partner changes over in that time.",
+    ]
+    return Told({"endpoint": endpoint_id, "secret": secret, "old_until": until.isoformat()}, lines)
+
+
+def checked_url(settings: Settings, url: str) -> None:
+    """Raises `Failed` for a URL that no push may go to, as far as can be told before sending."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Failed(f"{url!r} is not a web address; write for example https://paper.example/dateline")
+    if parts.username or parts.password:
+        raise Failed("the URL holds a password; pushes are signed instead: leave it out")
+    if parts.fragment:
+        raise Failed("the URL has a part after '#', which is never sent: leave it out")
+    if parts.scheme == "http" and not (settings.allow_http or _in_allowed_networks(settings, parts.hostname)):
+        raise Failed(
+            "pushes go over https. If the partner has only http and you accept that others can read along, "
+            "set DATELINE_ALLOW_HTTP=true; for a network of your own, name it in DATELINE_ALLOW_NETWORKS"
+        )
+
+
+def _in_allowed_networks(settings: Settings, host: str) -> bool:
+    if not settings.allow_networks:
+        return False
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    addresses = [ip_address(str(text).partition("%")[0]) for text in found]
+    return all(any(address in network for network in settings.allow_networks) for address in addresses)

@@ -1,0 +1,111 @@
+"""What every command shares: its settings, the record opened and checked, its answer as words or as JSON."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service import logs, queue, settings, supervise
+from service.settings import Settings
+from service.store import migrations
+from service.store.record import Record, open_record
+
+ACTOR = "operator"
+
+
+class Failed(Exception):
+    """A command did not do what was asked. The text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A command's answer: `facts` for --json, `lines` for people, and the exit status."""
+
+    facts: dict[str, Any]
+    lines: list[str] = field(default_factory=list)
+    status: int = 0
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a command works with: the settings of this call, and how to answer."""
+
+    settings: Settings
+    as_json: bool
+
+    @property
+    def url(self) -> str:
+        """Where the front door is: the running `up` of this data directory, else the public URL."""
+        state = supervise.read_state(self.settings.data_dir)
+        return str(state["url"]) if state else self.settings.public_url
+
+    @contextmanager
+    def record(self) -> Iterator[Record]:
+        """The record, its schema checked. Raises SchemaBehind; an empty record is migrated first."""
+        keyed = settings.ensure_keys(self.settings)
+        record = open_record(keyed.database_url, keyed.secret_key)
+        try:
+            if migrations.schema_state(record)[0] is None:
+                migrations.migrate(record)
+            migrations.require_schema(record)
+            yield record
+        finally:
+            record.close()
+
+    def wake(self) -> None:
+        """Tells the workers that there is something to do. Best effort: they find it by themselves a bit later."""
+        with queue.Waker(self.settings) as waker:
+            waker.wake()
+
+    def say(self, line: str) -> None:
+        """A line of progress: on standard output, or beside it when that belongs to the JSON."""
+        click.echo(line, err=self.as_json)
+
+
+def operation(function: Callable[..., Told | None]) -> Callable[..., int]:
+    """Makes a command of `function(desk, …) -> Told`: adds --json and --data-dir, prints what it tells."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object on standard output.")
+    @click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where this desk keeps its data (default: DATELINE_DATA_DIR, else ./var).",
+    )
+    @functools.wraps(function)
+    def run(*, as_json: bool, data_dir: Path | None, **given: Any) -> int:
+        loaded = settings.load(data_dir=data_dir)
+        logs.configure(loaded.log_level, json=not sys.stderr.isatty())
+        told = function(Desk(loaded, as_json), **given)
+        if told is None:
+            return 0
+        click.echo(json.dumps(told.facts, ensure_ascii=False) if as_json else "\n".join(told.lines))
+        return told.status
+
+    return run
+
+
+class Slug(click.ParamType):
+    """A short name for URLs: small letters, digits and hyphens."""
+
+    name = "slug"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", str(value)):
+            self.fail(
+                f"{value!r} does not work as a name: use small letters, digits and hyphens, 64 at most", param, ctx
+            )
+        return str(value)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,217 @@
+"""The commands that run Dateline's parts: all of them together (`up`), or one of them."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from urllib.parse import urlsplit
+
+import click
+
+from service import demo, embedded_redis, settings, supervise
+from service.cli_output import Desk, Told, now, operation
+from service.settings import Settings
+from service.store import migrations, worker_beats
+from service.store.record import Record, open_record
+from service.supervise import CannotRun, Part, Supervisor
+
+# Said once in a while until all parts answer, so that nobody waits in the dark.
+IMPATIENT_AFTER = 10.0
+LISTEN = click.option("--listen", metavar="HOST:PORT", help="Where the web answers (port 0: any free one).")
+
+
+@click.command()
+@LISTEN
+@click.option("--demo", "with_demo", is_flag=True, help="With a demo desk: sections, partners, wire stories.")
+@operation
+def up(desk: Desk, listen: str | None, with_demo: bool) -> Told | None:
+    """Run all of Dateline here: web, workers and, unless their URLs are set, Redis and SQLite."""
+    started = now()
+    chosen = settings.load(data_dir=desk.settings.data_dir, listen=listen)
+    lock = supervise.Lock(chosen.data_dir)
+    try:
+        chosen = with_port(chosen)
+        chosen = demo.allow_loopback(chosen) if with_demo else chosen
+        new_token = not chosen.operator_token and not (chosen.data_dir / settings.TOKEN_FILE).exists()
+        keyed = settings.ensure_keys(chosen)
+        record = open_record(keyed.database_url, keyed.secret_key)
+        try:
+            migrations.migrate(record)
+            plan = demo.prepare(record, keyed, started) if with_demo else None
+            supervisor = Supervisor(
+                [*parts(chosen), *(demo.receivers(plan) if plan else ())],
+                state_file=chosen.data_dir / supervise.STATE_FILE,
+                facts=_facts(keyed),
+                say=desk.say,
+            )
+            if new_token:
+                desk.say(f"operator token, made for this desk: {keyed.operator_token}")
+            _run(desk, supervisor, keyed, record, started, demo.poster(keyed) if plan else None)
+        finally:
+            record.close()
+    finally:
+        lock.release()
+    return None
+
+
+def _run(
+    desk: Desk, supervisor: Supervisor, keyed: Settings, record: Record, started: datetime, after: Part | None
+) -> None:
+    supervisor.catch_signals()
+    try:
+        if not keyed.redis_url:
+            supervisor.start("redis")
+            embedded_redis.wait_until_answers(embedded_redis.socket_path(keyed), seconds=10)
+        if supervisor.run_until(_ready(desk, keyed, record, started)):
+            _say_ready(desk, keyed)
+            if after:
+                supervisor.add(after)
+            supervisor.run_until(lambda: False)
+        desk.say("ending all parts")
+    finally:
+        supervisor.stop()
+
+
+def _say_ready(desk: Desk, keyed: Settings) -> None:
+    url = f"http://{keyed.listen}"
+    desk.say(f"status page  {keyed.public_url}/status  (log in with the token in {keyed.data_dir / settings.TOKEN_FILE})"
+             if (keyed.data_dir / settings.TOKEN_FILE).exists() else f"status page  {keyed.public_url}/status")
+    if desk.as_json:
+        click.echo(json.dumps({"ready": url, "public_url": keyed.public_url, "pid": os.getpid()}))
+    else:
+        click.echo(f"ready {url}")
+
+
+def parts(chosen: Settings) -> list[Part]:
+    """Redis unless there is one, the web, and the workers."""
+    shared = settings.environment(chosen)
+    found = [Part("web", lambda: dateline("web"), shared)]
+    for number in range(1, chosen.workers + 1):
+        found.append(Part(f"w{number}", partial(dateline, "worker", "--name", f"w{number}"), shared))
+    if not chosen.redis_url:
+        found.insert(0, Part("redis", partial(_redis_command, chosen), last=True))
+    return found
+
+
+def dateline(*words: str) -> list[str]:
+    """The command line of a `dateline` command in this very installation, whatever the PATH is."""
+    return [sys.executable, "-P", "-m", "service.cli", *words]
+
+
+def _redis_command(chosen: Settings) -> Sequence[str]:
+    try:
+        return embedded_redis.command(chosen)
+    except embedded_redis.RedisUnavailable as error:
+        raise CannotRun(str(error)) from None
+
+
+def _facts(keyed: Settings) -> dict[str, str]:
+    return {"url": f"http://{keyed.listen}", "public_url": keyed.public_url, "started_at": now().isoformat()}
+
+
+def _ready(desk: Desk, keyed: Settings, record: Record, started: datetime) -> Callable[[], bool]:
+    """Whether the web says that all parts answer, and every worker was seen since the start."""
+    next_word = time.monotonic() + IMPATIENT_AFTER
+    wanted = {f"w{number}" for number in range(1, keyed.workers + 1)}
+
+    def ready() -> bool:
+        nonlocal next_word
+        missing = wanted - {beat.name for beat in worker_beats.all_beats(record) if beat.started_at >= started}
+        trouble = _web_trouble(keyed) or (f"no sign of {', '.join(sorted(missing))}" if missing else "")
+        if trouble and time.monotonic() > next_word:
+            desk.say(f"not ready yet: {trouble}")
+            next_word = time.monotonic() + IMPATIENT_AFTER
+        return not trouble
+
+    return ready
+
+
+def _web_trouble(keyed: Settings) -> str:
+    """What /readyz says is wrong; empty when it is content."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(keyed.host, keyed.host)  # noqa: S104
+    connection = http.client.HTTPConnection(host, keyed.port, timeout=5)
+    try:
+        connection.request("GET", "/readyz", headers={"Host": urlsplit(keyed.public_url).netloc})
+        response = connection.getresponse()
+        body = response.read(2000).decode(errors="replace").strip()
+        return "" if response.status == 200 else f"the web answers {response.status}: {body}"
+    except (OSError, http.client.HTTPException) as error:
+        return f"the web does not answer ({error})"
+    finally:
+        connection.close()
+
+
+def with_port(chosen: Settings) -> Settings:
+    """The settings with a port that is free: the one asked for, or any when that is 0. Raises `CannotRun`."""
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((chosen.host, chosen.port))
+        except OSError as error:
+            raise CannotRun(_bind_trouble(chosen, error)) from None
+        port = probe.getsockname()[1]
+    if port == chosen.port:
+        return chosen
+    given = {"listen": f"{chosen.listen.rpartition(':')[0]}:{port}"}
+    public = {} if "public_url" in chosen.model_fields_set else {"public_url": settings.url_of(given["listen"])}
+    return chosen.model_copy(update=given | public)
+
+
+def _bind_trouble(chosen: Settings, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        other = f"{chosen.listen.rpartition(':')[0]}:{chosen.port + 1 if chosen.port < 65535 else 0}"
+        return f"another program already listens on {chosen.listen}; end it, or choose: --listen {other}"
+    if error.errno == errno.EACCES:
+        return f"only root may listen on port {chosen.port}; choose one above 1023 and put a proxy before it"
+    return f"cannot listen on {chosen.listen}: {error.strerror or error}; see DATELINE_LISTEN"
+
+
+@click.command()
+@LISTEN
+@operation
+def web(desk: Desk, listen: str | None) -> None:
+    """Run the web process alone: intake, feeds, status page."""
+    from service import wsgi  # noqa: PLC0415 - the other commands need neither Flask nor granian
+
+    chosen = with_port(settings.load(data_dir=desk.settings.data_dir, listen=listen))
+    with desk.record():
+        pass  # says in words what is wrong with the record, before granian's processes do it in theirs
+    os.environ.update(settings.environment(chosen))
+    wsgi.serve(chosen)
+
+
+@click.command()
+@click.option("--name", default=None, help="What the status page calls it (default: host and process id).")
+@operation
+def worker(desk: Desk, name: str | None) -> None:
+    """Run one worker alone: route, publish, deliver, sweep."""
+    chosen = name or f"{socket.gethostname()}-{os.getpid()}"
+    with desk.record():
+        pass
+    os.environ.update(settings.environment(desk.settings))
+    # Replaces this process: the service does not import the workers, they import it.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "workers", "--name", chosen])  # noqa: S606
+
+
+@click.command()
+@operation
+def migrate(desk: Desk) -> Told:
+    """Bring the record to the newest schema. Run twice, it changes nothing."""
+    keyed = settings.ensure_keys(desk.settings)
+    record = open_record(keyed.database_url, keyed.secret_key)
+    try:
+        before, _ = migrations.schema_state(record)
+        after = migrations.migrate(record)
+    finally:
+        record.close()
+    words = f"The record was at schema {after} already." if before == after else f"The record is at schema {after} now."
+    return Told({"before": before, "schema": after}, [words])

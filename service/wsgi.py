@@ -1,0 +1,59 @@
+"""The composition root of the web process: settings, record, wake-ups, application."""
+
+from __future__ import annotations
+
+import sys
+
+from flask import Flask
+from granian import Granian
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from service import app, logs, queue, settings
+from service.settings import Settings
+from service.store import migrations
+from service.store.record import open_record
+from service.supervise import end_with_parent
+
+# Intake waits for the disk, not for the processor: eight requests share a process well. docs/decisions/0002.
+THREADS = 8
+# A connection that sends its headers slower than this is no newsroom.
+HEADER_SECONDS = 10
+
+
+def create() -> Flask:
+    """What each of granian's processes runs; reads the settings from the environment."""
+    end_with_parent()
+    loaded = settings.ensure_keys(settings.load())
+    logs.configure(loaded.log_level, json=not sys.stderr.isatty())
+    logs.bind(process="web")
+    record = open_record(loaded.database_url, loaded.secret_key)
+    migrations.require_schema(record)
+    waker = queue.Waker(loaded)
+    return app.create_app(loaded, record, waker.wake)
+
+
+def serve(loaded: Settings) -> None:
+    """Serves until SIGTERM or SIGINT. The environment must hold the same settings: see `create`."""
+    server = Granian(
+        "service.wsgi:create",
+        factory=True,
+        interface=Interfaces.WSGI,
+        address=loaded.host,
+        port=loaded.port,
+        workers=processes(loaded),
+        blocking_threads=THREADS,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
+        websockets=False,
+        log_level=LogLevels.warning,
+        log_access=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=8,
+    )
+    server.serve()
+
+
+def processes(loaded: Settings) -> int:
+    """One on SQLite, where several would only wait for each other's locks; else as many as DATELINE_WORKERS."""
+    return 1 if loaded.on_sqlite else loaded.workers

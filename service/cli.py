@@ -21,7 +21,10 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dateline")
 def dateline() -> None:
-    """Event-driven news syndication: articles in, feeds and signed pushes out, with proof of who holds what."""
+    """Event-driven news syndication: articles in, feeds and signed pushes out, proof of who holds what.
+
+    Settings: DATELINE_… in the environment or in .env.
+    """
 
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -34,7 +37,7 @@ for _command in COMMANDS:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs a command and exits: 0, 1 (failed), 2 (wrong use). A failure is told in words, never as a traceback."""
+    """Runs a command and exits: 0, 1 (failed), 2 (wrong use). A failure is told in words, no traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_run(given, as_json="--json" in given))
 
@@ -52,7 +55,7 @@ def _run(given: list[str], *, as_json: bool) -> int:
         return _fail(error.format_message(), FAILED, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", FAILED, as_json=as_json)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         logs.get("cli").debug("command.failed", exc_info=True)
         return _fail(_words(error), FAILED, as_json=as_json)
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,13 +12,13 @@ import requests
 
 from service import signatures
 from service.cli_output import ACTOR, Desk, Failed, Told, now, operation
-from service.store import articles, deliveries, sources
+from service.store import articles, replays, sources
 from service.store.articles import Answer
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A time: ISO 8601 (UTC unless it says otherwise), or how long ago: 30m, 2h, 3d."""
 
     name = "time"
@@ -34,7 +31,9 @@ class Moment(click.ParamType):
                 return now() - timedelta(**{UNITS[value[-1]]: float(value[:-1])})
             moment = datetime.fromisoformat(value)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time; write 2026-01-02T08:00:00Z, or 2h for two hours ago", param, ctx)
+            self.fail(
+                f"{value!r} is no time; write 2026-01-02T08:00:00Z, or 2h for two hours ago", param, ctx
+            )
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -47,7 +46,9 @@ class Refused(Exception):
 
     def __str__(self) -> str:
         title = self.problem.get("detail") or self.problem.get("title") or "no reason given"
-        faults = [f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in self.problem.get("errors", [])]
+        faults = [
+            f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in self.problem.get("errors", [])
+        ]
         return "\n  ".join([f"refused with {self.status}: {title}", *faults])
 
 
@@ -87,7 +88,9 @@ def post(url: str, secret: str, body: bytes, *, message_id: str, at: datetime) -
         response = requests.post(f"{url}/v1/articles", data=body, headers=headers, timeout=30)
         answer: dict[str, Any] = response.json()
     except requests.JSONDecodeError:
-        raise Failed(f"{url} answered {response.status_code}, but not as Dateline does; see DATELINE_PUBLIC_URL") from None
+        raise Failed(
+            f"{url} answered {response.status_code}, but not as Dateline does; see DATELINE_PUBLIC_URL"
+        ) from None
     except requests.RequestException as error:
         reason = "nothing answers there" if isinstance(error, requests.ConnectionError) else str(error)
         raise Failed(f"cannot reach {url}: {reason}. Is 'dateline up' running?") from None
@@ -97,7 +100,11 @@ def post(url: str, secret: str, body: bytes, *, message_id: str, at: datetime) -
 
 
 def _plain(warning: Any) -> str:
-    return f"{warning.get('pointer', '')} {warning.get('detail', '')}".strip() if isinstance(warning, dict) else str(warning)
+    return (
+        f"{warning.get('pointer', '')} {warning.get('detail', '')}".strip()
+        if isinstance(warning, dict)
+        else str(warning)
+    )
 
 
 @click.command()
@@ -109,7 +116,9 @@ def kill(desk: Desk, article: str, reason: str) -> Told:
     with desk.record() as record:
         answer = articles.kill(record, article, reason=reason, actor=ACTOR, now=now())
     desk.wake()
-    return _told(answer, f"{answer.article} is killed (revision {answer.revision}); all who hold it are being told.")
+    return _told(
+        answer, f"{answer.article} is killed (revision {answer.revision}); all who hold it are being told."
+    )
 
 
 @click.command()
@@ -139,7 +148,9 @@ def _told(answer: Answer, line: str) -> Told:
 @click.option("--delivery", help="This delivery (dlv_…).")
 @click.option("--article", help="This article's newest revision, to all who get it.")
 @click.option("--endpoint", type=int, help="All of this endpoint's since --since.")
-@click.option("--since", type=Moment(), help="With --endpoint: 2026-01-02T08:00:00Z, or 2h for two hours ago.")
+@click.option(
+    "--since", type=Moment(), help="With --endpoint: 2026-01-02T08:00:00Z, or 2h for two hours ago."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent again.")
 @operation
 def replay(
@@ -156,7 +167,7 @@ def replay(
     if (endpoint is None) != (since is None):
         raise click.UsageError("--endpoint and --since go together")
     with desk.record() as record:
-        replayed = deliveries.replay(
+        replayed = replays.replay(
             record,
             delivery=delivery,
             article=article,
@@ -168,9 +179,9 @@ def replay(
         )
     if not dry_run:
         desk.wake()
-    names = [str(one) for one in replayed.deliveries]
+    names = list(replayed.deliveries)
     what = "would be sent again" if dry_run else "will be sent again"
     return Told(
-        {"count": replayed.count, "deliveries": names, "dry_run": dry_run},
+        {"count": replayed.count, "deliveries": names, "skipped": replayed.skipped, "dry_run": dry_run},
         [f"{replayed.count} {'delivery' if replayed.count == 1 else 'deliveries'} {what}.", *names],
     )

@@ -16,6 +16,7 @@ from service.cli_output import ACTOR, Desk, Failed, Slug, Told, now, operation
 from service.settings import Settings
 from service.store import partners, sections, sources
 
+NO_SECTION = "There is no section yet. Add one: dateline section add world --title World"
 ONCE = "Keep these now: they are shown this once and cannot be shown again."
 
 
@@ -47,7 +48,7 @@ def section_list(desk: Desk) -> Told:
         found = sections.all_sections(record)
     rows = [{"section": one.slug, "title": one.title, "language": one.language} for one in found]
     lines = [f"{one.slug:<20} {one.language or '-':<8} {one.title}" for one in found]
-    return Told({"sections": rows}, lines or ["No section yet. Add one: dateline section add world --title World"])
+    return Told({"sections": rows}, lines or [NO_SECTION])
 
 
 @click.group()
@@ -65,7 +66,14 @@ def source_add(desk: Desk, slug: str, name: str | None, adapter: str) -> Told:
     key, secret = signatures.new_api_key(), signatures.new_secret()
     with desk.record() as record:
         sources.add(
-            record, slug, name or slug, adapter, key_id=key.key_id, key_hash=key.hash, secret=secret, now=now()
+            record,
+            slug,
+            name or slug,
+            adapter,
+            key_id=key.key_id,
+            key_hash=key.hash,
+            secret=secret,
+            now=now(),
         )
         known = sections.all_sections(record)
     intake = f"{desk.url}/v1/articles" if adapter == "native" else f"{desk.url}/v1/hooks/{slug}"
@@ -77,7 +85,7 @@ def source_add(desk: Desk, slug: str, name: str | None, adapter: str) -> Told:
         f"  API key         {key.text}",
         f"  signing secret  {secret}",
         ONCE,
-        *([] if known else ["There is no section yet: dateline section add world --title World"]),
+        *([] if known else [NO_SECTION]),
         *([f"Try it:\n  {curl}"] if adapter == "native" else []),
     ]
     return Told({**facts, "curl": curl}, lines)
@@ -91,7 +99,15 @@ def curl_line(intake: str, key: str, section_slug: str) -> str:
         "sections": [section_slug],
         "body_html": "<p>It works.</p>",
     }
-    parts = ["curl", "-i", intake, "-H", f"Authorization: Bearer {key}", "-H", "Content-Type: application/json"]
+    parts = [
+        "curl",
+        "-i",
+        intake,
+        "-H",
+        f"Authorization: Bearer {key}",
+        "-H",
+        "Content-Type: application/json",
+    ]
     return shlex.join([*parts, "-d", json.dumps(article)])
 
 
@@ -128,7 +144,7 @@ def endpoint() -> None:
 @click.argument("partner_slug", metavar="PARTNER", type=Slug())
 @click.argument("url")
 @click.option("--sections", "wanted", help="Only these, separated by commas (default: all).")
-@click.option("--every-revision", is_flag=True, help="Send each revision in order, also those already replaced.")
+@click.option("--every-revision", is_flag=True, help="Each revision in order, not only the newest.")
 @click.option("--max-in-flight", type=click.IntRange(1, 64), default=4, show_default=True)
 @operation
 def endpoint_add(
@@ -152,7 +168,7 @@ def endpoint_add(
         )
     facts = {"endpoint": added.id, "partner": partner_slug, "url": url, "sections": slugs, "secret": secret}
     lines = [
-        f"Endpoint {added.id} added: {partner_slug} gets {', '.join(slugs) if slugs else 'all sections'} at {url}",
+        f"Endpoint {added.id} added: {partner_slug} gets {wanted or 'all sections'} at {url}",
         f"  signing secret  {secret}",
         ONCE,
     ]
@@ -182,7 +198,9 @@ def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
         partners.pause(record, endpoint_id, reason=reason, now=now(), actor=ACTOR)
     return Told(
         {"endpoint": endpoint_id, "state": "paused"},
-        [f"Endpoint {endpoint_id} is paused; its deliveries wait. Go on: dateline endpoint resume {endpoint_id}"],
+        [
+            f"Endpoint {endpoint_id} is paused; its deliveries wait. Go on: dateline endpoint resume {endpoint_id}"
+        ],
     )
 
 
@@ -209,7 +227,7 @@ def endpoint_rotate_secret(desk: Desk, endpoint_id: int) -> Told:
         f"Endpoint {endpoint_id} has a new signing secret:",
         f"  {secret}",
         ONCE,
-        f"Until {until:%Y-%m-%d %H:%M} UTC pushes carry both signatures: the partner changes over in that time.",
+        f"Until {until:%Y-%m-%d %H:%M} UTC pushes carry both signatures: time for the partner to change over.",
     ]
     return Told({"endpoint": endpoint_id, "secret": secret, "old_until": until.isoformat()}, lines)
 

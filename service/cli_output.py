@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from service import logs, queue, settings, supervise
+from service import embedded_redis, logs, queue, settings, supervise
 from service.settings import Settings
 from service.store import migrations
 from service.store.record import Record, open_record
@@ -64,8 +64,9 @@ class Desk:
 
     def wake(self) -> None:
         """Tells the workers that there is something to do. Best effort: they find it by themselves a bit later."""
-        with queue.Waker(self.settings) as waker:
-            waker.wake()
+        waker = queue.Waker(embedded_redis.redis_url_of(self.settings))
+        waker.wake()
+        waker.close()
 
     def say(self, line: str) -> None:
         """A line of progress: on standard output, or beside it when that belongs to the JSON."""
@@ -94,7 +95,7 @@ def operation(function: Callable[..., Told | None]) -> Callable[..., int]:
     return run
 
 
-class Slug(click.ParamType):
+class Slug(click.ParamType[str]):
     """A short name for URLs: small letters, digits and hyphens."""
 
     name = "slug"
@@ -102,7 +103,9 @@ class Slug(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", str(value)):
             self.fail(
-                f"{value!r} does not work as a name: use small letters, digits and hyphens, 64 at most", param, ctx
+                f"{value!r} does not work as a name: use small letters, digits and hyphens, 64 at most",
+                param,
+                ctx,
             )
         return str(value)
 

@@ -81,9 +81,10 @@ def _run(
 
 
 def _say_ready(desk: Desk, keyed: Settings) -> None:
+    kept = keyed.data_dir / settings.TOKEN_FILE
+    token = f"the token in {kept}" if kept.exists() else "DATELINE_OPERATOR_TOKEN"
+    desk.say(f"status page  {keyed.public_url}/status  (log in with {token})")
     url = f"http://{keyed.listen}"
-    desk.say(f"status page  {keyed.public_url}/status  (log in with the token in {keyed.data_dir / settings.TOKEN_FILE})"
-             if (keyed.data_dir / settings.TOKEN_FILE).exists() else f"status page  {keyed.public_url}/status")
     if desk.as_json:
         click.echo(json.dumps({"ready": url, "public_url": keyed.public_url, "pid": os.getpid()}))
     else:
@@ -124,7 +125,9 @@ def _ready(desk: Desk, keyed: Settings, record: Record, started: datetime) -> Ca
 
     def ready() -> bool:
         nonlocal next_word
-        missing = wanted - {beat.name for beat in worker_beats.all_beats(record) if beat.started_at >= started}
+        missing = wanted - {
+            beat.name for beat in worker_beats.all_beats(record) if beat.started_at >= started
+        }
         trouble = _web_trouble(keyed) or (f"no sign of {', '.join(sorted(missing))}" if missing else "")
         if trouble and time.monotonic() > next_word:
             desk.say(f"not ready yet: {trouble}")
@@ -162,7 +165,9 @@ def with_port(chosen: Settings) -> Settings:
     if port == chosen.port:
         return chosen
     given = {"listen": f"{chosen.listen.rpartition(':')[0]}:{port}"}
-    public = {} if "public_url" in chosen.model_fields_set else {"public_url": settings.url_of(given["listen"])}
+    public = (
+        {} if "public_url" in chosen.model_fields_set else {"public_url": settings.url_of(given["listen"])}
+    )
     return chosen.model_copy(update=given | public)
 
 
@@ -213,5 +218,9 @@ def migrate(desk: Desk) -> Told:
         after = migrations.migrate(record)
     finally:
         record.close()
-    words = f"The record was at schema {after} already." if before == after else f"The record is at schema {after} now."
+    words = (
+        f"The record was at schema {after} already."
+        if before == after
+        else f"The record is at schema {after} now."
+    )
     return Told({"before": before, "schema": after}, [words])

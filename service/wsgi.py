@@ -10,7 +10,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from service import app, logs, queue, settings
+from service import app, embedded_redis, logs, queue, settings
 from service.settings import Settings
 from service.store import migrations
 from service.store.record import open_record
@@ -30,7 +30,7 @@ def create() -> Flask:
     logs.bind(process="web")
     record = open_record(loaded.database_url, loaded.secret_key)
     migrations.require_schema(record)
-    waker = queue.Waker(loaded)
+    waker = queue.Waker(embedded_redis.redis_url_of(loaded))
     return app.create_app(loaded, record, waker.wake)
 
 
@@ -55,5 +55,5 @@ def serve(loaded: Settings) -> None:
 
 
 def processes(loaded: Settings) -> int:
-    """One on SQLite, where several would only wait for each other's locks; else as many as DATELINE_WORKERS."""
+    """One on SQLite, where several would only wait for each other's locks; else DATELINE_WORKERS."""
     return 1 if loaded.on_sqlite else loaded.workers

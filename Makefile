@@ -1,0 +1,72 @@
+# Dateline: `make run` to see it, `make test` to check it. Needs make and Python 3.11 or newer, nothing else, no root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.installed-run
+DEV_STAMP := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TESTS ?= tests
+# Two processes: the tests that start whole desks wait more than they work.
+JOBS ?= 2
+
+.PHONY: run test test-fast lint format bench chaos lock clean
+.DELETE_ON_ERROR:
+
+run: $(RUN_STAMP)
+	@exec $(BIN)/dateline up --demo
+
+test: lint
+	$(BIN)/pytest $(TESTS) -n $(JOBS) --dist loadgroup
+
+test-fast: $(DEV_STAMP)
+	$(BIN)/pytest $(TESTS) -m "not slow and not chaos"
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-timing
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(DEV_STAMP)
+	$(BIN)/python -m bench
+
+# The long form of the fault tests; `make test` runs a short one.
+chaos: $(DEV_STAMP)
+	DATELINE_CHAOS=long $(BIN)/pytest tests/chaos
+
+# Writes requirements/*.txt anew from pyproject.toml, with hashes, for every Python and system that is supported.
+lock: $(VENV)/.made
+	$(PIP) install uv==0.13.9
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" -o requirements/run.txt --quiet
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" -o requirements/dev.txt --quiet
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@echo "The data directory ./var is left as it is."
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Dateline needs Python 3.11 or newer; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)."; \
+		echo "Name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(RUN_STAMP): $(VENV)/.made requirements/run.txt pyproject.toml
+	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --no-deps -e .
+	@touch $@
+
+# Everything that runs, and what tests it. It contains the former, so `make run` after `make test` installs nothing.
+$(DEV_STAMP): $(VENV)/.made requirements/dev.txt pyproject.toml
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps -e .
+	@touch $@ $(RUN_STAMP)

@@ -55,7 +55,7 @@ def forget_dead(record: Record, now: datetime) -> None:
 
 
 # What a dead worker had on the wire. It may have arrived, so it counts as reached, and goes again under the same id.
-_LOST = (
+LOST = (
     "state = 'sending' AND (lease_until < :now OR NOT EXISTS"
     " (SELECT 1 FROM worker w WHERE w.name = delivery.lease AND w.seen_at >= :alive))"
 )
@@ -66,17 +66,17 @@ _NEWER = (
 _NOTE_LOST = text(
     "INSERT INTO attempt (delivery_id, number, started_at, outcome, words, worker)"
     " SELECT id, attempts, :now, 'lost', 'the worker ended while sending; it may have arrived', lease"
-    f" FROM delivery WHERE {_LOST}"
+    f" FROM delivery WHERE {LOST}"
 )
 _FREE_STALE = text(
     "UPDATE delivery SET state = 'superseded', reached = true, lease = NULL, lease_until = NULL, settled_at = :now,"
     " superseded_by = (SELECT max(o.revision) FROM delivery o"
     " WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
-    f" WHERE {_LOST} AND NOT ordered AND {_NEWER}"
+    f" WHERE {LOST} AND NOT ordered AND {_NEWER}"
 )
 _FREE = text(
     "UPDATE delivery SET state = 'waiting', reached = true, due_at = :now, lease = NULL, lease_until = NULL"
-    f" WHERE {_LOST}"
+    f" WHERE {LOST}"
 )
 
 
@@ -88,3 +88,12 @@ def free_lost(record: Record, now: datetime) -> int:
             return 0
         stale = connection.execute(_FREE_STALE, values).rowcount
         return stale + connection.execute(_FREE, values).rowcount
+
+
+def release(record: Record, name: str, holder: str) -> None:
+    """Gives the lease back before its time."""
+    with record.writing() as connection:
+        connection.execute(
+            text("DELETE FROM lease WHERE name = :name AND holder = :holder"),
+            {"name": name, "holder": holder},
+        )

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from service.store import audit
-from service.store.deliveries import delivery_name
+from service.store.claims import delivery_name
 from service.store.errors import NotFound, NotPossible
 from service.store.record import Record
 from service.store.schema import to_micros

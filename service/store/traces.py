@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select, text
 
 from service.store.articles import named
-from service.store.deliveries import delivery_name
+from service.store.claims import delivery_name
 from service.store.errors import NotFound
 from service.store.record import Record
 from service.store.schema import article, event, from_micros, revision, source, to_micros

@@ -1,6 +1,6 @@
-"""Deliveries: claim, and settle what was sent. Between the two lies the network, and no transaction.
+"""Claims: which deliveries a worker may send now, and that it alone may.
 
-A claim writes a lease; a settlement is a compare-and-set on it, so a worker that lost its lease changes nothing.
+A claim writes a lease; between it and the settlement lies the network, and no transaction.
 The SQL is the same on both databases but for what only one of them has: LATERAL and SKIP LOCKED on PostgreSQL,
 a correlated IN (… LIMIT) on SQLite, where the writer's lock already excludes the others.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from service.store.record import Record
-from service.store.schema import attempt, from_micros, to_micros
+from service.store.schema import from_micros, to_micros
 
 LEASE = timedelta(
     seconds=40
@@ -43,20 +43,7 @@ class Claimed:
     url: str
     sealed: bytes
     schedule: tuple[float, ...] | None
-    breaker: str
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """How a claimed delivery ends or goes on: `state` is delivered, waiting (due at `due_at`) or dead."""
-
-    delivery: Claimed
-    state: str
-    due_at: datetime
-    reached: bool
-    status: int | None
-    words: str
-    attempt: dict[str, Any]  # columns of the attempt table but delivery_id, number and worker
+    healthy: bool  # the endpoint's breaker is closed and its last answer was a success
 
 
 @dataclass(frozen=True)
@@ -69,30 +56,39 @@ class Cursor:
 def claim(
     record: Record, *, lease: str, limit: int, cursor: Cursor, now: datetime
 ) -> tuple[list[Claimed], Cursor]:
+    """`claim_within` in a transaction of its own."""
+    with record.writing() as connection:
+        return claim_within(record, connection, lease=lease, limit=limit, cursor=cursor, now=now)
+
+
+def claim_within(
+    record: Record, connection: Connection, *, lease: str, limit: int, cursor: Cursor, now: datetime
+) -> tuple[list[Claimed], Cursor]:
     """Takes up to `limit` due deliveries: takedowns first, then corrections, then the rest, each by age.
 
     Never more of one endpoint than its cap leaves room for, never two of one (endpoint, article), never one that a
     newer revision has overtaken. Takedowns go to paused endpoints too and wait for no breaker or Retry-After.
     """
+    if limit <= 0:
+        return [], cursor
     taken: list[tuple[int, int, int]] = []
-    with record.writing() as connection:
-        urgent = _endpoints(record, connection, "takedown", limit, Cursor(), now)
-        if urgent:
-            taken += _pick(record, connection, urgent, (0,), limit, now)
+    urgent = _endpoints(record, connection, "takedown", limit, cursor, now)
+    if urgent:
+        taken += _pick(record, connection, urgent, (0,), limit, now)
+    if len(taken) < limit:
         rest = _endpoints(record, connection, "rest", limit, cursor, now)
         for _, endpoint_id, _ in taken:
-            if endpoint_id in rest:
-                rest[endpoint_id] -= 1
-        if rest and len(taken) < limit:
+            rest[endpoint_id] = rest.get(endpoint_id, 0) - 1
+        picked = _pick(record, connection, rest, (1, 2), limit - len(taken), now)
+        busy = {each[1:] for each in taken}
+        taken += [each for each in picked if each[1:] not in busy]
+        if rest:
             cursor = Cursor(max(rest, key=lambda each: (each <= cursor.endpoint_id, each)))
-            busy = {(endpoint_id, article_id) for _, endpoint_id, article_id in taken}
-            picked = _pick(record, connection, rest, (1, 2), limit - len(taken), now)
-            taken += [each for each in picked if each[1:] not in busy]
-        return _take(connection, [each[0] for each in taken], lease, now), cursor
+    return _take(connection, [each[0] for each in taken], lease, now), cursor
 
 
 _DUE = f"d.endpoint_id = e.id AND d.{_UNSETTLED} AND d.due_at <= :now"
-_ENDPOINTS = {
+ENDPOINTS = {
     "takedown": f"""
         SELECT e.id, e.max_in_flight AS room FROM endpoint e
         WHERE e.state <> 'off' AND EXISTS (SELECT 1 FROM delivery d WHERE {_DUE} AND d.priority = 0)
@@ -120,7 +116,7 @@ def _endpoints(
     values: dict[str, Any] = {"now": to_micros(now), "limit": limit}
     if which == "rest":
         values["cursor"] = cursor.endpoint_id
-    rows = connection.execute(text(_ENDPOINTS[which] + lock), values)
+    rows = connection.execute(text(ENDPOINTS[which] + lock), values)
     return {row.id: row.room for row in rows if row.room > 0}
 
 
@@ -196,7 +192,8 @@ _TAKE_POSTGRESQL = f"""
     WHERE id = ANY(CAST(:ids AS bigint[])) AND {_UNSETTLED} RETURNING id"""
 _DETAILS = """
     SELECT d.id, d.endpoint_id, e.partner_id, d.event_id, d.article_id, d.revision, d.sequence, d.priority,
-        d.attempts, d.forgiven, d.created_at, d.replay, e.url, e.secret_sealed, e.schedule, e.breaker,
+        d.attempts, d.forgiven, d.created_at, d.replay, e.url, e.secret_sealed, e.schedule,
+        (e.breaker = 'closed' AND e.failures = 0 AND e.failing_since IS NULL) AS healthy,
         v.public_id AS event_public_id
     FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN event v ON v.id = d.event_id
     WHERE d.id IN ({}) ORDER BY d.priority, d.due_at, d.id"""
@@ -233,7 +230,7 @@ def _claimed(row: Any) -> Claimed:
         url=row.url,
         sealed=bytes(row.secret_sealed),
         schedule=tuple(json.loads(row.schedule)) if row.schedule else None,
-        breaker=row.breaker,
+        healthy=bool(row.healthy),
     )
 
 
@@ -241,111 +238,3 @@ def delivery_name(event_public_id: str, endpoint_id: int, replay: int) -> str:
     """The delivery's public id, which is the push's webhook-id: the same on every attempt, another per replay."""
     name = f"dlv_{event_public_id.removeprefix('evt_')}_{endpoint_id}"
     return f"{name}_{replay}" if replay else name
-
-
-_SETTLE = """
-    UPDATE delivery SET state = v.state, due_at = v.due_at, reached = (delivery.reached OR v.reached),
-        last_status = v.status, last_words = v.words, lease = NULL, lease_until = NULL,
-        settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
-    FROM {} v
-    WHERE delivery.id = v.id AND delivery.state = 'sending' AND delivery.lease = :lease
-    RETURNING delivery.id"""
-_ROWS_SQLITE = """(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
-        json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
-        json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words
-    FROM json_each(:rows))"""
-_ROWS_POSTGRESQL = """(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-        AS r(id bigint, state text, due_at bigint, reached boolean, status integer, words text))"""
-
-
-def settle(record: Record, settlements: Sequence[Settlement], *, lease: str, now: datetime) -> set[int]:
-    """Writes state, attempt and receipt of each in one transaction; returns the ids of those whose lease held.
-
-    What failed while a newer revision was routed becomes superseded, never due again.
-    """
-    if not settlements:
-        return set()
-    with record.writing() as connection:
-        return settle_within(connection, settlements, lease=lease, now=now)
-
-
-def settle_within(
-    connection: Connection, settlements: Sequence[Settlement], *, lease: str, now: datetime
-) -> set[int]:
-    """`settle` in the caller's transaction."""
-    rows = [
-        {
-            "id": each.delivery.id,
-            "state": each.state,
-            "due_at": to_micros(each.due_at),
-            "reached": each.reached,
-            "status": each.status,
-            "words": each.words,
-        }
-        for each in settlements
-    ]
-    source = _ROWS_SQLITE if connection.dialect.name == "sqlite" else _ROWS_POSTGRESQL
-    values = {"rows": json.dumps(rows), "lease": lease, "now": to_micros(now)}
-    held = set(connection.execute(text(_SETTLE.format(source)), values).scalars())
-    kept = [each for each in settlements if each.delivery.id in held]
-    if kept:
-        _write_attempts(connection, kept, lease)
-        _write_receipts(connection, kept, now)
-        _supersede_failed(connection, kept, now)
-    return held
-
-
-def _write_attempts(connection: Connection, settlements: Sequence[Settlement], lease: str) -> None:
-    rows = [
-        {
-            **each.attempt,
-            "delivery_id": each.delivery.id,
-            "number": each.delivery.attempts,
-            "worker": lease,
-        }
-        for each in settlements
-    ]
-    connection.execute(attempt.insert(), rows)
-
-
-_RECEIPT = text(
-    "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
-    " VALUES (:partner, :article, :endpoint, :revision, 'push', :now)"
-    " ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE"
-    " SET revision = excluded.revision, held_since = excluded.held_since"
-    " WHERE receipt.revision < excluded.revision"
-)
-
-
-def _write_receipts(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
-    rows = [
-        {
-            "partner": each.delivery.partner_id,
-            "article": each.delivery.article_id,
-            "endpoint": each.delivery.endpoint_id,
-            "revision": each.delivery.revision,
-            "now": to_micros(now),
-        }
-        for each in settlements
-        if each.state == "delivered"
-    ]
-    if rows:
-        connection.execute(_RECEIPT, rows)
-
-
-_SUPERSEDE_FAILED = text(
-    "UPDATE delivery SET state = 'superseded', settled_at = :now, superseded_by ="
-    " (SELECT max(o.revision) FROM delivery o"
-    "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
-    " WHERE id = :id AND state = 'waiting' AND NOT ordered AND EXISTS (SELECT 1 FROM delivery o"
-    "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id"
-    "  AND o.revision > delivery.revision)"
-)
-
-
-def _supersede_failed(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
-    rows = [
-        {"id": each.delivery.id, "now": to_micros(now)} for each in settlements if each.state == "waiting"
-    ]
-    if rows:
-        connection.execute(_SUPERSEDE_FAILED, rows)

@@ -1,0 +1,68 @@
+"""What is due now, asked cheaply: the sweep looks once a second and writes only when there is something to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from service.store.claims import ENDPOINTS
+from service.store.leases import ALIVE, LOST
+from service.store.record import Record
+from service.store.schema import from_micros, to_micros
+
+_EXISTS = {
+    "events": "SELECT 1 FROM event WHERE routed_at IS NULL",
+    "feeds": "SELECT 1 FROM feed WHERE wanted > built",
+    "waking": "SELECT 1 FROM feed WHERE due_at <= :now",
+    "expiring": (
+        "SELECT 1 FROM article WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at <= :now"
+    ),
+    "lost": f"SELECT 1 FROM delivery WHERE {LOST}",
+    "takedowns": ENDPOINTS["takedown"],
+    "deliveries": ENDPOINTS["rest"],
+}
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """What there is to do. `deliveries` covers takedowns too."""
+
+    events: bool
+    feeds: bool
+    waking: bool
+    expiring: bool
+    lost: bool
+    deliveries: bool
+
+
+def look(record: Record, now: datetime) -> Agenda:
+    """One look at the record."""
+    values: dict[str, Any] = {
+        "now": to_micros(now),
+        "alive": to_micros(now - ALIVE),
+        "limit": 1,
+        "cursor": 0,
+    }
+    with record.reading() as connection:
+        found = {
+            name: connection.execute(text(query), values).first() is not None
+            for name, query in _EXISTS.items()
+        }
+    found["deliveries"] |= found.pop("takedowns")
+    return Agenda(**found)
+
+
+def next_moment(record: Record, now: datetime) -> datetime | None:
+    """When the next embargo or expiry comes, so that the sweep is there on the second."""
+    query = text(
+        "SELECT min(moment) FROM ("
+        " SELECT min(embargo_until) AS moment FROM article WHERE embargo_until > :now"
+        " UNION ALL SELECT min(expires_at) FROM article"
+        "  WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at > :now) m"
+    )
+    with record.reading() as connection:
+        moment = connection.execute(query, {"now": to_micros(now)}).scalar()
+    return None if moment is None else from_micros(int(moment))

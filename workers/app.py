@@ -1,0 +1,108 @@
+"""The worker process: Celery takes the hints, the hands do the work, the sweep finds what no hint told."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from service import logs
+from service.queue import QUEUES, Waker, make_celery, send_hint
+from service.settings import Settings, redis_url_of
+from service.store import leases, migrations
+from service.store.record import Record, open_record
+from workers.deliver import Courier
+from workers.hands import Hands
+from workers.stories import Desk
+from workers.sweep import Sweep
+from workers.transport import Sender
+
+log = logs.get("worker")
+
+THREADS = 4  # one delivers, one routes, one builds feeds, one takes the next hint
+
+
+def run(settings: Settings, name: str) -> int:
+    """Works until SIGTERM; returns the exit code. `name` is what operators see; the record's name adds the run."""
+    record = open_record(settings.database_url, settings.secret_key)
+    migrations.require_schema(record)
+    worker = f"{name}.{secrets.token_hex(4)}"  # a restarted worker is another: what the dead one held is not its own
+    broker_url = redis_url_of(settings)
+    app = make_celery(broker_url, worker=True)
+    waker = Waker(broker_url)
+    sender = Sender(allowed_networks=settings.allow_networks, capacity=256)
+    courier = Courier(record, sender, worker, _now, random.random)
+    hands = Hands(record, Desk(settings.public_url), courier, worker, _now, waker.wake)
+    for task in QUEUES:
+        app.task(_doer(hands, task), name=task)
+    hint_app = make_celery(broker_url, worker=False)
+    sweep = Sweep(
+        record,
+        hands,
+        worker,
+        hint=lambda task: send_hint(hint_app, task),
+        broker=BrokerCheck(broker_url),
+        clock=_now,
+    )
+    log.info("worker.started", worker=worker)
+    sweep.start()
+    try:
+        return _celery(app, worker)
+    finally:
+        sweep.close()
+        waker.close()
+        hands.close()
+        _leave(record, worker)
+
+
+def _celery(app: Any, worker: str) -> int:
+    controller = app.Worker(
+        hostname=worker,
+        pool="threads",
+        concurrency=THREADS,
+        queues=list(QUEUES.values()),
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+        loglevel="WARNING",
+    )
+    controller.start()
+    return int(controller.exitcode or 0)
+
+
+def _doer(hands: Hands, task: str) -> Any:
+    def work() -> None:
+        hands.do(task)
+
+    return work
+
+
+def _leave(record: Record, worker: str) -> None:
+    try:
+        leases.leave(record, worker, now=_now())
+    except Exception as error:  # its heartbeat ends anyway
+        log.warning("worker.left_unsaid", error=type(error).__name__)
+    record.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class BrokerCheck:
+    """Says 'up', or in words why Redis cannot be used; half a second at the most."""
+
+    def __init__(self, broker_url: str) -> None:
+        url = broker_url.replace("redis+socket://", "unix://")
+        self._client = redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
+
+    def __call__(self) -> str:
+        try:
+            self._client.ping()
+        except redis.RedisError as error:
+            return f"Redis cannot be used: {error}"[:200]
+        return "up"

@@ -1,0 +1,99 @@
+"""The hands of one worker process: what a hint or the sweep sets going. Each kind of work is done by one at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from service import logs
+from service.queue import DELIVER, PUBLISH, ROUTE
+from service.store import leases
+from service.store.record import Record
+from workers import publish, route
+from workers.deliver import Courier
+from workers.stories import Desk
+
+log = logs.get("worker")
+
+SPREAD_FROM = 64  # deliveries: below it, telling other processes costs more than it gains
+PUBLISH_PAUSE = 0.1  # seconds between two builds, so that a burst of articles is one build
+PUBLISH_LEASE = timedelta(seconds=10)
+
+
+class Hands:
+    """`do(task)` does the work of one hint and returns when none is left; `start(task)` does it in the background."""
+
+    def __init__(
+        self,
+        record: Record,
+        desk: Desk,
+        courier: Courier,
+        worker: str,
+        clock: Callable[[], datetime],
+        hint: Callable[[str], None],
+    ) -> None:
+        self._record = record
+        self._desk = desk
+        self._courier = courier
+        self._worker = worker
+        self._clock = clock
+        self._hint = hint
+        self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
+        self._going: set[str] = set()
+        self._lock = threading.Lock()
+        self._work: dict[str, Callable[[], None]] = {
+            ROUTE: self._route,
+            PUBLISH: self._publish,
+            DELIVER: self._deliver,
+        }
+
+    def do(self, task: str) -> None:
+        self._work[task]()
+
+    def start(self, task: str) -> None:
+        """Without Redis: the work is done here, unless it is being done here already."""
+        with self._lock:
+            if task in self._going:
+                return
+            self._going.add(task)
+        self._pool.submit(self._run, task)
+
+    def close(self) -> None:
+        self._courier.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, task: str) -> None:
+        try:
+            self.do(task)
+        except Exception:
+            log.exception("work.failed", task=task)  # the sweep starts it again
+        finally:
+            with self._lock:
+                self._going.discard(task)
+
+    def _route(self) -> None:
+        done = route.drain(self._record, self._clock)
+        if done.feeds:
+            self._hint(PUBLISH)
+        if done.deliveries > SPREAD_FROM:
+            self._hint(DELIVER)
+        if done.deliveries:
+            self._deliver()  # here and now: a message to ourselves would cost the time of a delivery
+
+    def _deliver(self) -> None:
+        self._courier.drain()
+
+    def _publish(self) -> None:
+        """Builds until nothing is due. One process builds; the lease ends by itself should it die."""
+        holder = f"{self._worker}/{threading.get_ident()}"
+        while leases.take(self._record, "publish", holder, now=self._clock(), lasts=PUBLISH_LEASE):
+            try:
+                built = publish.drain(self._record, self._desk, self._clock)
+            finally:
+                leases.release(self._record, "publish", holder)
+            if not built:
+                return
+            time.sleep(PUBLISH_PAUSE)

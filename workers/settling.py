@@ -1,0 +1,156 @@
+"""From what a partner answered to what is written of it. Pure: the record is the caller's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from service.store.claims import Claimed
+from service.store.health import Health
+from service.store.settlements import Settlement
+from workers import breaker, retry
+from workers.outcome import Outcome
+
+SWITCH_OFF_AFTER = timedelta(days=5)  # failing for as long, without one success
+TOUCH_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's last success is written
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A claimed delivery with what came of it."""
+
+    claimed: Claimed
+    started_at: datetime
+    outcome: Outcome
+
+
+class Watch:
+    """When each healthy endpoint was last noted as such: so that a thousand successes are one write."""
+
+    def __init__(self) -> None:
+        self._noted: dict[int, datetime] = {}
+
+    def due(self, endpoint_id: int, now: datetime) -> bool:
+        noted = self._noted.get(endpoint_id)
+        if noted is not None and now - noted < TOUCH_EVERY:
+            return False
+        self._noted[endpoint_id] = now
+        return True
+
+
+def verdict_on(sent: Sent, now: datetime, dice: float) -> retry.Decision:
+    """What the retry rule says of this attempt. `dice` in [0, 1) spreads the retries."""
+    claimed = sent.claimed
+    return retry.decide(
+        claimed.attempts - claimed.forgiven,
+        sent.outcome,
+        now,
+        claimed.schedule or retry.DEFAULT_SCHEDULE,
+        claimed.created_at,
+        takedown=claimed.priority == 0,
+        jitter=dice,
+    )
+
+
+def settlement_of(sent: Sent, verdict: retry.Decision, now: datetime) -> Settlement:
+    """The row to write. A switched-off endpoint keeps its deliveries: they wait until it is back."""
+    state, due_at = "waiting", now
+    match verdict:
+        case retry.Delivered():
+            state = "delivered"
+        case retry.Dead():
+            state = "dead"
+        case retry.RetryAt(moment=moment):
+            due_at = moment
+    outcome = sent.outcome
+    return Settlement(
+        delivery=sent.claimed,
+        state=state,
+        due_at=due_at,
+        reached=outcome.reached,
+        status=outcome.status,
+        words=outcome.words,
+        attempt=_attempt(sent),
+    )
+
+
+def _attempt(sent: Sent) -> dict[str, Any]:
+    outcome = sent.outcome
+    headers = json.dumps(list(outcome.response_headers)) if outcome.response_headers else None
+    return {
+        "started_at": sent.started_at,
+        "outcome": outcome.kind,
+        "status": outcome.status,
+        "words": outcome.words,
+        "lookup_ms": outcome.lookup_ms,
+        "connect_ms": outcome.connect_ms,
+        "tls_ms": outcome.tls_ms,
+        "first_byte_ms": outcome.first_byte_ms,
+        "total_ms": outcome.total_ms,
+        "address": outcome.address,
+        "response_headers": headers,
+        "response_body": outcome.body or None,
+    }
+
+
+def touched(
+    sent: Sequence[Sent],
+    verdicts: Sequence[retry.Decision],
+    watch: Watch,
+    now: datetime,
+    dice: Callable[[], float],
+) -> tuple[list[int], Callable[[int, Health], Health]]:
+    """The endpoints whose health must be written, and how it follows from what they answered, in that order."""
+    per_endpoint: dict[int, list[tuple[Sent, retry.Decision]]] = {}
+    for each, verdict in zip(sent, verdicts, strict=True):
+        per_endpoint.setdefault(each.claimed.endpoint_id, []).append((each, verdict))
+    ids = [
+        endpoint_id
+        for endpoint_id, results in per_endpoint.items()
+        if any(_troubled(each, verdict) for each, verdict in results) or watch.due(endpoint_id, now)
+    ]
+
+    def decide(endpoint_id: int, health: Health) -> Health:
+        for each, verdict in per_endpoint[endpoint_id]:
+            health = health_after(health, each.outcome, verdict, now, dice())
+        return health
+
+    return ids, decide
+
+
+def _troubled(sent: Sent, verdict: retry.Decision) -> bool:
+    return not isinstance(verdict, retry.Delivered) or not sent.claimed.healthy
+
+
+def health_after(
+    health: Health, outcome: Outcome, verdict: retry.Decision, now: datetime, dice: float
+) -> Health:
+    """One answer's effect on its endpoint: breaker, Retry-After, 410, and five days without a success."""
+    state = breaker.Breaker(health.breaker, health.breaker_until, health.breaker_opened, health.failures)
+    state = breaker.after(state, outcome, now, dice)
+    health = replace(
+        health,
+        breaker=state.state,
+        breaker_until=state.until,
+        breaker_opened=state.opened,
+        failures=state.failures,
+    )
+    if isinstance(verdict, retry.Delivered):
+        return replace(health, last_success_at=now, failing_since=None)
+    health = replace(
+        health,
+        last_failure_at=now,
+        last_failure=outcome.words,
+        failing_since=health.failing_since or now,
+    )
+    if isinstance(verdict, retry.RetryAt) and verdict.holds_endpoint_until is not None:
+        held = max(verdict.holds_endpoint_until, health.not_before or verdict.holds_endpoint_until)
+        health = replace(health, not_before=held)
+    if isinstance(verdict, retry.SwitchOff):
+        return replace(health, state="off", state_reason=verdict.words)
+    if health.failing_since is not None and now - health.failing_since >= SWITCH_OFF_AFTER:
+        return replace(health, state="off", state_reason=f"failing for five days; last: {outcome.words}")
+    return health

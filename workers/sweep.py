@@ -1,0 +1,120 @@
+"""The sweep: finds what is due and was not told, in every worker, one at a time by a lease in the record.
+
+It is what makes hints dispensable. With Redis away it sets the work going in its own process, a second slower.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from service import logs
+from service.queue import DELIVER, PUBLISH, ROUTE
+from service.store import agenda, articles, documents, leases
+from service.store.agenda import Agenda
+from service.store.record import Record
+from workers.hands import Hands
+
+log = logs.get("sweep")
+
+EVERY = 1.0  # seconds
+LEASE = timedelta(seconds=3)
+STUBBORN = 3  # looks in a row at which work was due though it was hinted: then it is done here
+
+
+class Sweep:
+    """A thread of its own: nothing that a drain does keeps it from saying that this worker is alive."""
+
+    def __init__(
+        self,
+        record: Record,
+        hands: Hands,
+        worker: str,
+        *,
+        hint: Callable[[str], None],
+        broker: Callable[[], str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`hint` raises when Redis cannot be reached; `broker` says 'up', or in words what is wrong with it."""
+        self._record = record
+        self._hands = hands
+        self._worker = worker
+        self._hint = hint
+        self._broker = broker
+        self._clock = clock
+        self._seen_due: dict[str, int] = {}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            pause = EVERY
+            try:
+                self.look()
+                pause = self._until_next()
+            except Exception as error:  # the record is away: the next look finds it, or not
+                log.warning("sweep.failed", error=f"{type(error).__name__}: {error}"[:300])
+            self._closing.wait(pause)
+
+    def _until_next(self) -> float:
+        now = self._clock()
+        moment = agenda.next_moment(self._record, now)
+        if moment is None:
+            return EVERY
+        return max(0.005, min(EVERY, (moment - now).total_seconds()))
+
+    def look(self) -> None:
+        """One round: say we live; then, if it is ours to sweep, mend what is overdue and have what is due done."""
+        now = self._clock()
+        broker = self._broker()
+        leases.beat(self._record, self._worker, broker=broker, now=now)
+        leading = leases.take(self._record, "sweep", self._worker, now=now, lasts=LEASE)
+        if not leading and broker == "up":
+            return
+        found = agenda.look(self._record, now)
+        if leading:
+            self._mend(found, now)
+        for task, due in (
+            (ROUTE, found.events),
+            (PUBLISH, found.feeds or found.waking),
+            (DELIVER, _to_send(found)),
+        ):
+            self._have_done(task, due, broker)
+
+    def _mend(self, found: Agenda, now: datetime) -> None:
+        if found.lost:
+            log.warning("deliveries.recovered", count=leases.free_lost(self._record, now))
+        if found.expiring:
+            articles.expire_due(self._record, now)
+            self._have_done(ROUTE, True, "up")
+        if found.waking:
+            documents.wake_feeds(self._record, now)
+
+    def _have_done(self, task: str, due: bool, broker: str) -> None:
+        if not due:
+            self._seen_due.pop(task, None)
+            return
+        seen = self._seen_due[task] = self._seen_due.get(task, 0) + 1
+        if broker == "up" and seen < STUBBORN and self._hinted(task):
+            return
+        self._hands.start(task)
+
+    def _hinted(self, task: str) -> bool:
+        try:
+            self._hint(task)
+        except Exception as error:
+            log.warning("hint.failed", task=task, error=type(error).__name__)
+            return False
+        return True
+
+
+def _to_send(found: Agenda) -> bool:
+    return found.deliveries or found.lost

@@ -1,0 +1,102 @@
+"""JSON Feed 1.1 (https://jsonfeed.org/version/1.1). What it has no name for is in `_dateline`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from feeds.model import Feed, Image, Item, Tombstone
+from feeds.public import content_html, content_text, creators
+from feeds.text import rfc3339
+
+VERSION = "https://jsonfeed.org/version/1.1"
+# A reader that is not told a type ignores the attachment; most news pictures are this.
+UNKNOWN_IMAGE = "image/jpeg"
+
+
+def item_bytes(item: Item) -> bytes:
+    """An item that is public already, as one JSON object."""
+    return _bytes(
+        {
+            "id": item.id,
+            "url": item.url,
+            "external_url": item.origin.url if item.origin else None,
+            "title": item.headline,
+            "content_html": content_html(item),
+            "content_text": content_text(item),
+            "summary": item.summary,
+            "image": item.images[0].url if item.images else None,
+            "date_published": rfc3339(item.published),
+            "date_modified": rfc3339(item.updated),
+            "authors": [_present(asdict(author)) for author in creators(item)],
+            "tags": list(dict.fromkeys([title for _, title in item.sections] + list(item.keywords))),
+            "language": item.language,
+            "attachments": [_attachment(image) for image in item.images],
+            "_dateline": _dateline(item),
+        }
+    )
+
+
+def splice(feed: Feed, entries: Sequence[bytes], tombstones: Sequence[Tombstone], updated: datetime) -> bytes:
+    """The document of these entries; the feed is public already."""
+    return b'%s,"items":[\n%s\n]}\n' % (_head(feed, tombstones, updated)[:-1], b",\n".join(entries))
+
+
+def _head(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> bytes:
+    deleted = [{"id": stone.ref, "when": rfc3339(stone.when)} for stone in tombstones]
+    return _bytes(
+        {
+            "version": VERSION,
+            "title": feed.title,
+            "home_page_url": feed.home_url,
+            "feed_url": feed.url("json"),
+            "description": feed.description,
+            "authors": [{"name": feed.authority}],
+            "language": feed.language,
+            "hubs": [{"type": "WebSub", "url": feed.hub}] if feed.hub else [],
+            "_dateline": _present({"id": feed.id, "updated": rfc3339(updated), "deleted": deleted}),
+        }
+    )
+
+
+def _dateline(item: Item) -> dict[str, Any]:
+    """Everything of the record that partners need and JSON Feed has no place for."""
+    return _present(
+        {
+            "revision": item.revision,
+            "status": item.withdrawn or "usable",
+            "correction_note": item.correction_note,
+            "origin": _present(asdict(item.origin)) if item.origin else None,
+            "original_author": item.original_author,
+            "original_headline": item.original_headline,
+            "responsible_editor": item.responsible_editor,
+            "rights": _present(asdict(item.rights)) if item.rights else None,
+            "sections": [slug for slug, _ in item.sections],
+            "packages": list(item.packages),
+            "images": [_present(asdict(image)) for image in item.images],
+            "source": item.source_name,
+        }
+    )
+
+
+def _attachment(image: Image) -> dict[str, Any]:
+    return _present(
+        {
+            "url": image.url,
+            "mime_type": image.type or UNKNOWN_IMAGE,
+            "title": image.caption or image.alt,
+            "size_in_bytes": image.bytes,
+        }
+    )
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without what is empty: JSON Feed knows no nulls."""
+    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
+
+
+def _bytes(fields: dict[str, Any]) -> bytes:
+    return json.dumps(_present(fields), ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,128 @@
+"""What feeds are made of. Plain frozen values; times are aware; text is plain unless its name says html."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Format = Literal["rss", "atom", "json"]
+Withdrawal = Literal["withheld", "killed", "unpublished"]
+
+FORMATS: tuple[Format, ...] = ("rss", "atom", "json")
+CONTENT_TYPES: dict[str, str] = {
+    "rss": "application/rss+xml; charset=utf-8",
+    "atom": "application/atom+xml; charset=utf-8",
+    "json": "application/feed+json; charset=utf-8",
+}
+
+
+class EntryError(ValueError):
+    """One story cannot be serialised. It is to be left out: the rest of the feed is not concerned."""
+
+    def __init__(self, item_id: str, why: str) -> None:
+        super().__init__(f"{item_id}: {why}")
+        self.item_id = item_id
+        self.why = why
+
+
+@dataclass(frozen=True)
+class Author:
+    name: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who published the story first, if it is republished. `url`: the story there, or its publisher."""
+
+    name: str
+    url: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """`type` is a media type, `width` and `height` are pixels, `bytes` the file's size."""
+
+    url: str
+    alt: str | None = None
+    credit: str | None = None
+    caption: str | None = None
+    type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Rights:
+    holder: str | None = None
+    notice: str | None = None
+    usage_terms: str | None = None
+    licence_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A story as it stands. It knows nothing of the feeds it is in, so that its entry serves all of them.
+
+    `id` is a tag: URI and never changes. `updated` moves with every public change. `sections` are (slug,
+    title), the primary first. With `withdrawn` set, nothing but the id, the revision, the times and a notice
+    is ever written, whatever else is filled in.
+    """
+
+    id: str
+    revision: int
+    published: datetime
+    updated: datetime
+    headline: str = ""
+    language: str | None = None
+    url: str | None = None
+    summary: str | None = None
+    body_html: str | None = None
+    body_text: str | None = None
+    authors: tuple[Author, ...] = ()
+    origin: Origin | None = None
+    original_author: str | None = None
+    original_headline: str | None = None
+    responsible_editor: str | None = None
+    rights: Rights | None = None
+    sections: tuple[tuple[str, str], ...] = ()
+    packages: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    images: tuple[Image, ...] = ()
+    correction_note: str | None = None
+    source_name: str | None = None
+    withdrawn: Withdrawal | None = None
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """A story was withdrawn at `when` (RFC 6721 deleted-entry)."""
+
+    ref: str
+    when: datetime
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A feed's definition. Its documents are at `{public_url}/feeds/{slug}.{rss|atom|json}`.
+
+    `id` is a tag: URI and never changes; `authority` names the publisher; `hub` is a WebSub hub's URL.
+    `updated` is the time told while the feed has no entry at all: that of its making.
+    """
+
+    slug: str
+    title: str
+    id: str
+    public_url: str
+    home_url: str
+    authority: str
+    updated: datetime
+    language: str | None = None
+    description: str | None = None
+    hub: str | None = None
+
+    def url(self, fmt: Format) -> str:
+        return f"{self.public_url.rstrip('/')}/feeds/{self.slug}.{fmt}"

@@ -1,0 +1,155 @@
+"""What feedgen 1.0 leaves out or gets wrong, put right in the elements it has built.
+
+Two extensions in feedgen's sense: it calls `extend_atom` and `extend_rss` with the finished element. In Atom,
+feedgen's elements have no namespace (it writes xmlns as an attribute), so neither have ours; others have theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from lxml import etree
+
+from feeds.model import Feed, Image, Item, Tombstone
+from feeds.public import creators, rights_text
+from feeds.text import rfc2822, rfc3339
+
+ATOM = "http://www.w3.org/2005/Atom"
+DC = "http://purl.org/dc/elements/1.1/"
+DCTERMS = "http://purl.org/dc/terms/"
+MEDIA = "http://search.yahoo.com/mrss/"
+TOMBSTONE = "http://purl.org/atompub/tombstones/1.0"
+LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+# Every namespace an entry may use is declared once, on the root: an entry then carries none of its own.
+NAMESPACES = {"dc": DC, "dcterms": DCTERMS, "media": MEDIA}
+
+_LINK_ATTRIBUTES = ("rel", "type", "hreflang", "title", "length")
+
+
+@dataclass(frozen=True)
+class Link:
+    """An Atom link (RFC 4287, 4.2.7)."""
+
+    href: str
+    rel: str
+    type: str | None = None
+    hreflang: str | None = None
+    title: str | None = None
+    length: str | None = None
+
+
+def entry_links(item: Item) -> tuple[Link, ...]:
+    """The links of an Atom entry that feedgen takes: the story, where it comes from, its images."""
+    links = []
+    if item.url:
+        links.append(Link(item.url, "alternate", "text/html", item.language))
+    if item.origin and item.origin.url:
+        links.append(Link(item.origin.url, "via", title=item.origin.name))
+    for image in item.images:
+        size = str(image.bytes) if image.bytes else None
+        links.append(Link(image.url, "enclosure", image.type, title=image.alt, length=size))
+    return tuple(links)
+
+
+class EntryRepair:
+    """Entry level. Filled by `describe` before feedgen serialises."""
+
+    item: Item
+
+    def describe(self, item: Item) -> None:
+        self.item = item
+
+    def extend_atom(self, entry: etree._Element) -> None:
+        for element, link in zip(entry.findall("link"), entry_links(self.item), strict=True):
+            _write_link(element, link)
+        if self.item.rights and self.item.rights.licence_url:
+            _write_link(etree.SubElement(entry, "link"), Link(self.item.rights.licence_url, "license"))
+        if self.item.language:
+            entry.set(LANG, self.item.language)
+        if self.item.origin:
+            _add(entry, DC, "source", self.item.origin.name)
+        self._extend_both(entry)
+
+    def extend_rss(self, entry: etree._Element) -> None:
+        item = self.item
+        _add(entry, None, "pubDate", rfc2822(item.published))
+        _add(entry, ATOM, "updated", rfc3339(item.updated))
+        _add(entry, DCTERMS, "modified", rfc3339(item.updated))
+        for author in creators(item):
+            _add(entry, DC, "creator", author.name)
+        _add(entry, DC, "contributor", item.responsible_editor)
+        # <source> cannot do without a URL, and beside it dc:source would say the same thing twice.
+        if item.origin and not item.origin.url:
+            _add(entry, DC, "source", item.origin.name)
+        _add(entry, DC, "language", item.language)
+        _add(entry, DC, "rights", rights_text(item.rights))
+        if item.rights:
+            _add(entry, DCTERMS, "license", item.rights.licence_url)
+        self._extend_both(entry)
+
+    def _extend_both(self, entry: etree._Element) -> None:
+        item = self.item
+        _add(entry, DC, "publisher", item.source_name)
+        _add(entry, DCTERMS, "alternative", item.original_headline)
+        if item.rights:
+            _add(entry, DCTERMS, "rightsHolder", item.rights.holder)
+        for image in item.images:
+            _add_media(entry, image)
+
+
+class FeedRepair:
+    """Feed level. Filled by `describe` before feedgen serialises."""
+
+    feed: Feed
+    tombstones: Sequence[Tombstone]
+    updated: datetime
+
+    def describe(self, feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> None:
+        self.feed, self.tombstones, self.updated = feed, tombstones, updated
+
+    def extend_ns(self) -> dict[str, str]:
+        return NAMESPACES
+
+    def extend_atom(self, root: etree._Element) -> None:
+        for stone in self.tombstones:
+            # Declared here, not on the root: a feed without tombstones then has no namespace that warns.
+            gone = etree.SubElement(root, f"{{{TOMBSTONE}}}deleted-entry", nsmap={"at": TOMBSTONE})
+            gone.set("ref", stone.ref)
+            gone.set("when", rfc3339(stone.when))
+
+    def extend_rss(self, root: etree._Element) -> None:
+        channel = root[0]
+        link = channel.find("link")
+        assert link is not None
+        link.text = self.feed.home_url
+        _add(channel, None, "lastBuildDate", rfc2822(self.updated))
+        if self.feed.hub:
+            _write_link(etree.SubElement(channel, f"{{{ATOM}}}link"), Link(self.feed.hub, "hub"))
+
+
+def _write_link(element: etree._Element, link: Link) -> None:
+    element.attrib.clear()
+    element.set("href", link.href)
+    for name in _LINK_ATTRIBUTES:
+        if value := getattr(link, name):
+            element.set(name, value)
+
+
+def _add(parent: etree._Element, namespace: str | None, name: str, text: str | None) -> None:
+    if text:
+        etree.SubElement(parent, f"{{{namespace}}}{name}" if namespace else name).text = text
+
+
+def _add_media(entry: etree._Element, image: Image) -> None:
+    """Media RSS: right in the entry, for a group is for renditions of one and the same object."""
+    media = etree.SubElement(entry, f"{{{MEDIA}}}content", url=image.url, medium="image")
+    facts = {"type": image.type, "width": image.width, "height": image.height, "fileSize": image.bytes}
+    for name, value in facts.items():
+        if value:
+            media.set(name, str(value))
+    for name, text in (("title", image.alt), ("description", image.caption)):
+        if text:
+            etree.SubElement(media, f"{{{MEDIA}}}{name}", type="plain").text = text
+    _add(media, MEDIA, "credit", image.credit)

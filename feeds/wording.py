@@ -1,0 +1,64 @@
+"""The few words that feeds say of their own, in the story's language where we have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feeds.model import Withdrawal
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What stands in the place of a withdrawn story."""
+
+    title: str
+    text: str
+    language: str
+
+
+_CORRECTION = {"en": "Correction:", "zh": "更正：", "ur": "تصحیح:"}
+_NOTICES: dict[str, dict[Withdrawal, tuple[str, str]]] = {
+    "en": {
+        "killed": (
+            "Story withdrawn",
+            "This story has been withdrawn by its publisher. Remove it and do not publish it again.",
+        ),
+        "withheld": (
+            "Story withheld",
+            "This story has been withheld by its publisher. Do not publish it until it is released again.",
+        ),
+        "unpublished": ("Story no longer available", "This story is no longer available from its publisher."),
+    },
+    "zh": {
+        "killed": ("稿件已撤回", "此稿件已由发布者撤回。请予删除，不得再次发布。"),
+        "withheld": ("稿件暂停使用", "此稿件已由发布者暂停使用。在重新发布之前请勿刊用。"),
+        "unpublished": ("稿件不再提供", "发布者已不再提供此稿件。"),
+    },
+    "ur": {
+        "killed": (
+            "خبر واپس لے لی گئی",
+            "یہ خبر اس کے ناشر نے واپس لے لی ہے۔ اسے ہٹا دیں اور دوبارہ شائع نہ کریں۔",
+        ),
+        "withheld": (
+            "خبر روک لی گئی",
+            "یہ خبر اس کے ناشر نے روک لی ہے۔ دوبارہ جاری ہونے تک اسے شائع نہ کریں۔",
+        ),
+        "unpublished": ("خبر اب دستیاب نہیں", "یہ خبر اس کے ناشر کے ہاں اب دستیاب نہیں ہے۔"),
+    },
+}
+
+
+def correction_label(language: str | None) -> str:
+    return _CORRECTION[_spoken(language)]
+
+
+def notice(kind: Withdrawal, language: str | None) -> Notice:
+    spoken = _spoken(language)
+    title, text = _NOTICES[spoken][kind]
+    return Notice(title, text, spoken)
+
+
+def _spoken(language: str | None) -> str:
+    """The language of ours that a reader of `language` reads; English where we have none."""
+    primary = (language or "en").split("-")[0].lower()
+    return primary if primary in _NOTICES else "en"

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-import socket
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
-from service import signatures
-from service.cli_output import ACTOR, Desk, Failed, Slug, Told, now, operation
-from service.settings import Settings
+from service import endpoint_urls, signatures
+from service.cli_output import ACTOR, Desk, Slug, Told, now, operation
 from service.store import partners, sections, sources
 
 NO_SECTION = "There is no section yet. Add one: dateline section add world --title World"
@@ -151,7 +147,7 @@ def endpoint_add(
     desk: Desk, partner_slug: str, url: str, wanted: str | None, every_revision: bool, max_in_flight: int
 ) -> Told:
     """Add an endpoint to a partner; print its signing secret, once."""
-    checked_url(desk.settings, url)
+    endpoint_urls.check_url(url, allow_http=desk.settings.allow_http, allowed=desk.settings.allow_networks)
     slugs = [slug.strip() for slug in wanted.split(",") if slug.strip()] if wanted is not None else None
     secret = signatures.new_secret()
     with desk.record() as record:
@@ -199,7 +195,7 @@ def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
     return Told(
         {"endpoint": endpoint_id, "state": "paused"},
         [
-            f"Endpoint {endpoint_id} is paused; its deliveries wait. Go on: dateline endpoint resume {endpoint_id}"
+            f"Endpoint {endpoint_id} is paused; its deliveries wait until: dateline endpoint resume {endpoint_id}"
         ],
     )
 
@@ -227,33 +223,6 @@ def endpoint_rotate_secret(desk: Desk, endpoint_id: int) -> Told:
         f"Endpoint {endpoint_id} has a new signing secret:",
         f"  {secret}",
         ONCE,
-        f"Until {until:%Y-%m-%d %H:%M} UTC pushes carry both signatures: time for the partner to change over.",
+        f"Until {until:%Y-%m-%d %H:%M} UTC pushes carry both signatures, old and new.",
     ]
     return Told({"endpoint": endpoint_id, "secret": secret, "old_until": until.isoformat()}, lines)
-
-
-def checked_url(settings: Settings, url: str) -> None:
-    """Raises `Failed` for a URL that no push may go to, as far as can be told before sending."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise Failed(f"{url!r} is not a web address; write for example https://paper.example/dateline")
-    if parts.username or parts.password:
-        raise Failed("the URL holds a password; pushes are signed instead: leave it out")
-    if parts.fragment:
-        raise Failed("the URL has a part after '#', which is never sent: leave it out")
-    if parts.scheme == "http" and not (settings.allow_http or _in_allowed_networks(settings, parts.hostname)):
-        raise Failed(
-            "pushes go over https. If the partner has only http and you accept that others can read along, "
-            "set DATELINE_ALLOW_HTTP=true; for a network of your own, name it in DATELINE_ALLOW_NETWORKS"
-        )
-
-
-def _in_allowed_networks(settings: Settings, host: str) -> bool:
-    if not settings.allow_networks:
-        return False
-    try:
-        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False
-    addresses = [ip_address(str(text).partition("%")[0]) for text in found]
-    return all(any(address in network for network in settings.allow_networks) for address in addresses)

@@ -35,6 +35,9 @@ class Told:
     lines: list[str] = field(default_factory=list)
     status: int = 0
 
+    def text(self, *, as_json: bool) -> str:
+        return json.dumps(self.facts, ensure_ascii=False) if as_json else "\n".join(self.lines)
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -89,7 +92,7 @@ def operation(function: Callable[..., Told | None]) -> Callable[..., int]:
         told = function(Desk(loaded, as_json), **given)
         if told is None:
             return 0
-        click.echo(json.dumps(told.facts, ensure_ascii=False) if as_json else "\n".join(told.lines))
+        click.echo(told.text(as_json=as_json))
         return told.status
 
     return run

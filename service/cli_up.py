@@ -19,7 +19,7 @@ import click
 from service import demo, embedded_redis, settings, supervise
 from service.cli_output import Desk, Told, now, operation
 from service.settings import Settings
-from service.store import migrations, worker_beats
+from service.store import checkup, migrations
 from service.store.record import Record, open_record
 from service.supervise import CannotRun, Part, Supervisor
 
@@ -51,6 +51,7 @@ def up(desk: Desk, listen: str | None, with_demo: bool) -> Told | None:
                 state_file=chosen.data_dir / supervise.STATE_FILE,
                 facts=_facts(keyed),
                 say=desk.say,
+                stdout=sys.stderr if desk.as_json else None,
             )
             if new_token:
                 desk.say(f"operator token, made for this desk: {keyed.operator_token}")
@@ -94,17 +95,14 @@ def _say_ready(desk: Desk, keyed: Settings) -> None:
 def parts(chosen: Settings) -> list[Part]:
     """Redis unless there is one, the web, and the workers."""
     shared = settings.environment(chosen)
-    found = [Part("web", lambda: dateline("web"), shared)]
+    found = [Part("web", partial(supervise.dateline, "web"), shared)]
     for number in range(1, chosen.workers + 1):
-        found.append(Part(f"w{number}", partial(dateline, "worker", "--name", f"w{number}"), shared))
+        found.append(
+            Part(f"w{number}", partial(supervise.dateline, "worker", "--name", f"w{number}"), shared)
+        )
     if not chosen.redis_url:
         found.insert(0, Part("redis", partial(_redis_command, chosen), last=True))
     return found
-
-
-def dateline(*words: str) -> list[str]:
-    """The command line of a `dateline` command in this very installation, whatever the PATH is."""
-    return [sys.executable, "-P", "-m", "service.cli", *words]
 
 
 def _redis_command(chosen: Settings) -> Sequence[str]:
@@ -121,14 +119,12 @@ def _facts(keyed: Settings) -> dict[str, str]:
 def _ready(desk: Desk, keyed: Settings, record: Record, started: datetime) -> Callable[[], bool]:
     """Whether the web says that all parts answer, and every worker was seen since the start."""
     next_word = time.monotonic() + IMPATIENT_AFTER
-    wanted = {f"w{number}" for number in range(1, keyed.workers + 1)}
 
     def ready() -> bool:
         nonlocal next_word
-        missing = wanted - {
-            beat.name for beat in worker_beats.all_beats(record) if beat.started_at >= started
-        }
-        trouble = _web_trouble(keyed) or (f"no sign of {', '.join(sorted(missing))}" if missing else "")
+        seen = sum(beat.seen_at >= started for beat in checkup.beats(record))
+        missing = "" if seen >= keyed.workers else f"{keyed.workers - seen} workers have not been seen"
+        trouble = _web_trouble(keyed) or missing
         if trouble and time.monotonic() > next_word:
             desk.say(f"not ready yet: {trouble}")
             next_word = time.monotonic() + IMPATIENT_AFTER
@@ -145,9 +141,10 @@ def _web_trouble(keyed: Settings) -> str:
         connection.request("GET", "/readyz", headers={"Host": urlsplit(keyed.public_url).netloc})
         response = connection.getresponse()
         body = response.read(2000).decode(errors="replace").strip()
-        return "" if response.status == 200 else f"the web answers {response.status}: {body}"
     except (OSError, http.client.HTTPException) as error:
         return f"the web does not answer ({error})"
+    else:
+        return "" if response.status == 200 else f"the web answers {response.status}: {body}"
     finally:
         connection.close()
 

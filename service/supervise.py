@@ -109,8 +109,17 @@ class Supervisor:
     Use it from the main thread only: the kernel ends the children when the thread that started them ends.
     """
 
-    def __init__(self, parts: Sequence[Part], *, state_file: Path, facts: dict[str, Any], say: Say) -> None:
-        """`facts` are written to `state_file` together with the children's process ids."""
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        state_file: Path,
+        facts: dict[str, Any],
+        say: Say,
+        stdout: IO[str] | None = None,
+    ) -> None:
+        """`facts` are written to `state_file` with the children's process ids; `stdout` is the children's."""
+        self._stdout = stdout
         self._running = [Running(part) for part in parts]
         self._state_file = state_file
         self._facts = facts
@@ -190,6 +199,7 @@ class Supervisor:
                 command,
                 env={**os.environ, **running.part.environment},
                 stdin=subprocess.DEVNULL,
+                stdout=self._stdout,
                 # A session of its own: Ctrl-C reaches this process alone, which ends the rest in order.
                 start_new_session=True,
                 preexec_fn=partial(_end_with_parent, os.getpid(), _libc()),  # noqa: PLW1509 - one thread here
@@ -222,6 +232,11 @@ class Supervisor:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
+
+
+def dateline(*words: str) -> list[str]:
+    """The command line of a `dateline` command in this very installation, whatever the PATH is."""
+    return [sys.executable, "-P", "-m", "service.cli", *words]
 
 
 def delay_before(failures: int) -> float:

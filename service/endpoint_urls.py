@@ -1,0 +1,66 @@
+"""What a partner's endpoint may be called: checked when it is added, before any name is looked up.
+
+Where its name leads is checked at every connection instead (workers/guard.py): a name may change its mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from service.settings import Network
+
+
+class UrlRefused(ValueError):
+    """An address that pushes may not go to. The text says why and what to write instead."""
+
+
+def check_url(url: str, *, allow_http: bool, allowed: Sequence[Network]) -> None:
+    """Raises UrlRefused unless `url` is one that an endpoint may have.
+
+    https, or http if allowed by setting or the host is an address inside the `allowed` networks; no user
+    name or password in it, no fragment, and a port that pushes may go to.
+    """
+    parts, port = _parsed(url)
+    if parts.username is not None or parts.password is not None:
+        raise UrlRefused(
+            "The address contains a user name or password; pushes are signed instead: leave it out."
+        )
+    if parts.fragment or "#" in url:
+        raise UrlRefused("The address has a part after '#', which is never sent: leave it out.")
+    if parts.scheme == "http" and not allow_http and not _inside(parts.hostname or "", allowed):
+        raise UrlRefused("The address must begin with https://; DATELINE_ALLOW_HTTP=true allows http:// too.")
+    if words := port_refusal(port):
+        raise UrlRefused(f"The address has a port that pushes may not go to: {words}.")
+
+
+def port_refusal(port: int) -> str | None:
+    """Why pushes may not go to this port; None if they may. Below 1024 live services, not receivers."""
+    if port in (80, 443) or 1024 <= port <= 65535:
+        return None
+    return f"port {port} is not 80, 443 or from 1024 to 65535"
+
+
+def _parsed(url: str) -> tuple[SplitResult, int]:
+    if any(character.isspace() or not character.isprintable() for character in url) or "\\" in url:
+        raise UrlRefused("The address contains blanks, control characters or backslashes: remove them.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UrlRefused(f"This is not a web address: {error}.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UrlRefused(
+            "This is not a web address: write for example https://partner.example/hooks/dateline."
+        )
+    return parts, port if port is not None else {"http": 80, "https": 443}[parts.scheme]
+
+
+def _inside(host: str, allowed: Sequence[Network]) -> bool:
+    """Whether the host is an address (or this machine) inside the networks; a name is not looked up."""
+    try:
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return False
+    return any(address in network for network in allowed)

@@ -1,0 +1,300 @@
+"""What became of a push, classed and in words that an operator understands. Pure: facts in, Outcome out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import pycurl
+
+# The kinds of outcome. The record's attempt.outcome and the metrics' `outcome` label use these very words.
+OUTCOMES = (
+    "delivered",  # 2xx
+    "refused",  # 4xx but the next two
+    "gone",  # 410
+    "throttled",  # 429, 503
+    "server_error",  # 5xx but 503
+    "redirect",  # 3xx: never followed
+    "timeout",  # too slow, at whichever stage
+    "dns",  # the name leads nowhere
+    "connect",  # nobody answers at the address
+    "tls",  # the certificate or the handshake
+    "blocked",  # the address guard
+    "closed",  # the connection broke off before an answer
+    "garbled",  # an answer that is not HTTP, or not as it says
+    "unsent",  # never tried: the URL or a fault of ours
+)
+BODY_KEPT = 4096  # bytes
+HEADERS_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds of each stage; None where it was not reached or not needed (a connection used again).
+
+    `first_byte` is the wait from the request's last byte to the answer's first; `total` is all of it.
+    """
+
+    lookup: float | None
+    connect: float | None
+    tls: float | None
+    first_byte: float | None
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt's result. `kind` is one of OUTCOMES; `words` is a sentence part about the partner.
+
+    `retry_after` is seconds from now, never negative, uncapped. `reached`: bytes of the request were sent, so
+    the partner may hold it. `body` is the first 4 KiB of the answer's.
+    """
+
+    kind: str
+    status: int | None
+    words: str
+    retry_after: float | None
+    reached: bool
+    timings: Timings
+    address: str | None
+    response_headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def delivered(self) -> bool:
+        return self.kind == "delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The bare facts of one HTTP exchange as libcurl tells them. Times are µs since its start (0: never).
+
+    `code` and `error` are CURLE_… and its text; `verify` is OpenSSL's X509_V_… of the certificate;
+    `header_lines` all header lines received, status lines too; `blocked` the guard's words, if every address
+    of the host was refused; `cut`: the body was not read to its end because it is too long.
+    """
+
+    code: int
+    error: str
+    status: int
+    header_lines: Sequence[bytes]
+    body: bytes
+    cut: bool
+    blocked: str | None
+    verify: int
+    request_bytes: int
+    new_connections: int
+    address: str
+    https: bool
+    lookup: int
+    connected: int
+    secured: int
+    sent: int
+    first_byte: int
+    total: int
+
+
+def classify(exchange: Exchange, now: datetime) -> Outcome:
+    """The Outcome of an exchange; `now` turns a Retry-After date into seconds.
+
+    A status line with all its headers is the partner's answer, and counts even if the body after it never
+    ends, breaks off or is too long.
+    """
+    headers = _headers(exchange.header_lines)
+    retry_after = None
+    if headers is not None and exchange.status >= 200 and not exchange.blocked:
+        if not 200 <= exchange.status < 300:
+            retry_after = _retry_after(headers, now)
+        kind, words = _kind_of_status(exchange.status), _answered(exchange, headers, retry_after)
+    else:
+        kind, words = _failure(exchange)
+    return Outcome(
+        kind=kind,
+        status=exchange.status if headers is not None and exchange.status else None,
+        words=words,
+        retry_after=retry_after,
+        reached=exchange.request_bytes > 0,
+        timings=_timings(exchange),
+        address=exchange.address or None,
+        response_headers=headers or (),
+        body=exchange.body[:BODY_KEPT],
+    )
+
+
+def unsent(words: str) -> Outcome:
+    """The outcome of a push that could not even be tried."""
+    return Outcome("unsent", None, words, None, False, Timings(None, None, None, None, 0.0), None, (), b"")
+
+
+def parse_retry_after(value: str, now: datetime) -> float | None:
+    """Seconds to wait by RFC 9110 section 10.2.3 (seconds or a date), at least 0; None if it is neither."""
+    text = value.strip()
+    if re.fullmatch(r"[0-9]{1,10}", text):
+        return float(text)
+    if len(text) > 40:  # no date is longer
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:
+    """The final answer's headers; None unless they came whole (ended by an empty line)."""
+    if not lines or lines[-1] not in (b"\r\n", b"\n"):
+        return None
+    start = max((index for index, line in enumerate(lines) if line[:5] == b"HTTP/"), default=-1)
+    pairs = []
+    for line in lines[start + 1 : start + 1 + HEADERS_KEPT]:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            pairs.append((name, value.strip()))
+    return tuple(pairs)
+
+
+def _retry_after(headers: Sequence[tuple[str, str]], now: datetime) -> float | None:
+    values = [value for name, value in headers if name.lower() == "retry-after"]
+    return parse_retry_after(values[0], now) if values else None
+
+
+def _kind_of_status(status: int) -> str:
+    if status < 300:
+        return "delivered"
+    if status < 400:
+        return "redirect"
+    if status in (429, 503):
+        return "throttled"
+    if status == 410:
+        return "gone"
+    return "refused" if status < 500 else "server_error"
+
+
+def _answered(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_after: float | None) -> str:
+    words = f"answered {_status_words(exchange.status)}"
+    if 300 <= exchange.status < 400:
+        to = next((f" to {value[:200]}" for name, value in headers if name.lower() == "location"), "")
+        words += f", a redirect{to}: redirects are never followed; change the endpoint to its final address"
+    if exchange.status == 410:
+        words += ": it wants no more pushes"
+    if retry_after is not None:
+        words += f" and asked to wait {retry_after:.0f} s"
+    if exchange.cut:
+        words += " (its body is over 64 KiB; the rest was not read)"
+    elif exchange.code != pycurl.E_OK:
+        words += f" (its body did not come whole: {_failure(exchange)[1]})"
+    return words
+
+
+def _status_words(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+# What OpenSSL found wrong with the certificate (X509_V_ERR_…).
+_CERTIFICATE_FAULTS = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    18: "its certificate is self-signed, so nobody vouches for it",
+    19: "its certificate is from an authority not trusted here",
+    20: "its certificate is from an authority not trusted here, or the chain it sends is incomplete",
+    21: "its certificate chain is incomplete",
+    23: "its certificate was revoked",
+    62: "its certificate is for another name",
+}
+_KINDS_OF_FAILURE = {
+    pycurl.E_OPERATION_TIMEDOUT: "timeout",
+    pycurl.E_COULDNT_RESOLVE_HOST: "dns",
+    pycurl.E_COULDNT_CONNECT: "connect",
+    pycurl.E_PEER_FAILED_VERIFICATION: "tls",
+    pycurl.E_SSL_CONNECT_ERROR: "tls",
+    pycurl.E_SSL_CERTPROBLEM: "tls",
+    pycurl.E_SSL_CIPHER: "tls",
+    pycurl.E_SSL_CACERT_BADFILE: "tls",
+    pycurl.E_SSL_ISSUER_ERROR: "tls",
+    pycurl.E_SSL_INVALIDCERTSTATUS: "tls",
+    pycurl.E_GOT_NOTHING: "closed",
+    pycurl.E_RECV_ERROR: "closed",
+    pycurl.E_SEND_ERROR: "closed",
+    pycurl.E_PARTIAL_FILE: "closed",
+    pycurl.E_SEND_FAIL_REWIND: "closed",
+}
+
+
+def _failure(exchange: Exchange) -> tuple[str, str]:
+    """Kind and words of an exchange that brought no answer."""
+    if exchange.blocked:
+        return "blocked", f"was not called: {exchange.blocked}"
+    kind = _KINDS_OF_FAILURE.get(exchange.code, "garbled" if exchange.request_bytes else "unsent")
+    return kind, _FAILURE_WORDS[kind](exchange)
+
+
+def _timeout_words(exchange: Exchange) -> str:
+    after = f"{exchange.total / 1_000_000:.3g} s"
+    if exchange.new_connections == 0 and exchange.sent == 0 and exchange.lookup == 0:
+        return f"its name was not found within {after} (no answer from DNS)"
+    if exchange.connected == 0 and exchange.sent == 0:
+        return f"did not accept a connection within {after}"
+    if exchange.https and exchange.secured == 0 and exchange.sent == 0:
+        return f"did not finish the TLS handshake within {after} (connected)"
+    if exchange.first_byte == 0:
+        return f"did not answer within {after} (connected, no first byte)"
+    return f"did not finish its answer within {after} (it had begun)"
+
+
+def _tls_words(exchange: Exchange) -> str:
+    if fault := _CERTIFICATE_FAULTS.get(exchange.verify):
+        return fault
+    if "subject name" in exchange.error or "does not match" in exchange.error:
+        return _CERTIFICATE_FAULTS[62]
+    if exchange.code == pycurl.E_PEER_FAILED_VERIFICATION:
+        return f"its certificate cannot be trusted ({_plain(exchange.error)})"
+    return f"no secure connection could be agreed on ({_plain(exchange.error)})"
+
+
+def _closed_words(exchange: Exchange) -> str:
+    if exchange.header_lines:
+        return "closed the connection in the middle of its answer"
+    if exchange.request_bytes:
+        return "closed the connection without an answer"
+    return "closed the connection before the push was sent"
+
+
+_FAILURE_WORDS: dict[str, Callable[[Exchange], str]] = {
+    "timeout": _timeout_words,
+    "dns": lambda _: "no server with that name (DNS)",
+    "connect": lambda exchange: f"nobody answers at that address ({_plain(exchange.error)})",
+    "tls": _tls_words,
+    "closed": _closed_words,
+    "garbled": lambda exchange: f"sent an answer that cannot be read: {_plain(exchange.error)}",
+    "unsent": lambda exchange: f"could not be called: {_plain(exchange.error)}",
+}
+
+
+def _plain(error: str) -> str:
+    return error.strip().rstrip(".")[:200] or "no reason was given"
+
+
+def _timings(exchange: Exchange) -> Timings:
+    total = exchange.total / 1000
+    first = _span(exchange.sent, exchange.first_byte)
+    if not exchange.new_connections:
+        return Timings(None, None, None, first, total)
+    return Timings(
+        lookup=_span(0, exchange.lookup),
+        connect=_span(exchange.lookup, exchange.connected),
+        tls=_span(exchange.connected, exchange.secured),
+        first_byte=first,
+        total=total,
+    )
+
+
+def _span(start: int, end: int) -> float | None:
+    return max(0, end - start) / 1000 if end else None

@@ -1,4 +1,4 @@
-"""RSS 2.0 and Atom, by feedgen, which only this module knows. Items and feeds given here are public already."""
+"""RSS 2.0 and Atom, by feedgen, which only this module knows. What is given here is public already."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def public(item: Item) -> Item:
 
 
 def public_feed(feed: Feed) -> Feed:
-    """The feed with clean texts and URLs in ASCII. Raises ValueError, naming the field, if it cannot be told."""
+    """The feed with clean texts and URLs in ASCII. Raises ValueError if it has no address."""
     home_url = uri(feed.home_url)
     if home_url is None or uri(feed.public_url) is None:
         raise ValueError(f"feed {feed.slug}: home_url and public_url must be absolute http or https URLs")
@@ -54,8 +54,8 @@ def public_feed(feed: Feed) -> Feed:
 def distinct(updated: datetime, item_id: str) -> datetime:
     """Tells apart what is released at the same whole second, as embargoes are.
 
-    Readers and validators take equal times for one change. The same item gets the same time everywhere; at most
-    a tenth of a second is added, so that the order stays.
+    Readers and validators take equal times for one change. The same item gets the same time everywhere;
+    a tenth of a second at most is added: the order stays.
     """
     if updated.microsecond:
         return updated

@@ -1,7 +1,7 @@
 """What feedgen 1.0 leaves out or gets wrong, put right in the elements it has built.
 
 Two extensions in feedgen's sense: it calls `extend_atom` and `extend_rss` with the finished element. In Atom,
-feedgen's elements have no namespace (it writes xmlns as an attribute), so neither have ours; others have theirs.
+feedgen's elements have no namespace (it writes xmlns as an attribute), so neither have ours.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ bench: $(DEV_STAMP)
 
 # The long form of the fault tests; `make test` runs a short one.
 chaos: $(DEV_STAMP)
-	DATELINE_CHAOS=long $(BIN)/pytest tests/chaos
+	CHAOS=long $(BIN)/pytest tests/chaos
 
 # Writes requirements/*.txt anew from pyproject.toml, with hashes, for every Python and system that is supported.
 lock: $(VENV)/.made

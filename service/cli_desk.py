@@ -195,7 +195,8 @@ def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
     return Told(
         {"endpoint": endpoint_id, "state": "paused"},
         [
-            f"Endpoint {endpoint_id} is paused; its deliveries wait until: dateline endpoint resume {endpoint_id}"
+            f"Endpoint {endpoint_id} is paused; its deliveries wait.",
+            f"dateline endpoint resume {endpoint_id}",
         ],
     )
 

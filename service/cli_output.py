@@ -66,7 +66,7 @@ class Desk:
             record.close()
 
     def wake(self) -> None:
-        """Tells the workers that there is something to do. Best effort: they find it by themselves a bit later."""
+        """Tells the workers that there is something to do. Best effort: they find it by themselves too."""
         waker = queue.Waker(embedded_redis.redis_url_of(self.settings))
         waker.wake()
         waker.close()

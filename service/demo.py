@@ -95,7 +95,7 @@ def prepare(record: Record, keyed: Settings, now: datetime) -> Plan:
 
 
 def receivers(plan: Plan) -> list[Part]:
-    """The partners' receivers, as processes of their own. They end last: deliveries may still be on the way."""
+    """The partners' receivers, as processes of their own; ended last, for deliveries still on the way."""
     return [
         Part(
             outlet.slug,

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import redis
 import requests
-from kombu import Connection
+from kombu.connection import Connection
 
 from service import embedded_redis, settings, supervise
 from service.cli_output import Desk, Told, now, operation
@@ -230,7 +230,9 @@ def _backlog(waiting: checkup.Backlog, at: datetime) -> Iterator[Finding]:
     ):
         age = at - since if since else timedelta(0)
         if age > LATE:
-            remedy = "the workers do not keep up: see the line on workers, raise DATELINE_WORKERS, look at their log"
+            remedy = (
+                "see the line on workers and their log; if they only do not keep up, raise DATELINE_WORKERS"
+            )
             yield Finding("backlog", WRONG, f"{count} {what}, the oldest for {_ago(age)}", remedy)
         else:
             yield Finding("backlog", GOOD, f"{count} {what}")

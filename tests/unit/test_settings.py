@@ -1,0 +1,162 @@
+"""Settings: read once, checked, and wrong ones told in words that name the variable."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from service import settings
+from service.settings import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("DATELINE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_nothing_needs_to_be_set() -> None:
+    loaded = settings.load()
+    assert (loaded.host, loaded.port) == ("127.0.0.1", 8600)
+    assert loaded.data_dir == Path.cwd() / "var"
+    assert loaded.database_url == f"sqlite:///{Path.cwd()}/var/dateline.db"
+    assert loaded.public_url == "http://127.0.0.1:8600"
+    assert loaded.redis_url == ""
+    assert 1 <= loaded.workers <= 2
+
+
+def test_environment_wins_over_the_env_file_and_the_command_line_over_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("DATELINE_LISTEN=127.0.0.1:1111\nDATELINE_LOG_LEVEL=debug\nPOSTGRES_PASSWORD=x\n")
+    monkeypatch.setenv("DATELINE_LISTEN", "127.0.0.1:2222")
+    assert settings.load().listen == "127.0.0.1:2222"
+    assert settings.load().log_level == "debug"
+    assert settings.load(listen="127.0.0.1:3333").listen == "127.0.0.1:3333"
+    assert settings.load(listen=None).listen == "127.0.0.1:2222"
+
+
+def test_record_follows_the_data_directory(tmp_path: Path) -> None:
+    assert settings.load(data_dir=tmp_path / "desk").database_url == f"sqlite:///{tmp_path}/desk/dateline.db"
+
+
+def test_public_url_follows_where_it_listens_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load(listen="0.0.0.0:9000").public_url == "http://localhost:9000"
+    assert settings.load(listen="[::1]:9000").public_url == "http://[::1]:9000"
+    assert settings.load(listen="[::1]:9000").host == "::1"
+    monkeypatch.setenv("DATELINE_PUBLIC_URL", "https://news.example/wire/")
+    assert settings.load(listen="0.0.0.0:9000").public_url == "https://news.example/wire"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("LISTEN", "8600", "127.0.0.1:8600"),
+        ("LISTEN", "localhost:seventy", "127.0.0.1:8600"),
+        ("LISTEN", "localhost:70000", "127.0.0.1:8600"),
+        ("PUBLIC_URL", "news.example", "https://news.example.org"),
+        ("DATABASE_URL", "mysql://root@db/dateline", "postgresql+psycopg://"),
+        ("REDIS_URL", "localhost:6379", "redis://host:6379/0"),
+        ("SECRET_KEY", "too short", "32 bytes"),
+        ("OPERATOR_TOKEN", "two words", "openssl rand"),
+        ("ALLOW_NETWORKS", "10.0.0.0/8,intranet", "intranet"),
+        ("ALLOW_HTTP", "perhaps", "boolean"),
+        ("WORKERS", "0", "greater than or equal to 1"),
+        ("LOG_LEVEL", "chatty", "debug, info, warning, error"),
+    ],
+)
+def test_wrong_value_is_refused_in_words_that_name_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(f"DATELINE_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        settings.load()
+    assert str(refused.value).startswith(f"DATELINE_{name}: ")
+    assert remedy in str(refused.value)
+    assert str(refused.value).count("DATELINE_") == 1
+
+
+def test_misspelt_setting_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATELINE_REDSI_URL", "redis://localhost")
+    with pytest.raises(SettingsError, match="did you mean DATELINE_REDIS_URL"):
+        settings.load()
+
+
+def test_misspelt_setting_in_the_env_file_is_refused_too() -> None:
+    Path(".env").write_text("DATELINE_LISTNE=127.0.0.1:1\n")
+    with pytest.raises(SettingsError, match=r"in \.env.*did you mean DATELINE_LISTEN"):
+        settings.load()
+
+
+def test_hosting_platforms_database_urls_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATELINE_DATABASE_URL", "postgres://u:p@db/dateline")
+    loaded = settings.load()
+    assert loaded.database_url == "postgresql+psycopg://u:p@db/dateline"
+    assert not loaded.on_sqlite
+
+
+def test_networks_are_read_from_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATELINE_ALLOW_NETWORKS", "127.0.0.0/8, ::1,10.1.2.3/16")
+    expected = (ip_network("127.0.0.0/8"), ip_network("::1"), ip_network("10.1.0.0/16"))
+    assert settings.load().allow_networks == expected
+
+
+def test_settings_are_immutable_and_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATELINE_OPERATOR_TOKEN", "hush-hush-hush-hush")
+    monkeypatch.setenv("DATELINE_DATABASE_URL", "postgresql+psycopg://u:hush@db/d")
+    loaded = settings.load()
+    assert "hush" not in repr(loaded)
+    with pytest.raises(ValueError, match="frozen"):
+        loaded.workers = 3
+
+
+def test_child_process_sees_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    parent = settings.ensure_keys(
+        settings.load(
+            data_dir=tmp_path / "d", allow_networks="127.0.0.0/8,::1/128", allow_http=True, workers=2
+        )
+    )
+    for name, value in settings.environment(parent).items():
+        monkeypatch.setenv(name, value)
+    assert settings.load() == parent
+
+
+def test_keys_are_made_once_in_files_that_only_their_owner_can_read(tmp_path: Path) -> None:
+    desk = settings.load(data_dir=tmp_path / "desk")
+    first = settings.ensure_keys(desk)
+    assert first.operator_token
+    assert first.secret_key
+    assert settings.ensure_keys(desk) == first
+    for name in (settings.TOKEN_FILE, settings.KEY_FILE):
+        assert stat.S_IMODE((tmp_path / "desk" / name).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "desk").stat().st_mode) == 0o700
+    assert len(list((tmp_path / "desk").iterdir())) == 2
+
+
+def test_keys_that_are_set_are_not_made(tmp_path: Path) -> None:
+    key = "A" * 43 + "="
+    desk = settings.load(data_dir=tmp_path / "desk", operator_token="given-by-hand", secret_key=key)
+    assert settings.ensure_keys(desk) == desk
+    assert not (tmp_path / "desk").exists()
+
+
+def test_processes_that_start_at_once_get_the_same_keys(tmp_path: Path) -> None:
+    desk = settings.load(data_dir=tmp_path / "desk")
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: settings.ensure_keys(desk), range(64)))
+    assert {one.operator_token for one in made} == {made[0].operator_token}
+    assert {one.secret_key for one in made} == {made[0].secret_key}
+
+
+def test_emptied_key_file_is_told_instead_of_used(tmp_path: Path) -> None:
+    desk = settings.load(data_dir=tmp_path)
+    (tmp_path / settings.KEY_FILE).write_text("\n")
+    with pytest.raises(SettingsError, match="restore it from a backup"):
+        settings.ensure_keys(desk)

@@ -48,7 +48,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attempt's result. `kind` is one of OUTCOMES; `words` is a sentence part about the partner.
+    """One attempt's result. `kind` is one of OUTCOMES; `words` say it to an operator.
 
     `retry_after` is seconds from now, never negative, uncapped. `reached`: bytes of the request were sent, so
     the partner may hold it. `body` is the first 4 KiB of the answer's.
@@ -200,14 +200,14 @@ def _status_words(status: int) -> str:
 
 # What OpenSSL found wrong with the certificate (X509_V_ERR_…).
 _CERTIFICATE_FAULTS = {
-    9: "its certificate is not valid yet",
-    10: "its certificate has expired",
-    18: "its certificate is self-signed, so nobody vouches for it",
-    19: "its certificate is from an authority not trusted here",
-    20: "its certificate is from an authority not trusted here, or the chain it sends is incomplete",
-    21: "its certificate chain is incomplete",
-    23: "its certificate was revoked",
-    62: "its certificate is for another name",
+    9: "the partner's certificate is not valid yet",
+    10: "the partner's certificate has expired",
+    18: "the partner's certificate is self-signed, so nobody vouches for it",
+    19: "the partner's certificate is from an authority not trusted here",
+    20: "the partner's certificate is from an authority not trusted here, or the chain it sends is incomplete",
+    21: "the partner's certificate chain is incomplete",
+    23: "the partner's certificate was revoked",
+    62: "the partner's certificate is for another name",
 }
 _KINDS_OF_FAILURE = {
     pycurl.E_OPERATION_TIMEDOUT: "timeout",
@@ -239,7 +239,7 @@ def _failure(exchange: Exchange) -> tuple[str, str]:
 def _timeout_words(exchange: Exchange) -> str:
     after = f"{exchange.total / 1_000_000:.3g} s"
     if exchange.new_connections == 0 and exchange.sent == 0 and exchange.lookup == 0:
-        return f"its name was not found within {after} (no answer from DNS)"
+        return f"the partner's name was not found within {after} (no answer from DNS)"
     if exchange.connected == 0 and exchange.sent == 0:
         return f"did not accept a connection within {after}"
     if exchange.https and exchange.secured == 0 and exchange.sent == 0:
@@ -255,7 +255,7 @@ def _tls_words(exchange: Exchange) -> str:
     if "subject name" in exchange.error or "does not match" in exchange.error:
         return _CERTIFICATE_FAULTS[62]
     if exchange.code == pycurl.E_PEER_FAILED_VERIFICATION:
-        return f"its certificate cannot be trusted ({_plain(exchange.error)})"
+        return f"the partner's certificate cannot be trusted ({_plain(exchange.error)})"
     return f"no secure connection could be agreed on ({_plain(exchange.error)})"
 
 

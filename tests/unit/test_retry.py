@@ -1,0 +1,191 @@
+"""When a delivery is tried again: the rules of the schedule, Retry-After, 410 and takedowns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers import outcome, retry
+from workers.outcome import Outcome
+from workers.retry import Dead, Decision, Delivered, RetryAt, SwitchOff, decide
+
+NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def an_outcome(kind: str, status: int | None = None, retry_after: float | None = None) -> Outcome:
+    return replace(outcome.unsent("did something"), kind=kind, status=status, retry_after=retry_after)
+
+
+def decided(
+    result: Outcome,
+    attempt: int = 1,
+    *,
+    now: datetime = NOW,
+    schedule: tuple[float, ...] | None = None,
+    first_due: datetime = NOW,
+    takedown: bool = False,
+    jitter: float = 0.5,
+) -> Decision:
+    return decide(attempt, result, now, schedule, first_due, takedown=takedown, jitter=jitter)
+
+
+def waits(
+    result: Outcome, *, takedown: bool = False, schedule: tuple[float, ...] | None = None
+) -> list[float]:
+    """Seconds before each further attempt of a delivery whose every attempt ends with `result` at once."""
+    now = NOW
+    found: list[float] = []
+    for attempt in range(1, 2000):
+        decision = decided(result, attempt, now=now, schedule=schedule, takedown=takedown)
+        if not isinstance(decision, RetryAt):
+            assert isinstance(decision, Dead)
+            return found
+        found.append((decision.moment - now).total_seconds())
+        now = decision.moment
+    raise AssertionError("it is never given up")
+
+
+FAILED = an_outcome("server_error", 500)
+
+
+def test_the_default_schedule_ends_with_a_last_try_after_72_hours() -> None:
+    found = waits(FAILED)
+    assert found[:12] == [5, 30, 120, 600, 1800, 7200, 21600, *[43200] * 5]
+    assert sum(found) == 72 * 3600
+
+
+def test_a_refusal_is_tried_again_for_some_hours_and_then_dead() -> None:
+    assert waits(an_outcome("refused", 404)) == [5, 30, 120, 600, 1800, 7200]
+
+
+@pytest.mark.parametrize("status", [408, 425])
+def test_too_early_and_request_timeout_are_retried_like_a_server_error(status: int) -> None:
+    assert waits(an_outcome("refused", status)) == waits(FAILED)
+
+
+def test_an_endpoints_own_schedule_is_followed_to_its_end() -> None:
+    assert waits(FAILED, schedule=(0, 1, 2, 3)) == [1, 2, 3]
+    assert waits(an_outcome("refused", 404), schedule=(0, 7)) == [7]
+
+
+def test_a_takedown_is_not_given_up_for_7_days_whatever_the_partner_answers() -> None:
+    for result in (FAILED, an_outcome("refused", 404), an_outcome("timeout")):
+        found = waits(result, takedown=True, schedule=(0, 1))
+        assert sum(found) == timedelta(days=7).total_seconds()
+        assert max(found) <= 15 * 60
+
+
+def test_success_is_delivered_and_410_switches_the_endpoint_off() -> None:
+    assert decided(an_outcome("delivered", 200)) == Delivered()
+    assert isinstance(decided(an_outcome("gone", 410)), SwitchOff)
+    assert isinstance(decided(an_outcome("gone", 410), takedown=True), SwitchOff)
+
+
+def test_429_and_503_with_retry_after_hold_the_whole_endpoint() -> None:
+    for status in (429, 503):
+        decision = decided(an_outcome("throttled", status, retry_after=120))
+        assert decision == RetryAt(NOW + timedelta(seconds=120), NOW + timedelta(seconds=120))
+    assert decided(an_outcome("throttled", 503)) == RetryAt(NOW + timedelta(seconds=5), None)
+
+
+def test_retry_after_on_other_failures_holds_only_the_delivery() -> None:
+    decision = decided(an_outcome("server_error", 500, retry_after=120))
+    assert decision == RetryAt(NOW + timedelta(seconds=120), None)
+
+
+def test_retry_after_counts_up_to_24_hours() -> None:
+    decision = decided(an_outcome("throttled", 503, retry_after=1e9))
+    assert decision == RetryAt(NOW + DAY, NOW + DAY)
+
+
+def test_what_was_due_while_its_endpoint_was_paused_for_days_still_gets_its_early_attempts() -> None:
+    decision = decided(FAILED, first_due=NOW - timedelta(days=9))
+    assert decision == RetryAt(NOW + timedelta(seconds=5))
+    decision = decided(FAILED, first_due=NOW - timedelta(days=9), takedown=True)
+    assert decision == RetryAt(NOW + timedelta(seconds=5))
+
+
+def test_giving_up_says_how_often_it_was_tried_and_why_it_failed() -> None:
+    decision = decided(FAILED, 2, schedule=(0, 1))
+    assert decision == Dead("tried 2 times and given up; the last time: did something")
+
+
+KINDS = st.sampled_from([kind for kind in outcome.OUTCOMES if kind not in ("delivered", "gone")])
+RESULTS = st.builds(
+    an_outcome,
+    KINDS,
+    st.none() | st.integers(300, 599),
+    st.none() | st.floats(0, 1e12, allow_nan=False),
+)
+SCHEDULES = st.none() | st.lists(st.floats(0, 1e6), max_size=20).map(tuple)
+JITTERS = st.floats(0, 1, exclude_max=True)
+AGES = st.timedeltas(timedelta(0), timedelta(days=30))
+
+
+@given(RESULTS, st.integers(1, 1000), SCHEDULES, AGES, st.booleans(), JITTERS)
+def test_a_retry_is_never_in_the_past_and_never_sooner_than_retry_after(
+    result: Outcome,
+    attempt: int,
+    schedule: tuple[float, ...] | None,
+    age: timedelta,
+    takedown: bool,
+    jitter: float,
+) -> None:
+    decision = decided(
+        result, attempt, schedule=schedule, first_due=NOW - age, takedown=takedown, jitter=jitter
+    )
+    if isinstance(decision, Dead):
+        assert not takedown or age >= timedelta(days=7)
+        return
+    assert isinstance(decision, RetryAt)
+    assert decision.moment > NOW
+    if result.retry_after is not None:
+        assert decision.moment >= NOW + timedelta(seconds=min(result.retry_after, 86400))
+    if decision.holds_endpoint_until:
+        assert result.kind == "throttled"
+        assert NOW <= decision.holds_endpoint_until <= decision.moment
+
+
+@given(RESULTS, SCHEDULES, st.lists(JITTERS, min_size=1, max_size=50), st.booleans())
+def test_every_delivery_comes_to_an_end(
+    result: Outcome, schedule: tuple[float, ...] | None, jitters: list[float], takedown: bool
+) -> None:
+    now, attempt = NOW, 1
+    while attempt < 2000:
+        decision = decided(
+            result,
+            attempt,
+            now=now,
+            schedule=schedule,
+            first_due=NOW,
+            takedown=takedown,
+            jitter=jitters[attempt % len(jitters)],
+        )
+        if isinstance(decision, Dead):
+            return
+        assert isinstance(decision, RetryAt)
+        now, attempt = decision.moment, attempt + 1
+    raise AssertionError("it is never given up")
+
+
+@given(st.integers(1, 20), st.booleans(), JITTERS, JITTERS)
+def test_more_jitter_never_means_sooner(attempt: int, takedown: bool, one: float, other: float) -> None:
+    moments = []
+    for jitter in sorted((one, other)):
+        decision = decided(FAILED, attempt, takedown=takedown, jitter=jitter)
+        moments.append(decision.moment if isinstance(decision, RetryAt) else None)
+    assert moments[0] == moments[1] or (moments[0] and moments[1] and moments[0] <= moments[1])
+
+
+@given(st.integers(1, 11))
+def test_waits_grow_with_the_attempts_even_with_the_worst_jitter(attempt: int) -> None:
+    sooner = decided(FAILED, attempt, jitter=0.999)
+    later = decided(FAILED, attempt + 1, jitter=0.0)
+    assert isinstance(sooner, RetryAt)
+    assert isinstance(later, RetryAt)
+    assert sooner.moment <= later.moment or attempt >= len(retry.DEFAULT) - 6

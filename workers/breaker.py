@@ -1,7 +1,7 @@
 """The circuit breaker of an endpoint (delivery.md, "One partner's trouble is its own"). Pure.
 
-Closed: pushes flow. Open: deliveries wait and use up no attempts. Half open, once `until` has passed: one push
-goes as a probe; its success closes the breaker, its failure opens it again for twice as long.
+Closed: pushes flow. Open: deliveries wait and use up no attempts. Half open, once `until` has passed: one
+push goes as a probe; its success closes the breaker, its failure opens it again for twice as long.
 """
 
 from __future__ import annotations

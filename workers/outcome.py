@@ -204,7 +204,7 @@ _CERTIFICATE_FAULTS = {
     10: "the partner's certificate has expired",
     18: "the partner's certificate is self-signed, so nobody vouches for it",
     19: "the partner's certificate is from an authority not trusted here",
-    20: "the partner's certificate is from an authority not trusted here, or the chain it sends is incomplete",
+    20: "the partner's certificate is from an authority not trusted here, or its chain is incomplete",
     21: "the partner's certificate chain is incomplete",
     23: "the partner's certificate was revoked",
     62: "the partner's certificate is for another name",

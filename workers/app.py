@@ -11,7 +11,8 @@ import redis
 
 from service import logs
 from service.queue import QUEUES, Waker, make_celery, send_hint
-from service.settings import Settings, redis_url_of
+from service.embedded_redis import redis_url_of
+from service.settings import Settings
 from service.store import leases, migrations
 from service.store.record import Record, open_record
 from workers.deliver import Courier

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
 
@@ -58,12 +58,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Held:
-    """An article's newest revision, as read for a change."""
+    """An article as read, and locked, for a change."""
 
     id: int
     public_id: str
     revision: int
-    content: dict[str, Any]
     embargo_until: datetime | None
     expires_at: datetime | None
     changed_at: datetime
@@ -210,22 +209,17 @@ def _answer_of(connection: Connection, held: Held, outcome: str) -> Answer:
 
 
 def _held(connection: Connection, which: Any) -> Held | None:
-    """The article and its newest revision, locked against other changes until the transaction ends."""
-    query = (
-        select(article, revision.c.content)
-        .join(revision, (revision.c.article_id == article.c.id) & (revision.c.number == article.c.revision))
-        .where(which)
-    )
-    row = connection.execute(query.with_for_update(of=article)).one_or_none()
-    return None if row is None else _held_of(row)
+    """The article as held, locked against other changes until the transaction ends.
 
-
-def _held_of(row: Row[Any]) -> Held:
+    Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
+    """
+    row = connection.execute(select(article).where(which).with_for_update()).one_or_none()
+    if row is None:
+        return None
     return Held(
         id=row.id,
         public_id=row.public_id,
         revision=row.revision,
-        content=json.loads(row.content),
         embargo_until=row.embargo_until,
         expires_at=row.expires_at,
         changed_at=row.changed_at,
@@ -239,12 +233,20 @@ def _held_of(row: Row[Any]) -> Held:
     )
 
 
+def _content_held(connection: Connection, held: Held) -> dict[str, Any]:
+    query = select(revision.c.content).where(
+        revision.c.article_id == held.id, revision.c.number == held.revision
+    )
+    content: dict[str, Any] = json.loads(connection.execute(query).scalar_one())
+    return content
+
+
 def _content(connection: Connection, posted: Posted, held: Held | None) -> dict[str, Any]:
     """The canonical content to keep: as posted, or as held when a takedown came without."""
     if posted.content is None:
         if held is None:
             raise ContentMissing(posted.external_id)
-        return held.content
+        return _content_held(connection, held)
     known = connection.execute(select(section.c.slug)).scalars().all()
     if unknown := [slug for slug in posted.sections if slug not in set(known)]:
         raise UnknownSections(unknown, sorted(known))
@@ -429,9 +431,10 @@ def _set_status(
 ) -> Answer:
     at = max(now, held.changed_at + _TICK)
     kind = "article.restored" if status == "usable" else f"article.{status}"
+    content = _content_held(connection, held)
     values = {
         "status": status,
-        "content_hash": _fingerprint(status, held.content),
+        "content_hash": _fingerprint(status, content),
         "version": held.state.version,
         "source_updated_at": held.state.updated_at,
         "embargo_until": held.embargo_until,
@@ -441,6 +444,6 @@ def _set_status(
         "changed_at": at,
     }
     _advance(connection, held, values)
-    _write_revision(connection, held.id, held.revision + 1, held.content, values)
+    _write_revision(connection, held.id, held.revision + 1, content, values)
     event_id = _write_event(connection, held.id, held.revision + 1, kind, actor, reason, at)
     return Answer(held.public_id, held.revision + 1, event_id, kind, "accepted")

@@ -165,7 +165,7 @@ def _pick(
         else:
             values |= {"ids": list(open_rooms), "rooms": list(open_rooms.values())}
             rows = connection.execute(_PICK_POSTGRESQL, values)
-        picked += _fitting(rows.tuples().all(), rooms, picked, limit)
+        picked += _fitting(rows.all(), rooms, picked, limit)
     return picked
 
 

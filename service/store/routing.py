@@ -224,9 +224,7 @@ def _number(connection: Connection, rows: list[dict[str, Any]]) -> None:
     last = dict(
         connection.execute(
             select(endpoint.c.id, endpoint.c.sequence).where(endpoint.c.id.in_([w for w, _ in ordered]))
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     given = {which: last[which] - more for which, more in ordered}
     for row in rows:
@@ -280,7 +278,7 @@ def _cancel_unheld(connection: Connection, events: list[Any]) -> None:
 def _place(connection: Connection, events: list[Any], now: datetime) -> int:
     """Notes in which sections each article stands now, and asks for the feeds of those it stands or stood in."""
     newest = {each.article_id: each for each in events}
-    known = dict(connection.execute(select(section.c.slug, section.c.id)).tuples().all())
+    known = dict(connection.execute(select(section.c.slug, section.c.id)).all())
     stood: dict[int, set[int]] = defaultdict(set)
     placed = select(placement.c.article_id, placement.c.section_id).where(placement.c.article_id.in_(newest))
     for article_id, section_id in connection.execute(placed):

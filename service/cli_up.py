@@ -39,7 +39,7 @@ def up(desk: Desk, listen: str | None, with_demo: bool) -> Told | None:
     lock = supervise.Lock(chosen.data_dir)
     try:
         chosen = with_port(chosen)
-        chosen = demo.allow_loopback(chosen) if with_demo else chosen
+        chosen = demo.adapted(chosen) if with_demo else chosen
         new_token = not chosen.operator_token and not (chosen.data_dir / settings.TOKEN_FILE).exists()
         keyed = settings.ensure_keys(chosen)
         record = open_record(keyed.database_url, keyed.secret_key)

@@ -60,10 +60,11 @@ class Plan:
     done: list[str] = field(default_factory=list)
 
 
-def allow_loopback(chosen: Settings) -> Settings:
-    """The demo partners live on this machine, where no push may go by default."""
+def adapted(chosen: Settings) -> Settings:
+    """The settings of a demo: its partners live on this machine, and its terminal is for the story told there."""
     missing = tuple(network for network in LOOPBACK if network not in chosen.allow_networks)
-    return chosen.model_copy(update={"allow_networks": (*chosen.allow_networks, *missing)})
+    quiet = {} if "log_level" in chosen.model_fields_set else {"log_level": "warning"}
+    return chosen.model_copy(update={"allow_networks": (*chosen.allow_networks, *missing)} | quiet)
 
 
 def prepare(record: Record, keyed: Settings, now: datetime) -> Plan:

@@ -157,9 +157,8 @@ def _broker(chosen: Settings) -> Finding:
         remedy = f"start it with '{UP}'. Until then everything waits for the sweep; nothing is lost"
         return Finding("redis", WRONG, "the embedded Redis does not answer", remedy)
     try:
-        with Connection(
-            chosen.redis_url, transport_options={"socket_timeout": 2, "socket_connect_timeout": 2}
-        ) as line:
+        patience = {"socket_timeout": 2, "socket_connect_timeout": 2}
+        with Connection(chosen.redis_url, transport_options=patience) as line:  # type: ignore[no-untyped-call]
             line.ensure_connection(max_retries=1, timeout=3)
     except (OSError, redis.RedisError, ValueError) as error:
         remedy = "check DATELINE_REDIS_URL and that Redis runs. Deliveries go on meanwhile, a second slower"

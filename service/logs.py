@@ -12,6 +12,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 # What must not be seen even if someone logs it by mistake.
 HIDDEN = ("secret", "token", "password", "authorization", "api_key", "signature", "body")
 
+# Libraries that tell their every step; what goes wrong in them is still heard.
+TALKATIVE = ("alembic", "kombu", "amqp", "urllib3", "_granian")
+
 
 def configure(level: str, *, json: bool) -> None:
     """Sends every line of this process, the libraries' too, to standard error; as JSON objects if `json`."""
@@ -35,6 +38,8 @@ def configure(level: str, *, json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -46,7 +46,7 @@ def serve(loaded: Settings) -> None:
         blocking_threads=THREADS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
         websockets=False,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,  # it warns of our eight threads, which are meant
         log_access=False,
         respawn_failed_workers=True,
         workers_kill_timeout=8,

@@ -125,7 +125,8 @@ def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\nfrom service.supervise import Part, Supervisor\n"
         f"part = Part('web', lambda: [sys.executable, '-c', {SLEEPER!r}])\n"
-        f"s = Supervisor([part], state_file=pathlib.Path({str(tmp_path / 'up.json')!r}), facts={{}},\n say=print)\n"
+        f"s = Supervisor([part], state_file=pathlib.Path({str(tmp_path / 'up.json')!r}), facts={{}},\n"
+        " say=print)\n"
         "s.run_until(lambda: False)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as parent:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from feeds import feedgen_xml, json_feed
 from feeds.model import FORMATS, Feed, Format, Item, Tombstone
-from feeds.public import public, public_feed, tombstone
+from feeds.public import distinct, public, public_feed, tombstone
 
 # Part of the key of stored entries and documents. Raise it whenever the same input comes to give other bytes.
 PROFILE = "1"
@@ -47,7 +47,7 @@ def render(feed: Feed, items: Sequence[Item], fmt: Format) -> bytes:
 
 def changed(feed: Feed, items: Sequence[Item]) -> datetime:
     """When a document of these items last changed: never the time of its making."""
-    return max((item.updated for item in items), default=feed.updated)
+    return max((distinct(item.updated, item.id) for item in items), default=feed.updated)
 
 
 def tombstones(items: Sequence[Item]) -> tuple[Tombstone, ...]:

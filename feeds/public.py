@@ -59,7 +59,7 @@ def distinct(updated: datetime, item_id: str) -> datetime:
     """
     if updated.microsecond:
         return updated
-    return updated + timedelta(microseconds=1 + zlib.crc32(item_id.encode()) % _SPREAD)
+    return updated + timedelta(microseconds=1 + zlib.crc32(item_id.encode(errors="replace")) % _SPREAD)
 
 
 def tombstone(item: Item) -> Tombstone | None:

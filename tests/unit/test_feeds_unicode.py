@@ -1,0 +1,159 @@
+"""Any text in any field: the document is well-formed, and the text comes back, less what no feed can carry."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from lxml import etree
+from test_feeds_sample import a_feed, an_item
+
+from feeds import FORMATS, Author, Feed, Format, Image, Item, Origin, Rights, render
+
+NASTY = (
+    *(
+        "\x00",
+        "\x0b",
+        "\x1b",
+        "\x7f",
+        "\x85",
+        "\x9f",
+        "\ud800",
+        "\udfff",
+        "\ufffd",
+        "\ufffe",
+        "\uffff",
+        "\r\n",
+        "\r",
+    ),
+    *(
+        "]]>",
+        "<![CDATA[",
+        "&amp;",
+        "&#0;",
+        "<b>",
+        "--",
+        "<?xml",
+        "%",
+        "\u202e",
+        "\u2066",
+        "\u200f",
+        "\u2028",
+        "\ufeff",
+    ),
+    *(
+        "𠮷野家",
+        "👩‍👩‍👧",
+        "پاکستان",
+        "新华社",
+        "e\u0301",
+        "\t",
+        "\n\n",
+        "\u3000",
+        "\\",
+        '"',
+        "'",
+        "\U0010ffff",
+    ),
+)
+ANY_TEXT = st.lists(st.one_of(st.sampled_from(NASTY), st.characters(exclude_categories=())), max_size=12).map(
+    "".join
+)
+XML_PARSER = {"resolve_entities": False, "no_network": True, "recover": False}
+
+
+def readable(text: str) -> str:
+    """What is left of a text: XML's characters but for the controls of C1; a line feed for each line end."""
+    text = re.sub("\r\n|\r|\x85", "\n", text)
+    return "".join(c for c in text if c in "\t\n" or " " <= c <= "~" or "\xa0" <= c <= "\ud7ff" or is_high(c))
+
+
+def is_high(character: str) -> bool:
+    return "\ue000" <= character <= "\ufffc" or character >= "\U00010000"
+
+
+def on_one_line(text: str) -> str:
+    return re.sub("[\t\n]+", " ", readable(text)).strip(" ")
+
+
+def items(text: st.SearchStrategy[str]) -> st.SearchStrategy[Item]:
+    return st.builds(
+        an_item,
+        headline=text.map(lambda t: f"x{t}"),
+        summary=text,
+        body_html=text.map(lambda t: f"<p>{t}"),
+        body_text=text,
+        language=text,
+        url=text | text.map(lambda t: f"https://paper.example/{t}"),
+        authors=st.tuples(st.builds(Author, text, text)),
+        origin=st.builds(Origin, text, text, text),
+        original_author=text,
+        original_headline=text,
+        responsible_editor=text,
+        rights=st.builds(Rights, text, text, text, text),
+        sections=st.tuples(st.tuples(text, text)),
+        packages=st.tuples(text),
+        keywords=st.tuples(text, text),
+        images=st.tuples(
+            st.builds(Image, text.map(lambda t: f"https://i.example/{t}"), text, text, text, text)
+        ),
+        correction_note=text,
+        source_name=text,
+    )
+
+
+@pytest.mark.parametrize("fmt", ["rss", "atom"])
+@settings(max_examples=80, deadline=None)
+@given(item=items(ANY_TEXT), title=ANY_TEXT)
+def test_any_text_in_any_field_gives_well_formed_xml_twice_the_same(
+    fmt: Format, item: Item, title: str
+) -> None:
+    feed = a_feed(title=title, authority=title, description=title, language=title)
+    made = render(feed, [item, an_item(2)], fmt)
+    root = etree.fromstring(made, etree.XMLParser(**XML_PARSER))  # type: ignore[arg-type]
+    assert len(root.findall("channel/item") or root.findall("{*}entry")) == 2
+    assert made == render(feed, [item, an_item(2)], fmt)
+
+
+@settings(max_examples=80, deadline=None)
+@given(item=items(ANY_TEXT), title=ANY_TEXT)
+def test_any_text_in_any_field_gives_json(item: Item, title: str) -> None:
+    feed: Feed = a_feed(title=title, authority=title, description=title, language=title)
+    assert len(json.loads(render(feed, [item, an_item(2)], "json").decode())["items"]) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@example(text="".join(NASTY))
+@given(text=ANY_TEXT)
+def test_text_comes_back_from_every_format(text: str) -> None:
+    text = f"x{text}x"
+    item = an_item(
+        headline=text, body_html=text, original_author=text, original_headline=text, responsible_editor=text
+    )
+    for fmt in FORMATS:
+        told = TELL[fmt](render(a_feed(), [item], fmt))
+        assert told == [readable(text), *[on_one_line(text)] * 4], fmt
+
+
+def _of_rss(made: bytes) -> list[Any]:
+    (item,) = etree.fromstring(made).findall("channel/item")
+    names = ("{*}encoded", "title", "{*}creator", "{*}alternative", "{*}contributor")
+    return [item.findtext(name) for name in names]
+
+
+def _of_atom(made: bytes) -> list[Any]:
+    (entry,) = etree.fromstring(made).findall("{*}entry")
+    names = ("{*}content", "{*}title", "{*}author/{*}name", "{*}alternative", "{*}contributor/{*}name")
+    return [entry.findtext(name) for name in names]
+
+
+def _of_json(made: bytes) -> list[Any]:
+    (item,) = json.loads(made)["items"]
+    told = item["_dateline"]
+    names = (item["content_html"], item["title"], item["authors"][0]["name"])
+    return [*names, told["original_headline"], told["responsible_editor"]]
+
+
+TELL = {"rss": _of_rss, "atom": _of_atom, "json": _of_json}

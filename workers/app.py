@@ -5,23 +5,26 @@ from __future__ import annotations
 import random
 import secrets
 from datetime import UTC, datetime
+from importlib import metadata
 from typing import Any
 
 import redis
 
 from service import logs
-from service.queue import QUEUES, Waker, make_celery, send_hint
 from service.embedded_redis import redis_url_of
+from service.queue import QUEUES, Waker, make_celery, send_hint
 from service.settings import Settings
 from service.store import leases, migrations
 from service.store.record import Record, open_record
 from workers.deliver import Courier
 from workers.hands import Hands
-from workers.stories import Desk
+from workers.publish import Press
 from workers.sweep import Sweep
 from workers.transport import Sender
 
 log = logs.get("worker")
+
+CAPACITY = 256  # pushes on the wire at once
 
 THREADS = 4  # one delivers, one routes, one builds feeds, one takes the next hint
 
@@ -34,9 +37,12 @@ def run(settings: Settings, name: str) -> int:
     broker_url = redis_url_of(settings)
     app = make_celery(broker_url, worker=True)
     waker = Waker(broker_url)
-    sender = Sender(allowed_networks=settings.allow_networks, capacity=256)
+    sender = Sender(
+        settings.allow_networks, user_agent=f"Dateline/{metadata.version('dateline')}", capacity=CAPACITY
+    )
     courier = Courier(record, sender, worker, _now, random.random)
-    hands = Hands(record, Desk(settings.public_url), courier, worker, _now, waker.wake)
+    press = Press(record, settings.public_url, _now)
+    hands = Hands(record, press, courier, worker, _now, waker.wake)
     for task in QUEUES:
         app.task(_doer(hands, task), name=task)
     hint_app = make_celery(broker_url, worker=False)

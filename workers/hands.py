@@ -12,9 +12,9 @@ from service import logs
 from service.queue import DELIVER, PUBLISH, ROUTE
 from service.store import leases
 from service.store.record import Record
-from workers import publish, route
+from workers import route
 from workers.deliver import Courier
-from workers.stories import Desk
+from workers.publish import Press
 
 log = logs.get("worker")
 
@@ -29,14 +29,14 @@ class Hands:
     def __init__(
         self,
         record: Record,
-        desk: Desk,
+        press: Press,
         courier: Courier,
         worker: str,
         clock: Callable[[], datetime],
         hint: Callable[[str], None],
     ) -> None:
         self._record = record
-        self._desk = desk
+        self._press = press
         self._courier = courier
         self._worker = worker
         self._clock = clock
@@ -91,7 +91,7 @@ class Hands:
         holder = f"{self._worker}/{threading.get_ident()}"
         while leases.take(self._record, "publish", holder, now=self._clock(), lasts=PUBLISH_LEASE):
             try:
-                built = publish.drain(self._record, self._desk, self._clock)
+                built = self._press.drain()
             finally:
                 leases.release(self._record, "publish", holder)
             if not built:

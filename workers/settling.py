@@ -48,7 +48,7 @@ def verdict_on(sent: Sent, now: datetime, dice: float) -> retry.Decision:
         claimed.attempts - claimed.forgiven,
         sent.outcome,
         now,
-        claimed.schedule or retry.DEFAULT_SCHEDULE,
+        claimed.schedule,
         claimed.created_at,
         takedown=claimed.priority == 0,
         jitter=dice,
@@ -85,11 +85,11 @@ def _attempt(sent: Sent) -> dict[str, Any]:
         "outcome": outcome.kind,
         "status": outcome.status,
         "words": outcome.words,
-        "lookup_ms": outcome.lookup_ms,
-        "connect_ms": outcome.connect_ms,
-        "tls_ms": outcome.tls_ms,
-        "first_byte_ms": outcome.first_byte_ms,
-        "total_ms": outcome.total_ms,
+        "lookup_ms": outcome.timings.lookup,
+        "connect_ms": outcome.timings.connect,
+        "tls_ms": outcome.timings.tls,
+        "first_byte_ms": outcome.timings.first_byte,
+        "total_ms": outcome.timings.total,
         "address": outcome.address,
         "response_headers": headers,
         "response_body": outcome.body or None,
@@ -130,7 +130,7 @@ def health_after(
 ) -> Health:
     """One answer's effect on its endpoint: breaker, Retry-After, 410, and five days without a success."""
     state = breaker.Breaker(health.breaker, health.breaker_until, health.breaker_opened, health.failures)
-    state = breaker.after(state, outcome, now, dice)
+    state = breaker.after(state, [outcome], now, dice)
     health = replace(
         health,
         breaker=state.state,

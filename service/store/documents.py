@@ -35,6 +35,7 @@ class FeedDue:
     slug: str
     title: str
     language: str | None
+    made_at: datetime
     wanted: int
 
 
@@ -70,12 +71,17 @@ def wake_feeds(record: Record, now: datetime) -> int:
 def due_feeds(record: Record) -> list[FeedDue]:
     """Feeds asked for and not yet built, the longest waiting first."""
     query = text(
-        "SELECT f.slug, s.title, s.language, f.wanted FROM feed f LEFT JOIN section s ON s.slug = f.slug"
+        "SELECT f.slug, s.title, s.language, f.wanted,"
+        " coalesce(s.created_at, (SELECT min(created_at) FROM section)) AS made_at"
+        " FROM feed f LEFT JOIN section s ON s.slug = f.slug"
         " WHERE f.wanted > f.built ORDER BY f.wanted_at, f.slug"
     )
     with record.reading() as connection:
         rows = connection.execute(query).all()
-    return [FeedDue(row.slug, row.title or "All sections", row.language, row.wanted) for row in rows]
+    return [
+        FeedDue(row.slug, row.title or "All sections", row.language, from_micros(row.made_at), row.wanted)
+        for row in rows
+    ]
 
 
 # In a feed stands what is public now; and what was public and was taken down, as a notice, for a time. What was
@@ -150,7 +156,7 @@ def next_embargo(record: Record, slug: str, now: datetime) -> datetime | None:
 
 
 def store_documents(
-    record: Record, due: FeedDue, bodies: Mapping[str, bytes], *, due_at: datetime | None, now: datetime
+    record: Record, due: FeedDue, bodies: Mapping[Any, bytes], *, due_at: datetime | None, now: datetime
 ) -> Sequence[str] | None:
     """Writes what was rendered; returns the formats whose bytes changed, or None when a later build was there first.
 

@@ -383,17 +383,6 @@ document = Table(
     Column("modified_at", Instant, nullable=False),  # whole seconds; moves only with the bytes
 )
 
-# An article's serialised form in one format, kept so that a feed is spliced and not built again.
-entry = Table(
-    "entry",
-    metadata,
-    Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
-    Column("format", Text, primary_key=True),
-    Column("revision", Integer, nullable=False),
-    Column("profile", Text, nullable=False),  # the version of the serialiser
-    Column("body", LargeBinary, nullable=False),
-)
-
 lease = Table(
     "lease",
     metadata,

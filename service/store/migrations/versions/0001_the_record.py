@@ -176,16 +176,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_endpoint_partner_id"), "endpoint", ["partner_id"], unique=False)
     op.create_table(
-        "entry",
-        sa.Column("article_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("format", sa.Text(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("profile", sa.Text(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["article_id"], ["article.id"], name=op.f("fk_entry_article_id")),
-        sa.PrimaryKeyConstraint("article_id", "format", name=op.f("pk_entry")),
-    )
-    op.create_table(
         "event",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("public_id", sa.Text(), nullable=False),
@@ -408,7 +398,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("routed_at IS NULL"),
     )
     op.drop_table("event")
-    op.drop_table("entry")
     op.drop_index(op.f("ix_endpoint_partner_id"), table_name="endpoint")
     op.drop_table("endpoint")
     op.drop_table("document")

@@ -11,8 +11,8 @@ import click
 
 from service import logs
 from service.cli_articles import kill, publish, replay, restore
-from service.cli_receive import receive
 from service.cli_desk import endpoint, partner, section, source
+from service.cli_receive import receive
 from service.cli_up import migrate, up, web, worker
 from service.doctor import doctor
 

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import IO
 
 import click
 
-from service import receive as receiving
+from service import receive as receiver
+from service import signatures
 from service.cli_output import Desk, Failed, operation
+
+FLAKY_EVERY = 4  # --flaky answers 503 to each fourth push
 
 
 @click.command()
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT")
-@click.option("--secret", "secrets", multiple=True, help="The endpoint's signing secret; several while one is rotated.")
-@click.option("--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Reads it from a file.")
-@click.option("--name", default="receiver", show_default=True, help="What its lines are headed with.")
+@click.option(
+    "--secret", "secrets", multiple=True, help="The endpoint's signing secret; several in a rotation."
+)
+@click.option("--secret-file", type=click.File(), help="Read the secret from a file, one a line.")
+@click.option("--name", default="", help="What its lines are headed with.")
 @click.option("--flaky", is_flag=True, help="Answer 503 now and then, as some receivers do.")
 @operation
 def receive(
-    desk: Desk, listen: str, secrets: tuple[str, ...], secret_file: Path | None, name: str, flaky: bool
+    desk: Desk, listen: str, secrets: tuple[str, ...], secret_file: IO[str] | None, name: str, flaky: bool
 ) -> None:
-    """Receive pushes: verify each signature, print what came. The reference for partners."""
+    """Receive pushes: verify each signature, print what came. With --json: an object a line.
+
+    The reference for partners; docs/partners.md says what a receiver must do.
+    """
+    known = [*secrets, *(secret_file.read().split() if secret_file else ())]
+    if not known:
+        raise click.UsageError(
+            "name the signing secret that 'dateline endpoint add' printed: --secret whsec_…"
+        )
+    for secret in known:
+        _check(secret)
+    try:
+        receiver.serve(listen, known, name=name, fail_every=FLAKY_EVERY if flaky else 0, as_json=desk.as_json)
+    except ValueError:
+        raise click.UsageError(f"{listen!r} is not HOST:PORT; write for example 127.0.0.1:8700") from None
+    except OSError as error:
+        raise Failed(
+            f"cannot listen on {listen}: {error.strerror or error}; choose another with --listen"
+        ) from None
+
+
+def _check(secret: str) -> None:
+    try:
+        signatures.sign([secret], "msg", 0, b"")
+    except signatures.BadSecret as error:
+        raise click.UsageError(f"--secret is no signing secret: {error}") from None

@@ -61,7 +61,7 @@ class Plan:
 
 
 def adapted(chosen: Settings) -> Settings:
-    """The settings of a demo: its partners live on this machine, and its terminal is for the story told there."""
+    """The settings of a demo: its partners are on this machine, its terminal is for the story told there."""
     missing = tuple(network for network in LOOPBACK if network not in chosen.allow_networks)
     quiet = {} if "log_level" in chosen.model_fields_set else {"log_level": "warning"}
     return chosen.model_copy(update={"allow_networks": (*chosen.allow_networks, *missing)} | quiet)
@@ -281,7 +281,7 @@ def where_to_look(keyed: Settings) -> Iterator[str]:
 
 
 def _say(line: str) -> None:
-    click.echo(f"{datetime.now():%H:%M:%S}  newsroom        {line}")  # noqa: DTZ005 - the wall clock's time
+    click.echo(f"{datetime.now(UTC):%H:%M:%S}  newsroom  {line}")
 
 
 if __name__ == "__main__":

@@ -141,8 +141,8 @@ def test_every_command_answers_in_json_and_says_what_it_does() -> None:
 @pytest.mark.parametrize(
     "words",
     ["up", "web", "worker", "migrate", "doctor", "section add", "section list", "source add", "partner add",
-     "endpoint add", "endpoint list", "endpoint pause", "endpoint resume", "endpoint rotate-secret", "publish",
-     "kill", "restore", "replay", "receive"],
+     "endpoint add", "endpoint list", "endpoint pause", "endpoint resume", "endpoint rotate-secret",
+     "publish", "kill", "restore", "replay", "receive"],
 )  # fmt: skip
 def test_promised_command_exists(words: str) -> None:
     assert tuple(words.split()) in [path for path, _ in walk(dateline)]

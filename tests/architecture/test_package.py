@@ -1,4 +1,4 @@
-"""What is shipped: one wheel with all it needs, no names taken from others, nothing of the machine it was made on."""
+"""What is shipped: one wheel with all it needs, no name taken from others, nothing of this machine."""
 
 from __future__ import annotations
 

@@ -102,9 +102,9 @@ def _data(message: Any) -> dict[str, Any]:
 class Receiver:
     """A receiver listening on HOST:PORT (port 0: any free one) in threads of its own.
 
-    `secrets` are the signing secrets it accepts. `fail_every=n` answers every n-th push 503 without looking at
-    it. `on_push` is called with every verified push, in the thread that received it. start() and stop() once
-    each, or use it in a `with`.
+    `secrets` are the signing secrets it accepts. `fail_every=n` answers every n-th push 503 without looking
+    at it. `on_push` is called with every verified push, in the thread that received it. start() and stop()
+    once each, or use it in a `with`.
     """
 
     def __init__(

@@ -41,6 +41,7 @@ _NAMED: tuple[tuple[Network, str], ...] = tuple(
         ("64:ff9b:1::/48", "a NAT64 address, which may lead into a private network"),
         ("::/96", "an IPv4 address in an old IPv6 form"),
         ("3fff::/20", "an address for documentation"),
+        ("192.0.0.0/24", "reserved for protocols, with a cloud's metadata service among them"),
     )
 )
 _PUBLIC_IPV6 = ip_network("2000::/3")  # all that is given out so far (RFC 4291, IANA)

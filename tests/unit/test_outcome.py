@@ -1,0 +1,195 @@
+"""What became of a push, classed and in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pycurl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.outcome import OUTCOMES, Exchange, classify, parse_retry_after, unsent
+
+NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
+
+OK = Exchange(
+    code=0, error="", status=200, header_lines=[b"HTTP/1.1 200 OK\r\n", b"Server: x\r\n", b"\r\n"], body=b"ok",
+    cut=False, blocked=None, verify=0, request_bytes=300, new_connections=1, address="192.0.2.1", https=True,
+    lookup=1000, connected=3000, secured=7000, sent=7100, first_byte=9100, total=9500,
+)  # fmt: skip
+NOTHING = replace(
+    OK, status=0, header_lines=[], body=b"", request_bytes=0, new_connections=0, address="",
+    lookup=0, connected=0, secured=0, sent=0, first_byte=0, total=5_000_000,
+)  # fmt: skip
+
+
+def an_answer(status: int, *headers: bytes, **facts: object) -> Exchange:
+    lines = [b"HTTP/1.1 %d X\r\n" % status, *[header + b"\r\n" for header in headers], b"\r\n"]
+    return replace(OK, status=status, header_lines=lines, **facts)  # type: ignore[arg-type]
+
+
+def test_2xx_is_delivered_with_its_facts() -> None:
+    outcome = classify(OK, NOW)
+    assert (outcome.kind, outcome.status, outcome.words) == ("delivered", 200, "answered 200 OK")
+    assert outcome.delivered
+    assert outcome.reached
+    assert outcome.response_headers == (("Server", "x"),)
+    assert (outcome.body, outcome.address) == (b"ok", "192.0.2.1")
+    timings = outcome.timings
+    assert (timings.lookup, timings.connect, timings.tls) == (1.0, 2.0, 4.0)
+    assert (timings.first_byte, timings.total) == (2.0, 9.5)
+
+
+def test_a_connection_used_again_has_no_times_of_its_own_making() -> None:
+    timings = classify(replace(OK, new_connections=0), NOW).timings
+    assert (timings.lookup, timings.connect, timings.tls) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(200, "delivered"), (204, "delivered"), (299, "delivered"), (301, "redirect"), (304, "redirect"),
+     (400, "refused"), (404, "refused"), (408, "refused"), (410, "gone"), (429, "throttled"),
+     (500, "server_error"), (503, "throttled"), (504, "server_error"), (599, "server_error"), (799, "server_error")],
+)  # fmt: skip
+def test_a_status_decides_the_kind(status: int, kind: str) -> None:
+    assert classify(an_answer(status), NOW).kind == kind
+    assert kind in OUTCOMES
+
+
+def test_an_answer_that_asks_to_wait_says_so() -> None:
+    outcome = classify(an_answer(503, b"retry-after: 120"), NOW)
+    assert outcome.retry_after == 120
+    assert outcome.words == "answered 503 Service Unavailable and asked to wait 120 s"
+
+
+def test_a_redirect_says_where_to_and_what_to_do() -> None:
+    words = classify(an_answer(302, b"Location: http://169.254.169.254/"), NOW).words
+    assert words.startswith(
+        "answered 302 Found, a redirect to http://169.254.169.254/: redirects are never followed"
+    )
+
+
+def test_retry_after_on_a_success_is_no_wish_to_wait() -> None:
+    assert classify(an_answer(200, b"Retry-After: 120"), NOW).retry_after is None
+
+
+def test_2xx_whose_body_is_too_long_or_never_ends_is_still_delivered() -> None:
+    outcome = classify(replace(OK, code=pycurl.E_WRITE_ERROR, cut=True), NOW)
+    assert outcome.kind == "delivered"
+    assert outcome.words == "answered 200 OK (its body is over 64 KiB; the rest was not read)"
+    outcome = classify(replace(OK, code=pycurl.E_OPERATION_TIMEDOUT, total=15_000_000), NOW)
+    assert outcome.kind == "delivered"
+    assert (
+        outcome.words
+        == "answered 200 OK (its body did not come whole: did not finish its answer within 15 s (it had begun))"
+    )
+
+
+def test_an_answer_cut_off_among_its_headers_is_no_answer() -> None:
+    outcome = classify(replace(OK, code=pycurl.E_RECV_ERROR, header_lines=[b"HTTP/1.1 200 OK\r\n"]), NOW)
+    assert (outcome.kind, outcome.status) == ("closed", None)
+    assert outcome.words == "closed the connection in the middle of its answer"
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "the partner's name was not found within 5 s (no answer from DNS)"),
+        ({"lookup": 1}, "did not accept a connection within 5 s"),
+        ({"lookup": 1, "connected": 2}, "did not finish the TLS handshake within 5 s (connected)"),
+        (
+            {"lookup": 1, "connected": 2, "secured": 3, "sent": 4},
+            "did not answer within 5 s (connected, no first byte)",
+        ),
+        ({"sent": 4, "first_byte": 5}, "did not finish its answer within 5 s (it had begun)"),
+    ],
+)
+def test_a_timeout_says_at_which_stage(facts: dict[str, int], words: str) -> None:
+    outcome = classify(replace(NOTHING, code=pycurl.E_OPERATION_TIMEDOUT, **facts), NOW)  # type: ignore[arg-type]
+    assert (outcome.kind, outcome.words) == ("timeout", words)
+
+
+@pytest.mark.parametrize(
+    ("code", "facts", "kind", "words"),
+    [
+        (pycurl.E_COULDNT_RESOLVE_HOST, {}, "dns", "no server with that name (DNS)"),
+        (pycurl.E_COULDNT_CONNECT, {"error": "refused."}, "connect", "nobody answers at that address (refused)"),
+        (pycurl.E_COULDNT_CONNECT, {"blocked": "10.0.0.1 is private"}, "blocked",
+         "was not called: 10.0.0.1 is private"),
+        (pycurl.E_PEER_FAILED_VERIFICATION, {"verify": 10}, "tls", "the partner's certificate has expired"),
+        (pycurl.E_PEER_FAILED_VERIFICATION, {"error": "no alternative certificate subject name matches"}, "tls",
+         "the partner's certificate is for another name"),
+        (pycurl.E_SSL_CONNECT_ERROR, {}, "tls", "no secure connection could be agreed on (no reason was given)"),
+        (pycurl.E_GOT_NOTHING, {"request_bytes": 9}, "closed", "closed the connection without an answer"),
+        (pycurl.E_SEND_ERROR, {}, "closed", "closed the connection before the push was sent"),
+        (pycurl.E_UNSUPPORTED_PROTOCOL, {"request_bytes": 9, "error": "HTTP/0.9"}, "garbled",
+         "sent an answer that cannot be read: HTTP/0.9"),
+        (pycurl.E_URL_MALFORMAT, {"error": "bad"}, "unsent", "could not be called: bad"),
+    ],
+)  # fmt: skip
+def test_a_failure_is_classed_and_told_in_words(
+    code: int, facts: dict[str, object], kind: str, words: str
+) -> None:
+    outcome = classify(replace(NOTHING, code=code, **facts), NOW)  # type: ignore[arg-type]
+    assert (outcome.kind, outcome.words) == (kind, words)
+    assert outcome.reached == bool(facts.get("request_bytes"))
+
+
+def test_only_the_first_4_kib_of_the_body_are_kept() -> None:
+    assert len(classify(replace(OK, body=b"x" * 9000), NOW).body) == 4096
+
+
+def test_the_headers_are_those_of_the_final_answer() -> None:
+    lines = [b"HTTP/1.1 103 Early Hints\r\n", b"Link: a\r\n", b"\r\n", *OK.header_lines]
+    assert classify(replace(OK, header_lines=lines), NOW).response_headers == (("Server", "x"),)
+
+
+def test_retry_after_may_be_seconds_or_a_date() -> None:
+    assert parse_retry_after(" 120 ", NOW) == 120
+    assert parse_retry_after(format_datetime(NOW + timedelta(minutes=2), usegmt=True), NOW) == 120
+    assert parse_retry_after("Sun, 03 May 2026 12:02:00 -0000", NOW) == 120
+    assert parse_retry_after(format_datetime(NOW - timedelta(days=1), usegmt=True), NOW) == 0
+
+
+@pytest.mark.parametrize(
+    "value", ["", "-5", "1.5", "soon", "١٢", "9" * 5000, "Mon, 99 Xyz 2026 99:99:99 GMT"]
+)
+def test_a_retry_after_that_is_neither_is_none(value: str) -> None:
+    assert parse_retry_after(value, NOW) is None
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{1,5} [0-9:]{8} [-+0-9A-Z]+"))
+def test_no_retry_after_raises_or_asks_to_travel_back(value: str) -> None:
+    seconds = parse_retry_after(value, NOW)
+    assert seconds is None or seconds >= 0
+
+
+@given(
+    code=st.integers(0, 100), status=st.integers(0, 999), lines=st.lists(st.binary()),
+    blocked=st.none() | st.just("no"), verify=st.integers(0, 90), sent=st.integers(0, 9), error=st.text(), cut=st.booleans(),
+)  # fmt: skip
+def test_whatever_happens_has_a_kind_and_words(
+    code: int,
+    status: int,
+    lines: list[bytes],
+    blocked: str | None,
+    verify: int,
+    sent: int,
+    error: str,
+    cut: bool,
+) -> None:
+    exchange = replace(
+        NOTHING, code=code, status=status, header_lines=lines, blocked=blocked, verify=verify, sent=sent,
+        error=error, cut=cut,
+    )  # fmt: skip
+    outcome = classify(exchange, NOW)
+    assert outcome.kind in OUTCOMES
+    assert outcome.words
+
+
+def test_a_push_that_could_not_be_tried_reached_nobody() -> None:
+    outcome = unsent("could not be called")
+    assert (outcome.kind, outcome.reached, outcome.delivered) == ("unsent", False, False)

@@ -69,7 +69,7 @@ def full_build(
     """The document built whole by feedgen. `splice` gives the same bytes for less, and is what is used."""
     generator = FeedGenerator()
     generator.register_extension("repair", FeedRepair, EntryRepair)
-    generator.repair.describe(feed, tombstones, updated)
+    generator.repair.describe(feed, tombstones, updated, fmt)
     _describe_feed(generator, feed, updated, fmt)
     for item in items:
         _describe(generator.add_entry(order="append"), item, fmt)

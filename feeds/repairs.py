@@ -105,17 +105,18 @@ class FeedRepair:
     feed: Feed
     tombstones: Sequence[Tombstone]
     updated: datetime
+    fmt: str
 
-    def describe(self, feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> None:
-        self.feed, self.tombstones, self.updated = feed, tombstones, updated
+    def describe(self, feed: Feed, tombstones: Sequence[Tombstone], updated: datetime, fmt: str) -> None:
+        self.feed, self.tombstones, self.updated, self.fmt = feed, tombstones, updated, fmt
 
     def extend_ns(self) -> dict[str, str]:
-        return NAMESPACES
+        # A validator warns of this one namespace, so it is declared, once, only where it is used.
+        return {**NAMESPACES, "at": TOMBSTONE} if self.tombstones and self.fmt == "atom" else NAMESPACES
 
     def extend_atom(self, root: etree._Element) -> None:
         for stone in self.tombstones:
-            # Declared here, not on the root: a feed without tombstones then has no namespace that warns.
-            gone = etree.SubElement(root, f"{{{TOMBSTONE}}}deleted-entry", nsmap={"at": TOMBSTONE})
+            gone = etree.SubElement(root, f"{{{TOMBSTONE}}}deleted-entry")
             gone.set("ref", stone.ref)
             gone.set("when", rfc3339(stone.when))
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import feedparser
 import pytest
@@ -130,6 +131,12 @@ def test_one_bad_story_raises_its_own_error_and_names_itself(fmt: Format) -> Non
     assert caught.value.item_id == an_item().id
 
 
+@pytest.mark.parametrize("fmt", XML)
+def test_a_story_that_xml_parsers_refuse_for_its_size_is_kept_out_of_the_feed(fmt: Format) -> None:
+    with pytest.raises(EntryError, match="well-formed"):
+        entry(an_item(body_html="<p>x</p>" * 1_500_000), fmt)
+
+
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize(
     "fields",
@@ -142,7 +149,7 @@ def test_one_bad_story_raises_its_own_error_and_names_itself(fmt: Format) -> Non
         {"published": datetime.min.replace(tzinfo=timezone(timedelta(hours=8)))},
     ],
 )
-def test_a_story_without_a_usable_id_or_time_is_refused(fmt: Format, fields: dict[str, object]) -> None:
+def test_a_story_without_a_usable_id_or_time_is_refused(fmt: Format, fields: dict[str, Any]) -> None:
     with pytest.raises(EntryError):
         entry(an_item(**fields), fmt)
 

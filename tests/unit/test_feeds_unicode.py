@@ -1,4 +1,4 @@
-"""Any text in any field: the document is well-formed, and the text comes back, less what no feed can carry."""
+"""Any text in any field: documents are well-formed, and text comes back, less what no feed can carry."""
 
 import json
 import re

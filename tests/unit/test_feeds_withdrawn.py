@@ -74,6 +74,16 @@ def test_atom_has_a_tombstone_of_the_same_moment_before_the_entries() -> None:
     assert root.index(stone) < root.index(root.findall("{*}entry")[0])
 
 
+def test_the_tombstones_namespace_is_declared_once_whatever_their_number() -> None:
+    made = render(a_feed(), [an_item(n, withdrawn="killed") for n in range(5)], "atom")
+    assert (
+        made.count(b'xmlns:at="http://purl.org/atompub/tombstones/1.0"')
+        == made.count(TOMBSTONE.encode())
+        == 1
+    )
+    assert made.count(b"<at:deleted-entry ref=") == 5
+
+
 def test_a_feed_without_withdrawn_stories_declares_no_tombstones() -> None:
     assert TOMBSTONE.encode() not in render(a_feed(), [an_item()], "atom")
 

@@ -21,6 +21,8 @@ from service.store import migrations
 from service.store.record import Record, open_record
 
 ACTOR = "operator"
+# A Redis that is away keeps a command no longer than this.
+WAKE_SECONDS = 0.7
 
 
 class Failed(Exception):
@@ -69,7 +71,7 @@ class Desk:
         """Tells the workers that there is something to do. Best effort: they find it by themselves too."""
         waker = queue.Waker(embedded_redis.redis_url_of(self.settings))
         waker.wake()
-        waker.close()
+        waker.close(WAKE_SECONDS)
 
     def say(self, line: str) -> None:
         """A line of progress: on standard output, or beside it when that belongs to the JSON."""

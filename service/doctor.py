@@ -13,6 +13,7 @@ import click
 import redis
 import requests
 from kombu.connection import Connection
+from kombu.exceptions import OperationalError
 
 from service import embedded_redis, settings, supervise
 from service.cli_output import Desk, Told, now, operation
@@ -159,8 +160,8 @@ def _broker(chosen: Settings) -> Finding:
     try:
         patience = {"socket_timeout": 2, "socket_connect_timeout": 2}
         with Connection(chosen.redis_url, transport_options=patience) as line:  # type: ignore[no-untyped-call]
-            line.ensure_connection(max_retries=1, timeout=3)
-    except (OSError, redis.RedisError, ValueError) as error:
+            line.ensure_connection(max_retries=1, interval_start=0.1, timeout=3)
+    except (OSError, redis.RedisError, OperationalError, ValueError) as error:
         remedy = "check DATELINE_REDIS_URL and that Redis runs. Deliveries go on meanwhile, a second slower"
         return Finding("redis", WRONG, f"Redis does not answer: {error}", remedy)
     return Finding("redis", GOOD, "Redis answers")

@@ -85,4 +85,6 @@ def test_workers_never_load_flask() -> None:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_is_not_a_drawer_for_odds_and_ends(path: Path) -> None:
     assert path.stem not in {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
-    assert path.read_text(encoding="utf-8").count("\n") <= 320, f"{path.name} is asking to be two modules"
+    # The schema and what made it are lists, not logic.
+    most = 500 if path.stem == "schema" or "versions" in path.parts else 350
+    assert path.read_text(encoding="utf-8").count("\n") <= most, f"{path.name} is asking to be two modules"

@@ -1,0 +1,130 @@
+"""`dateline doctor` names what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from service import settings
+from service.doctor import GOOD, WARNING, WRONG, Finding, examine
+from service.settings import Settings
+from service.store import leases, migrations, partners, sections
+from service.store.record import Record, open_record
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NOBODY = "http://127.0.0.1:1"
+
+
+def a_desk(tmp_path: Path, **given: str) -> Settings:
+    given = {"redis_url": "redis://127.0.0.1:1/0"} | given
+    return settings.load(env_file=None, data_dir=tmp_path / "desk", **given)
+
+
+def a_record(desk: Settings) -> Record:
+    keyed = settings.ensure_keys(desk)
+    record = open_record(keyed.database_url, keyed.secret_key)
+    migrations.migrate(record)
+    return record
+
+
+def found(desk: Settings, check: str, now: datetime = NOW) -> list[Finding]:
+    return [finding for finding in examine(desk, NOBODY, now) if finding.check == check]
+
+
+def test_everything_wrong_comes_with_a_remedy(tmp_path: Path) -> None:
+    findings = examine(a_desk(tmp_path), NOBODY, NOW)
+    assert {finding.check for finding in findings if finding.state == WRONG} == {
+        "data",
+        "keys",
+        "record",
+        "redis",
+        "web",
+    }
+    assert all(finding.remedy for finding in findings if finding.state != GOOD)
+
+
+def test_examining_changes_nothing(tmp_path: Path) -> None:
+    examine(a_desk(tmp_path), NOBODY, NOW)
+    assert not (tmp_path / "desk").exists()
+
+
+def test_healthy_record_with_a_worker_at_work(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path)
+    record = a_record(desk)
+    sections.add(record, "world", "World", "en", NOW)
+    leases.beat(record, "w1.abc", broker="up", now=NOW)
+    record.close()
+    findings = examine(desk, NOBODY, NOW + timedelta(seconds=2))
+    assert [finding.check for finding in findings if finding.state != GOOD] == ["redis", "web"]
+    assert "1 at work: w1.abc" in found(desk, "workers", NOW)[0].words
+
+
+def test_dead_worker_is_missed(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path)
+    record = a_record(desk)
+    leases.beat(record, "w1.abc", broker="up", now=NOW)
+    record.close()
+    (finding,) = found(desk, "workers", NOW + timedelta(hours=3))
+    assert finding.state == WRONG
+    assert finding.words == "no worker runs; the last was seen 3 hours ago"
+
+
+def test_worker_cut_off_from_redis_is_told(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path)
+    record = a_record(desk)
+    leases.beat(record, "w1.abc", broker="connection refused", now=NOW)
+    record.close()
+    (finding,) = found(desk, "workers")
+    assert (finding.state, finding.words) == (WARNING, "w1.abc cannot use Redis: connection refused")
+
+
+def test_paused_endpoint_is_told_with_the_command_that_brings_it_back(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path)
+    record = a_record(desk)
+    partners.add_partner(record, "herald", "Herald", key_id="k", key_hash="h", now=NOW)
+    added = partners.add_endpoint(
+        record, "herald", "https://herald.example/", secret="whsec_x", sections=None, now=NOW
+    )
+    partners.pause(record, added.id, reason="they are moving", actor="operator", now=NOW)
+    record.close()
+    (finding,) = found(desk, "endpoints")
+    assert "of herald is paused: they are moving" in finding.words
+    assert finding.remedy == f"dateline endpoint resume {added.id}"
+
+
+def test_key_that_others_can_read_is_told(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path)
+    a_record(desk).close()
+    (tmp_path / "desk" / settings.KEY_FILE).chmod(0o644)
+    assert [finding.remedy for finding in found(desk, "keys") if finding.state == WRONG] == [
+        f"chmod 600 {tmp_path}/desk/secret-key"
+    ]
+
+
+def test_record_that_does_not_answer_is_told_in_words(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2")
+    settings.ensure_keys(desk)
+    (finding,) = found(desk, "record")
+    assert finding.state == WRONG
+    assert "does not answer" in finding.words
+    assert "DATELINE_DATABASE_URL" in finding.remedy
+
+
+def test_clock_of_the_past_is_told(tmp_path: Path) -> None:
+    (finding,) = found(a_desk(tmp_path), "clock", datetime(1970, 1, 1, 0, 5, tzinfo=UTC))
+    assert finding.state == WRONG
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"operator_token": "secret"}, "short enough to be guessed"),
+        ({"listen": "0.0.0.0:8600"}, "open to the network without https"),
+    ],
+)
+def test_careless_setting_is_pointed_out(tmp_path: Path, given: dict[str, str], words: str) -> None:
+    (finding,) = found(a_desk(tmp_path, **given), "settings")
+    assert finding.state == WARNING
+    assert words in finding.words

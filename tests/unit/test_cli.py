@@ -1,0 +1,209 @@
+"""The command line: words for people, JSON for scripts, an exit status for both, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import cli, signatures
+from service.cli_articles import Moment
+
+
+@dataclass(frozen=True)
+class Ran:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.out)
+        return loaded
+
+
+Dateline = Callable[..., Ran]
+
+
+@pytest.fixture
+def dateline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Dateline:
+    """Runs `dateline WORDS` on a desk of its own."""
+    for name in list(os.environ):
+        if name.startswith("DATELINE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATELINE_DATA_DIR", str(tmp_path / "desk"))
+    # Nobody listens there: a wake-up that cannot be sent must not keep a command.
+    monkeypatch.setenv("DATELINE_REDIS_URL", "redis://127.0.0.1:1/0")
+
+    def run(*words: str) -> Ran:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(words)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return Ran(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+def test_section_is_added_once(dateline: Dateline) -> None:
+    added = dateline("section", "add", "world", "--title", "World", "--language", "en")
+    assert added.status == 0
+    assert "/feeds/world.rss" in added.out
+    again = dateline("section", "add", "world", "--title", "World")
+    assert (again.status, again.out) == (1, "")
+    assert again.err == "dateline: the section 'world' exists already\n"
+    assert dateline("section", "list", "--json").json == {
+        "sections": [{"section": "world", "title": "World", "language": "en"}]
+    }
+
+
+def test_source_is_told_its_keys_and_a_line_to_try_them(dateline: Dateline) -> None:
+    dateline("section", "add", "business", "--title", "Business")
+    told = dateline("source", "add", "wire", "--json").json
+    assert told["intake_url"] == "http://127.0.0.1:8600/v1/articles"
+    assert told["secret"].startswith("whsec_")
+    assert signatures.read_api_key(told["api_key"])
+    assert told["curl"].startswith("curl ")
+    assert told["api_key"] in told["curl"]
+    assert '"business"' in told["curl"]
+
+
+def test_secrets_are_shown_once_and_are_not_in_the_record_in_the_clear(
+    dateline: Dateline, tmp_path: Path
+) -> None:
+    told = dateline("source", "add", "wire", "--json").json
+    assert dateline("source", "add", "wire").status == 1
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "desk").glob("dateline.db*"))
+    assert told["secret"].encode() not in kept
+    assert told["api_key"].rpartition("_")[2].encode() not in kept
+
+
+def an_endpoint(dateline: Dateline, *more: str) -> dict[str, Any]:
+    dateline("section", "add", "world", "--title", "World")
+    dateline("partner", "add", "herald", "--name", "Harbour Herald")
+    added = dateline("endpoint", "add", "herald", "https://herald.example/in", *more, "--json")
+    assert added.status == 0, added
+    return added.json
+
+
+def test_endpoint_is_added_paused_resumed_and_given_a_new_secret(dateline: Dateline) -> None:
+    added = an_endpoint(dateline, "--sections", "world", "--every-revision", "--max-in-flight", "2")
+    number = str(added["endpoint"])
+    assert added["sections"] == ["world"]
+    assert dateline("endpoint", "pause", number).status == 0
+    assert dateline("endpoint", "list", "--json").json["endpoints"][0]["state"] == "paused"
+    assert dateline("endpoint", "resume", number, "--json").json["state"] == "live"
+    rotated = dateline("endpoint", "rotate-secret", number, "--json").json
+    assert rotated["secret"].startswith("whsec_")
+    assert rotated["secret"] != added["secret"]
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://herald.example/in", "DATELINE_ALLOW_HTTP"),
+        ("https://user:pass@herald.example/in", "password"),
+        ("ftp://herald.example/in", "not a web address"),
+        ("herald.example", "not a web address"),
+        ("https://herald.example:22/in", "port 22"),
+    ],
+)
+def test_endpoint_at_an_address_that_pushes_may_not_go_to_is_refused(
+    dateline: Dateline, url: str, why: str
+) -> None:
+    dateline("partner", "add", "herald", "--name", "Harbour Herald")
+    refused = dateline("endpoint", "add", "herald", url, "--json")
+    assert refused.status == 1
+    assert why in refused.json["error"]
+
+
+def test_endpoint_for_an_unknown_section_names_those_there_are(dateline: Dateline) -> None:
+    an_endpoint(dateline)
+    refused = dateline(
+        "endpoint", "add", "herald", "https://herald.example/2", "--sections", "wolrd", "--json"
+    )
+    assert refused.json == {"error": "unknown sections: wolrd; this desk has: world"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("section", "add", "World News", "--title", "x"),
+        ("section", "add", "world"),
+        ("endpoint", "pause", "first"),
+        ("replay",),
+        ("replay", "--delivery", "dlv_x", "--article", "x"),
+        ("replay", "--endpoint", "1"),
+        ("replay", "--endpoint", "1", "--since", "yesterday"),
+        ("publish", "missing.json", "--source", "wire"),
+        ("receive",),
+        ("receive", "--secret", "not one"),
+        ("frobnicate",),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_exits_2_and_says_so_in_json_too(dateline: Dateline, words: tuple[str, ...]) -> None:
+    assert dateline(*words).status == 2
+    told = dateline(*words, "--json")
+    assert told.status == 2
+    assert set(told.json) == {"error"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("endpoint", "resume", "99"),
+        ("endpoint", "add", "nobody", "https://nobody.example/"),
+        ("kill", "tag:nowhere,2026:1", "--reason", "wrong"),
+        ("restore", "tag:nowhere,2026:1"),
+        ("replay", "--delivery", "dlv_none_1"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_there_exits_1_in_words(dateline: Dateline, words: tuple[str, ...]) -> None:
+    told = dateline(*words, "--json")
+    assert told.status == 1
+    assert "there is no" in told.json["error"]
+
+
+def test_wrong_setting_is_told_before_anything_is_done(
+    dateline: Dateline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATELINE_LISTEN", "nowhere")
+    told = dateline("migrate", "--json")
+    assert told.status == 1
+    assert told.json["error"].startswith("DATELINE_LISTEN: 'nowhere' is not HOST:PORT")
+
+
+def test_publish_says_when_nothing_listens(dateline: Dateline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATELINE_PUBLIC_URL", "http://127.0.0.1:1")
+    dateline("source", "add", "wire")
+    Path("story.json").write_text("{}")
+    told = dateline("publish", "story.json", "--source", "wire")
+    assert told.status == 1
+    assert "cannot reach http://127.0.0.1:1" in told.err
+    assert "Is 'dateline up' running?" in told.err
+
+
+def test_migrate_run_twice_changes_nothing(dateline: Dateline) -> None:
+    first, second = dateline("migrate", "--json").json, dateline("migrate", "--json").json
+    assert first["before"] is None
+    assert second == {"before": first["schema"], "schema": first["schema"]}
+
+
+def test_times_are_iso_or_how_long_ago() -> None:
+    def at(text: str) -> datetime:
+        return Moment().convert(text, None, None)
+
+    assert at("2026-01-02T08:00:00Z") == datetime(2026, 1, 2, 8, tzinfo=UTC)
+    assert at("2026-01-02T08:00:00+05:00") == datetime(2026, 1, 2, 3, tzinfo=UTC)
+    assert at("2026-01-02") == datetime(2026, 1, 2, tzinfo=UTC)
+    assert abs(datetime.now(UTC) - timedelta(hours=2) - at("2h")) < timedelta(seconds=5)

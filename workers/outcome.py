@@ -210,6 +210,7 @@ _CERTIFICATE_FAULTS = {
     62: "the partner's certificate is for another name",
 }
 _KINDS_OF_FAILURE = {
+    pycurl.E_OK: "closed",  # libcurl is content with an answer that ends among its headers
     pycurl.E_OPERATION_TIMEDOUT: "timeout",
     pycurl.E_COULDNT_RESOLVE_HOST: "dns",
     pycurl.E_COULDNT_CONNECT: "connect",
@@ -237,16 +238,16 @@ def _failure(exchange: Exchange) -> tuple[str, str]:
 
 
 def _timeout_words(exchange: Exchange) -> str:
-    after = f"{exchange.total / 1_000_000:.3g} s"
-    if exchange.new_connections == 0 and exchange.sent == 0 and exchange.lookup == 0:
-        return f"the partner's name was not found within {after} (no answer from DNS)"
-    if exchange.connected == 0 and exchange.sent == 0:
-        return f"did not accept a connection within {after}"
-    if exchange.https and exchange.secured == 0 and exchange.sent == 0:
-        return f"did not finish the TLS handshake within {after} (connected)"
-    if exchange.first_byte == 0:
+    after = f"{round(exchange.total / 1_000_000, 1):g} s"
+    if exchange.header_lines:
+        return f"did not finish its answer within {after} (it had begun)"
+    if exchange.request_bytes:
         return f"did not answer within {after} (connected, no first byte)"
-    return f"did not finish its answer within {after} (it had begun)"
+    if exchange.connected and exchange.https:
+        return f"did not finish the TLS handshake within {after} (connected)"
+    if exchange.lookup:
+        return f"did not accept a connection within {after}"
+    return f"the partner's name was not found within {after} (no answer from DNS)"
 
 
 def _tls_words(exchange: Exchange) -> str:

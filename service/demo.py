@@ -220,7 +220,7 @@ def main() -> int:
     supervise.end_with_parent()
     keyed = settings.ensure_keys(settings.load())
     plan = _read(keyed.data_dir)
-    left = [step for step in steps(stories()) if step.name not in plan.done]
+    left = sorted(step for step in steps(stories()) if step.name not in plan.done)
     if left:
         record = open_record(keyed.database_url, keyed.secret_key)
         secret = sources.by_slug(record, SOURCE).secret

@@ -38,7 +38,7 @@ def redis_url_of(settings: Settings) -> str:
 
     Says nothing about whether it answers.
     """
-    return settings.redis_url or f"redis+socket://{quote(str(socket_path(settings)))}?virtual_host=0"
+    return settings.redis_url or f"redis+socket://{quote(str(socket_path(settings)))}"
 
 
 def socket_path(settings: Settings) -> Path:

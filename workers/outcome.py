@@ -30,6 +30,7 @@ OUTCOMES = (
 )
 BODY_KEPT = 4096  # bytes
 HEADERS_KEPT = 64
+_STATUS_WORDS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +150,11 @@ def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:
     """The final answer's headers; None unless they came whole (ended by an empty line)."""
     if not lines or lines[-1] not in (b"\r\n", b"\n"):
         return None
-    start = max((index for index, line in enumerate(lines) if line[:5] == b"HTTP/"), default=-1)
-    pairs = []
-    for line in lines[start + 1 : start + 1 + HEADERS_KEPT]:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            pairs.append((name, value.strip()))
-    return tuple(pairs)
+    start = 1  # after the status line
+    if lines.count(lines[-1]) > 1:  # 1xx answers went before
+        start += max((index for index, line in enumerate(lines) if line[:5] == b"HTTP/"), default=0)
+    pairs = [line.decode("latin-1").partition(":") for line in lines[start : start + HEADERS_KEPT]]
+    return tuple([(name, value.strip()) for name, colon, value in pairs if colon])
 
 
 def _retry_after(headers: Sequence[tuple[str, str]], now: datetime) -> float | None:
@@ -176,7 +175,7 @@ def _kind_of_status(status: int) -> str:
 
 
 def _answered(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_after: float | None) -> str:
-    words = f"answered {_status_words(exchange.status)}"
+    words = f"answered {_STATUS_WORDS.get(exchange.status, exchange.status)}"
     if 300 <= exchange.status < 400:
         to = next((f" to {value[:200]}" for name, value in headers if name.lower() == "location"), "")
         words += f", a redirect{to}: redirects are never followed; change the endpoint to its final address"
@@ -189,13 +188,6 @@ def _answered(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_afte
     elif exchange.code != pycurl.E_OK:
         words += f" (its body did not come whole: {_failure(exchange)[1]})"
     return words
-
-
-def _status_words(status: int) -> str:
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
 
 
 # What OpenSSL found wrong with the certificate (X509_V_ERR_…).

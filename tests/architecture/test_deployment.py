@@ -53,10 +53,9 @@ def test_file_names_no_setting_that_does_not_exist(name: str) -> None:
 
 
 def test_documentation_names_no_setting_that_does_not_exist() -> None:
-    named = {
-        setting for path in (ROOT / "docs").rglob("*.md") for setting in SETTING.findall(path.read_text())
-    }
-    assert named <= KNOWN
+    # docs/partners.md is for the other side: its receivers have settings of their own.
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if path.name != "partners.md"]
+    assert {setting for path in pages for setting in SETTING.findall(path.read_text())} <= KNOWN
 
 
 def test_every_command_of_a_deployment_exists() -> None:

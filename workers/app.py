@@ -90,7 +90,7 @@ def _doer(hands: Hands, task: str) -> Any:
 
 def _leave(record: Record, worker: str) -> None:
     try:
-        leases.leave(record, worker, now=_now())
+        leases.leave(record, worker)
     except Exception as error:  # its heartbeat ends anyway
         log.warning("worker.left_unsaid", error=type(error).__name__)
     record.close()

@@ -74,7 +74,9 @@ class Press:
             try:
                 self._entries[key] = feeds.entry(item_of(desk, story), fmt)
             except feeds.EntryError as error:
-                log.error("story.not_shown", article=story.public_id, revision=story.revision, why=error.why)
+                log.warning(
+                    "story.not_shown", article=story.public_id, revision=story.revision, why=error.why
+                )
                 self._entries[key] = None
             if len(self._entries) > KEPT_ENTRIES:
                 self._entries.popitem(last=False)

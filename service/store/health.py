@@ -34,7 +34,7 @@ _NAMES = tuple(each.name for each in fields(Health))
 
 @dataclass(frozen=True)
 class Turn:
-    """A change worth telling an operator: `what` is endpoint.off, endpoint.breaker_opened or endpoint.breaker_closed."""
+    """A change worth telling an operator: `what` is endpoint.off, endpoint.breaker_opened or _closed."""
 
     endpoint_id: int
     what: str

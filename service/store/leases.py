@@ -39,7 +39,7 @@ def beat(record: Record, worker: str, *, broker: str, now: datetime) -> None:
         connection.execute(_BEAT, {"name": worker, "now": to_micros(now), "broker": broker})
 
 
-def leave(record: Record, worker: str, *, now: datetime) -> None:
+def leave(record: Record, worker: str) -> None:
     """This worker ends in good order: what it still had on the wire is free at once."""
     with record.writing() as connection:
         connection.execute(text("DELETE FROM worker WHERE name = :name"), {"name": worker})

@@ -197,7 +197,7 @@ def _deliveries_of(each: Any, desk: _Desk, now: datetime) -> Iterable[dict[str, 
 
 
 def _targets(each: Any, desk: _Desk) -> set[int]:
-    """Subscribers, and for what is owed every holder. A takedown asks only holders: others have nothing to take down."""
+    """Subscribers, and for what is owed every holder. A takedown asks only holders: who else has it?"""
     holders = desk.holders.get(each.article_id, set()) if each.type in OWED_TO_HOLDERS else set()
     if each.type in TAKEDOWNS:
         return set(holders)

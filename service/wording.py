@@ -1,0 +1,116 @@
+"""Facts into words for operators, who are not engineers. Pure: the moment `now` is a parameter, all times are UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+# From the calmest to the worst. Each has an icon of its own beside its colour.
+LEVELS = ("good", "quiet", "busy", "warn", "bad")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A state as it is shown: `level` is one of LEVELS, `icon` names a drawing, `detail` says more, or nothing."""
+
+    level: str
+    icon: str
+    word: str
+    detail: str = ""
+
+
+def span(length: timedelta) -> str:
+    """How long, in at most two units: '14 min', '2 h 5 min', '3 days'."""
+    seconds = int(max(length, timedelta()).total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if hours == 0:
+        return f"{minutes} min"
+    if hours < 24:
+        rest = minutes % 60
+        return f"{hours} h {rest} min" if rest and hours < 10 else f"{hours} h"
+    return f"{days} days" if days > 1 else "1 day"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """'3 min ago', 'in 5 s', 'now'."""
+    age = now - moment
+    if abs(age) < timedelta(seconds=1):
+        return "now"
+    return f"{span(age)} ago" if age > timedelta() else f"in {span(-age + timedelta(milliseconds=999))}"
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """The time of day; with the day unless it is today, with the year unless it is this one."""
+    time = f"{moment:%H:%M:%S}"
+    if moment.date() == now.date():
+        return time
+    year = "" if moment.year == now.year else f" {moment.year}"
+    return f"{moment.day} {moment:%b}{year}, {time}"
+
+
+def until(moment: datetime, now: datetime) -> str:
+    """Like `clock`, for what is to come: without seconds."""
+    return clock(moment, now)[:-3]
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """'1 partner', '3 partners', '1,204 events'."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+EVENT_WORDS = {
+    "article.published": "Published",
+    "article.updated": "Updated",
+    "article.corrected": "Corrected",
+    "article.withheld": "Withheld",
+    "article.killed": "Killed",
+    "article.unpublished": "Unpublished",
+    "article.restored": "Restored",
+}
+STATUS_WORDS = {
+    "usable": Word("good", "good", "Usable"),
+    "withheld": Word("warn", "paused", "Withheld"),
+    "killed": Word("bad", "off", "Killed"),
+    "unpublished": Word("quiet", "none", "Unpublished"),
+}
+DELIVERY_WORDS = {
+    "sending": Word("busy", "sending", "Sending"),
+    "pending": Word("busy", "pending", "Pending"),
+    "waiting": Word("warn", "retry", "Retrying"),
+    "dead": Word("bad", "off", "Given up"),
+    "delivered": Word("good", "good", "Delivered"),
+    "superseded": Word("quiet", "none", "Superseded"),
+    "cancelled": Word("quiet", "none", "Cancelled"),
+}
+SCHEDULED = Word("quiet", "slow", "Scheduled")
+
+
+def delivery_word(state: str, due_at: datetime, now: datetime) -> Word:
+    """Pending before its time (an embargo) is told as scheduled."""
+    return SCHEDULED if state == "pending" and due_at > now else DELIVERY_WORDS[state]
+
+
+def delivery_counts(counts: Mapping[str, int]) -> list[tuple[Word, int]]:
+    """An event's deliveries by state, what needs attention first."""
+    order = ("dead", "waiting", "sending", "pending", "delivered", "superseded", "cancelled")
+    return [(DELIVERY_WORDS[state], counts[state]) for state in order if counts.get(state)]
+
+
+def actor_words(actor: str) -> str:
+    """'source:wire' → 'the source wire'."""
+    kind, _, name = actor.partition(":")
+    if kind == "source" and name:
+        return f"the source {name}"
+    return {"operator": "an operator", "system": "Dateline itself"}.get(kind, actor)
+
+
+def shown_text(body: bytes) -> str:
+    """A partner's answer as text: what is not UTF-8 or would move the cursor is shown as a mark."""
+    text = body.decode("utf-8", errors="replace")
+    return "".join(
+        each if each in "\n\t" or each.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for each in text.replace("\r\n", "\n")
+    )

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.exc import DBAPIError
-
 from service import logs
 from service.store import claims, health, settlements
 from service.store.claims import Claimed, Cursor
+from service.store.errors import RecordUnavailable
 from service.store.record import Record
 from workers.letters import Letters
 from workers.settling import Sent, Watch, settlement_of, touched, verdict_on
@@ -110,7 +109,7 @@ class Courier:
         drain.turned_at = time.monotonic()
         try:
             claimed = self._settle_and_claim(sent, limit, now)
-        except DBAPIError as error:
+        except RecordUnavailable as error:
             self._record_failed(drain, error)
             return
         drain.failing_since = None
@@ -140,10 +139,10 @@ class Courier:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
         return claimed
 
-    def _record_failed(self, drain: _Drain, error: DBAPIError) -> None:
+    def _record_failed(self, drain: _Drain, error: RecordUnavailable) -> None:
         """The record is away or busy: what was sent is kept in hand and settled when it is back."""
         drain.failing_since = drain.failing_since or time.monotonic()
-        log.warning("record.unavailable", unsettled=len(drain.sent), error=type(error.orig).__name__)
+        log.warning("record.unavailable", unsettled=len(drain.sent), error=str(error))
         if time.monotonic() - drain.failing_since > GIVE_UP_AFTER or not drain.sent:
             drain.hungry = False
             raise error

@@ -5,21 +5,29 @@ Everything here is safe to run twice: an idempotency key gives the first answer 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
 
 from service.store import audit
+from service.store.changes import (
+    Held,
+    advance,
+    content_held,
+    fingerprint,
+    read_held,
+    write_event,
+    write_revision,
+)
 from service.store.errors import ContentMissing, KeyReused, NotFound, NotPossible, UnknownSections
 from service.store.lifecycle import Change, Repeat, Stale, State, judge
 from service.store.record import Record
-from service.store.schema import answer, article, event, revision, section, to_micros
+from service.store.schema import answer, article, event, section, to_micros
 from service.store.sources import Source
 
 _TICK = timedelta(microseconds=1)
@@ -54,19 +62,6 @@ class Answer:
     event: str
     type: str
     outcome: str
-
-
-@dataclass(frozen=True)
-class Held:
-    """An article as read, and locked, for a change."""
-
-    id: int
-    public_id: str
-    revision: int
-    embargo_until: datetime | None
-    expires_at: datetime | None
-    changed_at: datetime
-    state: State
 
 
 def find_answer(record: Record, source_id: int, key: str, body_hash: str) -> Answer | None:
@@ -122,7 +117,7 @@ def expire_due(record: Record, now: datetime, limit: int = 100) -> int:
         )
         ids = due.scalars().all()
         for article_id in ids:
-            held = _held(connection, article.c.id == article_id)
+            held = read_held(connection, article.c.id == article_id)
             if held is not None:
                 _set_status(connection, held, "unpublished", "system", "expired", now)
     return len(ids)
@@ -139,7 +134,7 @@ def _accept(
 ) -> Answer:
     if key is not None and (given := _answer_given(connection, source.id, key, body_hash)) is not None:
         return given
-    held = _held(
+    held = read_held(
         connection, (article.c.source_id == source.id) & (article.c.external_id == posted.external_id)
     )
     content = _content(connection, posted, held)
@@ -208,45 +203,12 @@ def _answer_of(connection: Connection, held: Held, outcome: str) -> Answer:
     return Answer(held.public_id, held.revision, row.public_id, row.type, outcome)
 
 
-def _held(connection: Connection, which: Any) -> Held | None:
-    """The article as held, locked against other changes until the transaction ends.
-
-    Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
-    """
-    row = connection.execute(select(article).where(which).with_for_update()).one_or_none()
-    if row is None:
-        return None
-    return Held(
-        id=row.id,
-        public_id=row.public_id,
-        revision=row.revision,
-        embargo_until=row.embargo_until,
-        expires_at=row.expires_at,
-        changed_at=row.changed_at,
-        state=State(
-            status=row.status,
-            fingerprint=row.content_hash,
-            version=row.version,
-            updated_at=row.source_updated_at,
-            killed_by_desk=row.killed_by_desk,
-        ),
-    )
-
-
-def _content_held(connection: Connection, held: Held) -> dict[str, Any]:
-    query = select(revision.c.content).where(
-        revision.c.article_id == held.id, revision.c.number == held.revision
-    )
-    content: dict[str, Any] = json.loads(connection.execute(query).scalar_one())
-    return content
-
-
 def _content(connection: Connection, posted: Posted, held: Held | None) -> dict[str, Any]:
     """The canonical content to keep: as posted, or as held when a takedown came without."""
     if posted.content is None:
         if held is None:
             raise ContentMissing(posted.external_id)
-        return _content_held(connection, held)
+        return content_held(connection, held)
     known = connection.execute(select(section.c.slug)).scalars().all()
     if unknown := [slug for slug in posted.sections if slug not in set(known)]:
         raise UnknownSections(unknown, sorted(known))
@@ -262,19 +224,11 @@ def _content(connection: Connection, posted: Posted, held: Held | None) -> dict[
 def _state_posted(posted: Posted, content: dict[str, Any]) -> State:
     return State(
         status=posted.status,
-        fingerprint=_fingerprint(posted.status, content),
+        fingerprint=fingerprint(posted.status, content),
         version=posted.version,
         updated_at=posted.updated_at,
         corrected=posted.correction_note is not None,
     )
-
-
-def _canonical(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def _fingerprint(status: str, content: dict[str, Any]) -> str:
-    return hashlib.sha256(f"{status}\n{_canonical(content)}".encode()).hexdigest()
 
 
 def _record_change(
@@ -307,9 +261,9 @@ def _record_change(
         number = 1
     else:
         article_id, public_id, number = held.id, held.public_id, held.revision + 1
-        _advance(connection, held, values)
-    _write_revision(connection, article_id, number, content, values)
-    event_id = _write_event(connection, article_id, number, kind, actor, posted.reason, at)
+        advance(connection, held, values)
+    write_revision(connection, article_id, number, content, values)
+    event_id = write_event(connection, article_id, number, kind, actor, posted.reason, at)
     return Answer(public_id, number, event_id, kind, "accepted")
 
 
@@ -335,75 +289,6 @@ def _new_article(
     return int(connection.execute(article.insert().returning(article.c.id), row).scalar_one()), public_id
 
 
-def _advance(connection: Connection, held: Held, values: dict[str, Any]) -> None:
-    changed = connection.execute(
-        update(article)
-        .where(article.c.id == held.id, article.c.revision == held.revision)
-        .values(revision=held.revision + 1, **values)
-    )
-    assert changed.rowcount == 1, "the article was locked, so nobody else advanced it"
-    _supersede(connection, held.id, held.revision + 1, values["status"], values["changed_at"])
-
-
-# What waits to be sent of this article is stale from the moment the new revision commits. An endpoint that wants
-# every revision (`ordered`) still gets the old ones first, but never the content of a story that was taken down.
-_SUPERSEDE = text(
-    "UPDATE delivery SET state = 'superseded', superseded_by = :revision, settled_at = :now"
-    " WHERE article_id = :article AND state IN ('pending', 'waiting') AND (NOT ordered OR :takedown)"
-)
-
-
-def _supersede(connection: Connection, article_id: int, number: int, status: str, now: datetime) -> None:
-    connection.execute(
-        _SUPERSEDE,
-        {"revision": number, "now": to_micros(now), "article": article_id, "takedown": status != "usable"},
-    )
-
-
-def _write_revision(
-    connection: Connection, article_id: int, number: int, content: dict[str, Any], values: dict[str, Any]
-) -> None:
-    connection.execute(
-        revision.insert(),
-        {
-            "article_id": article_id,
-            "number": number,
-            "content": _canonical(content),
-            "content_hash": values["content_hash"],
-            "status": values["status"],
-            "version": values["version"],
-            "source_updated_at": values["source_updated_at"],
-            "embargo_until": values["embargo_until"],
-            "accepted_at": values["changed_at"],
-        },
-    )
-
-
-def _write_event(
-    connection: Connection,
-    article_id: int,
-    number: int,
-    kind: str,
-    actor: str,
-    reason: str | None,
-    at: datetime,
-) -> str:
-    public_id = f"evt_{ULID()}"
-    connection.execute(
-        event.insert(),
-        {
-            "public_id": public_id,
-            "article_id": article_id,
-            "revision": number,
-            "type": kind,
-            "occurred_at": at,
-            "actor": actor,
-            "reason": reason,
-        },
-    )
-    return public_id
-
-
 def named(name: str) -> Any:
     """The condition that an article has this public id, or this last part of it."""
     return (
@@ -413,7 +298,7 @@ def named(name: str) -> Any:
 
 def _by_desk(record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime) -> Answer:
     with record.writing() as connection:
-        held = _held(connection, named(name))
+        held = read_held(connection, named(name))
         if held is None:
             raise NotFound("article", name)
         if held.state.status == status == "usable":
@@ -431,10 +316,10 @@ def _set_status(
 ) -> Answer:
     at = max(now, held.changed_at + _TICK)
     kind = "article.restored" if status == "usable" else f"article.{status}"
-    content = _content_held(connection, held)
+    content = content_held(connection, held)
     values = {
         "status": status,
-        "content_hash": _fingerprint(status, content),
+        "content_hash": fingerprint(status, content),
         "version": held.state.version,
         "source_updated_at": held.state.updated_at,
         "embargo_until": held.embargo_until,
@@ -443,7 +328,7 @@ def _set_status(
         "killed_by_desk": status == "killed" and actor != "system",
         "changed_at": at,
     }
-    _advance(connection, held, values)
-    _write_revision(connection, held.id, held.revision + 1, content, values)
-    event_id = _write_event(connection, held.id, held.revision + 1, kind, actor, reason, at)
+    advance(connection, held, values)
+    write_revision(connection, held.id, held.revision + 1, content, values)
+    event_id = write_event(connection, held.id, held.revision + 1, kind, actor, reason, at)
     return Answer(held.public_id, held.revision + 1, event_id, kind, "accepted")

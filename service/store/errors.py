@@ -53,3 +53,7 @@ class NotPossible(StoreError):
 
 class SchemaBehind(StoreError):
     """The record's schema is not the one this version needs."""
+
+
+class RecordUnavailable(StoreError):
+    """The database is away, locked for too long, full, or ended the transaction. Nothing of it stands: try again."""

@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from service.store.errors import RecordUnavailable
 from service.store.sealing import Keyring
 
 SQLITE_BUSY_SECONDS = 30
@@ -40,23 +42,35 @@ class Record:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection on a consistent view (SQLite) or committed rows (PostgreSQL). Nothing written in it is kept."""
-        with self.engine.connect() as connection:
+        with _translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction: committed when the block ends, rolled back when it raises."""
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        Raises RecordUnavailable when the database is away or ends it, and then nothing of it stands.
+        """
         if not self.is_sqlite:
-            with self.engine.begin() as connection:
+            with _translated(), self.engine.begin() as connection:
                 yield connection
             return
-        with self._writer, self.engine.connect() as connection:
+        with _translated(), self._writer, self.engine.connect() as connection:
             writer = connection.execution_options(**{_WRITING: True})
             with writer.begin():
                 yield writer
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise RecordUnavailable(f"{type(cause).__name__}: {cause}"[:300]) from error
 
 
 def open_record(database_url: str, secret_key: str) -> Record:

@@ -1,0 +1,171 @@
+"""What became of it: articles, events, and a partner's own stream. JSON, never cached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from service import access
+from service.problems import Problem
+from service.store import traces
+from service.store.errors import NotFound
+from service.store.record import Record
+from service.store.traces import ArticleTrace, DeliverySeen, EventSeen
+
+PAGE = 100
+PAGE_MAX = 1000
+
+
+def create_blueprint(record: Record, operator_token: str, clock: Callable[[], datetime]) -> Blueprint:
+    blueprint = Blueprint("api", __name__)
+
+    @blueprint.get("/v1/articles/<path:name>")
+    def get_article(name: str) -> Response:
+        """An article: its revisions, its events, who holds what. For the operator, and its own source."""
+        return _json(_article(_own(record, operator_token, lambda: traces.article_trace(record, name))))
+
+    @blueprint.get("/v1/articles")
+    def find_article() -> Response:
+        """An article by its source's own id: ?source=SLUG&external_id=ID."""
+        slug, external_id = request.args.get("source"), request.args.get("external_id")
+        if not slug or not external_id:
+            raise Problem(400, "query", "name the article: ?source=SLUG&external_id=ID")
+
+        def find() -> ArticleTrace:
+            return traces.article_by_external(record, slug, external_id)
+
+        return _json(_article(_own(record, operator_token, find)))
+
+    @blueprint.get("/v1/events/<name>")
+    def get_event(name: str) -> Response:
+        """An event, its deliveries and their attempts. For the operator."""
+        access.require_operator(operator_token)
+        try:
+            trace = traces.event_trace(record, name)
+        except NotFound as error:
+            raise _not_found(error) from None
+        deliveries = [_delivery(each) for each in trace.deliveries]
+        return _json({"article": trace.article, **_event(trace.event), "deliveries": deliveries})
+
+    @blueprint.get("/v1/partner/events")
+    def get_partner_events() -> Response:
+        """What a partner was sent after sequence number ?after=N, superseded ones marked. For that partner."""
+        partner = access.require_partner(record)
+        after, limit = _number("after", 0, 2**62), _number("limit", PAGE, PAGE_MAX)
+        found = traces.partner_events(record, partner.id, after=after, limit=max(limit, 1), now=clock())
+        events = [
+            {
+                "sequence": each.sequence,
+                "endpoint": each.endpoint_id,
+                "id": each.id,
+                "type": each.type,
+                "article": each.article,
+                "revision": each.revision,
+                "state": each.state,
+                "superseded_by": each.superseded_by,
+                "occurred_at": _time(each.occurred_at),
+            }
+            for each in found
+        ]
+        return _json({"events": events, "next": found[-1].sequence if found else after})
+
+    return blueprint
+
+
+def _own(record: Record, operator_token: str, find: Callable[[], ArticleTrace]) -> ArticleTrace:
+    """What `find` finds, for who may see it. A source is not told what others have: to it that is not there."""
+    if access.is_operator(operator_token):
+        source = None
+    elif (source := access.a_source(record)) is None:
+        raise access.unauthenticated(
+            "this needs the operator's token, or the API key of the article's source"
+        )
+    try:
+        trace = find()
+    except NotFound as error:
+        raise _not_found(error) from None
+    if source is not None and source.slug != trace.source:
+        raise Problem(403, "not-yours", "this article belongs to another source")
+    return trace
+
+
+def _not_found(error: NotFound) -> Problem:
+    return Problem(404, "not-found", f"there is no {error.what} {error.name!r} here")
+
+
+def _number(name: str, default: int, most: int) -> int:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text) > most:
+        raise Problem(400, "query", f"?{name}= is a whole number from 0 to {most}")
+    return int(text)
+
+
+def _article(trace: ArticleTrace) -> dict[str, Any]:
+    return {
+        "article": trace.id,
+        "source": trace.source,
+        "external_id": trace.external_id,
+        "revision": trace.revision,
+        "status": trace.status,
+        "embargo_until": _time(trace.embargo_until),
+        "expires_at": _time(trace.expires_at),
+        "first_published_at": _time(trace.first_published_at),
+        "changed_at": _time(trace.changed_at),
+        "content": trace.content,
+        "revisions": [
+            {
+                "revision": each.number,
+                "status": each.status,
+                "headline": each.headline,
+                "version": each.version,
+                "accepted_at": _time(each.accepted_at),
+            }
+            for each in trace.revisions
+        ],
+        "events": [_event(each) for each in trace.events],
+        "partners": [
+            {
+                "partner": each.partner,
+                "revision": each.revision,
+                "since": _time(each.since),
+                "channel": each.channel,
+                "endpoint": each.endpoint_id or None,
+            }
+            for each in trace.holdings
+        ],
+    }
+
+
+def _event(event: EventSeen) -> dict[str, Any]:
+    return {
+        "event": event.id,
+        "type": event.type,
+        "revision": event.revision,
+        "occurred_at": _time(event.occurred_at),
+        "actor": event.actor,
+        "reason": event.reason,
+        "routed_at": _time(event.routed_at),
+    }
+
+
+def _delivery(each: DeliverySeen) -> dict[str, Any]:
+    moments = {"due_at": _time(each.due_at), "settled_at": _time(each.settled_at)}
+    tries = [{**asdict(attempt), "started_at": _time(attempt.started_at)} for attempt in each.tries]
+    facts = {name: value for name, value in asdict(each).items() if name != "tries"}
+    return {**facts, **moments, "attempts": tries}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _json(body: dict[str, Any]) -> Response:
+    text = json.dumps(body, ensure_ascii=False)
+    return Response(text, content_type="application/json", headers={"Cache-Control": "no-store"})

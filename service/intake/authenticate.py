@@ -1,0 +1,91 @@
+"""Who sends this: an API key, or a Standard Webhooks signature over the raw bytes."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+
+from service import access, signatures
+from service.access import unauthenticated
+from service.problems import Problem
+from service.signatures import BadSignature
+from service.store import sources
+from service.store.record import Record
+from service.store.sources import Source
+
+KEPT = timedelta(seconds=2)  # how long a source taken away may still post
+
+
+@dataclass(frozen=True)
+class Sender:
+    """The source, and the id its signature was made over: the idempotency key if it names no other."""
+
+    source: Source
+    message_id: str | None
+
+
+class Gate:
+    """Knows the sources; looks them up again every two seconds, and at once for one it does not know."""
+
+    def __init__(self, record: Record, clock: Callable[[], datetime]) -> None:
+        self._record = record
+        self._clock = clock
+        self._lock = Lock()
+        self._sources: list[Source] = []
+        self._read_at: datetime | None = None
+
+    def admit(self, headers: Mapping[str, str], body: bytes, named: str | None) -> Sender:
+        """The sender, or a 401; 403 when it is another source than the one `named` in the address."""
+        if "webhook-signature" in headers:
+            return self._by_signature(headers, body, named)
+        sender = Sender(self.by_key(), None)
+        if named is not None and sender.source.slug != named:
+            raise Problem(403, "not-yours", f"this API key is not that of the source {named!r}")
+        return sender
+
+    def by_key(self) -> Source:
+        """The source whose API key is in the Authorization header, or a 401."""
+        read = signatures.read_api_key(access.bearer())
+        if read is None:
+            raise unauthenticated(
+                "the API key is not one of ours: it begins with 'dateline_' and has three parts"
+            )
+        key_id, given = read
+        found = self._find(lambda each: each.key_id == key_id)
+        if found is None or not hmac.compare_digest(found.key_hash, given):
+            raise unauthenticated("the API key is not known here; `dateline source add` prints it once")
+        return found
+
+    def _by_signature(self, headers: Mapping[str, str], body: bytes, named: str | None) -> Sender:
+        if named is not None:
+            source = self._find(lambda each: each.slug == named)
+            if source is None:
+                raise unauthenticated(f"there is no source {named!r}; `dateline source add` makes one")
+            candidates = [source]
+        else:
+            candidates = self._known()
+        reason = "there is no source yet; `dateline source add` makes one"
+        for source in candidates:
+            try:
+                return Sender(source, signatures.verify([source.secret], headers, body, self._clock()))
+            except BadSignature as error:
+                reason = error.reason
+        raise unauthenticated(reason)
+
+    def _find(self, which: Callable[[Source], bool]) -> Source | None:
+        for fresh in (False, True):
+            for each in self._known(fresh=fresh):
+                if which(each):
+                    return each
+        return None
+
+    def _known(self, *, fresh: bool = False) -> list[Source]:
+        now = self._clock()
+        with self._lock:
+            if fresh or self._read_at is None or now - self._read_at > KEPT:
+                self._sources = sources.active(self._record)
+                self._read_at = now
+            return self._sources

@@ -1,0 +1,276 @@
+"""The API described by itself: /openapi.json (OpenAPI 3.1) for programs, /docs for people."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from typing import Any
+
+from flask import Blueprint, Response, render_template
+
+from service.intake import native
+
+_JSON = "application/json"
+
+# What may go wrong: (status, kind, in words). The kinds are the anchors of /docs and the problems' `type`.
+PROBLEMS: tuple[tuple[int, str, str], ...] = (
+    (400, "not-json", "The body is not JSON in UTF-8, or is no object, or names a key twice."),
+    (400, "idempotency-key", "An idempotency key has 1 to 200 printable ASCII characters."),
+    (400, "query", "A parameter of the address is missing or is not what it should be."),
+    (401, "unauthenticated", "No key, an unknown key, or a signature that does not verify."),
+    (403, "not-yours", "The key is good, but not for this."),
+    (404, "not-found", "There is nothing of that name."),
+    (405, "method-not-allowed", "The address is right, the method is not: see Allow."),
+    (
+        409,
+        "key-reused",
+        "The idempotency key was used for another body. Each new body needs a key of its own.",
+    ),
+    (413, "too-large", "An article may have 1 MiB at the most."),
+    (415, "media-type", "Send application/json in UTF-8, without Content-Encoding."),
+    (422, "invalid", "Fields are missing or wrong: `errors` names each with a JSON pointer."),
+    (422, "adapter", "The source's adapter is not part of this version."),
+    (500, "unexpected", "A fault of ours; the number in it helps the operator find it."),
+    (
+        503,
+        "record-unavailable",
+        "The record is away or busy. Nothing was accepted: send it again, see Retry-After.",
+    ),
+    (503, "not-built", "The feed is being built for the first time; see Retry-After."),
+)
+
+
+def create_blueprint(public_url: str) -> Blueprint:
+    blueprint = Blueprint("openapi", __name__)
+
+    @blueprint.get("/openapi.json")
+    def get_openapi() -> Response:
+        """This description."""
+        text = json.dumps(description(public_url), ensure_ascii=False, indent=1)
+        headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=300"}
+        return Response(text, content_type=_JSON, headers=headers)
+
+    @blueprint.get("/docs")
+    def get_docs() -> Response:
+        """This description, to read."""
+        page = render_template(
+            "docs.html", api=description(public_url), problems=PROBLEMS, public_url=public_url
+        )
+        headers = {
+            "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'",
+            "Cache-Control": "public, max-age=300",
+        }
+        return Response(page, content_type="text/html; charset=utf-8", headers=headers)
+
+    return blueprint
+
+
+def description(public_url: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document. Paths are those of interface.md."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Dateline",
+            "version": metadata.version("dateline"),
+            "description": "Articles in; feeds and signed pushes out; with proof of who holds what.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": public_url}],
+        "paths": _paths(),
+        "components": {
+            "schemas": {"Article": native.schema(), "Answer": _ANSWER, "Problem": _PROBLEM},
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+_SECURITY = {
+    "apiKey": {"type": "http", "scheme": "bearer", "description": "A source's or a partner's API key."},
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature over the raw body.",
+    },
+    "operator": {"type": "http", "scheme": "bearer", "description": "The operator's token."},
+}
+_ANSWER = {
+    "type": "object",
+    "required": ["article", "revision", "event", "type", "outcome"],
+    "properties": {
+        "article": {
+            "type": "string",
+            "description": "The article's public id, a tag: URI that never changes.",
+        },
+        "revision": {"type": "integer", "minimum": 1},
+        "event": {"type": "string", "description": "The event of this revision."},
+        "type": {"type": "string", "examples": ["article.published"]},
+        "outcome": {"enum": ["accepted", "repeat", "stale"]},
+        "warnings": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/Problem/properties/errors/items"},
+        },
+    },
+}
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def _paths() -> dict[str, Any]:
+    source = [{"apiKey": []}, {"signature": []}]
+    operator = [{"operator": []}]
+    accepted = {"202": _content("Committed, or known already.", _ref("Answer"))}
+    article = {"required": True, "content": {_JSON: {"schema": _ref("Article")}}}
+    key = _parameter("Idempotency-Key", "header", "A repeat of the key gets the first answer again.")
+    feed = {"200": _content("The feed.", {"type": "string"}, "*/*"), "304": {"description": "Unchanged."}}
+    return {
+        "/v1/articles": {
+            "post": _operation(
+                "Post an article's current state",
+                source,
+                {**accepted, **_refusals(400, 401, 403, 409, 413, 415, 422, 503)},
+                parameters=[key, _parameter("source", "query", "Whose signature this is.")],
+                body=article,
+            ),
+            "get": _operation(
+                "Find an article by its source's own id",
+                [*operator, {"apiKey": []}],
+                {"200": _content("The article."), **_refusals(400, 401, 403, 404)},
+                parameters=[
+                    _parameter("source", "query", "The source's slug.", required=True),
+                    _parameter("external_id", "query", "The source's own id.", required=True),
+                ],
+            ),
+        },
+        "/v1/articles/{id}": {
+            "get": _operation(
+                "An article: its revisions, its events, who holds what",
+                [*operator, {"apiKey": []}],
+                {"200": _content("The article."), **_refusals(401, 403, 404)},
+                parameters=[_path("id", "The public id, or the last part of it.")],
+            )
+        },
+        "/v1/hooks/{source}": {
+            "post": _operation(
+                "A content system's own webhook",
+                source,
+                {**accepted, **_refusals(400, 401, 403, 409, 413, 415, 422, 503)},
+                parameters=[_path("source", "The source's slug."), key],
+                body=article,
+            )
+        },
+        "/v1/events/{id}": {
+            "get": _operation(
+                "An event, its deliveries and their attempts",
+                operator,
+                {"200": _content("The event."), **_refusals(401, 404)},
+                parameters=[_path("id", "evt_…")],
+            )
+        },
+        "/v1/partner/events": {
+            "get": _operation(
+                "What a partner was sent after a sequence number",
+                [{"apiKey": []}],
+                {"200": _content("Its events, in order; superseded ones are marked."), **_refusals(400, 401)},
+                parameters=[
+                    _parameter("after", "query", "The last sequence number you have."),
+                    _parameter("limit", "query", "At most this many, 100 unless given, up to 1,000."),
+                ],
+            )
+        },
+        "/feeds/{section}.{format}": {
+            "get": _operation(
+                "A section's feed, or that of all",
+                [],
+                {**feed, **_refusals(404, 503)},
+                parameters=[
+                    _path("section", "A section's slug, or all."),
+                    _path("format", "rss, atom or json."),
+                ],
+            )
+        },
+        "/feeds.opml": {"get": _operation("All feeds, as OPML 2.0", [], feed)},
+        "/status.json": {
+            "get": _operation(
+                "The status page's facts", operator, {"200": _content("The facts."), **_refusals(401)}
+            )
+        },
+        "/healthz": {"get": _operation("The process lives", [], {"200": _content("It does.")})},
+        "/readyz": {
+            "get": _operation(
+                "All parts answer and nothing is stalled",
+                [],
+                {"200": _content("They do."), "503": _content("What does not, in words.")},
+            )
+        },
+        "/metrics": {
+            "get": _operation(
+                "Prometheus metrics", [], {"200": _content("Metrics.", {"type": "string"}, "text/plain")}
+            )
+        },
+        "/openapi.json": {"get": _operation("This description", [], {"200": _content("OpenAPI 3.1.")})},
+    }
+
+
+def _operation(
+    summary: str,
+    security: list[dict[str, Any]],
+    responses: dict[str, Any],
+    *,
+    parameters: list[dict[str, Any]] | None = None,
+    body: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    operation: dict[str, Any] = {"summary": summary, "security": security, "responses": responses}
+    if parameters:
+        operation["parameters"] = parameters
+    if body:
+        operation["requestBody"] = body
+    return operation
+
+
+def _refusals(*statuses: int) -> dict[str, Any]:
+    return {
+        str(status): _content(
+            " ".join(words for code, _, words in PROBLEMS if code == status),
+            _ref("Problem"),
+            "application/problem+json",
+        )
+        for status in statuses
+    }
+
+
+def _content(words: str, schema: dict[str, Any] | None = None, media_type: str = _JSON) -> dict[str, Any]:
+    return {"description": words, "content": {media_type: {"schema": schema or {"type": "object"}}}}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _parameter(name: str, where: str, words: str, *, required: bool = False) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": where,
+        "required": required,
+        "description": words,
+        "schema": {"type": "string"},
+    }
+
+
+def _path(name: str, words: str) -> dict[str, Any]:
+    return _parameter(name, "path", words, required=True)

@@ -1,0 +1,98 @@
+"""Refusals, as RFC 9457 problem details: what is wrong, where, and what to do. A refusal changes nothing."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from service import logs
+from service.store.errors import RecordUnavailable
+
+log = logs.get("http")
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+
+
+class Problem(Exception):
+    """A refusal. `errors`: (JSON pointer into the body, what is wrong there). Handled by `register`."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """`type` is the anchor of its paragraph in /docs."""
+        body: dict[str, Any] = {
+            "type": f"/docs#problem-{self.kind}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in self.errors]
+        text = json.dumps(body, ensure_ascii=False)
+        answer = Response(text, self.status, {"Cache-Control": "no-store", **self.headers})
+        answer.content_type = CONTENT_TYPE
+        return answer
+
+
+def register(app: Flask) -> None:
+    """All that goes wrong outside the status pages is told as a problem."""
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(RecordUnavailable, _record_away)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _problem(problem: Problem) -> Response:
+    return problem.response()
+
+
+def _http(error: HTTPException) -> Any:
+    if error.code is None or error.code < 400 or request.path.startswith("/status"):
+        return error
+    headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
+    status = HTTPStatus(error.code)
+    kind = status.phrase.lower().replace(" ", "-")
+    return Problem(error.code, kind, _words(error), headers=headers).response()
+
+
+def _words(error: HTTPException) -> str:
+    if error.code == 404:
+        return f"there is nothing at {request.path}; /docs lists what there is"
+    if error.code == 405:
+        return f"{request.method} is not possible here"
+    return error.description or error.name
+
+
+def _record_away(error: RecordUnavailable) -> Response:
+    log.warning("record.unavailable", path=request.path, error=str(error))
+    words = "the record cannot be reached or is busy; nothing was accepted: send it again"
+    headers = {"Retry-After": str(RETRY_SECONDS)}
+    return Problem(503, "record-unavailable", words, headers=headers).response()
+
+
+def _unexpected(error: Exception) -> Response:
+    number = secrets.token_hex(4)
+    log.error("request.failed", number=number, path=request.path, exc_info=error)
+    words = f"something went wrong on our side; tell the operator this number: {number}"
+    return Problem(500, "unexpected", words).response()

@@ -1,0 +1,138 @@
+"""How an article changes: a new revision and its event, and what waits of the old one superseded. One transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, text, update
+from ulid import ULID
+
+from service.store.lifecycle import State
+from service.store.schema import article, event, revision, to_micros
+
+
+@dataclass(frozen=True)
+class Held:
+    """An article as read, and locked, for a change."""
+
+    id: int
+    public_id: str
+    revision: int
+    embargo_until: datetime | None
+    expires_at: datetime | None
+    changed_at: datetime
+    state: State
+
+
+def read_held(connection: Connection, which: Any) -> Held | None:
+    """The article as held, locked against other changes until the transaction ends.
+
+    Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
+    """
+    row = connection.execute(select(article).where(which).with_for_update()).one_or_none()
+    if row is None:
+        return None
+    return Held(
+        id=row.id,
+        public_id=row.public_id,
+        revision=row.revision,
+        embargo_until=row.embargo_until,
+        expires_at=row.expires_at,
+        changed_at=row.changed_at,
+        state=State(
+            status=row.status,
+            fingerprint=row.content_hash,
+            version=row.version,
+            updated_at=row.source_updated_at,
+            killed_by_desk=row.killed_by_desk,
+        ),
+    )
+
+
+def content_held(connection: Connection, held: Held) -> dict[str, Any]:
+    query = select(revision.c.content).where(
+        revision.c.article_id == held.id, revision.c.number == held.revision
+    )
+    content: dict[str, Any] = json.loads(connection.execute(query).scalar_one())
+    return content
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def fingerprint(status: str, content: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{status}\n{_canonical(content)}".encode()).hexdigest()
+
+
+def advance(connection: Connection, held: Held, values: dict[str, Any]) -> None:
+    changed = connection.execute(
+        update(article)
+        .where(article.c.id == held.id, article.c.revision == held.revision)
+        .values(revision=held.revision + 1, **values)
+    )
+    assert changed.rowcount == 1, "the article was locked, so nobody else advanced it"
+    _supersede(connection, held.id, held.revision + 1, values["status"], values["changed_at"])
+
+
+# What waits to be sent of this article is stale from the moment the new revision commits. An endpoint that wants
+# every revision (`ordered`) still gets the old ones first, but never the content of a story that was taken down.
+_SUPERSEDE = text(
+    "UPDATE delivery SET state = 'superseded', superseded_by = :revision, settled_at = :now"
+    " WHERE article_id = :article AND state IN ('pending', 'waiting') AND (NOT ordered OR :takedown)"
+)
+
+
+def _supersede(connection: Connection, article_id: int, number: int, status: str, now: datetime) -> None:
+    connection.execute(
+        _SUPERSEDE,
+        {"revision": number, "now": to_micros(now), "article": article_id, "takedown": status != "usable"},
+    )
+
+
+def write_revision(
+    connection: Connection, article_id: int, number: int, content: dict[str, Any], values: dict[str, Any]
+) -> None:
+    connection.execute(
+        revision.insert(),
+        {
+            "article_id": article_id,
+            "number": number,
+            "content": _canonical(content),
+            "content_hash": values["content_hash"],
+            "status": values["status"],
+            "version": values["version"],
+            "source_updated_at": values["source_updated_at"],
+            "embargo_until": values["embargo_until"],
+            "accepted_at": values["changed_at"],
+        },
+    )
+
+
+def write_event(
+    connection: Connection,
+    article_id: int,
+    number: int,
+    kind: str,
+    actor: str,
+    reason: str | None,
+    at: datetime,
+) -> str:
+    public_id = f"evt_{ULID()}"
+    connection.execute(
+        event.insert(),
+        {
+            "public_id": public_id,
+            "article_id": article_id,
+            "revision": number,
+            "type": kind,
+            "occurred_at": at,
+            "actor": actor,
+            "reason": reason,
+        },
+    )
+    return public_id

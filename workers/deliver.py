@@ -71,9 +71,13 @@ class Courier:
                 self._busy.release()
         return settled
 
-    def close(self, seconds: float = 20.0) -> None:
-        """Claims nothing more, and waits for what is on the wire."""
+    def stop(self) -> None:
+        """Claims nothing more; what is on the wire is waited for and settled."""
         self._closing.set()
+
+    def close(self, seconds: float = 20.0) -> None:
+        """Stops, and returns when what was on the wire is settled."""
+        self.stop()
         if self._busy.acquire(timeout=seconds):
             self._sender.close()
 
@@ -82,7 +86,7 @@ class Courier:
         while drain.hungry or drain.sent or self._sender.in_flight or self._again.is_set():
             if self._again.is_set():
                 self._again.clear()
-                drain.hungry = True
+                drain.hungry = not self._closing.is_set()
             if self._wants_turn(drain):
                 self._turn(drain)
             if self._sender.in_flight:

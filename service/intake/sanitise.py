@@ -1,0 +1,205 @@
+"""HTML from a source, down to the tags and attributes that every partner and feed reader can show safely."""
+
+from __future__ import annotations
+
+import html as entities
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import nh3
+
+from service.intake.text import from_html, legal, to_html
+
+_TABLE = {"table", "caption", "colgroup", "col", "thead", "tbody", "tfoot", "tr", "td", "th"}
+_TEXT = {"a", "em", "strong", "b", "i", "u", "s", "sub", "sup", "code", "span", "q", "cite", "time", "abbr"}
+_SCRIPTS = {"ruby", "rt", "rp", "bdi", "bdo"}
+_BLOCKS = {"p", "h2", "h3", "h4", "ul", "ol", "li", "dl", "dt", "dd", "blockquote", "figure", "figcaption"}
+TAGS = frozenset(_TABLE | _TEXT | _SCRIPTS | _BLOCKS | {"img", "br", "hr", "pre"})
+ATTRIBUTES = {
+    "*": {"lang", "dir"},
+    "a": {"href", "title"},
+    "img": {"src", "alt", "width", "height"},
+    "time": {"datetime"},
+    "abbr": {"title"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"},
+    "ol": {"start"},
+}
+_WITH_CONTENT = {"script", "style", "title", "template", "noscript", "textarea", "select", "svg", "math"}
+_SCHEMES = {"http", "https", "mailto"}
+_TRACKING = re.compile(
+    r"utm_\w+|fbclid|gclid|gclsrc|dclid|gbraid|wbraid|msclkid|mc_cid|mc_eid|igshid|twclid|ttclid|yclid", re.I
+)
+_MAY_TRACK = re.compile(r"[?&](?:utm_|fbclid|g?clid|gcls|dclid|[gw]braid|ms|mc_|ig|tw|tt|yc)", re.I)
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/<>]{0,40})")
+_HEADING = re.compile(r"<(/?)h([156])(?=[\s/>])", re.I)
+# Bounded repeats: a page of openings that never close must not be searched to its end for each of them.
+_EMBED = re.compile(
+    r"<(?:iframe|embed)\b([^<>]{0,4000})>(?:[^<]{0,1000}</iframe\s{0,9}>)?|</(?:iframe|embed)\s{0,9}>", re.I
+)
+_EMBED_SRC = re.compile(r"""\ssrc\s{0,9}=\s{0,9}["']?(https://[^\s"'<>]+)""", re.I)
+_BAD_SCHEME = re.compile(
+    r"""<(?:a|img)\b[^<>]{0,500}?\b(href|src)\s{0,9}=\s{0,9}["']?\s{0,9}(javascript|data|vbscript|file|blob|ftp):""",
+    re.I,
+)
+_ABSOLUTE = re.compile(r"(?:https?://[^\s/?#\\]|mailto:[^\s])", re.I)
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_CELLS = {"td", "th", "tr", "thead", "tbody", "tfoot"}
+_EMPTY = {"br", "hr", "img", "col", "input", "meta", "link", "wbr", "area", "source", "embed"}
+_CLOSE_THEMSELVES = frozenset({"p", "li", "dt", "dd", "rt", "rp", "option"} | _CELLS | _EMPTY)
+_DEEPEST = 200  # the parser's time grows with the square of the depth; no story is nested a tenth as deep
+_PASSES = 5
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """`removed` says in words what was taken out, such as "<script> (2)"; empty if nothing was."""
+
+    html: str
+    removed: tuple[str, ...]
+
+
+def clean(html: str, base: str | None) -> Cleaned:
+    """Safe HTML with absolute addresses, for any string; cleaning it once more changes nothing.
+
+    `base` is the absolute URL that relative addresses are meant from; without one they are dropped and told.
+    HTML nested too deep to be parsed in reasonable time is kept as text.
+    """
+    told: Counter[str] = Counter()
+    markup = legal(html)
+    told["control character"] += len(html) - len(markup)
+    if _depth(markup) > _DEEPEST:
+        return Cleaned(_as_text(markup), (f"all tags: they are nested deeper than {_DEEPEST}",))
+    _tell_tags(markup, told)
+    markup = _washed(_replaced(markup), base, told, telling=True)
+    return Cleaned(_settled(markup, base), _words(told))
+
+
+def _settled(markup: str, base: str | None) -> str:
+    """Washed until nothing changes: a parser may read badly nested HTML otherwise once it is written out."""
+    for _ in range(_PASSES):
+        again = _washed(_replaced(markup), base, Counter(), telling=False)
+        if again == markup:
+            return markup
+        markup = again
+    return _as_text(markup)
+
+
+def _as_text(markup: str) -> str:
+    # Paragraphs of escaped text are what the parser itself would write, so this is settled already.
+    return to_html(from_html(markup))
+
+
+def _depth(markup: str) -> int:
+    """How deep the tags are nested, at most; a closing tag counts for an opening one of its own name."""
+    if markup.count("<") <= _DEEPEST:
+        return 0
+    still: Counter[str] = Counter()
+    depth = deepest = 0
+    for closing, name in _TAG.findall(markup):
+        if name in _CLOSE_THEMSELVES:
+            continue
+        if not closing:
+            still[name] += 1
+            depth += 1
+            deepest = max(deepest, depth)
+        elif still[name]:
+            still[name] -= 1
+            depth -= 1
+    return deepest
+
+
+def _tell_tags(markup: str, told: Counter[str]) -> None:
+    names = Counter(name.lower() for closing, name in _TAG.findall(markup) if not closing)
+    for name, times in names.items():
+        if name not in TAGS and name not in ("html", "head", "body"):
+            told[f"<{name}>"] += times
+    told["comment"] += markup.count("<!--")
+    for attribute, scheme in _BAD_SCHEME.findall(markup):
+        told[f"attribute {attribute.lower()} with a {scheme.lower()}: address"] += 1
+
+
+def _replaced(markup: str) -> str:
+    """Headings of other levels, and frames, as what is allowed in their place. What comes out is washed after."""
+    if "<" not in markup:
+        return markup
+    markup = _HEADING.sub(lambda match: f"<{match[1]}h{'2' if match[2] == '1' else '4'}", markup)
+    return _EMBED.sub(_link_to, markup)
+
+
+def _link_to(frame: re.Match[str]) -> str:
+    source = _EMBED_SRC.search(frame[1] or "")
+    if source is None:
+        return ""
+    address = entities.escape(entities.unescape(source[1]))
+    return f'<a href="{address}">{address}</a>'
+
+
+def _washed(markup: str, base: str | None, told: Counter[str], *, telling: bool) -> str:
+    """By nh3. `telling` shows it every attribute so that those taken out are counted; the allow-list is the same."""
+    cleaner = nh3.Cleaner(
+        tags=TAGS,
+        clean_content_tags=_WITH_CONTENT,
+        attributes=ATTRIBUTES,
+        attribute_filter=_attribute_filter(base, told),
+        generic_attribute_prefixes={""} if telling else None,
+        link_rel=None,
+        url_schemes=_SCHEMES,
+        url_relative=lambda address: _absolute(address, base),
+    )
+    return cleaner.clean(markup).strip()
+
+
+def _attribute_filter(base: str | None, told: Counter[str]) -> Callable[[str, str, str], str | None]:
+    everywhere = ATTRIBUTES["*"]
+
+    def keep(tag: str, name: str, value: str) -> str | None:
+        if name not in everywhere and name not in ATTRIBUTES.get(tag, ()):
+            told[f"attribute {name[:40]}"] += 1
+            return None
+        return _address(name, value, base, told) if name in ("href", "src") else value
+
+    return keep
+
+
+def _address(name: str, value: str, base: str | None, told: Counter[str]) -> str | None:
+    absolute = _absolute(value, base)
+    if absolute is None or (name == "src" and absolute[:7].lower() == "mailto:"):
+        relative = not _SCHEME.match(value.strip())
+        told[f"attribute {name} with a relative address" if relative else f"attribute {name}"] += 1
+        return None
+    return _untracked(absolute, told) if name == "href" else absolute
+
+
+def _absolute(address: str, base: str | None) -> str | None:
+    address = address.strip()
+    if not _SCHEME.match(address) and base is not None:
+        try:
+            address = urljoin(base, address)
+        except ValueError:
+            return None
+    return address if _ABSOLUTE.match(address) else None
+
+
+def _untracked(address: str, told: Counter[str]) -> str:
+    """Without the parameters that follow readers around; what is left of the query stays as it was written."""
+    if not _MAY_TRACK.search(address):
+        return address
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address
+    pairs = parts.query.split("&")
+    kept = [pair for pair in pairs if not _TRACKING.fullmatch(pair.partition("=")[0])]
+    if len(kept) == len(pairs):
+        return address
+    told["tracking parameter"] += len(pairs) - len(kept)
+    return urlunsplit(parts._replace(query="&".join(kept)))
+
+
+def _words(told: Counter[str]) -> tuple[str, ...]:
+    return tuple(f"{what} ({times})" for what, times in told.items() if times)

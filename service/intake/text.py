@@ -1,0 +1,58 @@
+"""Plain text as the record keeps it, and the way between it and HTML."""
+
+from __future__ import annotations
+
+import html as entities
+import re
+
+# What no document may hold: C0 and C1 controls, DEL, lone surrogates, U+FFFE and U+FFFF. Tab and newlines stay.
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_NEWLINE = re.compile("\r\n?")
+_BREAK = re.compile("[\t\r\n]+")
+_TAG = re.compile(r'<[a-zA-Z/!](?:[^<>"]|"[^"]*")*>')
+_LINE_TAG = re.compile(r"<br\b[^<>]*>\n?")
+_CELL_TAG = re.compile(r"</t[dh]>")
+_ROW_TAG = re.compile(r"</?(?:li|dt|dd|tr|rp)\b[^<>]*>")
+_BLOCK_TAG = re.compile(
+    r"</?(?:p|h2|h3|h4|ul|ol|dl|blockquote|figure|figcaption|pre|table|caption|hr|div)\b[^<>]*>"
+)
+_BLANKS = re.compile("[ \t]+")
+_AROUND_LINES = re.compile(" ?\n ?")
+_PARAGRAPH = re.compile("\n{2,}")
+_SOFT_LINE = re.compile(r"[ \t]*\n[ \t]*")
+
+
+def legal(text: str) -> str:
+    """The text without the characters that no document may hold."""
+    return _ILLEGAL.sub("", text)
+
+
+def line(text: str) -> str:
+    """Legal text on one line, trimmed."""
+    return legal(_BREAK.sub(" ", text)).strip()
+
+
+def prose(text: str) -> str:
+    """Legal text of several lines, which end in a line feed; trimmed."""
+    return legal(_NEWLINE.sub("\n", text)).strip()
+
+
+def from_html(markup: str) -> str:
+    """What a reader sees of sanitised HTML: an empty line between paragraphs, one line feed for <br> and items."""
+    flat = markup if "<pre" in markup else _SOFT_LINE.sub(" ", markup)
+    flat = _LINE_TAG.sub("\n", flat)
+    flat = _ROW_TAG.sub("\n", _CELL_TAG.sub(" ", flat))
+    flat = _TAG.sub("", _BLOCK_TAG.sub("\n\n", flat))
+    flat = _AROUND_LINES.sub("\n", _BLANKS.sub(" ", entities.unescape(flat)))
+    return _PARAGRAPH.sub("\n\n", legal(flat)).strip()
+
+
+def to_html(text: str) -> str:
+    """Escaped text in <p>, one for each paragraph, with <br> for the lines within."""
+    paragraphs = (part.strip() for part in _PARAGRAPH.split(_AROUND_LINES.sub("\n", prose(text))))
+    return "".join(f"<p>{_escaped(part)}</p>" for part in paragraphs if part)
+
+
+def _escaped(text: str) -> str:
+    # As the HTML standard writes text out (13.3), so that the sanitiser has nothing to change in it.
+    return entities.escape(text, quote=False).replace("\xa0", "&nbsp;").replace("\n", "<br>")

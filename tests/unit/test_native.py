@@ -1,0 +1,289 @@
+"""The native article: what is understood, and every reason why something is not, each with its place."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.intake import native
+from service.intake.native import Invalid, Note, NotJson, Reading
+
+
+def an_article(**fields: Any) -> dict[str, Any]:
+    whole = {"id": "42", "headline": "A ferry sails", "sections": ["world"], "body_html": "<p>It sailed.</p>"}
+    return whole | fields
+
+
+def read(fields: Any) -> Reading:
+    return native.read(json.dumps(fields).encode())
+
+
+def content_of(**fields: Any) -> dict[str, Any]:
+    content = read(an_article(**fields)).posted.content
+    assert content is not None
+    return content
+
+
+def pointers(fields: Any) -> list[str]:
+    with pytest.raises(Invalid) as refused:
+        read(fields)
+    assert all(note.detail.endswith(".") for note in refused.value.errors)
+    return [note.pointer for note in refused.value.errors]
+
+
+def test_the_least_article_is_read_and_absent_fields_have_no_keys() -> None:
+    posted = read(an_article()).posted
+    assert posted.external_id == "42"
+    assert posted.status == "usable"
+    assert posted.sections == ("world",)
+    assert posted.content == {
+        "headline": "A ferry sails",
+        "sections": ["world"],
+        "body_html": "<p>It sailed.</p>",
+        "body_text": "It sailed.",
+    }
+
+
+def test_null_is_the_same_as_absent() -> None:
+    optional = set(native.Article.model_fields) - {"id", "headline", "sections", "body_html"}
+    assert read(an_article(**dict.fromkeys(optional))) == read(an_article())
+
+
+def test_empty_lists_objects_and_texts_are_the_same_as_absent() -> None:
+    fields = an_article(summary=" ", keywords=[], packages=[], authors=[], images=[], rights={}, origin={})
+    assert read(fields) == read(an_article())
+
+
+def test_a_full_article_keeps_everything_in_its_place() -> None:
+    kept: dict[str, Any] = {
+        "summary": "Short.",
+        "language": "zh-Hans",
+        "packages": ["front"],
+        "url": "https://paper.example/1",
+        "authors": [{"name": "A", "url": "https://a.example/", "role": "Editor"}],
+        "origin": {"name": "B", "url": "https://b.example/", "country": "PK"},
+        "original_author": "C",
+        "original_headline": "D",
+        "responsible_editor": "E",
+        "keywords": ["f"],
+        "images": [{"url": "https://i.example/1.jpg", "alt": "", "credit": "G", "width": 10, "height": 5}],
+        "rights": {"holder": "H", "notice": "I", "usage_terms": "J", "licence_url": "https://l.example/"},
+        "urgency": 3,
+        "ednote": "K",
+    }
+    content = content_of(**kept)
+    assert {name: content[name] for name in kept} == kept
+
+
+def test_the_state_is_beside_the_content() -> None:
+    posted = read(
+        an_article(
+            version=3,
+            updated_at="2026-01-02T10:00:00+02:00",
+            embargo_until="2026-01-03T00:00:00Z",
+            expires_at="2027-01-03t00:00:00.5z",
+            correction_note="It was 41.",
+            kill_reason="Court order",
+        )
+    ).posted
+    assert posted.version == 3
+    assert posted.updated_at == datetime(2026, 1, 2, 8, tzinfo=UTC)
+    assert posted.embargo_until == datetime(2026, 1, 3, tzinfo=UTC)
+    assert posted.expires_at == datetime(2027, 1, 3, 0, 0, 0, 500_000, tzinfo=UTC)
+    assert posted.correction_note == "It was 41."
+    assert posted.reason == "Court order"
+    assert posted.content is not None
+    assert set(posted.content) == {"headline", "sections", "body_html", "body_text"}
+
+
+def test_the_time_of_publication_is_kept_in_utc() -> None:
+    assert content_of(published_at="2026-01-02T10:00:00+02:00")["published_at"] == "2026-01-02T08:00:00Z"
+
+
+@pytest.mark.parametrize("status", ["withheld", "killed", "unpublished"])
+def test_a_takedown_needs_no_content(status: str) -> None:
+    posted = read({"id": "42", "status": status, "reason": "Wrong"}).posted
+    assert (posted.content, posted.sections, posted.status, posted.reason) == (None, (), status, "Wrong")
+
+
+def test_a_takedown_with_half_an_article_is_refused() -> None:
+    assert pointers({"id": "42", "status": "killed", "headline": "A"}) == ["/sections", "/body_html"]
+
+
+def test_text_is_derived_from_html() -> None:
+    content = content_of(body_html="<p>One<br>two &amp; three</p>\n<ul><li>four</li><li>five</li></ul>")
+    assert content["body_text"] == "One\ntwo & three\n\nfour\n\nfive"
+
+
+def test_html_is_derived_from_text() -> None:
+    fields = an_article(body_text="One <b>\r\ntwo\r\n\r\nthree & four")
+    del fields["body_html"]
+    content = read(fields).posted.content
+    assert content is not None
+    assert content["body_html"] == "<p>One &lt;b&gt;<br>two</p><p>three &amp; four</p>"
+    assert content["body_text"] == "One <b>\ntwo\n\nthree & four"
+
+
+def test_both_bodies_are_kept_when_both_are_given() -> None:
+    content = content_of(body_text="Other words.")
+    assert (content["body_html"], content["body_text"]) == ("<p>It sailed.</p>", "Other words.")
+
+
+def test_what_the_sanitiser_removes_is_a_warning() -> None:
+    reading = read(an_article(body_html="<p onclick='a'>b</p><script>c</script>"))
+    assert reading.warnings == (Note("/body_html", "removed: <script> (1), attribute onclick (1)"),)
+
+
+def test_unknown_fields_are_ignored_with_a_warning() -> None:
+    reading = read(an_article(**{"a/b~c": 1, "authors": [{"name": "A", "age": 5}]}))
+    assert [note.pointer for note in reading.warnings] == ["/a~1b~0c", "/authors/0/age"]
+
+
+def test_a_section_named_twice_is_kept_once_with_a_warning() -> None:
+    reading = read(an_article(sections=["world", "asia", "world"]))
+    assert reading.posted.sections == ("world", "asia")
+    assert [note.pointer for note in reading.warnings] == ["/sections/2"]
+
+
+def test_control_characters_are_removed_with_a_warning() -> None:
+    reading = read(an_article(headline=" A\x00 fe\x85rry\tsails\non\ud800 \uffff", keywords=["a\x01"]))
+    assert reading.posted.content is not None
+    assert reading.posted.content["headline"] == "A ferry sails on"
+    assert [note.pointer for note in reading.warnings] == ["/headline", "/keywords/0"]
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"id": ""}, "/id"),
+    ({"id": None}, "/id"),
+    ({"id": 42}, "/id"),
+    ({"id": "x" * 201}, "/id"),
+    ({"headline": "\x00 "}, "/headline"),
+    ({"headline": ["A"]}, "/headline"),
+    ({"headline": "x" * 301}, "/headline"),
+    ({"summary": "x" * 2001}, "/summary"),
+    ({"summary": 1}, "/summary"),
+    ({"sections": "world"}, "/sections"),
+    ({"sections": [7]}, "/sections/0"),
+    ({"sections": ["world", ""]}, "/sections/1"),
+    ({"sections": ["world", None]}, "/sections/1"),
+    ({"sections": ["s"] * 101}, "/sections"),
+    ({"sections": []}, "/sections"),
+    ({"keywords": ["k"] * 101}, "/keywords"),
+    ({"images": [{"url": "https://i.example/"}] * 101}, "/images"),
+    ({"images": [{"alt": "A"}]}, "/images/0/url"),
+    ({"images": [{"url": "https://i.example/", "width": "10"}]}, "/images/0/width"),
+    ({"authors": [{"name": "A"}] * 51}, "/authors"),
+    ({"authors": ["A"]}, "/authors/0"),
+    ({"authors": [{"name": "A"}, {"role": "B"}]}, "/authors/1/name"),
+    ({"origin": {"url": "https://b.example/"}}, "/origin/name"),
+    ({"origin": {"name": "B", "url": "/b"}}, "/origin/url"),
+    ({"origin": "B"}, "/origin"),
+    ({"rights": {"licence_url": "ftp://l.example/"}}, "/rights/licence_url"),
+    ({"url": "javascript:alert(1)"}, "/url"),
+    ({"url": ""}, "/url"),
+    ({"url": "https://"}, "/url"),
+    ({"url": "https://a.example:x/"}, "/url"),
+    ({"url": "https://[/"}, "/url"),
+    ({"url": "https://a.example/" + "x" * 2040}, "/url"),
+    ({"language": "english language"}, "/language"),
+    ({"language": ""}, "/language"),
+    ({"published_at": "2026-01-02"}, "/published_at"),
+    ({"published_at": "2026-01-02T08:00:00"}, "/published_at"),
+    ({"updated_at": 1767340800}, "/updated_at"),
+    ({"updated_at": "2026-02-30T08:00:00Z"}, "/updated_at"),
+    ({"updated_at": "0001-01-01T00:00:00+10:00"}, "/updated_at"),
+    ({"embargo_until": "soon"}, "/embargo_until"),
+    ({"embargo_until": ""}, "/embargo_until"),
+    ({"expires_at": True}, "/expires_at"),
+    ({"status": "canceled"}, "/status"),
+    ({"status": ""}, "/status"),
+    ({"version": True}, "/version"),
+    ({"version": "3"}, "/version"),
+    ({"version": 3.0}, "/version"),
+    ({"version": -1}, "/version"),
+    ({"version": 2**53 + 1}, "/version"),
+    ({"correction_note": " "}, "/correction_note"),
+    ({"correction_note": "x" * 2001}, "/correction_note"),
+    ({"kill_reason": "x" * 2001}, "/kill_reason"),
+    ({"urgency": 0}, "/urgency"),
+    ({"urgency": 10}, "/urgency"),
+    ({"body_html": 1}, "/body_html"),
+    ({"body_html": ""}, "/body_html"),
+    ({"body_html": "<script>a</script><p> </p>"}, "/body_html"),
+]
+
+
+@pytest.mark.parametrize(("fields", "pointer"), WRONG)
+def test_a_wrong_field_is_refused_at_its_place(fields: dict[str, Any], pointer: str) -> None:
+    assert pointers(an_article(**fields)) == [pointer]
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    assert sorted(pointers({"version": "3", "url": "x"})) == sorted(
+        ["/id", "/version", "/url", "/headline", "/sections", "/body_html"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "not JSON"),
+        (b"{'id': 1}", "not JSON"),
+        (b"\xff{}", "not UTF-8"),
+        (b'\xef\xbb\xbf{"id": "1"}', "not JSON"),
+        (b'{"id": "1", "id": "2"}', "stands twice"),
+        (b'{"authors": [{"name": "1", "name": "2"}]}', "stands twice"),
+        (b'{"version": NaN}', "NaN is not JSON"),
+        (b'{"version": -Infinity}', "-Infinity is not JSON"),
+        (b'{"version": 1e999}', "too large"),
+        (b'{"version": ' + b"9" * 5000 + b"}", "too long"),
+        (b'{"a": ' * 50 + b"[]" + b"}" * 50, "deeper than 50"),
+        (b"[" * 100_000, "deeper than 50"),
+        (b"[]", "one JSON object"),
+        (b'"text"', "one JSON object"),
+        (b"null", "one JSON object"),
+    ],
+)
+def test_what_is_not_a_json_object_is_refused_with_the_reason(raw: bytes, words: str) -> None:
+    with pytest.raises(NotJson) as refused:
+        native.read(raw)
+    assert words in refused.value.detail
+
+
+def test_fifty_levels_are_not_too_deep() -> None:
+    nested = b'{"a": ' * 49 + b"[]" + b"}" * 49
+    with pytest.raises(Invalid):
+        native.read(nested)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(native.Article.model_fields)), JSON))
+def test_any_object_is_read_or_refused_and_nothing_else(fields: dict[str, Any]) -> None:
+    try:
+        content = read(fields).posted.content
+    except Invalid:
+        return
+    json.dumps(content, ensure_ascii=False).encode()  # nothing in it that UTF-8 cannot write
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused_and_nothing_else(raw: bytes) -> None:
+    with pytest.raises((NotJson, Invalid)):
+        native.read(raw)
+
+
+def test_the_schema_names_every_field() -> None:
+    schema = native.schema()
+    assert set(schema["properties"]) == set(native.Article.model_fields)
+    assert schema["properties"]["headline"]["anyOf"][0]["maxLength"] == 300

@@ -107,6 +107,11 @@ def actor_words(actor: str) -> str:
     return {"operator": "an operator", "system": "Dateline itself"}.get(kind, actor)
 
 
+def sentence(words: str) -> str:
+    """With a capital first letter."""
+    return words[:1].upper() + words[1:]
+
+
 def shown_text(body: bytes) -> str:
     """A partner's answer as text: what is not UTF-8 or would move the cursor is shown as a mark."""
     text = body.decode("utf-8", errors="replace")

@@ -58,7 +58,7 @@ def _cancelled(_delivery: DeliveryNow, _now: datetime) -> Why:
 def _dead(delivery: DeliveryNow, now: datetime) -> Why:
     at = f" at {clock(delivery.settled_at, now)} UTC" if delivery.settled_at else ""
     tries = "one attempt" if delivery.attempts == 1 else f"{delivery.attempts} attempts"
-    last = f": the partner {delivery.last_words}" if delivery.last_words else ""
+    last = f": {delivery.last_words}" if delivery.last_words else ""
     words = [f"It was given up{at} after {tries}{last}."]
     if delivery.newest > delivery.revision:
         words.append(f"Revision {delivery.newest} came after it; this one will not be sent again.")
@@ -81,7 +81,7 @@ def _sending(delivery: DeliveryNow, now: datetime) -> Why:
 def _unsent(page: DeliveryPage, endpoint: EndpointNow, workers_alive: int, now: datetime) -> Why:
     delivery = page.delivery
     past = (
-        [f"Attempt {delivery.attempts} failed: the partner {delivery.last_words}."]
+        [f"Attempt {delivery.attempts} failed: {delivery.last_words}."]
         if delivery.last_words
         else []
     )
@@ -113,10 +113,10 @@ def _endpoint_hold(delivery: DeliveryNow, endpoint: EndpointNow, now: datetime) 
     if endpoint.state == "paused":
         return Why((f"An operator paused the endpoint at {since}{reason}.", kept), resume)
     if endpoint.breaker == "open" and endpoint.breaker_until and endpoint.breaker_until > now:
-        return Why((
-            f"The endpoint failed {endpoint.failures} times in a row, so it is left alone until"
-            f" {until(endpoint.breaker_until, now)} UTC; then one push tries whether it is back.",
-        ))  # fmt: skip
+        tried = f"The endpoint failed {endpoint.failures} times in a row, so it is left alone until"
+        return Why(
+            (f"{tried} {until(endpoint.breaker_until, now)} UTC; then one push tries whether it is back.",)
+        )
     if endpoint.not_before and endpoint.not_before > now:
         return Why((f"The partner asked to wait until {until(endpoint.not_before, now)} UTC (Retry-After).",))
     return None

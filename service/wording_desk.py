@@ -44,25 +44,21 @@ def _shut(endpoint: EndpointNow) -> Word | None:
 def _held(endpoint: EndpointNow, now: datetime) -> Word | None:
     if endpoint.breaker == "open" and endpoint.breaker_until and endpoint.breaker_until > now:
         moment = until(endpoint.breaker_until, now)
-        return Word("bad", "open", f"Circuit open until {moment}", _failing(endpoint))
+        return Word("bad", "open", f"Circuit open until {moment}")
     if endpoint.breaker != "closed":
-        return Word("warn", "open", "Circuit open, being tried again", _failing(endpoint))
+        return Word("warn", "open", "Circuit open, being tried again")
     if endpoint.not_before and endpoint.not_before > now:
         moment = until(endpoint.not_before, now)
-        return Word("warn", "paused", f"Asked to wait until {moment}", _failing(endpoint))
+        return Word("warn", "paused", f"Asked to wait until {moment}")
     return None
 
 
 def _struggling(endpoint: EndpointNow, now: datetime) -> Word | None:
     if endpoint.retrying or endpoint.failures:
-        return Word("warn", "retry", "Retrying", _failing(endpoint))
+        return Word("warn", "retry", "Retrying")
     if endpoint.oldest_since and now - endpoint.oldest_since > BEHIND:
         return Word("warn", "slow", "Slow", f"the oldest has waited {span(now - endpoint.oldest_since)}")
     return None
-
-
-def _failing(endpoint: EndpointNow) -> str:
-    return f"it {endpoint.last_failure}" if endpoint.last_failure and endpoint.failing_since else ""
 
 
 def partner_state(partner: PartnerNow, now: datetime) -> Word:
@@ -81,6 +77,16 @@ def oldest_since(partner: PartnerNow) -> datetime | None:
 def backlog(partner: PartnerNow) -> int:
     """What the partner should have and has not: waiting or on the wire."""
     return sum(each.backlog + each.in_flight for each in partner.endpoints)
+
+
+def last_success_at(partner: PartnerNow) -> datetime | None:
+    return max((each.last_success_at for each in partner.endpoints if each.last_success_at), default=None)
+
+
+def last_failed(partner: PartnerNow) -> EndpointNow | None:
+    """The endpoint that failed last."""
+    failed = [(each.last_failure_at, each.id, each) for each in partner.endpoints if each.last_failure_at]
+    return max(failed)[2] if failed else None
 
 
 def is_behind(partner: PartnerNow, now: datetime) -> bool:
@@ -205,13 +211,13 @@ def routing_word(pipeline: PipelineNow, now: datetime) -> Word:
 def feeds_word(pipeline: PipelineNow, now: datetime) -> Word:
     if not pipeline.feeds:
         return Word("quiet", "none", "No feeds yet", "dateline section add SLUG --title TITLE")
-    if not pipeline.feeds_behind or pipeline.feeds_since is None:
+    if not pipeline.feeds_behind:
         return Word(
             "good", "good", f"All {pipeline.feeds} up to date" if pipeline.feeds > 1 else "Up to date"
         )
-    waited = now - pipeline.feeds_since
+    waited = now - min(pipeline.feeds_behind.values())
     level = "warn" if waited > LAGGING else "busy"
-    names = _names(pipeline.feeds_behind)
+    names = _names(list(pipeline.feeds_behind))
     return Word(
         level,
         "slow" if level == "warn" else "sending",

@@ -82,7 +82,7 @@ class WorkerNow:
 
 @dataclass(frozen=True)
 class PipelineNow:
-    """`feeds_behind`: slugs of feeds that are asked for and not built yet; `feeds_since`: the oldest such wish.
+    """`feeds_behind`: feeds that are asked for and not built yet, with the moment of the latest such wish.
 
     `swept_at`: the last sign of life of the worker that sweeps. `leased_since`: when the oldest delivery on the
     wire was claimed.
@@ -92,8 +92,7 @@ class PipelineNow:
     unrouted: int
     unrouted_since: datetime | None
     feeds: int
-    feeds_behind: tuple[str, ...]
-    feeds_since: datetime | None
+    feeds_behind: Mapping[str, datetime]
     swept_at: datetime | None
     leased_since: datetime | None
 
@@ -230,7 +229,6 @@ _PIPELINE = text("""
     SELECT (SELECT count(*) FROM event WHERE routed_at IS NULL) AS unrouted,
         (SELECT occurred_at FROM event WHERE routed_at IS NULL ORDER BY id LIMIT 1) AS unrouted_since,
         (SELECT count(*) FROM feed) AS feeds,
-        (SELECT min(wanted_at) FROM feed WHERE wanted > built) AS feeds_since,
         (SELECT w.seen_at FROM lease l JOIN worker w ON w.name = l.holder WHERE l.name = 'sweep') AS swept_at,
         (SELECT min(lease_until) FROM delivery WHERE state = 'sending') AS leased_until""")
 
@@ -240,8 +238,8 @@ def pipeline_now(record: Record) -> PipelineNow:
     with record.reading() as connection:
         row = connection.execute(_PIPELINE).one()
         behind = connection.execute(
-            text("SELECT slug FROM feed WHERE wanted > built ORDER BY slug")
-        ).scalars()
+            text("SELECT slug, wanted_at FROM feed WHERE wanted > built ORDER BY slug")
+        )
         workers = connection.execute(
             text("SELECT name, started_at, seen_at, broker FROM worker ORDER BY seen_at DESC, name")
         )
@@ -254,8 +252,7 @@ def pipeline_now(record: Record) -> PipelineNow:
             unrouted=row.unrouted,
             unrouted_since=_moment(row.unrouted_since),
             feeds=row.feeds,
-            feeds_behind=tuple(behind),
-            feeds_since=_moment(row.feeds_since),
+            feeds_behind={each.slug: from_micros(each.wanted_at) for each in behind},
             swept_at=_moment(row.swept_at),
             leased_since=leased_until - LEASE if leased_until else None,
         )

@@ -1,0 +1,141 @@
+"""The operator's login: who may see the pages, and what every answer below /status carries.
+
+A session is a signed cookie. It ends after twelve hours, when the operator logs out, and, everywhere at once, when
+the operator token or the secret key is changed. Routes that do not ask for it never set it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Request, Response, abort, session
+
+from service.settings import Settings
+
+LASTS = timedelta(hours=12)
+TRIES = 5  # wrong tokens from one address before it must wait
+WINDOW = timedelta(minutes=1)
+REMEMBERED = 1000  # addresses
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Door:
+    """Lets the operator in by token: a form for people, a bearer header for programs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._token = settings.operator_token.encode()
+        # A session names the token it was opened with, so that a new token closes all sessions.
+        self._stamp = _derived(settings.secret_key, b"session of ", self._token)
+        self._keys = [_derived(each, b"cookie") for each in settings.secret_key.split(",")]  # the first signs
+        self._secure = settings.public_url.startswith("https://")
+
+    def prepare(self, config: dict[str, Any]) -> None:
+        """Sets, in an application's configuration, how its session cookie is made."""
+        config.update(
+            SECRET_KEY=self._keys[0],
+            SECRET_KEY_FALLBACKS=self._keys[1:],
+            SESSION_COOKIE_NAME="dateline_session",
+            SESSION_COOKIE_HTTPONLY=True,
+            SESSION_COOKIE_SAMESITE="Lax",
+            SESSION_COOKIE_SECURE=self._secure,
+            SESSION_REFRESH_EACH_REQUEST=False,
+            PERMANENT_SESSION_LIFETIME=LASTS,
+        )
+
+    def opens_with(self, token: str) -> bool:
+        return bool(self._token) and hmac.compare_digest(token.encode(), self._token)
+
+    def enter(self) -> None:
+        session.clear()
+        session.permanent = True
+        session["operator"] = self._stamp
+        session["csrf"] = secrets.token_urlsafe(24)
+
+    def leave(self) -> None:
+        session.clear()
+
+    def is_inside(self) -> bool:
+        """Whether this request comes with a session of the operator."""
+        stamp = session.get("operator")
+        return isinstance(stamp, str) and hmac.compare_digest(stamp, self._stamp)
+
+    def admits(self, request: Request) -> bool:
+        """Whether this request is the operator's, by session or by bearer token."""
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            return self.opens_with(token.strip())
+        return self.is_inside()
+
+
+class Throttle:
+    """Slows guessing: after five wrong tokens within a minute an address waits until the minute is over."""
+
+    def __init__(self) -> None:
+        self._failures: dict[str, list[datetime]] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, address: str, now: datetime) -> timedelta | None:
+        """How long this address must wait, or None."""
+        with self._lock:
+            recent = [each for each in self._failures.get(address, ()) if now - each < WINDOW]
+        return WINDOW - (now - recent[-TRIES]) if len(recent) >= TRIES else None
+
+    def failed(self, address: str, now: datetime) -> None:
+        with self._lock:
+            recent = [each for each in self._failures.pop(address, ()) if now - each < WINDOW]
+            while len(self._failures) >= REMEMBERED:
+                self._failures.pop(next(iter(self._failures)))
+            self._failures[address] = [*recent, now]
+
+    def forgive(self, address: str) -> None:
+        with self._lock:
+            self._failures.pop(address, None)
+
+
+def csrf_token() -> str:
+    return str(session.get("csrf", ""))
+
+
+def refuse_forged(request: Request) -> None:
+    """Aborts with 403 unless a form of ours, in this very session, was sent."""
+    given = request.form.get("csrf", "")
+    if not csrf_token() or not hmac.compare_digest(given.encode(), csrf_token().encode()):
+        abort(403)
+
+
+def refuse_foreign(request: Request) -> None:
+    """Aborts with 403 when the browser says that another site sent this."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        abort(403)
+
+
+def guarded(response: Response) -> Response:
+    """With the headers of every page; what set its own caching keeps it."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def own_path(path: str) -> str:
+    """A path below /status to go on to after the login; anything else becomes /status."""
+    below = path == "/status" or path.startswith(("/status/", "/status?"))
+    plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path
+    return path if below and plain else "/status"
+
+
+def _derived(secret_key: str, purpose: bytes, more: bytes = b"") -> str:
+    first = secret_key.partition(",")[0].encode()
+    return hmac.new(first, b"dateline " + purpose + more, hashlib.sha256).hexdigest()

@@ -1,0 +1,141 @@
+"""Signals for machines: alive, ready, metrics, and the status page's facts as JSON. docs/operations.md has the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from flask import Blueprint, Response, jsonify, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from service import logs, status_facts, wording_desk
+from service.pages_session import Door, guarded
+from service.settings import Settings
+from service.status_metrics import DeskCollector
+from service.store import migrations, overview, overview_trouble
+from service.store.record import Record
+from service.wording import span
+
+log = logs.get("status")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_blueprint(
+    settings: Settings,
+    record: Record,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    registry: CollectorRegistry | None = None,
+) -> Blueprint:
+    """`/healthz`, `/readyz`, `/metrics`, `/status.json`.
+
+    `registry` may hold the web process's own counters; the desk's gauges are added to it and read at each scrape.
+    """
+    signals = Blueprint("status", __name__)
+    door = Door(settings)
+    metrics = registry or CollectorRegistry(auto_describe=False)
+    metrics.register(DeskCollector(record, clock))
+
+    def healthz() -> Response:
+        return Response("alive\n", mimetype="text/plain")
+
+    def readyz() -> Response:
+        checks = list(examine(record, clock()))
+        wrong = [each.words for each in checks if not each.ok]
+        answer = jsonify(ready=not wrong, because="; ".join(wrong), checks=[asdict(each) for each in checks])
+        answer.status_code = 503 if wrong else 200
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    def metrics_text() -> Response:
+        return Response(generate_latest(metrics), content_type=CONTENT_TYPE_LATEST)
+
+    def status_json() -> Response:
+        return guarded(_facts(record, clock()) if door.admits(request) else _who_are_you())
+
+    signals.add_url_rule("/healthz", "healthz", healthz)
+    signals.add_url_rule("/readyz", "readyz", readyz)
+    signals.add_url_rule("/metrics", "metrics", metrics_text)
+    signals.add_url_rule("/status.json", "status_json", status_json)
+    return signals
+
+
+def _facts(record: Record, now: datetime) -> Response:
+    partners = overview.partners_now(record, now)
+    pipeline = overview.pipeline_now(record)
+    events = overview.latest_events(record, now)
+    return jsonify(status_facts.facts(partners, pipeline, events, now))
+
+
+def _who_are_you() -> Response:
+    problem = {
+        "type": "about:blank",
+        "title": "Unauthorized",
+        "status": 401,
+        "detail": "log in at /status, or send the operator token: Authorization: Bearer TOKEN",
+    }
+    answer = jsonify(problem)
+    answer.status_code, answer.mimetype = 401, "application/problem+json"
+    answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part: whether it is well enough to serve, and in words how it is. Names no partner: anyone may ask."""
+
+    check: str
+    ok: bool
+    words: str
+
+
+def examine(record: Record, now: datetime) -> Iterator[Check]:
+    """Every part's check, as far as the record answers. Redis away is told and is no reason to be unready."""
+    try:
+        current, head = migrations.schema_state(record)
+        yield Check("record", True, "answers")
+        if current != head:
+            words = f"the schema is {current or 'empty'}, this version needs {head}: run dateline migrate"
+            yield Check("schema", False, words)
+            return
+        yield Check("schema", True, "is the newest")
+        yield from _parts(record, now)
+    except Exception as error:  # whatever is wrong with a database, the answer is the same
+        log.warning("record.unreachable", error=f"{type(error).__name__}: {error}"[:300])
+        yield Check("record", False, "the record does not answer: run dateline doctor")
+
+
+def _parts(record: Record, now: datetime) -> Iterator[Check]:
+    pipeline = overview.pipeline_now(record)
+    workers = wording_desk.workers_word(pipeline, now)
+    running = wording_desk.alive(pipeline, now) > 0
+    yield Check(
+        "workers",
+        running,
+        workers.word if running else "no worker is running: start one with dateline worker",
+    )
+    yield _routing(pipeline, now)
+    yield _sending(record, now)
+    redis = wording_desk.redis_word(pipeline, now)
+    yield Check("redis", True, ": ".join(filter(None, (redis.word, redis.detail))))
+
+
+def _routing(pipeline: overview.PipelineNow, now: datetime) -> Check:
+    since = pipeline.unrouted_since
+    if since is None or now - since <= wording_desk.BEHIND:
+        return Check("routing", True, "nothing waits for long")
+    return Check(
+        "routing", False, f"an event has waited {span(now - since)} to be routed: run dateline doctor"
+    )
+
+
+def _sending(record: Record, now: datetime) -> Check:
+    late = overview_trouble.stalled(record, now - wording_desk.BEHIND)
+    if not late:
+        return Check("deliveries", True, "nothing that could be sent waits for long")
+    words = f"a delivery has been due for {span(now - late[0][1])} and nobody sends it: run dateline doctor"
+    return Check("deliveries", False, words)

@@ -21,7 +21,7 @@ def bearer() -> str:
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
         raise unauthenticated(
-            "send 'Authorization: Bearer <key>'; a source may sign the body instead (webhook-id, -timestamp, -signature)"
+            "send 'Authorization: Bearer <key>'; a source may sign the body instead (Standard Webhooks headers)"
         )
     return text.strip()
 

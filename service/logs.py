@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 # What must not be seen even if someone logs it by mistake.
@@ -71,6 +72,18 @@ def _hide(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 def _renderers(*, json: bool) -> list[Processor]:
     if json:
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        # A traceback without the values of variables: among them are articles' bodies and secrets.
+        traceback = ExceptionDictTransformer(show_locals=False)
+        return [
+            structlog.processors.ExceptionRenderer(traceback),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
     colours: Any = sys.stderr.isatty()
-    return [structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="at", pad_event_to=24)]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=colours,
+            timestamp_key="at",
+            pad_event_to=24,
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]

@@ -41,13 +41,21 @@ def create_blueprint(
 
     def take(named: str | None) -> Response:
         body = _body()
-        sender = gate.admit(request.headers, body, named)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        sender = gate.admit(headers, body, named)
         key = _key(sender)
         reading = _read(sender, body)
         answer = _accept(record, sender, reading, key, body, authority, clock())
         if answer.outcome == "accepted":
             wake()
-        log.info("event.accepted", source=sender.source.slug, **asdict(answer))
+        log.info(
+            "event.accepted",
+            source=sender.source.slug,
+            article=answer.article,
+            revision=answer.revision,
+            type=answer.type,
+            outcome=answer.outcome,
+        )
         return _answer(answer, reading)
 
     @blueprint.post("/v1/articles")

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, render_template
 
-from service.intake import native
+from service.intake import article
 
 _JSON = "application/json"
 
@@ -78,7 +78,7 @@ def description(public_url: str) -> dict[str, Any]:
         "servers": [{"url": public_url}],
         "paths": _paths(),
         "components": {
-            "schemas": {"Article": native.schema(), "Answer": _ANSWER, "Problem": _PROBLEM},
+            "schemas": {"Article": article.schema(), "Answer": _ANSWER, "Problem": _PROBLEM},
             "securitySchemes": _SECURITY,
         },
     }
@@ -132,8 +132,8 @@ _PROBLEM = {
 
 
 def _paths() -> dict[str, Any]:
-    source = [{"apiKey": []}, {"signature": []}]
-    operator = [{"operator": []}]
+    source: list[dict[str, Any]] = [{"apiKey": []}, {"signature": []}]
+    operator: list[dict[str, Any]] = [{"operator": []}]
     accepted = {"202": _content("Committed, or known already.", _ref("Answer"))}
     article = {"required": True, "content": {_JSON: {"schema": _ref("Article")}}}
     key = _parameter("Idempotency-Key", "header", "A repeat of the key gets the first answer again.")

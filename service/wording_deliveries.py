@@ -80,11 +80,7 @@ def _sending(delivery: DeliveryNow, now: datetime) -> Why:
 
 def _unsent(page: DeliveryPage, endpoint: EndpointNow, workers_alive: int, now: datetime) -> Why:
     delivery = page.delivery
-    past = (
-        [f"Attempt {delivery.attempts} failed: {delivery.last_words}."]
-        if delivery.last_words
-        else []
-    )
+    past = [f"Attempt {delivery.attempts} failed: {delivery.last_words}."] if delivery.last_words else []
     hold = _endpoint_hold(delivery, endpoint, now)
     if hold is not None:
         return Why((*hold.sentences, *past), hold.command)

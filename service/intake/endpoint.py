@@ -18,6 +18,7 @@ from flask import Blueprint, Response, request
 from service import logs
 from service.intake import native
 from service.intake.authenticate import Gate, Sender
+from service.intake.json_body import NotJson
 from service.intake.native import Reading
 from service.problems import Problem
 from service.store import articles
@@ -107,7 +108,7 @@ def _read(sender: Sender, body: bytes) -> Reading:
         raise Problem(422, "adapter", words)
     try:
         return reader(body)
-    except native.NotJson as error:
+    except NotJson as error:
         raise Problem(400, "not-json", error.detail) from None
     except native.Invalid as error:
         raise _invalid([(each.pointer, each.detail) for each in error.errors]) from None

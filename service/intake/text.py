@@ -56,3 +56,8 @@ def to_html(text: str) -> str:
 def _escaped(text: str) -> str:
     # As the HTML standard writes text out (13.3), so that the sanitiser has nothing to change in it.
     return entities.escape(text, quote=False).replace("\xa0", "&nbsp;").replace("\n", "<br>")
+
+
+def shown(name: str) -> str:
+    """A name from outside, safe to repeat: short, and without what UTF-8 cannot write."""
+    return line(name)[:100]

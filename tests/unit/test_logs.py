@@ -23,7 +23,7 @@ def test_traceback_shows_no_values_of_variables(json: bool, capsys: pytest.Captu
     logs.configure("info", json=json)
     embargoed_headline = "Minister to resign " + "tomorrow"
     try:
-        raise ValueError(len(embargoed_headline))
+        int(f"{len(embargoed_headline)} words")
     except ValueError:
         logs.get("test").exception("request.failed")
     told = capsys.readouterr().err

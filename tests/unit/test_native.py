@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.intake import native
-from service.intake.native import Invalid, Note, NotJson, Reading
+from service.intake import article, native
+from service.intake.json_body import NotJson
+from service.intake.native import Invalid, Note, Reading
 
 
 def an_article(**fields: Any) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def test_the_least_article_is_read_and_absent_fields_have_no_keys() -> None:
 
 
 def test_null_is_the_same_as_absent() -> None:
-    optional = set(native.Article.model_fields) - {"id", "headline", "sections", "body_html"}
+    optional = set(article.Article.model_fields) - {"id", "headline", "sections", "body_html"}
     assert read(an_article(**dict.fromkeys(optional))) == read(an_article())
 
 
@@ -268,7 +269,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(native.Article.model_fields)), JSON))
+@given(st.dictionaries(st.sampled_from(sorted(article.Article.model_fields)), JSON))
 def test_any_object_is_read_or_refused_and_nothing_else(fields: dict[str, Any]) -> None:
     try:
         content = read(fields).posted.content
@@ -284,6 +285,6 @@ def test_any_bytes_are_read_or_refused_and_nothing_else(raw: bytes) -> None:
 
 
 def test_the_schema_names_every_field() -> None:
-    schema = native.schema()
-    assert set(schema["properties"]) == set(native.Article.model_fields)
+    schema = article.schema()
+    assert set(schema["properties"]) == set(article.Article.model_fields)
     assert schema["properties"]["headline"]["anyOf"][0]["maxLength"] == 300

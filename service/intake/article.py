@@ -1,0 +1,160 @@
+"""The article as a source posts it: its fields, their limits, and their JSON schema (for OpenAPI)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+LIMITS = {
+    "id": 200,
+    "headline": 300,
+    "line": 500,  # names, captions and other single lines
+    "prose": 2_000,  # summary, notes, reasons, rights texts
+    "url": 2_048,
+    "sections": 100,
+    "list": 100,  # keywords, images, packages
+    "authors": 50,
+    "version": 2**53,
+}
+TAKEDOWNS = ("withheld", "killed", "unpublished")
+
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of an article as posted."""
+    return Article.model_json_schema()
+
+
+def _moment(value: object) -> datetime:
+    if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
+        raise PydanticCustomError(
+            "moment",
+            "Write a time with its offset from UTC (RFC 3339), such as 2026-01-02T08:00:00Z"
+            " or 2026-01-02T10:00:00+02:00.",
+        )
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise PydanticCustomError("moment", "There is no such day or time: check the numbers.") from error
+
+
+def _url(value: object) -> str:
+    if isinstance(value, str) and len(value) <= LIMITS["url"] and not re.search(r"[\s\\<>\"]", value):
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return value
+    raise PydanticCustomError(
+        "url", "Write a full web address that begins with https:// or http://, of at most 2,048 characters."
+    )
+
+
+def _language(value: object) -> str:
+    if isinstance(value, str) and len(value) <= 35 and _LANGUAGE.fullmatch(value):
+        return value
+    raise PydanticCustomError("language", "Write a language tag (BCP 47), such as en, ur or zh-Hans.")
+
+
+_MOMENT_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-01-02T08:00:00Z"]}
+_URL_SCHEMA = {"type": "string", "format": "uri", "maxLength": LIMITS["url"]}
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(_MOMENT_SCHEMA)]
+Url = Annotated[str, BeforeValidator(_url), WithJsonSchema(_URL_SCHEMA)]
+Language = Annotated[
+    str, BeforeValidator(_language), WithJsonSchema({"type": "string", "pattern": f"^{_LANGUAGE.pattern}$"})
+]
+Line = Annotated[str, Field(min_length=1, max_length=LIMITS["line"])]
+Prose = Annotated[str, Field(min_length=1, max_length=LIMITS["prose"])]
+Slug = Annotated[str, Field(min_length=1, max_length=LIMITS["id"])]
+Count = Annotated[int, Field(ge=0, le=LIMITS["version"])]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class Author(_Part):
+    name: Line
+    url: Url | None = None
+    role: Line | None = None
+
+
+class Origin(_Part):
+    name: Line
+    url: Url | None = None
+    country: Line | None = None
+
+
+class Image(_Part):
+    url: Url
+    alt: Annotated[str, Field(max_length=LIMITS["prose"])] | None = None
+    credit: Line | None = None
+    caption: Prose | None = None
+    type: Line | None = None
+    width: Count | None = None
+    height: Count | None = None
+    bytes: Count | None = None
+
+
+class Rights(_Part):
+    holder: Line | None = None
+    notice: Prose | None = None
+    usage_terms: Prose | None = None
+    licence_url: Url | None = None
+
+
+_WHOLE: JsonDict = {
+    "required": ["headline", "sections"],
+    "anyOf": [{"required": ["body_html"]}, {"required": ["body_text"]}],
+}
+_TAKEDOWN: JsonDict = {"required": ["status"], "properties": {"status": {"enum": [*TAKEDOWNS]}}}
+
+
+class Article(_Part):
+    """An article as its source states it now. A takedown needs no more than id and status."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, json_schema_extra={"required": ["id"], "anyOf": [_WHOLE, _TAKEDOWN]}
+    )
+
+    id: Annotated[str, Field(min_length=1, max_length=LIMITS["id"], description="The source's own id.")]
+    headline: Annotated[str, Field(min_length=1, max_length=LIMITS["headline"])] | None = None
+    sections: Annotated[list[Slug], Field(min_length=1, max_length=LIMITS["sections"])] | None = None
+    body_html: str | None = None
+    body_text: str | None = None
+    summary: Prose | None = None
+    language: Language | None = None
+    packages: Annotated[list[Slug], Field(max_length=LIMITS["list"])] | None = None
+    url: Url | None = None
+    authors: Annotated[list[Author], Field(max_length=LIMITS["authors"])] | None = None
+    origin: Origin | None = None
+    original_author: Line | None = None
+    original_headline: Line | None = None
+    responsible_editor: Line | None = None
+    keywords: Annotated[list[Line], Field(max_length=LIMITS["list"])] | None = None
+    images: Annotated[list[Image], Field(max_length=LIMITS["list"])] | None = None
+    rights: Rights | None = None
+    urgency: Annotated[int, Field(ge=1, le=9)] | None = None
+    ednote: Prose | None = None
+    published_at: Moment | None = None
+    updated_at: Moment | None = None
+    version: Count | None = None
+    embargo_until: Moment | None = None
+    expires_at: Moment | None = None
+    status: Literal["usable", "withheld", "killed", "unpublished"] = "usable"
+    correction_note: Prose | None = None
+    kill_reason: Prose | None = None
+    reason: Prose | None = None
+
+
+PARTS: dict[str, type[BaseModel]] = {"authors": Author, "origin": Origin, "images": Image, "rights": Rights}

@@ -127,12 +127,10 @@ class Courier:
         verdicts = [verdict_on(each, now, self._dice()) for each in sent]
         settled = [settlement_of(each, verdict, now) for each, verdict in zip(sent, verdicts, strict=True)]
         with self._record.writing() as connection:
-            if settled:
-                settlements.settle_within(connection, settled, lease=self._worker, now=now)
-                ids, decide = touched(sent, verdicts, self._watch, now, self._dice)
-                turns = health.update_health(connection, ids, decide, now) if ids else []
-            else:
-                turns = []
+            # Endpoints are locked before deliveries, as routing does.
+            ids, decide = touched(sent, verdicts, self._watch, now, self._dice)
+            turns = health.update_health(connection, ids, decide, now) if ids else []
+            settlements.settle_within(connection, settled, lease=self._worker, now=now)
             claimed, cursor = claims.claim_within(
                 self._record, connection, lease=self._worker, limit=limit, cursor=self._cursor, now=now
             )

@@ -120,12 +120,13 @@ def _endpoints(
     return {row.id: row.room for row in rows if row.room > 0}
 
 
-# Nothing of this article is on the wire there; nothing newer waits (it will be sent instead), and for an endpoint
-# that wants every revision nothing older does.
+# Nothing of this article is on the wire there; nothing newer was ever routed there, whatever became of it (what was
+# superseded or given up may have arrived); and for an endpoint that wants every revision nothing older waits.
 _MAY_GO = """
     NOT EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = x.article_id AND o.endpoint_id = x.endpoint_id
-        AND (o.state = 'sending' OR (o.state IN ('pending', 'waiting')
-             AND (CASE WHEN x.ordered THEN o.revision < x.revision ELSE o.revision > x.revision END))))"""
+        AND (o.state = 'sending' OR CASE WHEN x.ordered
+             THEN o.revision < x.revision AND o.state IN ('pending', 'waiting')
+             ELSE o.revision > x.revision END))"""
 _CANDIDATES = f"""
     SELECT x.id FROM delivery x
     WHERE x.endpoint_id = e.id AND x.state IN ('pending', 'waiting') AND x.priority = :priority

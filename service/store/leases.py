@@ -68,15 +68,16 @@ _NOTE_LOST = text(
     " SELECT id, attempts, :now, 'lost', 'the worker ended while sending; it may have arrived', lease"
     f" FROM delivery WHERE {LOST}"
 )
-_FREE_STALE = text(
-    "UPDATE delivery SET state = 'superseded', reached = true, lease = NULL, lease_until = NULL, settled_at = :now,"
-    " superseded_by = (SELECT max(o.revision) FROM delivery o"
-    " WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
-    f" WHERE {LOST} AND NOT ordered AND {_NEWER}"
-)
 _FREE = text(
     "UPDATE delivery SET state = 'waiting', reached = true, due_at = :now, lease = NULL, lease_until = NULL"
-    f" WHERE {LOST}"
+    f" WHERE {LOST} RETURNING id"
+)
+# A statement of its own: it sees what was routed while the one before waited for a lock.
+_SUPERSEDE_FREED = text(
+    "UPDATE delivery SET state = 'superseded', settled_at = :now,"
+    " superseded_by = (SELECT max(o.revision) FROM delivery o"
+    " WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
+    f" WHERE id = :id AND state = 'waiting' AND NOT ordered AND {_NEWER}"
 )
 
 
@@ -86,8 +87,10 @@ def free_lost(record: Record, now: datetime) -> int:
     with record.writing() as connection:
         if not connection.execute(_NOTE_LOST, values).rowcount:
             return 0
-        stale = connection.execute(_FREE_STALE, values).rowcount
-        return stale + connection.execute(_FREE, values).rowcount
+        freed = connection.execute(_FREE, values).scalars().all()
+        if freed:
+            connection.execute(_SUPERSEDE_FREED, [{"id": each, "now": values["now"]} for each in freed])
+        return len(freed)
 
 
 def release(record: Record, name: str, holder: str) -> None:

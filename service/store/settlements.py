@@ -51,8 +51,6 @@ def settle(record: Record, settlements: Sequence[Settlement], *, lease: str, now
 
     What failed while a newer revision was routed becomes superseded, never due again.
     """
-    if not settlements:
-        return set()
     with record.writing() as connection:
         return settle_within(connection, settlements, lease=lease, now=now)
 
@@ -61,6 +59,8 @@ def settle_within(
     connection: Connection, settlements: Sequence[Settlement], *, lease: str, now: datetime
 ) -> set[int]:
     """`settle` in the caller's transaction."""
+    if not settlements:
+        return set()
     rows = [
         {
             "id": each.delivery.id,

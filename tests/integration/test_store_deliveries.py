@@ -232,6 +232,38 @@ def test_what_fails_after_a_newer_revision_was_routed_is_superseded_not_retried(
     assert deliveries(record) == [(endpoint.id, 1, "superseded"), (endpoint.id, 2, "pending")]
 
 
+def test_old_revision_that_fails_at_the_very_moment_the_newer_is_routed_never_follows_it(
+    record: Record,
+) -> None:
+    source = a_desk(record)
+    an_endpoint(record)
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    failed = Settlement(claim(record)[0], "waiting", NOW, True, 503, "answered 503", dict(ATTEMPT))
+    post(record, source, an_article(headline="Second"))
+    router = threading.Thread(target=routing.route, args=(record, NOW))
+    with record.writing() as connection:
+        settlements.settle_within(connection, [failed], lease=WORKER, now=NOW)
+        router.start()
+        router.join(0.5)
+    router.join()
+    assert states(record) == ["superseded", "pending"]
+    settle(record, claim(record))
+    assert claim(record, later(60)) == []
+
+
+def test_what_a_dead_worker_had_on_the_wire_never_follows_a_newer_revision(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record)
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    claim(record)
+    post(record, source, an_article(headline="Second"))
+    routing.route(record, NOW)
+    assert leases.free_lost(record, later(60)) == 1
+    assert states(record) == ["superseded", "pending"]
+
+
 @pytest.mark.parametrize("status", ["killed", "withheld", "unpublished"])
 def test_takedown_goes_only_to_who_may_hold_the_story(record: Record, status: str) -> None:
     source = a_desk(record)

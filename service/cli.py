@@ -11,7 +11,8 @@ import click
 
 from service import logs
 from service.cli_articles import kill, publish, replay, restore
-from service.cli_desk import endpoint, partner, section, source
+from service.cli_desk import partner, section, source
+from service.cli_endpoint import endpoint, reseal
 from service.cli_receive import receive
 from service.cli_up import migrate, up, web, worker
 from service.doctor import doctor
@@ -31,7 +32,7 @@ def dateline() -> None:
 COMMANDS: tuple[click.Command, ...] = (
     up, web, worker, migrate, doctor,
     section, source, partner, endpoint,
-    publish, kill, restore, replay, receive,
+    publish, kill, restore, replay, receive, reseal,
 )  # fmt: skip
 for _command in COMMANDS:
     dateline.add_command(_command)

@@ -1,14 +1,13 @@
-"""The commands that set up a desk: sections, sources, partners, endpoints."""
+"""The commands that set up a desk: sections, sources, partners."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from typing import Any
 
 import click
 
-from service import endpoint_urls, signatures
+from service import signatures
 from service.cli_output import ACTOR, Desk, Slug, Told, now, operation
 from service.store import partners, sections, sources
 
@@ -129,101 +128,3 @@ def partner_add(desk: Desk, slug: str, name: str) -> Told:
         f"Next: dateline endpoint add {slug} https://…  (where its pushes go)",
     ]
     return Told(facts, lines)
-
-
-@click.group()
-def endpoint() -> None:
-    """Where pushes go."""
-
-
-@endpoint.command("add")
-@click.argument("partner_slug", metavar="PARTNER", type=Slug())
-@click.argument("url")
-@click.option("--sections", "wanted", help="Only these, separated by commas (default: all).")
-@click.option("--every-revision", is_flag=True, help="Each revision in order, not only the newest.")
-@click.option("--max-in-flight", type=click.IntRange(1, 64), default=4, show_default=True)
-@operation
-def endpoint_add(
-    desk: Desk, partner_slug: str, url: str, wanted: str | None, every_revision: bool, max_in_flight: int
-) -> Told:
-    """Add an endpoint to a partner; print its signing secret, once."""
-    endpoint_urls.check_url(url, allow_http=desk.settings.allow_http, allowed=desk.settings.allow_networks)
-    slugs = [slug.strip() for slug in wanted.split(",") if slug.strip()] if wanted is not None else None
-    secret = signatures.new_secret()
-    with desk.record() as record:
-        added = partners.add_endpoint(
-            record,
-            partner_slug,
-            url,
-            secret=secret,
-            sections=slugs,
-            every_revision=every_revision,
-            max_in_flight=max_in_flight,
-            now=now(),
-            actor=ACTOR,
-        )
-    facts = {"endpoint": added.id, "partner": partner_slug, "url": url, "sections": slugs, "secret": secret}
-    lines = [
-        f"Endpoint {added.id} added: {partner_slug} gets {wanted or 'all sections'} at {url}",
-        f"  signing secret  {secret}",
-        ONCE,
-    ]
-    return Told(facts, lines)
-
-
-@endpoint.command("list")
-@operation
-def endpoint_list(desk: Desk) -> Told:
-    """List the endpoints."""
-    with desk.record() as record:
-        found = partners.all_endpoints(record)
-    rows: list[dict[str, Any]] = [
-        {"endpoint": one.id, "partner": one.partner, "url": one.url, "state": one.state} for one in found
-    ]
-    lines = [f"{row['endpoint']:>4}  {row['partner']:<20} {row['state']:<7} {row['url']}" for row in rows]
-    return Told({"endpoints": rows}, lines or ["No endpoint yet. Add one: dateline endpoint add PARTNER URL"])
-
-
-@endpoint.command("pause")
-@click.argument("endpoint_id", metavar="ID", type=int)
-@click.option("--reason", default="paused by hand", show_default=True, help="Shown on the status page.")
-@operation
-def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
-    """Hold an endpoint's deliveries (kills still go)."""
-    with desk.record() as record:
-        partners.pause(record, endpoint_id, reason=reason, now=now(), actor=ACTOR)
-    return Told(
-        {"endpoint": endpoint_id, "state": "paused"},
-        [
-            f"Endpoint {endpoint_id} is paused; its deliveries wait.",
-            f"dateline endpoint resume {endpoint_id}",
-        ],
-    )
-
-
-@endpoint.command("resume")
-@click.argument("endpoint_id", metavar="ID", type=int)
-@operation
-def endpoint_resume(desk: Desk, endpoint_id: int) -> Told:
-    """Let an endpoint's deliveries go again, newest revisions only."""
-    with desk.record() as record:
-        partners.resume(record, endpoint_id, now=now(), actor=ACTOR)
-    desk.wake()
-    return Told({"endpoint": endpoint_id, "state": "live"}, [f"Endpoint {endpoint_id} is live again."])
-
-
-@endpoint.command("rotate-secret")
-@click.argument("endpoint_id", metavar="ID", type=int)
-@operation
-def endpoint_rotate_secret(desk: Desk, endpoint_id: int) -> Told:
-    """Give an endpoint a new signing secret; for two days the old one signs along."""
-    secret = signatures.new_secret()
-    with desk.record() as record:
-        until = partners.rotate_secret(record, endpoint_id, secret=secret, now=now(), actor=ACTOR)
-    lines = [
-        f"Endpoint {endpoint_id} has a new signing secret:",
-        f"  {secret}",
-        ONCE,
-        f"Until {until:%Y-%m-%d %H:%M} UTC pushes carry both signatures, old and new.",
-    ]
-    return Told({"endpoint": endpoint_id, "secret": secret, "old_until": until.isoformat()}, lines)

@@ -16,7 +16,10 @@ FLAKY_EVERY = 4  # --flaky answers 503 to each fourth push
 @click.command()
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT")
 @click.option(
-    "--secret", "secrets", multiple=True, help="The endpoint's signing secret; several in a rotation."
+    "--secret",
+    "secrets",
+    multiple=True,
+    help="The endpoint's signing secret (whsec_…) or its public key (whpk_…); several in a rotation.",
 )
 @click.option("--secret-file", type=click.File(), help="Read the secret from a file, one a line.")
 @click.option("--name", default="", help="What its lines are headed with.")
@@ -48,6 +51,6 @@ def receive(
 
 def _check(secret: str) -> None:
     try:
-        signatures.sign([secret], "msg", 0, b"")
+        signatures.check_secret(secret)
     except signatures.BadSecret as error:
-        raise click.UsageError(f"--secret is no signing secret: {error}") from None
+        raise click.UsageError(f"--secret is neither a signing secret nor a public key: {error}") from None

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 SHARED, PRIVATE, PUBLIC = "whsec_", "whsk_", "whpk_"
 TOLERANCE_SECONDS = 300
+_KEY_BYTES = {PRIVATE: (32, 64), PUBLIC: (32,)}  # a private key may have its public half behind it
 
 
 class BadSignature(Exception):
@@ -55,6 +56,24 @@ def new_key_pair() -> KeyPair:
         secret=PRIVATE + base64.b64encode(key.private_bytes_raw()).decode(),
         public=PUBLIC + base64.b64encode(key.public_key().public_bytes_raw()).decode(),
     )
+
+
+def new_key(kind: str) -> str:
+    """A key that makes signatures of this kind, `v1` or `v1a`."""
+    return new_secret() if kind == "v1" else new_key_pair().secret
+
+
+def public_key(secret: str) -> str:
+    """The public half `whpk_…` of a private key `whsk_…`. Raises BadSecret."""
+    return PUBLIC + base64.b64encode(_public_key(secret).public_bytes_raw()).decode()
+
+
+def check_secret(secret: str) -> None:
+    """Raises BadSecret unless signatures can be verified with it: `whsec_…`, `whpk_…` or `whsk_…`."""
+    if secret.startswith((PRIVATE, PUBLIC)):
+        _public_key(secret)
+    else:
+        _decoded(secret, SHARED)
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
@@ -125,7 +144,7 @@ def _decoded(secret: str, prefix: str) -> bytes:
         raise BadSecret(
             f"A signing secret is not {prefix}… in base64; copy it whole, as it was shown."
         ) from error
-    if not key or (prefix != SHARED and len(key) not in (32, 64)):
+    if not key or len(key) not in _KEY_BYTES.get(prefix, (len(key),)):
         raise BadSecret(f"A signing secret {prefix}… has {len(key)} bytes; copy it whole, as it was shown.")
     return key
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from service import signatures
-from service.store import partners, pushes
+from service.store import keys, pushes
 from service.store.claims import Claimed
 from service.store.record import Record
 from workers import payload
@@ -30,7 +30,7 @@ class Letters:
 
     def _letter(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
         seconds = int(now.timestamp())
-        secrets = partners.signing_secrets(self._record, claimed.sealed, now)
+        secrets = keys.signing_secrets(self._record, claimed.sealed, now)
         headers = (
             ("Content-Type", "application/json"),
             ("webhook-id", claimed.public_id),

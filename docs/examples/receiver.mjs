@@ -2,30 +2,44 @@
 //
 //     DATELINE_SECRETS=whsec_… node receiver.mjs [PORT]
 //
-// While a secret is being changed, give both, separated by a blank. `articles` holds the newest revision of every
+// While a secret is being changed, give both, separated by a blank. A public key (whpk_…) does instead of a secret, if
+// your endpoint's pushes carry v1a signatures. `articles` holds the newest revision of every
 // story, in memory: put your database in its place.
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, createPublicKey, timingSafeEqual, verify } from "node:crypto";
 import { createServer } from "node:http";
 
-const KEYS = process.env.DATELINE_SECRETS.trim().split(/\s+/)
-  .map((secret) => Buffer.from(secret.replace(/^whsec_/, ""), "base64"));
+const CHECKS = process.env.DATELINE_SECRETS.trim().split(/\s+/).map((key) => (key.startsWith("whpk_") ? v1a : v1)(key));
 const TOLERANCE_SECONDS = 300;
 const BODY_MAX = 8 * 1024 * 1024;
 
 const articles = new Map(); // id → the newest revision's data
 const seen = new Set(); // ids of pushes
 
-/** Whether one of the signatures fits one of the secrets, lately enough. `body` is the raw bytes. */
+/** Whether one of the signatures fits one of the keys, lately enough. `body` is the raw bytes. */
 function trusted(headers, body) {
   const { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures } = headers;
   if (!id || !signatures || !/^\d{1,12}$/.test(timestamp ?? "")) return false;
   if (Math.abs(Date.now() / 1000 - Number(timestamp)) > TOLERANCE_SECONDS) return false;
-  const given = signatures.split(" ").filter((each) => each.startsWith("v1,")).map((each) => Buffer.from(each.slice(3)));
-  return KEYS.some((key) => {
-    const digest = createHmac("sha256", key).update(`${id}.${timestamp}.`).update(body).digest("base64");
-    const expected = Buffer.from(digest);
-    return given.some((each) => each.length === expected.length && timingSafeEqual(each, expected));
-  });
+  const signed = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
+  return signatures.split(" ").some((each) => CHECKS.some((check) => check(each, signed)));
+}
+
+/** The check of a `v1,…` signature: HMAC-SHA256 with the shared secret. */
+function v1(secret) {
+  const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+  return (signature, signed) => {
+    const expected = Buffer.from(`v1,${createHmac("sha256", key).update(signed).digest("base64")}`);
+    const given = Buffer.from(signature);
+    return given.length === expected.length && timingSafeEqual(given, expected);
+  };
+}
+
+/** The check of a `v1a,…` signature: ed25519 with our public key. */
+function v1a(publicKey) {
+  const x = Buffer.from(publicKey.replace(/^whpk_/, ""), "base64").toString("base64url");
+  const key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
+  return (signature, signed) =>
+    signature.startsWith("v1a,") && verify(null, signed, key, Buffer.from(signature.slice(4), "base64"));
 }
 
 /** Keeps the story if this push is new and newer than what is held; safe to run twice. */

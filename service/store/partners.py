@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.store import audit
+from service.store import audit, keys
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
 from service.store.record import Record
 from service.store.schema import endpoint, partner, section, subscription
-
-ROTATION_OVERLAP = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,22 @@ class Endpoint:
     sections: tuple[str, ...] | None
     every_revision: bool
     max_in_flight: int
+    schedule: tuple[float, ...] | None
     state: str
     state_reason: str | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What to change of an endpoint; None: leave it as it is. `default_schedule` and `all_sections` reset."""
+
+    url: str | None = None
+    sections: Sequence[str] | None = None
+    all_sections: bool = False
+    every_revision: bool | None = None
+    max_in_flight: int | None = None
+    schedule: Sequence[float] | None = None
+    default_schedule: bool = False
 
 
 def add_partner(
@@ -82,15 +94,19 @@ def add_endpoint(
     url: str,
     *,
     secret: str,
+    ed25519: str | None = None,
     sections: Sequence[str] | None,
     every_revision: bool = False,
     max_in_flight: int = 4,
+    schedule: Sequence[float] | None = None,
     now: datetime,
     actor: str = "operator",
 ) -> Endpoint:
     """Adds an endpoint; without `sections` it gets all of them. Raises NotFound, UnknownSections, AlreadyExists.
 
-    The URL is checked by the caller (`service.endpoint_urls`), and its address at each connection.
+    `secret` signs its pushes, and so does the key `ed25519` if there is one. `schedule`: the seconds before each
+    attempt, None for the default. The URL is checked by the caller (`service.endpoint_urls`), its address at each
+    connection.
     """
     with record.writing() as connection:
         owner = connection.execute(select(partner.c.id).where(partner.c.slug == partner_slug)).scalar()
@@ -101,17 +117,17 @@ def add_endpoint(
         row = {
             "partner_id": owner,
             "url": url,
-            "secret_sealed": _seal(record, [{"secret": secret, "until": None}]),
+            "secret_sealed": keys.seal(record, filter(None, (secret, ed25519))),
             "all_sections": sections is None,
             "every_revision": every_revision,
             "max_in_flight": max_in_flight,
+            "schedule": _schedule_text(schedule),
             "state": "live",
             "state_since": now,
             "created_at": now,
         }
         number = int(connection.execute(endpoint.insert().returning(endpoint.c.id), row).scalar_one())
-        for section_id in wanted:
-            connection.execute(subscription.insert(), {"endpoint_id": number, "section_id": section_id})
+        _subscribe(connection, number, wanted)
         detail = {"partner": partner_slug, "url": url, "sections": sections and list(sections)}
         audit.note(
             connection, actor=actor, action="endpoint.added", target=str(number), detail=detail, now=now
@@ -119,24 +135,65 @@ def add_endpoint(
     return get_endpoint(record, number)
 
 
+def change_endpoint(
+    record: Record, endpoint_id: int, changes: Changes, *, actor: str, now: datetime
+) -> tuple[Endpoint, tuple[str, ...]]:
+    """The endpoint as it is now, and the names of what became different.
+
+    It holds for what is sent from now on; `every_revision` and sections for what is published from now on. A new
+    address starts with a closed breaker and is not held to what the old one asked for (Retry-After). Raises NotFound,
+    UnknownSections, AlreadyExists.
+    """
+    with record.writing() as connection:
+        row = _locked(connection, endpoint_id)
+        before = _one(connection, endpoint_id)
+        if changes.url not in (None, row.url):
+            _refuse_a_second(connection, row.partner_id, str(changes.url))
+        values = _columns(changes, row)
+        if values:
+            connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**values))
+        if changes.all_sections or changes.sections is not None:
+            wanted = _section_ids(connection, None if changes.all_sections else changes.sections)
+            connection.execute(subscription.delete().where(subscription.c.endpoint_id == endpoint_id))
+            _subscribe(connection, endpoint_id, wanted)
+        after = _one(connection, endpoint_id)
+        pairs = {each: (getattr(before, each), getattr(after, each)) for each in _CHANGEABLE}
+        told = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        if told:
+            target = str(endpoint_id)
+            audit.note(
+                connection, actor=actor, action="endpoint.changed", target=target, detail=told, now=now
+            )
+    return after, tuple(told)
+
+
+_CHANGEABLE = ("url", "sections", "every_revision", "max_in_flight", "schedule")
+
+
+def _columns(changes: Changes, row: Row[Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if changes.url not in (None, row.url):
+        values |= {"url": changes.url, **_fresh("live")}
+    if changes.all_sections or changes.sections is not None:
+        values["all_sections"] = changes.all_sections
+    if changes.every_revision is not None:
+        values["every_revision"] = changes.every_revision
+    if changes.max_in_flight is not None:
+        values["max_in_flight"] = changes.max_in_flight
+    if changes.default_schedule or changes.schedule is not None:
+        values["schedule"] = _schedule_text(None if changes.default_schedule else changes.schedule)
+    return values
+
+
 def get_endpoint(record: Record, endpoint_id: int) -> Endpoint:
     """Raises NotFound."""
-    found = [each for each in all_endpoints(record) if each.id == endpoint_id]
-    if not found:
-        raise NotFound("endpoint", str(endpoint_id))
-    return found[0]
+    with record.reading() as connection:
+        return _one(connection, endpoint_id)
 
 
 def all_endpoints(record: Record) -> list[Endpoint]:
     with record.reading() as connection:
-        wanted: dict[int, list[str]] = {}
-        pairs = select(subscription.c.endpoint_id, section.c.slug).join(section).order_by(section.c.id)
-        for endpoint_id, slug in connection.execute(pairs):
-            wanted.setdefault(endpoint_id, []).append(slug)
-        rows = connection.execute(
-            select(endpoint, partner.c.slug.label("partner_slug")).join(partner).order_by(endpoint.c.id)
-        ).all()
-    return [_endpoint(row, wanted) for row in rows]
+        return _endpoints(connection)
 
 
 def pause(record: Record, endpoint_id: int, *, reason: str, actor: str, now: datetime) -> Endpoint:
@@ -147,32 +204,6 @@ def pause(record: Record, endpoint_id: int, *, reason: str, actor: str, now: dat
 def resume(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> Endpoint:
     """Back to live from paused or switched off; the breaker starts closed, and what waits is due."""
     return _set_state(record, endpoint_id, "live", None, actor, now)
-
-
-def rotate_secret(record: Record, endpoint_id: int, *, secret: str, actor: str, now: datetime) -> datetime:
-    """Signs with the new secret and, for two days, with the old one too; returns when the old one ends."""
-    until = now + ROTATION_OVERLAP
-    with record.writing() as connection:
-        row = _locked(connection, endpoint_id)
-        kept = [each for each in _secrets(record, row.secret_sealed) if not _over(each, now)]
-        for each in kept:
-            each["until"] = each["until"] or until.isoformat()
-        sealed = _seal(record, [{"secret": secret, "until": None}, *kept])
-        connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(secret_sealed=sealed))
-        audit.note(
-            connection,
-            actor=actor,
-            action="endpoint.secret_rotated",
-            target=str(endpoint_id),
-            detail={"old_until": until.isoformat()},
-            now=now,
-        )
-    return until
-
-
-def signing_secrets(record: Record, sealed: bytes, now: datetime) -> tuple[str, ...]:
-    """The secrets to sign with now, the newest first."""
-    return tuple(each["secret"] for each in _secrets(record, sealed) if not _over(each, now))
 
 
 def _set_state(
@@ -238,6 +269,31 @@ def _section_ids(connection: Connection, slugs: Sequence[str] | None) -> list[in
     return [known[slug] for slug in dict.fromkeys(slugs)]
 
 
+def _subscribe(connection: Connection, endpoint_id: int, section_ids: Sequence[int]) -> None:
+    for each in section_ids:
+        connection.execute(subscription.insert(), {"endpoint_id": endpoint_id, "section_id": each})
+
+
+def _schedule_text(schedule: Sequence[float] | None) -> str | None:
+    return None if schedule is None else json.dumps(list(schedule))
+
+
+def _one(connection: Connection, endpoint_id: int) -> Endpoint:
+    found = [each for each in _endpoints(connection) if each.id == endpoint_id]
+    if not found:
+        raise NotFound("endpoint", str(endpoint_id))
+    return found[0]
+
+
+def _endpoints(connection: Connection) -> list[Endpoint]:
+    wanted: dict[int, list[str]] = {}
+    pairs = select(subscription.c.endpoint_id, section.c.slug).join(section).order_by(section.c.id)
+    for endpoint_id, slug in connection.execute(pairs):
+        wanted.setdefault(endpoint_id, []).append(slug)
+    query = select(endpoint, partner.c.slug.label("partner_slug")).join(partner).order_by(endpoint.c.id)
+    return [_endpoint(row, wanted) for row in connection.execute(query)]
+
+
 def _endpoint(row: Row[Any], wanted: dict[int, list[str]]) -> Endpoint:
     return Endpoint(
         id=row.id,
@@ -246,19 +302,7 @@ def _endpoint(row: Row[Any], wanted: dict[int, list[str]]) -> Endpoint:
         sections=None if row.all_sections else tuple(wanted.get(row.id, ())),
         every_revision=row.every_revision,
         max_in_flight=row.max_in_flight,
+        schedule=tuple(json.loads(row.schedule)) if row.schedule else None,
         state=row.state,
         state_reason=row.state_reason,
     )
-
-
-def _seal(record: Record, secrets: list[dict[str, Any]]) -> bytes:
-    return record.keyring.seal(json.dumps(secrets).encode())
-
-
-def _secrets(record: Record, sealed: bytes) -> list[dict[str, Any]]:
-    loaded: list[dict[str, Any]] = json.loads(record.keyring.open(sealed))
-    return loaded
-
-
-def _over(secret: dict[str, Any], now: datetime) -> bool:
-    return secret["until"] is not None and datetime.fromisoformat(secret["until"]) <= now

@@ -23,10 +23,22 @@ class Keyring:
         return self._fernet.encrypt(secret)
 
     def open(self, sealed: bytes) -> bytes:
+        """Raises NotPossible unless one of the keys opens it."""
         try:
             return self._fernet.decrypt(bytes(sealed))
         except InvalidToken:
-            raise NotPossible(
-                "a stored secret cannot be opened: DATELINE_SECRET_KEY is not the key it was sealed with; "
-                "put the old key behind the new one, separated by a comma"
-            ) from None
+            raise _not_ours() from None
+
+    def reseal(self, sealed: bytes) -> bytes:
+        """The same secret, sealed with the first key. Raises NotPossible unless one of the keys opens it."""
+        try:
+            return self._fernet.rotate(bytes(sealed))
+        except InvalidToken:
+            raise _not_ours() from None
+
+
+def _not_ours() -> NotPossible:
+    return NotPossible(
+        "a stored secret cannot be opened: DATELINE_SECRET_KEY is not the key it was sealed with; "
+        "put the old key behind the new one, separated by a comma"
+    )

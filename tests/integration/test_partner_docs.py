@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -43,11 +44,11 @@ class Running:
 
 
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[Running]:
-    """The receiver as a partner would start it, accepting two secrets."""
+def running(name: str, folder: Path, *secrets: str) -> Iterator[Running]:
+    """The receiver as a partner would start it, accepting these secrets."""
     env = {
         **os.environ,
-        "DATELINE_SECRETS": f"{OTHER} {SECRET}",
+        "DATELINE_SECRETS": " ".join(secrets),
         "DATELINE_DATABASE": str(folder / "held.db"),
     }
     command = [interpreter(name), str(DOCS / "examples" / name), "0"]
@@ -62,7 +63,7 @@ def running(name: str, folder: Path) -> Iterator[Running]:
 
 @pytest.fixture(params=["receiver.py", "receiver.mjs"])
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
-    with running(request.param, tmp_path) as found:
+    with running(request.param, tmp_path, OTHER, SECRET) as found:
         yield found
 
 
@@ -100,10 +101,12 @@ def a_push(revision: int = 1, status: str = "usable", **data: Any) -> bytes:
     return json.dumps(message, ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize(("language", "name"), [("python", "receiver.py"), ("javascript", "receiver.mjs")])
-def test_the_page_shows_the_receiver_that_the_tests_run(language: str, name: str) -> None:
-    [shown] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    assert shown == (DOCS / "examples" / name).read_text(encoding="utf-8")
+def test_the_page_shows_the_code_that_the_tests_run() -> None:
+    shown = re.findall(r"```(?:python|javascript)\n(.*?)```", PAGE, re.DOTALL)
+    kept = {
+        path: path.read_text(encoding="utf-8") for path in (DOCS / "examples").iterdir() if path.is_file()
+    }
+    assert sorted(shown) == sorted(kept.values())
 
 
 def test_the_page_tells_the_schedule_that_is_kept() -> None:
@@ -147,6 +150,31 @@ def test_what_is_not_from_us_or_too_old_is_refused(receiver: Running) -> None:
     assert sent(receiver, a_push(), secrets=[signatures.new_key_pair().secret]).status == 401
     assert sent(receiver, a_push(), age=400).status == 401
     assert sent(receiver, a_push(), age=-400).status == 401
+
+
+def test_the_javascript_receiver_takes_a_public_key_instead_of_a_secret(tmp_path: Path) -> None:
+    old, new = signatures.new_key_pair(), signatures.new_key_pair()
+    with running("receiver.mjs", tmp_path, old.public, new.public) as receiver:
+        assert sent(receiver, a_push(1), "dlv_1", secrets=[SECRET, old.secret]).status == 200
+        assert sent(receiver, a_push(2), "dlv_2", secrets=[new.secret, SECRET]).status == 200
+        assert sent(receiver, a_push(3), "dlv_3", secrets=[SECRET]).status == 401
+        assert sent(receiver, a_push(3), "dlv_3", secrets=[signatures.new_key_pair().secret]).status == 401
+
+
+def test_the_python_code_for_public_keys_trusts_what_they_signed_and_nothing_else() -> None:
+    is_trusted = runpy.run_path(str(DOCS / "examples" / "verify_v1a.py"))["is_trusted"]
+    old, new, now = signatures.new_key_pair(), signatures.new_key_pair(), int(time.time())
+
+    def headers(*secrets: str, timestamp: int = now) -> dict[str, str]:
+        signature = signatures.sign(secrets, "dlv_1", timestamp, b"{}")
+        return {"webhook-id": "dlv_1", "webhook-timestamp": str(timestamp), "webhook-signature": signature}
+
+    assert is_trusted([old.public, new.public], headers(SECRET, new.secret), b"{}")
+    assert is_trusted([old.public], headers(new.secret, old.secret), b"{}")
+    assert not is_trusted([old.public], headers(new.secret, SECRET), b"{}")
+    assert not is_trusted([old.public], headers(old.secret), b"{} ")
+    assert not is_trusted([old.public], headers(old.secret, timestamp=now - 400), b"{}")
+    assert not is_trusted([old.public], headers(old.secret) | {"webhook-signature": "v1a,x v1a, v1"}, b"{}")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"data": 1}', b'{"data": {}}'])

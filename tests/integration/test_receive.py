@@ -97,6 +97,14 @@ def test_any_of_several_secrets_is_accepted() -> None:
         assert push(receiver, a_push())[0] == 200
 
 
+def test_a_push_is_verified_by_the_public_key_alone() -> None:
+    pair = signatures.new_key_pair()
+    with Receiver([pair.public]) as receiver:
+        assert push(receiver, a_push(), secret=pair.secret)[0] == 200
+        assert push(receiver, a_push(), "dlv_2", secret=signatures.new_key_pair().secret)[0] == 401
+        assert push(receiver, a_push(), "dlv_3")[0] == 401
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[]", b"\xff", b'{"type": 1}', b'{"type": "x", "data": {"article": "a"}}', b"[" * 100_000],

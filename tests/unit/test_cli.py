@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from service import cli, signatures
 from service.cli_articles import Moment
@@ -83,7 +84,7 @@ def test_secrets_are_shown_once_and_are_not_in_the_record_in_the_clear(
     assert dateline("source", "add", "wire").status == 1
     kept = b"".join(path.read_bytes() for path in (tmp_path / "desk").glob("dateline.db*"))
     assert told["secret"].encode() not in kept
-    assert told["api_key"].rpartition("_")[2].encode() not in kept
+    assert told["api_key"].split("_", 2)[2].encode() not in kept
 
 
 def an_endpoint(dateline: Dateline, *more: str) -> dict[str, Any]:
@@ -104,6 +105,56 @@ def test_endpoint_is_added_paused_resumed_and_given_a_new_secret(dateline: Datel
     rotated = dateline("endpoint", "rotate-secret", number, "--json").json
     assert rotated["secret"].startswith("whsec_")
     assert rotated["secret"] != added["secret"]
+
+
+def test_endpoint_with_a_key_pair_is_told_its_public_key_and_never_the_private_one(
+    dateline: Dateline,
+) -> None:
+    added = an_endpoint(dateline, "--ed25519", "--schedule", "0,5,30")
+    number = str(added["endpoint"])
+    assert added["public_key"].startswith("whpk_")
+    assert "whsk_" not in json.dumps(added)
+    shown = dateline("endpoint", "set", number, "--ed25519", "--json").json
+    assert shown["public_key"] == added["public_key"], "it is no secret, and may be shown again"
+    assert shown["schedule"] == [0, 5, 30]
+    rotated = dateline("endpoint", "rotate-secret", number, "--json").json
+    assert rotated["secret"].startswith("whsec_")
+    assert rotated["public_key"] not in (None, added["public_key"])
+    told = dateline("endpoint", "rotate-secret", number, "--only", "v1a", "--at-once")
+    assert "whpk_" in told.out
+    assert "whsec_" not in told.out + told.err
+    assert "verifies nothing from now on" in told.out
+
+
+def test_endpoint_is_changed_by_set_and_says_what_is_different(dateline: Dateline) -> None:
+    number = str(an_endpoint(dateline)["endpoint"])
+    words = ("--schedule", "0,60,3600", "--max-in-flight", "8", "--url", "https://herald.example/new")
+    told = dateline("endpoint", "set", number, *words)
+    assert told.out.splitlines() == [
+        f"Endpoint {number} is changed:",
+        "  url: https://herald.example/new",
+        "  max in flight: 8",
+        "  schedule: 0, 60, 3600",
+    ]
+    assert dateline("endpoint", "set", number, "--schedule", "default", "--json").json["schedule"] is None
+    assert "as it was" in dateline("endpoint", "set", number, "--max-in-flight", "8").out
+    assert dateline("endpoint", "set", number, "--url", "ftp://herald.example").status == 1
+
+
+def test_stored_secrets_are_resealed_after_the_key_was_changed(
+    dateline: Dateline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dateline("source", "add", "wire")
+    an_endpoint(dateline)
+    old, new = (tmp_path / "desk" / "secret-key").read_text().strip(), Fernet.generate_key().decode()
+    monkeypatch.setenv("DATELINE_SECRET_KEY", f"{new},{old}")
+    assert dateline("reseal", "--json").json == {"resealed": {"endpoint": 1, "source": 1}}
+    monkeypatch.setenv("DATELINE_SECRET_KEY", new)
+    assert dateline("endpoint", "rotate-secret", "1").status == 0
+    monkeypatch.setenv("DATELINE_SECRET_KEY", old)
+    refused = dateline("reseal")
+    assert refused.status == 1
+    assert "put the old key behind the new one" in refused.err
 
 
 @pytest.mark.parametrize(
@@ -146,6 +197,14 @@ def test_endpoint_for_an_unknown_section_names_those_there_are(dateline: Datelin
         ("publish", "missing.json", "--source", "wire"),
         ("receive",),
         ("receive", "--secret", "not one"),
+        ("receive", "--secret", "whpk_YWJj"),
+        ("endpoint", "set", "1"),
+        ("endpoint", "set", "1", "--sections", "a", "--all-sections"),
+        ("endpoint", "set", "1", "--schedule", "5,30"),
+        ("endpoint", "set", "1", "--schedule", "0,soon"),
+        ("endpoint", "set", "1", "--schedule", "0,-1"),
+        ("endpoint", "set", "1", "--schedule", "0,999999"),
+        ("endpoint", "rotate-secret", "1", "--only", "v2"),
         ("frobnicate",),
     ],
     ids=" ".join,
@@ -161,6 +220,8 @@ def test_wrong_use_exits_2_and_says_so_in_json_too(dateline: Dateline, words: tu
     "words",
     [
         ("endpoint", "resume", "99"),
+        ("endpoint", "set", "99", "--max-in-flight", "2"),
+        ("endpoint", "rotate-secret", "99"),
         ("endpoint", "add", "nobody", "https://nobody.example/"),
         ("kill", "tag:nowhere,2026:1", "--reason", "wrong"),
         ("restore", "tag:nowhere,2026:1"),

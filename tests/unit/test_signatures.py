@@ -123,6 +123,19 @@ def test_ed25519_signs_as_v1a_and_verifies_with_the_public_key_alone() -> None:
         verify([signatures.new_key_pair().public], headers, b"x", NOW)
 
 
+def test_a_public_key_is_that_of_its_private_one_and_verifies_but_does_not_sign() -> None:
+    assert signatures.public_key(PAIR.secret) == PAIR.public
+    signatures.check_secret(PAIR.public)
+    with pytest.raises(BadSecret):
+        sign([PAIR.public], "a", 1, b"")
+
+
+@pytest.mark.parametrize("secret", ["whpk_", "whpk_YWJj", "whpk_" + "A" * 86, "whsk_YWJj", "whsec_?", ""])
+def test_what_can_verify_nothing_is_no_secret(secret: str) -> None:
+    with pytest.raises(BadSecret):
+        signatures.check_secret(secret)
+
+
 def test_a_signer_gives_the_same_signatures_as_sign() -> None:
     assert Signer([SECRET, OTHER]).sign("a", 1, b"x") == sign([SECRET, OTHER], "a", 1, b"x")
 

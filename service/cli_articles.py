@@ -15,6 +15,7 @@ from service.cli_output import ACTOR, Desk, Failed, Told, now, operation
 from service.store import articles, replays, sources
 from service.store.articles import Answer
 
+SHOWN = 20  # deliveries that a replay names to people
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -148,9 +149,8 @@ def _told(answer: Answer, line: str) -> Told:
 @click.option("--delivery", help="This delivery (dlv_…).")
 @click.option("--article", help="This article's newest revision, to all who get it.")
 @click.option("--endpoint", type=int, help="All of this endpoint's since --since.")
-@click.option(
-    "--since", type=Moment(), help="With --endpoint: 2026-01-02T08:00:00Z, or 2h for two hours ago."
-)
+@click.option("--since", type=Moment(), help="2026-01-02T08:00:00Z, or 2h for two hours ago.")
+@click.option("--dead", is_flag=True, help="All that were given up; of one --endpoint if named.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent again.")
 @operation
 def replay(
@@ -159,29 +159,40 @@ def replay(
     article: str | None,
     endpoint: int | None,
     since: datetime | None,
+    dead: bool,
     dry_run: bool,
 ) -> Told:
-    """Send deliveries again: one, an article's, or an endpoint's since a time."""
-    if sum(given is not None for given in (delivery, article, endpoint)) != 1:
-        raise click.UsageError("name one of --delivery, --article or --endpoint")
-    if (endpoint is None) != (since is None):
-        raise click.UsageError("--endpoint and --since go together")
+    """Send deliveries again: one, an article's, an endpoint's since a time, or all that were given up."""
+    _check_choice(delivery, article, endpoint, since, dead=dead)
+    wanted = replays.Wanted(delivery, article, endpoint, since, dead)
     with desk.record() as record:
-        replayed = replays.replay(
-            record,
-            delivery=delivery,
-            article=article,
-            endpoint=endpoint,
-            since=since,
-            dry_run=dry_run,
-            now=now(),
-            actor=ACTOR,
-        )
-    if not dry_run:
+        replayed = replays.replay(record, wanted, dry_run=dry_run, now=now(), actor=ACTOR)
+    if replayed.count and not dry_run:
         desk.wake()
-    names = list(replayed.deliveries)
+    names, skipped = list(replayed.deliveries), dict(replayed.skipped)
+    facts = {"count": replayed.count, "deliveries": names, "skipped": skipped, "dry_run": dry_run}
+    return Told(facts, _replay_lines(replayed, dry_run=dry_run))
+
+
+def _check_choice(
+    delivery: str | None, article: str | None, endpoint: int | None, since: datetime | None, *, dead: bool
+) -> None:
+    if sum(given is not None for given in (delivery, article, endpoint)) + (dead and endpoint is None) != 1:
+        raise click.UsageError("name one of --delivery, --article, --endpoint or --dead")
+    if endpoint is not None and since is None and not dead:
+        raise click.UsageError("--endpoint needs --since, or --dead")
+    if since is not None and endpoint is None and not dead:
+        raise click.UsageError("--since goes with --endpoint or --dead")
+
+
+def _replay_lines(replayed: replays.Replayed, *, dry_run: bool) -> list[str]:
     what = "would be sent again" if dry_run else "will be sent again"
-    return Told(
-        {"count": replayed.count, "deliveries": names, "skipped": replayed.skipped, "dry_run": dry_run},
-        [f"{replayed.count} {'delivery' if replayed.count == 1 else 'deliveries'} {what}.", *names],
-    )
+    count, left = replayed.count, sum(replayed.skipped.values())
+    lines = [f"{count} {'delivery' if count == 1 else 'deliveries'} {what}.", *replayed.deliveries[:SHOWN]]
+    if count > SHOWN:
+        lines.append(f"… and {count - SHOWN} more; --json names them all.")
+    if left:
+        lines.append(f"{left} that matched {'would not' if dry_run else 'will not'}:")
+        for reason, number in sorted(replayed.skipped.items(), key=lambda each: -each[1]):
+            lines.append(f"{number:>6}  {replays.REASONS[reason]}")
+    return lines

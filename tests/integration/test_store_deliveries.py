@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from service.store import agenda, claims, leases, partners, replays, routing, schema, settlements, traces
+from service.store import agenda, claims, leases, partners, routing, schema, settlements, traces
 from service.store.claims import Claimed, Cursor
-from service.store.errors import NotPossible
 from service.store.record import Record
 from service.store.settlements import Settlement
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
@@ -455,46 +454,6 @@ def test_rotation_lets_no_endpoint_be_first_twice_while_another_waits(record: Re
         claimed, cursor = claims.claim(record, lease=WORKER, limit=1, cursor=cursor, now=NOW)
         order += [each.endpoint_id for each in claimed]
     assert sorted(order) == ids
-
-
-@pytest.mark.parametrize("dry_run", [True, False])
-def test_dead_delivery_is_replayed_as_itself(record: Record, dry_run: bool) -> None:
-    source = a_desk(record)
-    endpoint = an_endpoint(record)
-    post(record, source, an_article())
-    routing.route(record, NOW)
-    claimed = claim(record)
-    settle(record, claimed, "dead")
-    told = replays.replay(record, endpoint=endpoint.id, since=NOW, dry_run=dry_run, now=later(60))
-    assert told.deliveries == (claimed[0].public_id,)
-    assert states(record) == ["dead" if dry_run else "pending"]
-
-
-def test_delivered_one_is_replayed_under_an_id_of_its_own(record: Record) -> None:
-    source = a_desk(record)
-    an_endpoint(record)
-    given = post(record, source, an_article())
-    routing.route(record, NOW)
-    first = claim(record)
-    settle(record, first)
-    told = replays.replay(record, article=given.article, now=later(60))
-    again = claim(record, later(60))
-    assert told.deliveries == (again[0].public_id,) == (f"{first[0].public_id}_1",)
-    assert again[0].sequence == 2
-
-
-def test_revision_older_than_the_one_held_is_never_replayed(record: Record) -> None:
-    source = a_desk(record)
-    an_endpoint(record)
-    post(record, source, an_article())
-    routing.route(record, NOW)
-    first = claim(record)
-    settle(record, first, "dead")
-    post(record, source, an_article(headline="Second"))
-    routing.route(record, NOW)
-    settle(record, claim(record))
-    with pytest.raises(NotPossible, match="newer revision"):
-        replays.replay(record, delivery=first[0].public_id, now=later(60))
 
 
 def test_partner_reads_its_events_after_a_sequence_number(record: Record) -> None:

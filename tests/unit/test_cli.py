@@ -14,7 +14,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from service import cli, signatures
-from service.cli_articles import Moment
+from service.cli_articles import Moment, _replay_lines
+from service.store.replays import Replayed
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,8 @@ def test_endpoint_for_an_unknown_section_names_those_there_are(dateline: Datelin
         ("replay", "--delivery", "dlv_x", "--article", "x"),
         ("replay", "--endpoint", "1"),
         ("replay", "--endpoint", "1", "--since", "yesterday"),
+        ("replay", "--dead", "--article", "x"),
+        ("replay", "--article", "x", "--since", "2h"),
         ("publish", "missing.json", "--source", "wire"),
         ("receive",),
         ("receive", "--secret", "not one"),
@@ -258,6 +261,24 @@ def test_migrate_run_twice_changes_nothing(dateline: Dateline) -> None:
     first, second = dateline("migrate", "--json").json, dateline("migrate", "--json").json
     assert first["before"] is None
     assert second == {"before": first["schema"], "schema": first["schema"]}
+
+
+def test_replay_tells_how_many_go_again_and_why_the_others_do_not() -> None:
+    replayed = Replayed(tuple(f"dlv_{n}_1" for n in range(22)), {"newer": 3, "taken_down": 14})
+    assert _replay_lines(replayed, dry_run=True) == [
+        "22 deliveries would be sent again.",
+        *(f"dlv_{n}_1" for n in range(20)),
+        "… and 2 more; --json names them all.",
+        "17 that matched would not:",
+        "    14  the article was taken down since",
+        "     3  there is a newer revision: an older one is never sent after it",
+    ]
+
+
+def test_replay_of_all_that_were_given_up_is_none_on_a_fresh_desk(dateline: Dateline) -> None:
+    assert dateline("replay", "--dead", "--dry-run", "--json").json == {
+        "count": 0, "deliveries": [], "skipped": {}, "dry_run": True,
+    }  # fmt: skip
 
 
 def test_times_are_iso_or_how_long_ago() -> None:

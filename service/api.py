@@ -1,4 +1,4 @@
-"""What became of it: articles, events, and a partner's own stream. JSON, never cached."""
+"""What became of it: articles and events. JSON, never cached."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ from service.store.errors import NotFound
 from service.store.record import Record
 from service.store.traces import ArticleTrace, DeliverySeen, EventSeen
 
-PAGE = 100
-PAGE_MAX = 1000
 
-
-def create_blueprint(record: Record, operator_token: str, clock: Callable[[], datetime]) -> Blueprint:
+def create_blueprint(record: Record, operator_token: str) -> Blueprint:
     blueprint = Blueprint("api", __name__)
 
     @blueprint.get("/v1/articles/<path:name>")
@@ -52,28 +49,6 @@ def create_blueprint(record: Record, operator_token: str, clock: Callable[[], da
         deliveries = [_delivery(each) for each in trace.deliveries]
         return _json({"article": trace.article, **_event(trace.event), "deliveries": deliveries})
 
-    @blueprint.get("/v1/partner/events")
-    def get_partner_events() -> Response:
-        """What a partner was sent after sequence number ?after=N, superseded ones marked. For that partner."""
-        partner = access.require_partner(record)
-        after, limit = _number("after", 0, 2**62), _number("limit", PAGE, PAGE_MAX)
-        found = traces.partner_events(record, partner.id, after=after, limit=max(limit, 1), now=clock())
-        events = [
-            {
-                "sequence": each.sequence,
-                "endpoint": each.endpoint_id,
-                "id": each.id,
-                "type": each.type,
-                "article": each.article,
-                "revision": each.revision,
-                "state": each.state,
-                "superseded_by": each.superseded_by,
-                "occurred_at": _time(each.occurred_at),
-            }
-            for each in found
-        ]
-        return _json({"events": events, "next": found[-1].sequence if found else after})
-
     return blueprint
 
 
@@ -96,15 +71,6 @@ def _own(record: Record, operator_token: str, find: Callable[[], ArticleTrace]) 
 
 def _not_found(error: NotFound) -> Problem:
     return Problem(404, "not-found", f"there is no {error.what} {error.name!r} here")
-
-
-def _number(name: str, default: int, most: int) -> int:
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit()) or int(text) > most:
-        raise Problem(400, "query", f"?{name}= is a whole number from 0 to {most}")
-    return int(text)
 
 
 def _article(trace: ArticleTrace) -> dict[str, Any]:

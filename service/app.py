@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, redirect
 
-from service import api, feeds, openapi, pages, problems, status
+from service import api, api_partner, feeds, openapi, pages, problems, status
 from service.intake import endpoint
 from service.intake.authenticate import Gate
 from service.settings import Settings
@@ -24,7 +24,8 @@ def create_app(settings: Settings, record: Record, wake: Callable[[], None]) -> 
     intake = endpoint.create_blueprint(record, gate, authority=authority, wake=wake, clock=_now)
     app.register_blueprint(intake)
     app.register_blueprint(feeds.create_blueprint(record, settings.public_url))
-    app.register_blueprint(api.create_blueprint(record, settings.operator_token, _now))
+    app.register_blueprint(api.create_blueprint(record, settings.operator_token))
+    app.register_blueprint(api_partner.create_blueprint(record, settings.public_url, _now))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
     app.register_blueprint(status.create_blueprint(settings, record))
     app.register_blueprint(pages.create_blueprint(settings, record))

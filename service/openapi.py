@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, render_template
 
 from service.intake import article
+from service.store import schema
 
 _JSON = "application/json"
 
@@ -78,7 +79,12 @@ def description(public_url: str) -> dict[str, Any]:
         "servers": [{"url": public_url}],
         "paths": _paths(),
         "components": {
-            "schemas": {"Article": article.schema(), "Answer": _ANSWER, "Problem": _PROBLEM},
+            "schemas": {
+                "Article": article.schema(),
+                "Answer": _ANSWER,
+                "PartnerEvents": _PARTNER_EVENTS,
+                "Problem": _PROBLEM,
+            },
             "securitySchemes": _SECURITY,
         },
     }
@@ -110,6 +116,38 @@ _ANSWER = {
             "type": "array",
             "items": {"$ref": "#/components/schemas/Problem/properties/errors/items"},
         },
+    },
+}
+_PARTNER_EVENT = {
+    "type": "object",
+    "properties": {
+        "sequence": {"type": "integer", "description": "dateline-sequence: the endpoint's own numbering."},
+        "endpoint": {"type": "integer"},
+        "id": {"type": "string", "description": "The push's webhook-id."},
+        "type": {"type": "string", "examples": ["article.published"]},
+        "article": {"type": "string"},
+        "revision": {"type": "integer"},
+        "state": {"enum": list(schema.DELIVERY_STATES)},
+        "superseded_by": {"type": ["integer", "null"], "description": "The revision that goes instead."},
+        "superseded_by_sequence": {
+            "type": ["integer", "null"],
+            "description": "Its number, if it goes to you.",
+        },
+        "occurred_at": {"type": "string", "format": "date-time"},
+        "timestamp": {"type": "string", "description": "With include=data: as in the push."},
+        "data": {
+            "type": ["object", "null"],
+            "description": "With include=data: as in the push; null if something newer goes instead.",
+        },
+    },
+}
+_PARTNER_EVENTS = {
+    "type": "object",
+    "required": ["events", "next", "more"],
+    "properties": {
+        "events": {"type": "array", "items": _PARTNER_EVENT},
+        "next": {"type": "integer", "description": "The next ?after=."},
+        "more": {"type": "boolean", "description": "There are further ones now."},
     },
 }
 _PROBLEM = {
@@ -186,10 +224,24 @@ def _paths() -> dict[str, Any]:
             "get": _operation(
                 "What a partner was sent after a sequence number",
                 [{"apiKey": []}],
-                {"200": _content("Its events, in order; superseded ones are marked."), **_refusals(400, 401)},
+                {
+                    "200": _content(
+                        "Its events, in order; superseded ones are marked. With more to come, Link has rel=next.",
+                        _ref("PartnerEvents"),
+                    ),
+                    "304": {"description": "Unchanged: If-None-Match had its ETag."},
+                    **_refusals(400, 401, 404),
+                },
                 parameters=[
-                    _parameter("after", "query", "The last sequence number you have."),
-                    _parameter("limit", "query", "At most this many, 100 unless given, up to 1,000."),
+                    _parameter("after", "query", "The last sequence number up to which you miss nothing."),
+                    _parameter(
+                        "limit", "query", "About this many, 100 unless given; up to 1,000, with data 100."
+                    ),
+                    _parameter("endpoint", "query", "Only those of this endpoint: the numbers are its own."),
+                    _parameter(
+                        "include", "query", "data: with what each push says, unless it is void by now."
+                    ),
+                    _parameter("If-None-Match", "header", "The ETag of the last answer."),
                 ],
             )
         },

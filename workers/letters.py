@@ -6,11 +6,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from service import signatures
+from service import payload, signatures
 from service.store import keys, pushes
 from service.store.claims import Claimed
 from service.store.record import Record
-from workers import payload
 from workers.transport import Push
 
 KEPT_BODIES = 512

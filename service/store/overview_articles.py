@@ -56,7 +56,7 @@ class RevisionNow:
 
 @dataclass(frozen=True)
 class HoldingNow:
-    """What a partner is known to hold. `channel`: push (to `endpoint_id`) or feed (`endpoint_id` is 0)."""
+    """What a partner is known to hold. `channel`: push or pull (at `endpoint_id`) or feed (`endpoint_id` is 0)."""
 
     partner: str
     partner_name: str

@@ -356,7 +356,7 @@ receipt = Table(
     Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
     Column("endpoint_id", Id, primary_key=True, autoincrement=False),  # 0: by feed
     Column("revision", Integer, nullable=False),
-    Column("channel", Text, nullable=False),  # 'push', 'feed'
+    Column("channel", Text, nullable=False),  # 'push', 'pull' (read by its partner), 'feed'
     Column("held_since", Instant, nullable=False),
     Index("ix_receipt_article", "article_id"),
 )

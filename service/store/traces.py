@@ -1,4 +1,4 @@
-"""What became of an article, an event, a delivery; and what a partner was sent. Read-only."""
+"""What became of an article, an event, a delivery. Read-only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.store.articles import named
 from service.store.claims import delivery_name
 from service.store.errors import NotFound
 from service.store.record import Record
-from service.store.schema import article, event, from_micros, revision, source, to_micros
+from service.store.schema import article, event, from_micros, revision, source
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EventSeen:
 
 @dataclass(frozen=True)
 class Holding:
-    """What a partner is known to hold, by one channel: 'push' to the endpoint, or 'feed'."""
+    """What a partner is known to hold, by one channel: 'push' to the endpoint, 'pull' by it, or 'feed'."""
 
     partner: str
     revision: int
@@ -99,21 +99,6 @@ class EventTrace:
     article: str
     event: EventSeen
     deliveries: tuple[DeliverySeen, ...]
-
-
-@dataclass(frozen=True)
-class PartnerEvent:
-    """One of a partner's events, by its endpoint's sequence number."""
-
-    sequence: int
-    endpoint_id: int
-    id: str
-    type: str
-    article: str
-    revision: int
-    state: str
-    superseded_by: int | None
-    occurred_at: datetime
 
 
 def article_trace(record: Record, name: str) -> ArticleTrace:
@@ -258,40 +243,3 @@ def _tries(connection: Connection, delivery_id: int) -> tuple[AttemptSeen, ...]:
         )
         for row in rows
     )
-
-
-# A push that waits for its embargo is not told before its time, not even that it exists.
-_PARTNER_EVENTS = text(
-    "SELECT d.sequence, d.endpoint_id, d.revision, d.replay, d.state, d.superseded_by, v.public_id, v.type,"
-    " v.occurred_at, a.public_id AS article"
-    " FROM endpoint e JOIN delivery d ON d.endpoint_id = e.id JOIN event v ON v.id = d.event_id"
-    " JOIN article a ON a.id = d.article_id"
-    " JOIN revision r ON r.article_id = d.article_id AND r.number = d.revision"
-    " WHERE e.partner_id = :partner AND d.sequence > :after"
-    " AND (r.embargo_until IS NULL OR r.embargo_until <= :now OR v.type IN"
-    " ('article.withheld', 'article.killed', 'article.unpublished'))"
-    " ORDER BY d.sequence, d.endpoint_id LIMIT :limit"
-)
-
-
-def partner_events(
-    record: Record, partner_id: int, *, after: int, limit: int, now: datetime
-) -> list[PartnerEvent]:
-    """What a partner's endpoints were given after this sequence number, in order; at most `limit`."""
-    values = {"partner": partner_id, "after": after, "limit": limit, "now": to_micros(now)}
-    with record.reading() as connection:
-        rows = connection.execute(_PARTNER_EVENTS, values).all()
-    return [
-        PartnerEvent(
-            sequence=row.sequence,
-            endpoint_id=row.endpoint_id,
-            id=delivery_name(row.public_id, row.endpoint_id, row.replay),
-            type=row.type,
-            article=row.article,
-            revision=row.revision,
-            state=row.state,
-            superseded_by=row.superseded_by,
-            occurred_at=from_micros(row.occurred_at),
-        )
-        for row in rows
-    ]

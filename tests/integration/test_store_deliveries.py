@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -454,24 +453,6 @@ def test_rotation_lets_no_endpoint_be_first_twice_while_another_waits(record: Re
         claimed, cursor = claims.claim(record, lease=WORKER, limit=1, cursor=cursor, now=NOW)
         order += [each.endpoint_id for each in claimed]
     assert sorted(order) == ids
-
-
-def test_partner_reads_its_events_after_a_sequence_number(record: Record) -> None:
-    source = a_desk(record)
-    an_endpoint(record, "herald")
-    post(record, source, an_article())
-    post(record, source, an_article(headline="Second"))
-    post(record, source, an_article(external_id="secret", embargo_until=later(60)))
-    routing.route(record, NOW)
-    partner = partners.partner_by_key(record, "pherald")
-    assert partner is not None
-
-    def read(after: int, now: datetime) -> list[Any]:
-        found = traces.partner_events(record, partner[0].id, after=after, limit=10, now=now)
-        return [(each.sequence, each.type, each.state) for each in found]
-
-    assert read(0, NOW) == [(1, "article.published", "superseded"), (2, "article.updated", "pending")]
-    assert read(2, later(60)) == [(3, "article.published", "pending")]
 
 
 def test_two_workers_claiming_at_once_never_share_a_delivery(record: Record) -> None:

@@ -1,0 +1,334 @@
+"""A partner's own stream: it finds exactly what it missed, and is told nothing that it must not know."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from service import api_partner, problems, signatures
+from service.receive import Held
+from service.store import claims, leases, partner_events, partners, routing, schema, settlements, traces
+from service.store.claims import Claimed
+from service.store.partner_events import Asked
+from service.store.record import Record
+from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
+from tests.seeded import a_settlement
+from workers.letters import Letters
+
+WORKER = "w1.test"
+URL = "https://news.example.org"
+
+
+class Outlet:
+    """A partner with its key, asking over HTTP. `now` is the server's clock."""
+
+    def __init__(self, record: Record) -> None:
+        self.key = signatures.new_api_key()
+        self.now = NOW
+        key = {"key_id": self.key.key_id, "key_hash": self.key.hash}
+        self.id = partners.add_partner(record, "herald", "Herald", **key, now=NOW).id
+        app = Flask("outlet")
+        app.register_blueprint(api_partner.create_blueprint(record, URL, self._clock))
+        problems.register(app)
+        self._client = app.test_client()
+
+    def _clock(self) -> datetime:
+        return self.now
+
+    def get(self, query: str = "", key: str | None = None, **headers: str) -> Any:
+        bearer = {"Authorization": f"Bearer {key or self.key.text}"}
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._client.get(f"/v1/partner/events?{query}", headers=bearer | given)
+
+    def events(self, query: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get(query).json["events"]
+        return found
+
+    def all_pages(self, query: str) -> Iterator[list[dict[str, Any]]]:
+        """Follows the links, as a partner's client does."""
+        while True:
+            answer = self.get(query)
+            yield answer.json["events"]
+            link = answer.headers.get("Link")
+            assert (link is not None) == answer.json["more"]
+            if link is None:
+                return
+            target, rel = link.split("; ")
+            assert rel == 'rel="next"'
+            assert target.startswith(f"<{URL}/v1/partner/events?")
+            query = target.rpartition("?")[2].rstrip(">")
+
+
+@pytest.fixture
+def outlet(record: Record) -> Outlet:
+    return Outlet(record)
+
+
+def claim(record: Record, now: datetime = NOW) -> list[Claimed]:
+    leases.beat(record, WORKER, broker="up", now=now)
+    return claims.claim(record, lease=WORKER, limit=100, cursor=claims.Cursor(), now=now)[0]
+
+
+def settle(record: Record, claimed: list[Claimed], state: str = "delivered", now: datetime = NOW) -> None:
+    settlements.settle(
+        record, [a_settlement(each, state, "so it went", now) for each in claimed], lease=WORKER, now=now
+    )
+
+
+def numbers(events: list[dict[str, Any]]) -> list[int]:
+    return [each["sequence"] for each in events]
+
+
+def test_partner_reads_its_events_after_a_number_and_what_superseded_them(
+    record: Record, outlet: Outlet
+) -> None:
+    source = a_desk(record)
+    endpoint = an_endpoint(record, "herald")
+    given = post(record, source, an_article())
+    routing.route(record, NOW)
+    post(record, source, an_article(headline="Second"))
+    routing.route(record, NOW)
+    first, second = outlet.events()
+    assert first == {
+        "sequence": 1, "endpoint": endpoint.id, "id": f"dlv_{given.event.removeprefix('evt_')}_{endpoint.id}",
+        "type": "article.published", "article": given.article, "revision": 1, "state": "superseded",
+        "superseded_by": 2, "superseded_by_sequence": 2, "occurred_at": "2026-11-24T08:00:00Z",
+    }  # fmt: skip
+    assert (second["state"], second["superseded_by"], second["superseded_by_sequence"]) == (
+        "pending",
+        None,
+        None,
+    )
+    assert numbers(outlet.events("after=1")) == [2]
+    assert outlet.get("after=2").json == {"events": [], "next": 2, "more": False}
+
+
+def test_receiver_that_lost_pushes_finds_exactly_them(record: Record, outlet: Outlet) -> None:
+    """It answered 200 and then lost what it had stored: we know of nothing, it has to ask."""
+    source = a_desk(record)
+    endpoint = an_endpoint(record, "herald", max_in_flight=50)
+    held, stored = Held(), set()
+    lost = {2, 5, 6, 9, 14}
+    for round_ in range(3):
+        for number in range(6):
+            post(record, source, an_article(external_id=str(number), headline=f"Version {round_}"))
+        routing.route(record, NOW)
+        claimed = claim(record)
+        for push in Letters(record).write(claimed, NOW):
+            headers = dict(push.headers)
+            sequence = int(headers["dateline-sequence"])
+            if sequence not in lost:
+                held.take(headers["webhook-id"], json.loads(push.body), sequence, NOW)
+                stored.add(sequence)
+        settle(record, claimed)
+    listed: list[dict[str, Any]] = []
+    for page in outlet.all_pages(f"after=1&limit=4&endpoint={endpoint.id}&include=data"):
+        assert len(page) <= 4
+        listed += page
+    assert numbers(listed) == list(range(2, 19))
+    missed = [each for each in listed if each["sequence"] not in stored]
+    assert set(numbers(missed)) == lost
+    for each in missed:
+        held.take(each["id"], each, each["sequence"], NOW)
+    assert {each["headline"] for each in held.articles.values()} == {"Version 2"}
+    assert len(held.articles) == 6
+
+
+def test_body_is_the_one_that_the_push_had(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    an_endpoint(record, "herald")
+    post(record, source, an_article(headline="雨 بارش"))
+    routing.route(record, NOW)
+    claimed = claim(record)
+    [push] = Letters(record).write(claimed, NOW)
+    settle(record, claimed)
+    [event] = outlet.events("include=data")
+    body = json.loads(push.body)
+    assert {name: event[name] for name in body} == body
+    assert event["data"]["headline"] == "雨 بارش"
+
+
+@pytest.mark.parametrize("status", ["killed", "withheld", "unpublished"])
+def test_no_text_of_a_story_that_was_taken_down_is_given(record: Record, outlet: Outlet, status: str) -> None:
+    source = a_desk(record)
+    an_endpoint(record, "herald")
+    post(record, source, an_article(headline="Minister named"))
+    routing.route(record, NOW)
+    settle(record, claim(record))
+    post(record, source, a_takedown(status))
+    routing.route(record, NOW)
+    published, takedown = outlet.events("include=data")
+    assert (published["state"], published["data"]) == ("delivered", None)
+    assert takedown["data"]["status"] == status
+    assert "Minister" not in outlet.get("include=data").text
+
+
+def test_text_from_before_a_kill_is_not_given_after_a_restoration(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    an_endpoint(record, "herald")
+    post(record, source, an_article(headline="Minister named", version=1))
+    routing.route(record, NOW)
+    settle(record, claim(record))
+    post(record, source, a_takedown(version=2))
+    post(record, source, an_article(headline="Minister not named", version=3))
+    routing.route(record, NOW)
+    events = outlet.events("include=data")
+    assert [each["data"] and each["data"]["headline"] for each in events] == [
+        None,
+        None,
+        "Minister not named",
+    ]
+
+
+def test_story_under_embargo_is_told_at_its_time_and_not_before(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    an_endpoint(record, "herald")
+    post(record, source, an_article(external_id="1"))
+    post(record, source, an_article(external_id="secret", headline="Merger", embargo_until=later(60)))
+    post(record, source, an_article(external_id="2"))
+    routing.route(record, NOW)
+    for query in ("", "include=data", "after=1", "limit=2"):
+        assert 2 not in numbers(outlet.events(query))
+        assert "Merger" not in outlet.get(query).text
+    outlet.now = later(60)
+    assert numbers(outlet.events("include=data")) == [1, 2, 3]
+
+
+def test_revision_under_embargo_is_not_told_by_what_it_superseded(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    an_endpoint(record, "herald")
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    post(record, source, an_article(headline="Merger", embargo_until=later(60)))
+    routing.route(record, NOW)
+    [event] = outlet.events()
+    assert (event["superseded_by"], event["superseded_by_sequence"]) == (None, None)
+    outlet.now = later(60)
+    assert outlet.events()[0]["superseded_by"] == 2
+
+
+def test_page_never_parts_the_endpoints_events_of_one_number(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    ids = [an_endpoint(record, "herald").id for _ in range(3)]
+    for number in range(4):
+        post(record, source, an_article(external_id=str(number)))
+    routing.route(record, NOW)
+    expected = [(sequence, each) for sequence in range(1, 5) for each in ids]
+    for limit in (1, 2, 3, 4, 5, 11, 12, 13):
+        pages = list(outlet.all_pages(f"limit={limit}"))
+        assert [(each["sequence"], each["endpoint"]) for page in pages for each in page] == expected
+        assert all(len(page) % 3 == 0 for page in pages)
+
+
+def test_only_the_endpoint_asked_for_and_never_another_partners(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    one, _, foreign = (
+        an_endpoint(record, "herald"),
+        an_endpoint(record, "herald"),
+        an_endpoint(record, "times"),
+    )
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    assert [each["endpoint"] for each in outlet.events(f"endpoint={one.id}")] == [one.id]
+    assert foreign.id not in {each["endpoint"] for each in outlet.events()}
+    for number in (foreign.id, 999):
+        refused = outlet.get(f"endpoint={number}")
+        assert (refused.status_code, refused.json["detail"]) == (404, f"you have no endpoint {number}")
+
+
+def test_unchanged_answer_is_304_and_a_changed_one_is_not(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    an_endpoint(record, "herald")
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    first = outlet.get()
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    again = outlet.get(If_None_Match=first.headers["ETag"])
+    assert (again.status_code, again.data) == (304, b"")
+    settle(record, claim(record))
+    changed = outlet.get(If_None_Match=first.headers["ETag"])
+    assert changed.json["events"][0]["state"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "after=x",
+        "after=-1",
+        "limit=1001",
+        "include=all",
+        "include=data&limit=101",
+        "endpoint=",
+        "after=" + "9" * 5000,
+    ],
+)
+def test_wrong_question_is_refused_in_words(outlet: Outlet, query: str) -> None:
+    refused = outlet.get(query)
+    assert refused.status_code == 400
+    assert refused.json["detail"].startswith("?")
+
+
+def test_without_a_partners_key_nothing_is_told(outlet: Outlet) -> None:
+    for key in ("nonsense", signatures.new_api_key().text):
+        assert outlet.get(key=key).status_code == 401
+
+
+def routed_to(record: Record, revision: int) -> set[int]:
+    with record.reading() as connection:
+        query = select(schema.delivery.c.endpoint_id).where(schema.delivery.c.revision == revision)
+        return set(connection.execute(query).scalars())
+
+
+def test_kill_reaches_an_outlet_that_only_read_the_story_and_got_no_push(
+    record: Record, outlet: Outlet
+) -> None:
+    source = a_desk(record)
+    reader, stranger = an_endpoint(record, "herald"), an_endpoint(record, "times")
+    given = post(record, source, an_article())
+    routing.route(record, NOW)
+    assert outlet.events("include=data")[0]["data"]["headline"]
+    [holding] = traces.article_trace(record, given.article).holdings
+    assert (holding.partner, holding.revision, holding.channel) == ("herald", 1, "pull")
+    post(record, source, a_takedown())
+    routing.route(record, NOW)
+    assert routed_to(record, 2) == {reader.id} != {stranger.id}
+
+
+def test_reading_what_there_is_without_its_text_makes_nobody_a_holder(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    an_endpoint(record, "herald")
+    given = post(record, source, an_article())
+    routing.route(record, NOW)
+    assert outlet.events()
+    assert traces.article_trace(record, given.article).holdings == ()
+
+
+@pytest.mark.parametrize(
+    "record", ["postgresql"], indirect=True
+)  # on SQLite one writer waits for the other anyway
+def test_kill_accepted_while_the_story_is_being_read_finds_the_reader(record: Record, outlet: Outlet) -> None:
+    source = a_desk(record)
+    reader = an_endpoint(record, "herald")
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    killing = threading.Thread(target=post, args=(record, source, a_takedown()))
+    with record.writing() as connection:
+        articles = [
+            each.article_row for each in partner_events.read(record, Asked(outlet.id, 0, 9), NOW).events
+        ]
+        partner_events._hold_articles(connection, articles)
+        page = partner_events._page(connection, Asked(outlet.id, 0, 9), NOW)
+        killing.start()
+        killing.join(0.3)
+        assert killing.is_alive(), "it waits for the reading to commit"
+        partner_events._write_receipts(connection, outlet.id, page.events, NOW)
+    killing.join(10)
+    routing.route(record, NOW)
+    assert routed_to(record, 2) == {reader.id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ class Outcome:
 class Exchange:
     """The bare facts of one HTTP exchange as libcurl tells them. Times are µs since its start (0: never).
 
-    `code` and `error` are CURLE_… and its text; `verify` is OpenSSL's X509_V_… of the certificate;
+    `code` and `error` are CURLE_… and its text; `verify` is OpenSSL's X509_V_… of the certificate; `errno` is the
+    system's, of a connection that failed;
     `header_lines` all header lines received, status lines too; `blocked` the guard's words, if every address
     of the host was refused; `cut`: the body was not read to its end because it is too long.
     """
@@ -97,6 +99,7 @@ class Exchange:
     sent: int
     first_byte: int
     total: int
+    errno: int = 0
 
 
 def classify(exchange: Exchange, now: datetime) -> Outcome:
@@ -192,6 +195,7 @@ def _answered(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_afte
 
 # What OpenSSL found wrong with the certificate (X509_V_ERR_…).
 _CERTIFICATE_FAULTS = {
+    7: "the partner's certificate has a signature that does not fit",
     9: "the partner's certificate is not valid yet",
     10: "the partner's certificate has expired",
     18: "the partner's certificate is self-signed, so nobody vouches for it",
@@ -199,7 +203,12 @@ _CERTIFICATE_FAULTS = {
     20: "the partner's certificate is from an authority not trusted here, or its chain is incomplete",
     21: "the partner's certificate chain is incomplete",
     23: "the partner's certificate was revoked",
+    24: "the partner's certificate is from one that may not issue any",
+    26: "the partner's certificate is not one for a server",
     62: "the partner's certificate is for another name",
+    64: "the partner's certificate is for another address",
+    66: "the partner's certificate has a key that is too weak",
+    68: "the partner's certificate is signed by a method that is too weak",
 }
 _KINDS_OF_FAILURE = {
     pycurl.E_OK: "closed",  # libcurl is content with an answer that ends among its headers
@@ -242,6 +251,20 @@ def _timeout_words(exchange: Exchange) -> str:
     return f"the partner's name was not found within {after} (no answer from DNS)"
 
 
+_CONNECT_FAULTS = {
+    errno.ECONNREFUSED: "refused the connection: nothing listens at that port",
+    errno.ECONNRESET: "broke the connection off as it was being made",
+    errno.EHOSTUNREACH: "no machine answers at that address",
+    errno.ENETUNREACH: "no network leads to that address from here",
+    errno.EADDRNOTAVAIL: "no address or port of this machine is left to call from",
+}
+
+
+def _connect_words(exchange: Exchange) -> str:
+    fault = _CONNECT_FAULTS.get(exchange.errno)
+    return fault or f"nobody answers at that address ({_plain(exchange.error)})"
+
+
 def _tls_words(exchange: Exchange) -> str:
     if fault := _CERTIFICATE_FAULTS.get(exchange.verify):
         return fault
@@ -263,7 +286,7 @@ def _closed_words(exchange: Exchange) -> str:
 _FAILURE_WORDS: dict[str, Callable[[Exchange], str]] = {
     "timeout": _timeout_words,
     "dns": lambda _: "no server with that name (DNS)",
-    "connect": lambda exchange: f"nobody answers at that address ({_plain(exchange.error)})",
+    "connect": _connect_words,
     "tls": _tls_words,
     "closed": _closed_words,
     "garbled": lambda exchange: f"sent an answer that cannot be read: {_plain(exchange.error)}",

@@ -13,8 +13,10 @@ from workers.outcome import Outcome
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 _EARLY = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR)
-DEFAULT = (*_EARLY, *[12 * HOUR] * 6)
+_HALF_DAYS = [12 * HOUR] * 5
 DEFAULT_SPAN = timedelta(hours=72)
+# Waits, not a date: time under embargo, or while the endpoint is paused, is not taken from them.
+DEFAULT = (*_EARLY, *_HALF_DAYS, DEFAULT_SPAN.total_seconds() - sum(_EARLY) - sum(_HALF_DAYS))
 # A receiver being deployed answers 404 or 401 for minutes; what still refuses after three hours means it.
 REFUSED = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR)
 TAKEDOWN = (0.0, 5.0, 15.0, 30.0, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE)
@@ -66,11 +68,10 @@ def decide(
 ) -> Decision:
     """What becomes of a delivery after its `attempt`-th attempt (from 1) ended with `outcome`.
 
-    `schedule`: the endpoint's own, None for the default. `first_due`: when its first attempt was due.
-    `jitter` is from [0, 1) and spreads each wait by ±20 %. A moment is never before `now` nor before what
-    Retry-After asks (up to 24 h). A takedown is not given up for 7 days. The time limits of the default
-    schedule and of takedowns are not applied to the early attempts, so what was due while its endpoint was
-    paused still gets them.
+    `schedule`: the endpoint's own, None for the default. `jitter` is from [0, 1) and spreads each wait by ±20 %. A
+    moment is never before `now` nor before what Retry-After asks (up to 24 h). A takedown has its own schedule and is
+    not given up until 7 days after `first_due`, when it was made; what is that old and was not tried yet, because
+    its endpoint was switched off, still gets the early attempts.
     """
     if outcome.delivered:
         return Delivered()
@@ -80,11 +81,8 @@ def decide(
     if wait is None:
         return Dead(_give_up_words(attempt, outcome))
     moment = now + timedelta(seconds=max(1.0, wait * (1 - JITTER + 2 * JITTER * jitter)))
-    last = first_due + (TAKEDOWN_SPAN if takedown else DEFAULT_SPAN)
-    if (takedown or not schedule) and moment > last and attempt >= len(_EARLY):
-        if now >= last:
-            return Dead(_give_up_words(attempt, outcome))
-        moment = last
+    if takedown and attempt >= len(TAKEDOWN):
+        moment = min(moment, first_due + TAKEDOWN_SPAN)  # the last try
     asked = _asked_moment(outcome, now)
     return RetryAt(max(moment, asked or moment), asked if outcome.kind == "throttled" else None)
 

@@ -234,6 +234,7 @@ class _Line:
             sent=info(pycurl.PRETRANSFER_TIME_T),
             first_byte=info(pycurl.STARTTRANSFER_TIME_T),
             total=info(pycurl.TOTAL_TIME_T),
+            errno=info(pycurl.OS_ERRNO) if code == pycurl.E_COULDNT_CONNECT else 0,
         )
 
     def close(self) -> None:

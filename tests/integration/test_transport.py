@@ -432,7 +432,7 @@ def test_a_port_where_nobody_listens_says_so() -> None:
         port = listener.getsockname()[1]
     outcome = sent(f"http://127.0.0.1:{port}/")
     assert (outcome.kind, outcome.reached) == ("connect", False)
-    assert outcome.words.startswith("nobody answers at that address")
+    assert outcome.words == "refused the connection: nothing listens at that port"
 
 
 def test_a_name_that_leads_nowhere_is_told_as_dns() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -109,11 +110,26 @@ def test_a_timeout_says_at_which_stage(facts: dict[str, object], words: str) -> 
     assert (outcome.kind, outcome.words) == ("timeout", words)
 
 
+@pytest.mark.parametrize("verify", [7, 9, 10, 18, 19, 20, 21, 23, 24, 26, 62, 64, 66, 68])
+def test_a_certificates_fault_is_named_and_is_the_partners(verify: int) -> None:
+    exchange = replace(
+        NOTHING, code=pycurl.E_PEER_FAILED_VERIFICATION, verify=verify, error="SSL certificate problem"
+    )
+    outcome = classify(exchange, NOW)
+    assert outcome.kind == "tls"
+    assert outcome.words.startswith("the partner's certificate ")
+    assert "SSL certificate problem" not in outcome.words
+
+
 @pytest.mark.parametrize(
     ("code", "facts", "kind", "words"),
     [
         (pycurl.E_COULDNT_RESOLVE_HOST, {}, "dns", "no server with that name (DNS)"),
         (pycurl.E_COULDNT_CONNECT, {"error": "refused."}, "connect", "nobody answers at that address (refused)"),
+        (pycurl.E_COULDNT_CONNECT, {"errno": errno.ECONNREFUSED}, "connect",
+         "refused the connection: nothing listens at that port"),
+        (pycurl.E_COULDNT_CONNECT, {"errno": errno.ENETUNREACH}, "connect",
+         "no network leads to that address from here"),
         (pycurl.E_COULDNT_CONNECT, {"blocked": "10.0.0.1 is private"}, "blocked",
          "was not called: 10.0.0.1 is private"),
         (pycurl.E_PEER_FAILED_VERIFICATION, {"verify": 10}, "tls", "the partner's certificate has expired"),

@@ -110,6 +110,12 @@ def test_what_was_due_while_its_endpoint_was_paused_for_days_still_gets_its_earl
     assert decision == RetryAt(NOW + timedelta(seconds=5))
 
 
+def test_time_under_embargo_or_in_a_pause_is_not_taken_from_the_72_hours() -> None:
+    """A story under embargo for a week got nine hours of retries, and then none."""
+    decision = decided(FAILED, 9, first_due=NOW - timedelta(days=7))
+    assert decision == RetryAt(NOW + timedelta(hours=12))
+
+
 def test_giving_up_says_how_often_it_was_tried_and_why_it_failed() -> None:
     decision = decided(FAILED, 2, schedule=(0, 1))
     assert decision == Dead("tried 2 times and given up; the last time: did something")
@@ -151,14 +157,19 @@ def test_a_retry_is_never_in_the_past_and_never_sooner_than_retry_after(
         assert NOW <= decision.holds_endpoint_until <= decision.moment
 
 
-@given(RESULTS, SCHEDULES, st.lists(JITTERS, min_size=1, max_size=50), st.booleans())
-def test_every_delivery_comes_to_an_end(
-    result: Outcome, schedule: tuple[float, ...] | None, jitters: list[float], takedown: bool
+@given(
+    st.lists(RESULTS, min_size=1, max_size=30),
+    SCHEDULES,
+    st.lists(JITTERS, min_size=1, max_size=30),
+    st.booleans(),
+)
+def test_every_delivery_comes_to_an_end_whatever_each_attempt_brings(
+    results: list[Outcome], schedule: tuple[float, ...] | None, jitters: list[float], takedown: bool
 ) -> None:
     now, attempt = NOW, 1
     while attempt < 2000:
         decision = decided(
-            result,
+            results[attempt % len(results)],
             attempt,
             now=now,
             schedule=schedule,
@@ -167,10 +178,31 @@ def test_every_delivery_comes_to_an_end(
             jitter=jitters[attempt % len(jitters)],
         )
         if isinstance(decision, Dead):
+            assert not takedown or now - NOW >= timedelta(days=7)
             return
         assert isinstance(decision, RetryAt)
+        assert decision.moment > now
         now, attempt = decision.moment, attempt + 1
     raise AssertionError("it is never given up")
+
+
+@given(RESULTS, st.integers(1, 20), SCHEDULES, st.booleans(), JITTERS, st.floats(0, 1e6), st.floats(0, 1e6))
+def test_asking_to_wait_longer_never_means_sooner(
+    result: Outcome,
+    attempt: int,
+    schedule: tuple[float, ...] | None,
+    takedown: bool,
+    jitter: float,
+    one: float,
+    other: float,
+) -> None:
+    moments = []
+    for asked in sorted((one, other)):
+        decision = decided(
+            replace(result, retry_after=asked), attempt, schedule=schedule, takedown=takedown, jitter=jitter
+        )
+        moments.append(decision.moment if isinstance(decision, RetryAt) else None)
+    assert moments[0] == moments[1] or (moments[0] and moments[1] and moments[0] <= moments[1])
 
 
 @given(st.integers(1, 20), st.booleans(), JITTERS, JITTERS)

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from service import wording, wording_deliveries, wording_desk
+from service import payload, wording, wording_deliveries, wording_desk, wording_requests
 from service.pages_session import (
     Door,
     Throttle,
@@ -26,7 +26,7 @@ from service.pages_session import (
     refuse_forged,
 )
 from service.settings import Settings
-from service.store import overview, overview_articles, overview_deliveries, overview_trouble
+from service.store import overview, overview_articles, overview_deliveries, overview_trouble, pushes
 from service.store.record import Record
 
 REFRESH_SECONDS = 10
@@ -231,9 +231,18 @@ class Desk:
         endpoint = next(each for each in owner.endpoints if each.id == page.delivery.endpoint_id)
         alive = wording_desk.alive(overview.pipeline_now(self._record), now)
         why = wording_deliveries.why(page, endpoint, alive, now)
+        sent = wording_requests.requests_of(page, self._body(page.delivery, now))
         return render_template(
-            "status/delivery.html", page=page, delivery=page.delivery, endpoint=endpoint, why=why
+            "status/delivery.html", page=page, delivery=page.delivery, endpoint=endpoint, why=why, sent=sent
         )
+
+    def _body(self, delivery: overview_deliveries.DeliveryNow, now: datetime) -> bytes | None:
+        """What the push says; None for what is under embargo, and for the text of a story taken down since."""
+        secret = delivery.embargo_until is not None and delivery.embargo_until > now
+        withdrawn = delivery.article_status != "usable" and delivery.revision < delivery.newest
+        if secret or withdrawn:
+            return None
+        return payload.body(pushes.told(self._record, [delivery.event_id])[delivery.event_id])
 
     def dead(self) -> str:
         chosen = request.args.get("endpoint", type=int)

@@ -28,6 +28,7 @@ class DeliveryNow:
     url: str
     article: str
     event: str
+    event_id: int  # its row
     type: str
     headline: str | None
     language: str | None

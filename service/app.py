@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, redirect
+from flask import Flask, Response, abort, redirect, request
 
 from service import api, api_partner, feeds, openapi, pages, problems, status
 from service.intake import endpoint
@@ -15,21 +15,35 @@ from service.settings import Settings
 from service.store.record import Record
 
 
-def create_app(settings: Settings, record: Record, wake: Callable[[], None]) -> Flask:
-    """`wake` is told of every accepted article; it must return at once and may fail without harm."""
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(
+    settings: Settings,
+    record: Record,
+    wake: Callable[[], None],
+    *,
+    clock: Callable[[], datetime] = _now,
+) -> Flask:
+    """`wake` is told of every accepted article; it must return at once and may fail without harm.
+
+    `clock` gives aware UTC times.
+    """
     app = Flask("service", static_url_path="/static", static_folder="static", template_folder="templates")
     app.config["MAX_CONTENT_LENGTH"] = endpoint.MAX_BYTES + 1
-    gate = Gate(record, _now)
+    gate = Gate(record, clock)
     authority = urlsplit(settings.public_url).hostname or "localhost"
-    intake = endpoint.create_blueprint(record, gate, authority=authority, wake=wake, clock=_now)
+    intake = endpoint.create_blueprint(record, gate, authority=authority, wake=wake, clock=clock)
     app.register_blueprint(intake)
     app.register_blueprint(feeds.create_blueprint(record, settings.public_url))
     app.register_blueprint(api.create_blueprint(record, settings.operator_token))
-    app.register_blueprint(api_partner.create_blueprint(record, settings.public_url, _now))
+    app.register_blueprint(api_partner.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
-    app.register_blueprint(status.create_blueprint(settings, record))
-    app.register_blueprint(pages.create_blueprint(settings, record))
+    app.register_blueprint(status.create_blueprint(settings, record, clock=clock))
+    app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
     problems.register(app)
+    app.before_request(_no_nul)
     app.after_request(_careful)
 
     @app.get("/")
@@ -40,11 +54,13 @@ def create_app(settings: Settings, record: Record, wake: Callable[[], None]) -> 
     return app
 
 
+def _no_nul() -> None:
+    # Nothing here has one in its name, and PostgreSQL does not even let it be asked for.
+    if "\0" in request.path:
+        abort(404)
+
+
 def _careful(response: Response) -> Response:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     return response
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

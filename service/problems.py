@@ -56,7 +56,7 @@ class Problem(Exception):
 
 
 def register(app: Flask) -> None:
-    """All that goes wrong outside the status pages is told as a problem."""
+    """All that goes wrong is told as a problem, but for the status pages, which have a page for it."""
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(RecordUnavailable, _record_away)
@@ -68,12 +68,14 @@ def _problem(problem: Problem) -> Response:
 
 
 def _http(error: HTTPException) -> Any:
-    if error.code is None or error.code < 400 or request.path.startswith("/status"):
+    if error.code is None or error.code < 400:
         return error
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
-    status = HTTPStatus(error.code)
-    kind = status.phrase.lower().replace(" ", "-")
+    kind = _KINDS.get(error.code) or HTTPStatus(error.code).phrase.lower().replace(" ", "-")
     return Problem(error.code, kind, _words(error), headers=headers).response()
+
+
+_KINDS = {413: "too-large", 415: "media-type"}
 
 
 def _words(error: HTTPException) -> str:
@@ -85,14 +87,24 @@ def _words(error: HTTPException) -> str:
 
 
 def _record_away(error: RecordUnavailable) -> Response:
-    log.warning("record.unavailable", path=request.path, error=str(error))
+    note_record_away(error)
     words = "the record cannot be reached or is busy; nothing was accepted: send it again"
     headers = {"Retry-After": str(RETRY_SECONDS)}
     return Problem(503, "record-unavailable", words, headers=headers).response()
 
 
+def note_record_away(error: RecordUnavailable) -> None:
+    log.warning("record.unavailable", path=request.path, error=str(error))
+
+
 def _unexpected(error: Exception) -> Response:
-    number = secrets.token_hex(4)
-    log.error("request.failed", number=number, path=request.path, exc_info=error)
+    number = note_unexpected(error)
     words = f"something went wrong on our side; tell the operator this number: {number}"
     return Problem(500, "unexpected", words).response()
+
+
+def note_unexpected(error: Exception) -> str:
+    """Writes a fault of ours into the log; returns the number by which it is found there."""
+    number = secrets.token_hex(4)
+    log.error("request.failed", number=number, path=request.path, exc_info=error)
+    return number

@@ -28,9 +28,9 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
-def schema() -> dict[str, Any]:
-    """The JSON schema of an article as posted."""
-    return Article.model_json_schema()
+def schema(ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
+    """The JSON schema of an article as posted; its parts in `$defs`, named as `ref_template` says."""
+    return Article.model_json_schema(ref_template=ref_template)
 
 
 def _moment(value: object) -> datetime:
@@ -53,10 +53,12 @@ def _url(value: object) -> str:
             _ = parts.port
         except ValueError:
             parts = urlsplit("")
-        if parts.scheme in ("http", "https") and parts.hostname:
+        if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc:
             return value
     raise PydanticCustomError(
-        "url", "Write a full web address that begins with https:// or http://, of at most 2,048 characters."
+        "url",
+        "Write a full web address that begins with https:// or http://, without a user's name or password,"
+        " of at most 2,048 characters.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -21,7 +21,7 @@ KEPT = timedelta(seconds=2)  # how long a source taken away may still post
 
 @dataclass(frozen=True)
 class Sender:
-    """The source, and the id its signature was made over: the idempotency key if it names no other."""
+    """The source, and the id that its signature was made over, if it signed: that is then the idempotency key."""
 
     source: Source
     message_id: str | None
@@ -60,15 +60,13 @@ class Gate:
         return found
 
     def _by_signature(self, headers: Mapping[str, str], body: bytes, named: str | None) -> Sender:
-        if named is not None:
-            source = self._find(lambda each: each.slug == named)
-            if source is None:
-                raise unauthenticated(f"there is no source {named!r}; `dateline source add` makes one")
-            candidates = [source]
-        else:
-            candidates = self._known()
-        reason = "there is no source yet; `dateline source add` makes one"
-        for source in candidates:
+        missing = "yet" if named is None else repr(named)
+        reason = f"there is no source {missing}; `dateline source add` makes one"
+        tried: set[str] = set()
+        for source in self._all():
+            if named not in (None, source.slug) or source.secret in tried:
+                continue
+            tried.add(source.secret)
             try:
                 return Sender(source, signatures.verify([source.secret], headers, body, self._clock()))
             except BadSignature as error:
@@ -76,11 +74,12 @@ class Gate:
         raise unauthenticated(reason)
 
     def _find(self, which: Callable[[Source], bool]) -> Source | None:
-        for fresh in (False, True):
-            for each in self._known(fresh=fresh):
-                if which(each):
-                    return each
-        return None
+        return next((each for each in self._all() if which(each)), None)
+
+    def _all(self) -> Iterator[Source]:
+        """Every source as last read, then, for who looks on, as they are now."""
+        yield from self._known()
+        yield from self._known(fresh=True)
 
     def _known(self, *, fresh: bool = False) -> list[Source]:
         now = self._clock()

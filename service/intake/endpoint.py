@@ -93,7 +93,8 @@ def _body() -> bytes:
 
 
 def _key(sender: Sender) -> str | None:
-    key = sender.message_id or request.headers.get("Idempotency-Key") or request.headers.get("webhook-id")
+    headers = request.headers
+    key = sender.message_id or headers.get("Idempotency-Key", headers.get("webhook-id"))
     if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
         raise Problem(
             400, "idempotency-key", f"an idempotency key has 1 to {MAX_KEY} printable ASCII characters"
@@ -140,7 +141,7 @@ def _accept(
         known = f"this desk has: {', '.join(error.known) or 'none yet'}"
         raise _invalid(
             [
-                (f"/sections/{posted.sections.index(slug)}", f"there is no section {slug!r}; {known}")
+                (f"/sections/{reading.section_places[slug]}", f"there is no section {slug!r}; {known}")
                 for slug in error.slugs
             ]
         ) from None

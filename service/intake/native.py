@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -39,10 +40,14 @@ class Note:
 
 @dataclass(frozen=True)
 class Reading:
-    """An article as understood, and what was changed or left out to get there."""
+    """An article as understood, and what was changed or left out to get there.
+
+    `section_places`: where in the posted list each section stands (first), for errors that are found later.
+    """
 
     posted: Posted
     warnings: tuple[Note, ...]
+    section_places: Mapping[str, int] = field(default_factory=dict)
 
 
 class Invalid(ValueError):
@@ -65,7 +70,9 @@ def read(raw: bytes) -> Reading:
     content = _content(article, warnings, errors) if complete else None
     if errors:
         raise Invalid(tuple(errors))
-    return Reading(_posted(article, content), tuple(warnings))
+    sections = article.sections or []
+    places = {slug: sections.index(slug) for slug in sections}
+    return Reading(_posted(article, content), tuple(warnings), places)
 
 
 _STATE = {"id", "version", "updated_at", "status", "embargo_until", "expires_at", "correction_note"}

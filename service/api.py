@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
@@ -15,7 +15,10 @@ from service.problems import Problem
 from service.store import traces
 from service.store.errors import NotFound
 from service.store.record import Record
-from service.store.traces import ArticleTrace, DeliverySeen, EventSeen
+from service.store.sources import Source
+from service.store.traces import ArticleTrace, DeliverySeen, EventSeen, EventTrace
+
+Trace = TypeVar("Trace", ArticleTrace, EventTrace)
 
 
 def create_blueprint(record: Record, operator_token: str) -> Blueprint:
@@ -24,53 +27,54 @@ def create_blueprint(record: Record, operator_token: str) -> Blueprint:
     @blueprint.get("/v1/articles/<path:name>")
     def get_article(name: str) -> Response:
         """An article: its revisions, its events, who holds what. For the operator, and its own source."""
-        return _json(_article(_own(record, operator_token, lambda: traces.article_trace(record, name))))
+        source = _asking(record, operator_token)
+        trace = _found(lambda: traces.article_trace(record, name))
+        if source is not None and source.slug != trace.source:
+            raise _not_yours()
+        return _json(_article(trace))
 
     @blueprint.get("/v1/articles")
     def find_article() -> Response:
         """An article by its source's own id: ?source=SLUG&external_id=ID."""
+        source = _asking(record, operator_token)
         slug, external_id = request.args.get("source"), request.args.get("external_id")
-        if not slug or not external_id:
+        if not slug or not external_id or "\0" in slug + external_id:
             raise Problem(400, "query", "name the article: ?source=SLUG&external_id=ID")
-
-        def find() -> ArticleTrace:
-            return traces.article_by_external(record, slug, external_id)
-
-        return _json(_article(_own(record, operator_token, find)))
+        if source is not None and source.slug != slug:
+            raise _not_yours()
+        return _json(_article(_found(lambda: traces.article_by_external(record, slug, external_id))))
 
     @blueprint.get("/v1/events/<name>")
     def get_event(name: str) -> Response:
         """An event, its deliveries and their attempts. For the operator."""
         access.require_operator(operator_token)
-        try:
-            trace = traces.event_trace(record, name)
-        except NotFound as error:
-            raise _not_found(error) from None
+        trace = _found(lambda: traces.event_trace(record, name))
         deliveries = [_delivery(each) for each in trace.deliveries]
         return _json({"article": trace.article, **_event(trace.event), "deliveries": deliveries})
 
     return blueprint
 
 
-def _own(record: Record, operator_token: str, find: Callable[[], ArticleTrace]) -> ArticleTrace:
-    """What `find` finds, for who may see it. A source is not told what others have: to it that is not there."""
+def _asking(record: Record, operator_token: str) -> Source | None:
+    """The source that asks, which may see its own articles only; None: the operator, who may see all."""
     if access.is_operator(operator_token):
-        source = None
-    elif (source := access.a_source(record)) is None:
+        return None
+    if (source := access.a_source(record)) is None:
         raise access.unauthenticated(
             "this needs the operator's token, or the API key of the article's source"
         )
+    return source
+
+
+def _not_yours() -> Problem:
+    return Problem(403, "not-yours", "this article belongs to another source")
+
+
+def _found(find: Callable[[], Trace]) -> Trace:
     try:
-        trace = find()
+        return find()
     except NotFound as error:
-        raise _not_found(error) from None
-    if source is not None and source.slug != trace.source:
-        raise Problem(403, "not-yours", "this article belongs to another source")
-    return trace
-
-
-def _not_found(error: NotFound) -> Problem:
-    return Problem(404, "not-found", f"there is no {error.what} {error.name!r} here")
+        raise Problem(404, "not-found", f"there is no {error.what} {error.name!r} here") from None
 
 
 def _article(trace: ArticleTrace) -> dict[str, Any]:

@@ -74,14 +74,14 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     for number, changes in enumerate(_STORIES):
         moment = start + timedelta(seconds=10 * number)
         posted[changes["external_id"]] = post(record, source, an_article(**changes), now=moment)
-        _deliver_all(record, moment)
+        deliver_all(record, moment)
     correction = {
         "external_id": "1",
         "headline": "Harbour reopens at noon",
         "correction_note": "It was noon.",
     }
     posted["1"] = post(record, source, an_article(**correction), now=start + timedelta(minutes=2))
-    _deliver_all(record, start + timedelta(minutes=2))
+    deliver_all(record, start + timedelta(minutes=2))
     articles.kill(
         record,
         posted["2"].article,
@@ -89,12 +89,12 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
         actor="operator",
         now=start + timedelta(minutes=3),
     )
-    _deliver_all(record, start + timedelta(minutes=3))
+    deliver_all(record, start + timedelta(minutes=3))
     _trouble(record, source, endpoints, posted, start + timedelta(minutes=5))
     embargo = now + timedelta(hours=2)
     secret = an_article(external_id="secret", headline=SECRET_STORY, embargo_until=embargo)
     posted["secret"] = post(record, source, secret, now=now - timedelta(minutes=1))
-    _deliver_all(record, now - timedelta(minutes=1))
+    deliver_all(record, now - timedelta(minutes=1))
     posted["new"] = post(record, source, an_article(external_id="new", headline="Just in"), now=now)
     return Seeded(posted, endpoints)
 
@@ -123,7 +123,7 @@ def claim_all(record: Record, now: datetime) -> list[claims.Claimed]:
     return claims.claim(record, lease=WORKER, limit=100, cursor=claims.Cursor(), now=now)[0]
 
 
-def _deliver_all(record: Record, now: datetime) -> None:
+def deliver_all(record: Record, now: datetime) -> None:
     routing.route(record, now)
     settled = now + timedelta(seconds=1)
     claimed = claim_all(record, now)

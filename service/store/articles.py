@@ -292,7 +292,9 @@ def _new_article(
 def named(name: str) -> Any:
     """The condition that an article has this public id, or this last part of it."""
     return (
-        article.c.public_id == name if name.startswith("tag:") else article.c.public_id.endswith(f"/{name}")
+        article.c.public_id == name
+        if name.startswith("tag:")
+        else article.c.public_id.endswith(f"/{name}", autoescape=True)
     )
 
 

@@ -18,6 +18,7 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
     (400, "not-json", "The body is not JSON in UTF-8, or is no object, or names a key twice."),
     (400, "idempotency-key", "An idempotency key has 1 to 200 printable ASCII characters."),
     (400, "query", "A parameter of the address is missing or is not what it should be."),
+    (400, "bad-request", "The request is not what HTTP asks for."),
     (401, "unauthenticated", "No key, an unknown key, or a signature that does not verify."),
     (403, "not-yours", "The key is good, but not for this."),
     (404, "not-found", "There is nothing of that name."),
@@ -80,7 +81,7 @@ def description(public_url: str) -> dict[str, Any]:
         "paths": _paths(),
         "components": {
             "schemas": {
-                "Article": article.schema(),
+                **_article_schemas(),
                 "Answer": _ANSWER,
                 "PartnerEvents": _PARTNER_EVENTS,
                 "Problem": _PROBLEM,
@@ -88,6 +89,12 @@ def description(public_url: str) -> dict[str, Any]:
             "securitySchemes": _SECURITY,
         },
     }
+
+
+def _article_schemas() -> dict[str, Any]:
+    """The article's schema and those of its parts, side by side: a reference in OpenAPI starts at the document."""
+    whole = article.schema("#/components/schemas/{model}")
+    return {"Article": whole, **whole.pop("$defs")}
 
 
 _SECURITY = {

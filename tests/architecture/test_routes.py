@@ -1,0 +1,206 @@
+"""Every route is known here with who may use it, and described in /openapi.json unless it is a page."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from service.openapi import PROBLEMS
+from service.store.record import Record
+from tests.web import an_app
+
+EVERYBODY, OPERATOR, SOURCE, PARTNER, SESSION = "everybody", "operator", "source", "partner", "session"
+# A new route fails the tests until someone writes here who may use it.
+WHO: dict[tuple[str, str], set[str]] = {
+    ("POST", "/v1/articles"): {SOURCE},
+    ("POST", "/v1/hooks/<source>"): {SOURCE},
+    ("GET", "/v1/articles"): {OPERATOR, SOURCE},
+    ("GET", "/v1/articles/<path:name>"): {OPERATOR, SOURCE},
+    ("GET", "/v1/events/<name>"): {OPERATOR},
+    ("GET", "/v1/partner/events"): {PARTNER},
+    ("GET", "/feeds/<slug>.<fmt>"): {EVERYBODY},
+    ("GET", "/feeds.opml"): {EVERYBODY},
+    ("GET", "/status.json"): {OPERATOR},
+    ("GET", "/healthz"): {EVERYBODY},
+    ("GET", "/readyz"): {EVERYBODY},
+    ("GET", "/metrics"): {EVERYBODY},
+    ("GET", "/openapi.json"): {EVERYBODY},
+}
+PAGES: dict[tuple[str, str], set[str]] = {
+    ("GET", "/"): {EVERYBODY},
+    ("GET", "/docs"): {EVERYBODY},
+    ("GET", "/static/<path:filename>"): {EVERYBODY},
+    ("GET", "/status/login"): {EVERYBODY},
+    ("POST", "/status/login"): {EVERYBODY},
+    ("GET", "/status/style.css"): {EVERYBODY},
+    ("POST", "/status/logout"): {SESSION},
+    ("GET", "/status"): {SESSION},
+    ("GET", "/status/"): {SESSION},
+    ("GET", "/status/partners/<slug>"): {SESSION},
+    ("GET", "/status/articles"): {SESSION},
+    ("GET", "/status/articles/<path:name>"): {SESSION},
+    ("GET", "/status/events/<name>"): {SESSION},
+    ("GET", "/status/deliveries/<name>"): {SESSION},
+    ("GET", "/status/dead"): {SESSION},
+    ("GET", "/status/<path:name>"): {SESSION},
+}
+SCHEMES = {SOURCE: {"apiKey", "signature"}, PARTNER: {"apiKey"}, OPERATOR: {"operator"}, EVERYBODY: set()}
+
+
+@pytest.fixture
+def app(sqlite_record: Record) -> Flask:
+    return an_app(sqlite_record)
+
+
+@pytest.fixture
+def api(app: Flask) -> dict[str, Any]:
+    answer = app.test_client().get("/openapi.json")
+    assert answer.content_type == "application/json"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    body: dict[str, Any] = answer.json
+    return body
+
+
+def routes(app: Flask) -> set[tuple[str, str]]:
+    return {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+def shape(path: str) -> str:
+    """A path whose parameters have no names: Flask's and OpenAPI's are named for different readers."""
+    return re.sub(r"<[^>]+>|\{[^}]+\}", "{}", path)
+
+
+def operations(api: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): each for path, item in api["paths"].items() for method, each in item.items()
+    }
+
+
+def test_every_route_has_an_entry_that_says_who_may_use_it(app: Flask) -> None:
+    assert routes(app) == WHO.keys() | PAGES.keys()
+
+
+@pytest.mark.parametrize(("method", "rule"), sorted(WHO.keys() | PAGES.keys()))
+def test_a_route_lets_in_a_stranger_only_if_it_is_for_everybody(app: Flask, method: str, rule: str) -> None:
+    path = re.sub(r"<[^>]+>", "x", rule)
+    answer = app.test_client().open(path, method=method, content_type="application/json", data=b"{}")
+    who = (WHO | PAGES)[method, rule]
+    to_the_door = answer.status_code in {302, 303} and answer.location.startswith("/status/login")
+    if who == {SESSION}:
+        assert to_the_door
+    else:
+        assert (answer.status_code == 401) is (EVERYBODY not in who)
+        assert not to_the_door
+
+
+def test_every_route_is_described_and_all_that_is_described_exists(api: dict[str, Any]) -> None:
+    described = {(method, shape(path)) for method, path in operations(api)}
+    assert described == {(method, shape(rule)) for method, rule in WHO}
+
+
+def test_the_description_asks_for_the_credentials_that_the_route_asks_for(api: dict[str, Any]) -> None:
+    for (method, path), operation in operations(api).items():
+        [who] = [each for (verb, rule), each in WHO.items() if (verb, shape(rule)) == (method, shape(path))]
+        asked = {name for each in operation["security"] for name in each}
+        wanted = set().union(*(SCHEMES[each] for each in who))
+        if method == "GET":
+            wanted -= {"signature"}  # there is no body to sign
+        assert asked == wanted, path
+        assert ("401" in operation["responses"]) is bool(wanted), path
+
+
+def references(part: Any) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if "$ref" in part else []
+        return own + [each for value in part.values() for each in references(value)]
+    return [each for value in part for each in references(value)] if isinstance(part, list) else []
+
+
+def resolved(api: dict[str, Any], reference: str) -> Any:
+    found: Any = api
+    assert reference.startswith("#/")
+    for step in reference[2:].split("/"):
+        found = found[step.replace("~1", "/").replace("~0", "~")]
+    return found
+
+
+def test_every_reference_leads_somewhere(api: dict[str, Any]) -> None:
+    found = references(api)
+    assert len(found) > 10
+    assert all(isinstance(resolved(api, each), dict) for each in found)
+
+
+def test_the_description_is_openapi_3_1(api: dict[str, Any]) -> None:
+    assert re.fullmatch(r"3\.1\.\d+", api["openapi"])
+    assert set(api) <= {
+        "openapi",
+        "info",
+        "servers",
+        "paths",
+        "components",
+        "security",
+        "tags",
+        "externalDocs",
+    }
+    assert api["info"]["title"]
+    assert api["info"]["version"]
+    assert all(each["url"] for each in api["servers"])
+    assert set(api["components"]) <= {"schemas", "securitySchemes", "parameters", "responses", "headers"}
+    assert all(re.fullmatch(r"[\w.-]+", name) for part in api["components"].values() for name in part)
+    for scheme in api["components"]["securitySchemes"].values():
+        assert scheme["type"] in {"http", "apiKey"}
+        assert "scheme" in scheme if scheme["type"] == "http" else {"in", "name"} <= set(scheme)
+
+
+def test_every_operation_is_whole(api: dict[str, Any]) -> None:
+    assert all(path.startswith("/") for path in api["paths"])
+    assert len({shape(path) for path in api["paths"]}) == len(api["paths"])
+    for (method, path), operation in operations(api).items():
+        assert method in {"GET", "POST"}
+        assert set(operation) <= {
+            "summary",
+            "security",
+            "parameters",
+            "requestBody",
+            "responses",
+            "operationId",
+        }
+        assert operation["summary"]
+        assert {name for each in operation["security"] for name in each} <= set(
+            api["components"]["securitySchemes"]
+        )
+        parameters = operation.get("parameters", [])
+        names = [(each["name"], each["in"]) for each in parameters]
+        assert len(set(names)) == len(names)
+        assert {name for name, where in names if where == "path"} == set(re.findall(r"\{(\w+)\}", path))
+        for each in parameters:
+            assert each["in"] in {"path", "query", "header"}
+            assert each["required"] is True or each["in"] != "path"
+            assert each["schema"]
+        if "requestBody" in operation:
+            assert all("schema" in media for media in operation["requestBody"]["content"].values())
+        assert any(status.startswith("2") for status in operation["responses"])
+        for status, response in operation["responses"].items():
+            assert re.fullmatch(r"[1-5]\d\d", status)
+            assert response["description"], (path, status)
+            if int(status) >= 400 and path != "/readyz":
+                [(media_type, media)] = response["content"].items()
+                assert media_type == "application/problem+json"
+                assert media["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_every_refusal_that_is_described_is_explained(api: dict[str, Any]) -> None:
+    explained = {str(status) for status, _, _ in PROBLEMS}
+    refusals = {
+        status for each in operations(api).values() for status in each["responses"] if status >= "400"
+    }
+    assert refusals <= explained
+    kinds = [kind for _, kind, _ in PROBLEMS]
+    assert len(set(kinds)) == len(kinds)

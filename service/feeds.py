@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from flask import Blueprint, Response, request
+from werkzeug.datastructures import Headers
 
 from feeds import CONTENT_TYPES, FORMATS
 from service.problems import Problem
@@ -15,6 +19,9 @@ from service.store import documents, sections
 from service.store.documents import Document
 from service.store.record import Record
 from service.store.sections import ALL
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _CACHE = "public, max-age=60, s-maxage=300, stale-while-revalidate=600, stale-if-error=86400"
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
@@ -38,9 +45,9 @@ def create_blueprint(record: Record, public_url: str) -> Blueprint:
     @blueprint.get("/feeds.opml")
     def get_opml() -> Response:
         """All feeds as OPML 2.0."""
-        return Response(
-            _opml(record, public_url), content_type="text/x-opml; charset=utf-8", headers=_shared()
-        )
+        body = _opml(record, public_url).encode()
+        etag = hashlib.sha256(body).hexdigest()[:32]
+        return _answer(body, "text/x-opml; charset=utf-8", etag, {})
 
     return blueprint
 
@@ -64,23 +71,43 @@ def _shared() -> dict[str, str]:
 
 def _serve(document: Document, fmt: str, url: str) -> Response:
     headers = {
-        **_shared(),
-        "ETag": f'"{document.etag}"',
         "Last-Modified": format_datetime(document.modified_at.astimezone(UTC), usegmt=True),
         "Link": f'<{url}>; rel="self"',
     }
-    if _unchanged(document):
-        return Response(status=304, headers=headers)
-    return Response(document.body, content_type=CONTENT_TYPES[fmt], headers=headers)
+    return _answer(document.body, CONTENT_TYPES[fmt], document.etag, headers, document.modified_at)
 
 
-def _unchanged(document: Document) -> bool:
+def _answer(
+    body: bytes,
+    content_type: str,
+    etag: str,
+    headers: Mapping[str, str],
+    modified_at: datetime | None = None,
+) -> Response:
+    """The document, or a 304 to who has it."""
+    headers = {**_shared(), **headers, "ETag": f'"{etag}"'}
+    if _unchanged(etag, modified_at):
+        return _NotModified(status=304, headers=headers)
+    return Response(body, content_type=content_type, headers=headers)
+
+
+class _NotModified(Response):
+    """A 304 that keeps Last-Modified, which Werkzeug would take away: some readers keep only what came last."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        headers = super().get_wsgi_headers(environ)
+        if "Last-Modified" in self.headers:
+            headers["Last-Modified"] = self.headers["Last-Modified"]
+        return headers
+
+
+def _unchanged(etag: str, modified_at: datetime | None) -> bool:
     """If-None-Match, compared weakly, beats If-Modified-Since (RFC 9110, 13.2.2)."""
     tags = request.headers.get("If-None-Match")
     if tags is not None:
-        return tags.strip() == "*" or any(_same(tag, document.etag) for tag in _TAG.findall(tags))
+        return tags.strip() == "*" or any(_same(tag, etag) for tag in _TAG.findall(tags))
     since = _moment(request.headers.get("If-Modified-Since"))
-    return since is not None and document.modified_at <= since
+    return since is not None and modified_at is not None and modified_at <= since
 
 
 def _same(tag: str, etag: str) -> bool:
@@ -93,7 +120,7 @@ def _moment(value: str | None) -> datetime | None:
         return None
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from service import payload, wording, wording_deliveries, wording_desk, wording_requests
+from service import payload, problems, wording, wording_deliveries, wording_desk, wording_requests
 from service.pages_session import (
     Door,
     Throttle,
@@ -27,6 +27,7 @@ from service.pages_session import (
 )
 from service.settings import Settings
 from service.store import overview, overview_articles, overview_deliveries, overview_trouble, pushes
+from service.store.errors import RecordUnavailable
 from service.store.record import Record
 
 REFRESH_SECONDS = 10
@@ -51,6 +52,8 @@ def create_blueprint(
     pages.before_request(lambda: _ask_for_login(door))
     pages.after_request(guarded)
     pages.register_error_handler(HTTPException, _trouble)
+    pages.register_error_handler(RecordUnavailable, _record_away)
+    pages.register_error_handler(Exception, _unexpected)
     pages.app_template_filter("sentence")(wording.sentence)
     pages.context_processor(lambda: _words(clock()))
     _add_login(pages, door, clock)
@@ -62,6 +65,8 @@ def create_blueprint(
     pages.add_url_rule("/status/events/<name>", "event", desk.event)
     pages.add_url_rule("/status/deliveries/<name>", "delivery", desk.delivery)
     pages.add_url_rule("/status/dead", "dead", desk.dead)
+    pages.add_url_rule("/status/", "home", lambda: redirect(url_for("pages.overview")))
+    pages.add_url_rule("/status/<path:name>", "nothing", lambda **_: abort(404))
     return pages
 
 
@@ -129,12 +134,28 @@ def _add_style(pages: Blueprint) -> None:
 def _trouble(error: HTTPException) -> tuple[str, int]:
     words = {
         403: "The form was too old, or was not sent from this site. Go back, load the page again and repeat it.",
-        500: "Dateline could not read what this page shows. Run: dateline doctor",
         404: "There is nothing here. It may have been mistyped; articles can be searched by their ids.",
     }
     code = error.code or 500
-    said = words.get(code, error.description or "")
-    return render_template("status/trouble.html", title=error.name, words=said), code
+    return _trouble_page(error.name, words.get(code, error.description or "")), code
+
+
+def _record_away(error: RecordUnavailable) -> tuple[str, int, dict[str, str]]:
+    problems.note_record_away(error)
+    said = (
+        "The record is away or busy. Load this page again in a moment; if it stays so, run: dateline doctor"
+    )
+    retry = {"Retry-After": str(problems.RETRY_SECONDS)}
+    return _trouble_page("The record does not answer", said), 503, retry
+
+
+def _unexpected(error: Exception) -> tuple[str, int]:
+    number = problems.note_unexpected(error)
+    return _trouble_page("A fault of ours", f"It stands in the log with the number {number}."), 500
+
+
+def _trouble_page(title: str, words: str) -> str:
+    return render_template("status/trouble.html", title=title, words=words)
 
 
 def _words(now: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from service import logs, status_facts, wording_desk
+from service import access, logs, status_facts, wording_desk
 from service.pages_session import Door, guarded
 from service.settings import Settings
 from service.status_metrics import DeskCollector
@@ -55,7 +55,10 @@ def create_blueprint(
         return Response(generate_latest(metrics), content_type=CONTENT_TYPE_LATEST)
 
     def status_json() -> Response:
-        return guarded(_facts(record, clock()) if door.admits(request) else _who_are_you())
+        if not door.admits(request):
+            words = "log in at /status, or send the operator's token: Authorization: Bearer TOKEN"
+            return guarded(access.unauthenticated(words).response())
+        return guarded(_facts(record, clock()))
 
     signals.add_url_rule("/healthz", "healthz", healthz)
     signals.add_url_rule("/readyz", "readyz", readyz)
@@ -69,19 +72,6 @@ def _facts(record: Record, now: datetime) -> Response:
     pipeline = overview.pipeline_now(record)
     events = overview.latest_events(record, now)
     return jsonify(status_facts.facts(partners, pipeline, events, now))
-
-
-def _who_are_you() -> Response:
-    problem = {
-        "type": "about:blank",
-        "title": "Unauthorized",
-        "status": 401,
-        "detail": "log in at /status, or send the operator token: Authorization: Bearer TOKEN",
-    }
-    answer = jsonify(problem)
-    answer.status_code, answer.mimetype = 401, "application/problem+json"
-    answer.headers["WWW-Authenticate"] = "Bearer"
-    return answer
 
 
 @dataclass(frozen=True)

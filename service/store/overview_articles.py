@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, String, bindparam, text
 from ulid import ULID
 
 from service.store.overview import headline_of, language_of
@@ -114,6 +114,9 @@ def search_articles(record: Record, now: datetime, words: str, limit: int = 50) 
     ][:limit]
 
 
+# The type is for an empty list: PostgreSQL does not compare a text with nothing.
+_IDS = bindparam("ids", expanding=True, type_=String())
+
 # One probe of the index per source, whatever the number of articles.
 _EXACT = (
     "(SELECT x.* FROM source o JOIN article x ON x.source_id = o.id AND x.external_id = :words"
@@ -127,7 +130,7 @@ def _listed(record: Record, source: str, values: Mapping[str, Any], now: datetim
         FROM {source} a JOIN source s ON s.id = a.source_id
         JOIN revision r ON r.article_id = a.id AND r.number = a.revision ORDER BY a.changed_at DESC""")
     if "ids" in values:
-        query = query.bindparams(bindparam("ids", expanding=True))
+        query = query.bindparams(_IDS)
     with record.reading() as connection:
         rows = connection.execute(query, values).all()
         held = _held(connection, [row.id for row in rows])
@@ -179,9 +182,7 @@ def _public_ids(record: Record, name: str) -> list[str]:
 _AUTHORITIES = text(
     "SELECT public_id FROM article WHERE id IN ((SELECT min(id) FROM article), (SELECT max(id) FROM article))"
 )
-_GUESSED = text("SELECT public_id FROM article WHERE public_id IN :ids").bindparams(
-    bindparam("ids", expanding=True)
-)
+_GUESSED = text("SELECT public_id FROM article WHERE public_id IN :ids").bindparams(_IDS)
 _SCANNED = text("SELECT public_id FROM article WHERE public_id LIKE :ending")
 
 

@@ -376,7 +376,7 @@ def test_a_partner_reads_its_events_page_by_page_and_sees_what_was_superseded(de
         after = page[-1]["sequence"]
     assert paged == everything["events"]
     empty = desk.get(f"/v1/partner/events?after={after}", key).json
-    assert empty == {"events": [], "next": after}
+    assert empty == {"events": [], "next": after, "more": False}
 
 
 def test_a_partner_sees_nobody_elses_events_and_nobody_sees_a_partners(desk: Desk) -> None:

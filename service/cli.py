@@ -16,8 +16,17 @@ from service.cli_endpoint import endpoint, reseal
 from service.cli_receive import receive
 from service.cli_up import migrate, up, web, worker
 from service.doctor import doctor
+from service.store.errors import NotFound, RecordUnavailable
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+WHERE_TO_LOOK = {
+    "article": "name it by its public id (tag:…) or the last part of that; /status/articles finds it by anything",
+    "delivered article": "name one that was pushed, by its public id (tag:…) or the last part of that",
+    "delivery": "its number (dlv_…) is on the status page, and the partner has it as webhook-id",
+    "endpoint": "'dateline endpoint list' shows them",
+    "partner": "'dateline partner list' shows them",
+    "source": "'dateline source list' shows them",
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,6 +50,8 @@ for _command in COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a command and exits: 0, 1 (failed), 2 (wrong use). A failure is told in words, no traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # Until the settings are read: whatever is told before that goes to standard error too.
+    logs.configure("info", json=not sys.stderr.isatty())
     sys.exit(_run(given, as_json="--json" in given))
 
 
@@ -74,13 +85,26 @@ def _words(error: Exception) -> str:
     """What a person can do something with. Our own errors are sentences already."""
     kind = type(error)
     first_line = (str(error).strip().splitlines() or [kind.__name__])[0]
+    if isinstance(error, RecordUnavailable) or kind.__module__.startswith("sqlalchemy."):
+        return (
+            f"the record does not answer ({first_line}). Check DATELINE_DATABASE_URL, then: dateline doctor"
+        )
+    if isinstance(error, NotFound):
+        return "; ".join(filter(None, (str(error), WHERE_TO_LOOK.get(error.what))))
     if kind.__module__.startswith("service."):
         return str(error)
-    if kind.__module__.startswith("sqlalchemy."):
-        return f"the record does not answer: {first_line}. Check DATELINE_DATABASE_URL, then: dateline doctor"
     if isinstance(error, OSError):
-        return f"{error.strerror or first_line}: {error.filename}" if error.filename else first_line
+        return _file_trouble(error) if error.filename else first_line
     return f"{kind.__name__}: {first_line}. This should not happen; DATELINE_LOG_LEVEL=debug shows where"
+
+
+def _file_trouble(error: OSError) -> str:
+    """Every file that a command opens by itself is in the data directory."""
+    what = "is no directory" if isinstance(error, FileExistsError) else error.strerror or "cannot be used"
+    return (
+        f"{error.filename}: {what}. The data directory must be one that this user can read and write:"
+        " see --data-dir and DATELINE_DATA_DIR"
+    )
 
 
 if __name__ == "__main__":

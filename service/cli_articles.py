@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ import requests
 
 from service import signatures
 from service.cli_output import ACTOR, Desk, Failed, Told, now, operation
-from service.store import articles, replays, sources
+from service.store import articles, partners, replays, sources
 from service.store.articles import Answer
 
 SHOWN = 20  # deliveries that a replay names to people
@@ -38,19 +37,14 @@ class Moment(click.ParamType[datetime]):
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True)
 class Refused(Exception):
-    """The front door said no: the HTTP status and its problem document."""
+    """The front door said no: the HTTP status and its problem document, in words."""
 
-    status: int
-    problem: dict[str, Any]
-
-    def __str__(self) -> str:
-        title = self.problem.get("detail") or self.problem.get("title") or "no reason given"
-        faults = [
-            f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in self.problem.get("errors", [])
-        ]
-        return "\n  ".join([f"refused with {self.status}: {title}", *faults])
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        title = problem.get("detail") or problem.get("title") or "no reason given"
+        faults = [f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in problem.get("errors", [])]
+        super().__init__("\n  ".join([f"refused with {status}: {title}", *faults]))
+        self.status, self.problem = status, problem
 
 
 @click.command()
@@ -166,6 +160,8 @@ def replay(
     _check_choice(delivery, article, endpoint, since, dead=dead)
     wanted = replays.Wanted(delivery, article, endpoint, since, dead)
     with desk.record() as record:
+        if endpoint is not None:
+            partners.get_endpoint(record, endpoint)  # a number mistyped is not "nothing to send"
         replayed = replays.replay(record, wanted, dry_run=dry_run, now=now(), actor=ACTOR)
     if replayed.count and not dry_run:
         desk.wake()

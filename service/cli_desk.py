@@ -6,13 +6,27 @@ import json
 import shlex
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from service import signatures
-from service.cli_output import ACTOR, Desk, Slug, Told, now, operation
+from service.cli_output import ACTOR, Desk, Slug, Text, Told, now, operation
+from service.intake import article
 from service.store import partners, sections, sources
 
 NO_SECTION = "There is no section yet. Add one: dateline section add world --title World"
-ONCE = "Keep these now: they are shown this once and cannot be shown again."
+ONCE = "Keep what is secret now: it is shown this once and cannot be shown again."
+
+
+class Language(click.ParamType[str]):
+    """A language tag, as in an article."""
+
+    name = "language"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(TypeAdapter(article.Language).validate_python(value))
+        except ValidationError as error:
+            self.fail(f"{value!r} is none: {error.errors()[0]['msg']}", param, ctx)
 
 
 @click.group()
@@ -22,8 +36,8 @@ def section() -> None:
 
 @section.command("add")
 @click.argument("slug", type=Slug())
-@click.option("--title", required=True, help="The name that readers see, such as 'World'.")
-@click.option("--language", help="Its language, as a BCP 47 tag: en, zh-Hans, ur.")
+@click.option("--title", required=True, type=Text(), help="The name that readers see, such as 'World'.")
+@click.option("--language", type=Language(), help="Its language, as a BCP 47 tag: en, zh-Hans, ur.")
 @operation
 def section_add(desk: Desk, slug: str, title: str, language: str | None) -> Told:
     """Add a section, with its feeds."""
@@ -53,11 +67,12 @@ def source() -> None:
 
 @source.command("add")
 @click.argument("slug", type=Slug())
-@click.option("--name", help="What people call it (default: the slug).")
+@click.option("--name", type=Text(), help="What people call it (default: the slug).")
 @click.option("--adapter", default="native", show_default=True, help="How it speaks.")
 @operation
 def source_add(desk: Desk, slug: str, name: str | None, adapter: str) -> Told:
     """Add a source; print its intake URL, API key and signing secret, once."""
+    _check_adapter(adapter)
     key, secret = signatures.new_api_key(), signatures.new_secret()
     with desk.record() as record:
         sources.add(
@@ -84,6 +99,26 @@ def source_add(desk: Desk, slug: str, name: str | None, adapter: str) -> Told:
         *([f"Try it:\n  {curl}"] if adapter == "native" else []),
     ]
     return Told({**facts, "curl": curl}, lines)
+
+
+def _check_adapter(name: str) -> None:
+    from service.intake.endpoint import ADAPTERS  # noqa: PLC0415 - the other commands need no Flask
+
+    if name not in ADAPTERS:
+        raise click.BadParameter(
+            f"{name!r} is not in this version; it has: {', '.join(ADAPTERS)}", param_hint="--adapter"
+        )
+
+
+@source.command("list")
+@operation
+def source_list(desk: Desk) -> Told:
+    """List the sources, without their secrets."""
+    with desk.record() as record:
+        found = sources.active(record)
+    rows = [{"source": one.slug, "name": one.name, "adapter": one.adapter} for one in found]
+    lines = [f"{one.slug:<20} {one.adapter:<10} {one.name}" for one in found]
+    return Told({"sources": rows}, lines or ["There is no source yet. Add one: dateline source add newsroom"])
 
 
 def curl_line(intake: str, key: str, section_slug: str) -> str:
@@ -113,7 +148,7 @@ def partner() -> None:
 
 @partner.command("add")
 @click.argument("slug", type=Slug())
-@click.option("--name", required=True, help="What people call it, such as 'Harbour Herald'.")
+@click.option("--name", required=True, type=Text(), help="What people call it, such as 'Harbour Herald'.")
 @operation
 def partner_add(desk: Desk, slug: str, name: str) -> Told:
     """Add a partner; print its API key, once."""
@@ -128,3 +163,16 @@ def partner_add(desk: Desk, slug: str, name: str) -> Told:
         f"Next: dateline endpoint add {slug} https://…  (where its pushes go)",
     ]
     return Told(facts, lines)
+
+
+@partner.command("list")
+@operation
+def partner_list(desk: Desk) -> Told:
+    """List the partners."""
+    with desk.record() as record:
+        found = partners.all_partners(record)
+    rows = [{"partner": one.slug, "name": one.name} for one in found]
+    lines = [f"{one.slug:<20} {one.name}" for one in found]
+    return Told(
+        {"partners": rows}, lines or ["No partner yet. Add one: dateline partner add SLUG --name NAME"]
+    )

@@ -201,7 +201,12 @@ def _check_url(desk: Desk, url: str) -> None:
 
 
 def _slugs(wanted: str | None) -> list[str] | None:
-    return None if wanted is None else [slug.strip() for slug in wanted.split(",") if slug.strip()]
+    if wanted is None:
+        return None
+    slugs = [slug.strip() for slug in wanted.split(",") if slug.strip()]
+    if not slugs:
+        raise click.BadParameter("it names no section", param_hint="--sections")
+    return slugs
 
 
 @endpoint.command("list")
@@ -222,14 +227,14 @@ def endpoint_list(desk: Desk) -> Told:
 @click.option("--reason", default="paused by hand", show_default=True, help="Shown on the status page.")
 @operation
 def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
-    """Hold an endpoint's deliveries (kills still go)."""
+    """Hold an endpoint's deliveries; takedowns still go."""
     with desk.record() as record:
         partners.pause(record, endpoint_id, reason=reason, now=now(), actor=ACTOR)
     return Told(
         {"endpoint": endpoint_id, "state": "paused"},
         [
-            f"Endpoint {endpoint_id} is paused; its deliveries wait.",
-            f"dateline endpoint resume {endpoint_id}",
+            f"Endpoint {endpoint_id} is paused: its deliveries wait; takedowns still go.",
+            f"To let them go: dateline endpoint resume {endpoint_id}",
         ],
     )
 

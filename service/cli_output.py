@@ -62,10 +62,17 @@ class Desk:
         try:
             if migrations.schema_state(record)[0] is None:
                 migrations.migrate(record)
+                # Told, because a directory named by mistake looks like a desk that lost everything.
+                click.echo(f"dateline: made a new, empty desk: {self._place}", err=True)
             migrations.require_schema(record)
             yield record
         finally:
             record.close()
+
+    @property
+    def _place(self) -> str:
+        on_file = self.settings.on_sqlite and str(self.settings.data_dir) in self.settings.database_url
+        return str(self.settings.data_dir) if on_file else "in the database of DATELINE_DATABASE_URL"
 
     def wake(self) -> None:
         """Tells the workers that there is something to do. Best effort: they find it by themselves too."""
@@ -113,6 +120,30 @@ class Slug(click.ParamType[str]):
                 ctx,
             )
         return str(value)
+
+
+class HostPort(click.ParamType[str]):
+    """Where to listen."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        host, _, port = str(value).rpartition(":")
+        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+            self.fail(f"{value!r} is not HOST:PORT; write for example 127.0.0.1:8600", param, ctx)
+        return str(value)
+
+
+class Text(click.ParamType[str]):
+    """Words for people: trimmed, on one line, not empty."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        words = " ".join(str(value).split())
+        if not words:
+            self.fail("write a name that people see, such as 'World'", param, ctx)
+        return words
 
 
 def now() -> datetime:

@@ -8,13 +8,16 @@ import click
 
 from service import receive as receiver
 from service import signatures
-from service.cli_output import Desk, Failed, operation
+from service.cli_output import Desk, Failed, HostPort, operation
 
 FLAKY_EVERY = 4  # --flaky answers 503 to each fourth push
 
 
 @click.command()
-@click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--listen", type=HostPort(), default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT",
+    help="Where it answers (port 0: any free one).",
+)  # fmt: skip
 @click.option(
     "--secret",
     "secrets",
@@ -41,8 +44,6 @@ def receive(
         _check(secret)
     try:
         receiver.serve(listen, known, name=name, fail_every=FLAKY_EVERY if flaky else 0, as_json=desk.as_json)
-    except ValueError:
-        raise click.UsageError(f"{listen!r} is not HOST:PORT; write for example 127.0.0.1:8700") from None
     except OSError as error:
         raise Failed(
             f"cannot listen on {listen}: {error.strerror or error}; choose another with --listen"

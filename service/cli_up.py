@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from service import demo, embedded_redis, settings, supervise
-from service.cli_output import Desk, Told, now, operation
+from service.cli_output import Desk, HostPort, Told, now, operation
 from service.settings import Settings
 from service.store import checkup, migrations
 from service.store.record import Record, open_record
@@ -25,7 +25,9 @@ from service.supervise import CannotRun, Part, Supervisor
 
 # Said once in a while until all parts answer, so that nobody waits in the dark.
 IMPATIENT_AFTER = 10.0
-LISTEN = click.option("--listen", metavar="HOST:PORT", help="Where the web answers (port 0: any free one).")
+LISTEN = click.option(
+    "--listen", type=HostPort(), metavar="HOST:PORT", help="Where the web answers (port 0: any free one)."
+)
 
 
 @click.command()

@@ -30,6 +30,7 @@ SKEW = timedelta(seconds=60)
 # No clock of a machine that runs this is older than this program.
 EARLIEST_YEAR = 2026
 UP = "dateline up"
+_FAILING = "it is tried again by itself; should it go on, tell the partner what it answers"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,6 @@ def doctor(desk: Desk) -> Told:
     findings = examine(desk.settings, desk.url, now())
     wrong = sum(finding.state == WRONG for finding in findings)
     warnings = sum(finding.state == WARNING for finding in findings)
-    last = "All is well." if not wrong else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong."
     return Told(
         {
             "ok": not wrong,
@@ -57,9 +57,17 @@ def doctor(desk: Desk) -> Told:
             "warnings": warnings,
             "findings": [asdict(one) for one in findings],
         },
-        [*(line for one in findings for line in _lines(one)), last],
+        [*(line for one in findings for line in _lines(one)), _sum(wrong, warnings)],
         status=1 if wrong else 0,
     )
+
+
+def _sum(wrong: int, warnings: int) -> str:
+    looks = f"{warnings} {'thing' if warnings == 1 else 'things'} to look at" if warnings else ""
+    if wrong:
+        told = f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong"
+        return f"{told}, {looks}." if looks else f"{told}."
+    return f"Nothing is wrong; {looks}." if looks else "All is well."
 
 
 def examine(chosen: Settings, url: str, at: datetime) -> list[Finding]:
@@ -233,9 +241,16 @@ def _backlog(waiting: checkup.Backlog, at: datetime) -> Iterator[Finding]:
             remedy = (
                 "see the line on workers and their log; if they only do not keep up, raise DATELINE_WORKERS"
             )
-            yield Finding("backlog", WRONG, f"{count} {what}, the oldest for {_ago(age)}", remedy)
+            yield Finding("backlog", WRONG, f"{_count(count, what)}, the oldest for {_ago(age)}", remedy)
         else:
-            yield Finding("backlog", GOOD, f"{count} {what}")
+            yield Finding("backlog", GOOD, _count(count, what))
+
+
+def _count(number: int, what: str) -> str:
+    """`what` begins with a noun in the plural."""
+    noun, _, rest = what.partition(" ")
+    one = {"events": "event", "deliveries": "delivery"}[noun]
+    return f"{number} {one if number == 1 else noun} {rest}"
 
 
 def _trouble(one: checkup.Trouble) -> Finding:
@@ -245,6 +260,9 @@ def _trouble(one: checkup.Trouble) -> Finding:
         words = f"{name} is {state}: {one.reason or 'no reason given'}"
         remedy = f"dateline endpoint resume {one.endpoint}"
         return Finding("endpoints", WRONG if one.state == "off" else WARNING, words, remedy)
+    if not one.dead:
+        words = f"{name} failed {one.failures} times in a row, last: {one.last_failure}"
+        return Finding("endpoints", WARNING, words.replace(" 1 times in a row", ""), _FAILING)
     words = f"{name} has {one.dead} {'delivery' if one.dead == 1 else 'deliveries'} given up"
     remedy = f"see the status page for why; then: dateline replay --endpoint {one.endpoint} --since 7d"
     return Finding("endpoints", WARNING, words, remedy)

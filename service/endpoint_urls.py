@@ -6,7 +6,7 @@ Where its name leads is checked at every connection instead (workers/guard.py): 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from service.settings import Network
@@ -19,8 +19,8 @@ class UrlRefused(ValueError):
 def check_url(url: str, *, allow_http: bool, allowed: Sequence[Network]) -> None:
     """Raises UrlRefused unless `url` is one that an endpoint may have.
 
-    https, or http if allowed by setting or the host is an address inside the `allowed` networks; no user
-    name or password in it, no fragment, and a port that pushes may go to.
+    https, or http if allowed by setting or the host is an address inside the `allowed` networks; no private
+    address outside of those, no user name or password in it, no fragment, and a port that pushes may go to.
     """
     parts, port = _parsed(url)
     if parts.username is not None or parts.password is not None:
@@ -29,6 +29,7 @@ def check_url(url: str, *, allow_http: bool, allowed: Sequence[Network]) -> None
         )
     if parts.fragment or "#" in url:
         raise UrlRefused("The address has a part after '#', which is never sent: leave it out.")
+    _check_host(parts.hostname or "", allowed)
     if parts.scheme == "http" and not allow_http and not _inside(parts.hostname or "", allowed):
         raise UrlRefused("The address must begin with https://; DATELINE_ALLOW_HTTP=true allows http:// too.")
     if words := port_refusal(port):
@@ -57,10 +58,26 @@ def _parsed(url: str) -> tuple[SplitResult, int]:
     return parts, port if port is not None else {"http": 80, "https": 443}[parts.scheme]
 
 
+def _check_host(host: str, allowed: Sequence[Network]) -> None:
+    """An address that cannot be reached from outside is refused at once; a name may lead there, too, and is not."""
+    address = _address(host)
+    if address is None or address.is_global or _inside(host, allowed):
+        return
+    network = "127.0.0.0/8" if address.is_loopback and address.version == 4 else str(address)
+    raise UrlRefused(
+        f"{host} is this machine or in a private network, where pushes do not go."
+        f" DATELINE_ALLOW_NETWORKS={network} allows it: set it here, and where 'dateline up' runs."
+    )
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return None
+
+
 def _inside(host: str, allowed: Sequence[Network]) -> bool:
     """Whether the host is an address (or this machine) inside the networks; a name is not looked up."""
-    try:
-        address = ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError:
-        return False
-    return any(address in network for network in allowed)
+    address = _address(host)
+    return address is not None and any(address in network for network in allowed)

@@ -33,13 +33,15 @@ class Backlog:
 
 @dataclass(frozen=True)
 class Trouble:
-    """An endpoint that gets nothing, or has deliveries that were given up."""
+    """An endpoint that gets nothing, fails now, or has deliveries that were given up."""
 
     endpoint: int
     partner: str
     state: str
     reason: str | None
     dead: int
+    failures: int  # in a row, up to now
+    last_failure: str | None
 
 
 def beats(record: Record) -> list[Beat]:
@@ -71,9 +73,17 @@ def troubles(record: Record) -> list[Trouble]:
         .scalar_subquery()
     )
     query = (
-        select(endpoint.c.id, partner.c.slug, endpoint.c.state, endpoint.c.state_reason, dead)
+        select(
+            endpoint.c.id,
+            partner.c.slug,
+            endpoint.c.state,
+            endpoint.c.state_reason,
+            dead,
+            endpoint.c.failures,
+            endpoint.c.last_failure,
+        )
         .join(partner)
-        .where((endpoint.c.state != "live") | (dead > 0))
+        .where((endpoint.c.state != "live") | (dead > 0) | (endpoint.c.failures > 0))
         .order_by(endpoint.c.id)
     )
     with record.reading() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from service import settings
 from service.doctor import GOOD, WARNING, WRONG, Finding, examine
 from service.settings import Settings
 from service.store import leases, migrations, partners, sections
+from service.store.health import Health, update_health
 from service.store.record import Record, open_record
+from tests import builders
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:1"
@@ -101,6 +104,23 @@ def test_key_that_others_can_read_is_told(tmp_path: Path) -> None:
     assert [finding.remedy for finding in found(desk, "keys") if finding.state == WRONG] == [
         f"chmod 600 {tmp_path}/desk/secret-key"
     ]
+
+
+def test_endpoint_that_fails_is_told_before_anything_is_given_up(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path)
+    record = a_record(desk)
+    added = builders.an_endpoint(record, "herald")
+
+    def failing(_: int, health: Health) -> Health:
+        return replace(health, failures=3, last_failure="answered 503 Service Unavailable")
+
+    with record.writing() as connection:
+        update_health(connection, {added.id}, failing, NOW)
+    record.close()
+    (finding,) = found(desk, "endpoints")
+    assert finding.state == WARNING
+    assert "endpoint 1 of herald failed 3 times in a row, last: answered 503" in finding.words
+    assert finding.remedy
 
 
 def test_record_that_does_not_answer_is_told_in_words(tmp_path: Path) -> None:

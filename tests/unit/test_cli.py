@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from werkzeug.serving import make_server
 
-from service import cli, signatures
+from service import cli, settings, signatures
+from service.app import create_app
 from service.cli_articles import Moment, _replay_lines
+from service.store.record import open_record
 from service.store.replays import Replayed
 
 
@@ -166,6 +172,8 @@ def test_stored_secrets_are_resealed_after_the_key_was_changed(
         ("ftp://herald.example/in", "not a web address"),
         ("herald.example", "not a web address"),
         ("https://herald.example:22/in", "port 22"),
+        ("http://127.0.0.1:8700/in", "DATELINE_ALLOW_NETWORKS=127.0.0.0/8"),
+        ("https://10.1.2.3/in", "DATELINE_ALLOW_NETWORKS=10.1.2.3"),
     ],
 )
 def test_endpoint_at_an_address_that_pushes_may_not_go_to_is_refused(
@@ -208,6 +216,14 @@ def test_endpoint_for_an_unknown_section_names_those_there_are(dateline: Datelin
         ("endpoint", "set", "1", "--schedule", "0,-1"),
         ("endpoint", "set", "1", "--schedule", "0,999999"),
         ("endpoint", "rotate-secret", "1", "--only", "v2"),
+        ("receive", "--listen", "nowhere", "--secret", "whsec_QUFB"),
+        ("up", "--listen", "127.0.0.1"),
+        ("web", "--listen", "127.0.0.1:65536"),
+        ("section", "add", "world", "--title", " "),
+        ("section", "add", "world", "--title", "World", "--language", "not a language"),
+        ("partner", "add", "herald", "--name", ""),
+        ("source", "add", "wire", "--adapter", "frobnicate"),
+        ("endpoint", "add", "herald", "https://herald.example/in", "--sections", ","),
         ("frobnicate",),
     ],
     ids=" ".join,
@@ -229,13 +245,17 @@ def test_wrong_use_exits_2_and_says_so_in_json_too(dateline: Dateline, words: tu
         ("kill", "tag:nowhere,2026:1", "--reason", "wrong"),
         ("restore", "tag:nowhere,2026:1"),
         ("replay", "--delivery", "dlv_none_1"),
+        ("replay", "--endpoint", "99", "--since", "2h"),
+        ("publish", os.devnull, "--source", "nobody"),
     ],
     ids=" ".join,
 )
 def test_what_is_not_there_exits_1_in_words(dateline: Dateline, words: tuple[str, ...]) -> None:
     told = dateline(*words, "--json")
     assert told.status == 1
-    assert "there is no" in told.json["error"]
+    what, _, where_to_look = told.json["error"].partition("; ")
+    assert what.startswith("there is no ")
+    assert where_to_look
 
 
 def test_wrong_setting_is_told_before_anything_is_done(
@@ -255,6 +275,114 @@ def test_publish_says_when_nothing_listens(dateline: Dateline, monkeypatch: pyte
     assert told.status == 1
     assert "cannot reach http://127.0.0.1:1" in told.err
     assert "Is 'dateline up' running?" in told.err
+
+
+@pytest.fixture
+def front_door(tmp_path: Path, dateline: Dateline, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The web of the desk that `dateline` works on, with a source `wire`; gives its address."""
+    dateline("source", "add", "wire")
+    loaded = settings.ensure_keys(settings.load())
+    record = open_record(loaded.database_url, loaded.secret_key)
+    server = make_server("127.0.0.1", 0, create_app(loaded, record, lambda: None), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.port}"
+    monkeypatch.setenv("DATELINE_PUBLIC_URL", url)
+    yield url
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    record.close()
+
+
+def test_publish_says_what_is_wrong_with_a_refused_article(dateline: Dateline, front_door: str) -> None:
+    dateline("section", "add", "world", "--title", "World")
+    Path("story.json").write_text(
+        json.dumps({"id": "1", "headline": "x", "sections": ["wrld"], "body_text": "x"})
+    )
+    told = dateline("publish", "story.json", "--source", "wire")
+    assert told.status == 1
+    assert "refused with 422" in told.err
+    assert "/sections/0: there is no section 'wrld'; this desk has: world" in told.err
+    Path("story.json").write_text("hello")
+    refused = dateline("publish", "story.json", "--source", "wire", "--json")
+    assert refused.status == 1
+    assert "refused with 400: The body is not JSON" in refused.json["error"]
+
+
+def test_publish_kill_and_restore_answer_alike(dateline: Dateline, front_door: str) -> None:
+    dateline("section", "add", "world", "--title", "World")
+    Path("story.json").write_text(
+        json.dumps({"id": "1", "headline": "x", "sections": ["world"], "body_text": "x"})
+    )
+    posted = dateline("publish", "story.json", "--source", "wire", "--json").json
+    name = posted["article"].rpartition("/")[2]
+    killed = dateline("kill", name, "--reason", "wrong", "--json").json
+    restored = dateline("restore", posted["article"], "--json").json
+    assert [each["type"] for each in (posted, killed, restored)] == [
+        "article.published",
+        "article.killed",
+        "article.restored",
+    ]
+    assert [each["revision"] for each in (posted, killed, restored)] == [1, 2, 3]
+    assert posted.keys() == killed.keys() == restored.keys()
+
+
+def test_directory_named_by_mistake_does_not_look_like_a_desk_that_lost_everything(
+    dateline: Dateline, tmp_path: Path
+) -> None:
+    first = dateline("section", "list", "--data-dir", str(tmp_path / "dsek"))
+    assert "made a new, empty desk" in first.err
+    assert str(tmp_path / "dsek") in first.err
+    assert dateline("section", "list", "--data-dir", str(tmp_path / "dsek")).err == ""
+
+
+def test_directory_that_cannot_be_used_is_told_with_a_remedy(dateline: Dateline) -> None:
+    for words in (("section", "list"), ("up", "--listen", "127.0.0.1:0")):
+        told = dateline(*words, "--data-dir", f"{os.devnull}/desk", "--json")
+        assert told.status == 1
+        assert "Not a directory" in told.json["error"]
+        assert "--data-dir" in told.json["error"]
+
+
+def test_database_that_is_away_is_told_with_a_remedy(
+    dateline: Dateline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATELINE_DATABASE_URL", "postgresql+psycopg://nobody:hush@127.0.0.1:1/dateline")
+    told = dateline("section", "list", "--json")
+    assert told.status == 1
+    assert "the record does not answer" in told.json["error"]
+    assert "dateline doctor" in told.json["error"]
+    assert "hush" not in told.json["error"]
+
+
+def test_failure_before_the_settings_are_read_prints_no_traceback(tmp_path: Path) -> None:
+    # In a process of its own: in this one, an earlier test has set up the logs.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DATELINE_")}
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "service.cli", "section", "list", "--json"],
+        env={**environment, "DATELINE_LISEN": "127.0.0.1:0"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert json.loads(ran.stdout) == {
+        "error": "DATELINE_LISEN (in the environment) is no setting of Dateline; did you mean DATELINE_LISTEN?"
+    }
+
+
+def test_sources_and_partners_are_listed_without_their_secrets(dateline: Dateline) -> None:
+    secret = dateline("source", "add", "wire", "--name", "The wire", "--json").json["secret"]
+    dateline("partner", "add", "herald", "--name", "Harbour Herald")
+    listed = dateline("source", "list")
+    assert "The wire" in listed.out
+    assert secret not in listed.out
+    assert dateline("source", "list", "--json").json["sources"][0]["source"] == "wire"
+    assert dateline("partner", "list", "--json").json == {
+        "partners": [{"partner": "herald", "name": "Harbour Herald"}]
+    }
 
 
 def test_migrate_run_twice_changes_nothing(dateline: Dateline) -> None:

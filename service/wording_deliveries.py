@@ -38,6 +38,7 @@ def _delivered(delivery: DeliveryNow, now: datetime) -> Why:
     words = [f"The partner {delivery.last_words or 'confirmed it'}{at}, on {tries}."]
     if delivery.settled_at and delivery.settled_at >= delivery.created_at:
         words.append(f"That was {span(delivery.settled_at - delivery.created_at)} after it was made.")
+    words.append("Should the partner have lost it, this tells what sending it again would do:")
     return Why(tuple(words), f"dateline replay --delivery {delivery.id} --dry-run")
 
 

@@ -1,0 +1,110 @@
+"""The examples of docs/api.md and docs/operations.md do what is said there, exactly as they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from werkzeug.serving import make_server
+
+from service import settings, signatures
+from service.app import create_app
+from service.store import sections, sources
+from service.store.record import Record, open_record
+from tests import builders
+
+DOCS = Path(__file__).parents[2] / "docs"
+SECRET = signatures.new_secret()
+KEY = Fernet.generate_key().decode()
+TOKEN = "operator-operator-operator"
+
+
+@dataclass(frozen=True)
+class Door:
+    """A running web with the source `newsroom` and the section `world`."""
+
+    url: str
+    api_key: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        mine = {"BASE": self.url, "API_KEY": self.api_key, "SECRET": SECRET, "OPERATOR_TOKEN": TOKEN}
+        return {**os.environ, **mine}
+
+
+@pytest.fixture
+def door(sqlite_record: Record, tmp_path: Path) -> Iterator[Door]:
+    key = signatures.new_api_key()
+    sections.add(sqlite_record, "world", "World", "en", builders.NOW)
+    sources.add(
+        sqlite_record, "newsroom", "Newsroom", "native",
+        key_id=key.key_id, key_hash=key.hash, secret=SECRET, now=builders.NOW,
+    )  # fmt: skip
+    chosen = settings.load(env_file=None, data_dir=tmp_path, operator_token=TOKEN, secret_key=KEY)
+    server = make_server("127.0.0.1", 0, create_app(chosen, sqlite_record, lambda: None), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield Door(f"http://127.0.0.1:{server.port}", key.text)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def run(words: list[str], door: Door) -> dict[str, Any]:
+    ran = subprocess.run(words, env=door.environment, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
+
+
+def curl(text: str, door: Door) -> dict[str, Any]:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    return run(["sh", "-c", text.replace("curl ", "curl -s ", 1)], door)
+
+
+def test_signed_example_in_python_is_accepted(door: Door) -> None:
+    (example,) = blocks("api.md", "python")
+    first = run([sys.executable, "-c", example], door)
+    assert (first["type"], first["outcome"]) == ("article.published", "accepted")
+    assert run([sys.executable, "-c", example], door)["outcome"] == "repeat"
+
+
+def test_examples_with_curl_do_what_is_said(door: Door) -> None:
+    first, kept, by_id, event = [block for block in blocks("api.md", "sh") if "curl" in block]
+    posted = curl(first.partition("API_KEY=dateline_…\n")[2], door)
+    assert posted["type"] == "article.published"
+    taken_back = curl(kept, door)
+    assert (taken_back["type"], taken_back["revision"]) == ("article.withheld", 2)
+    assert curl(kept, door) == taken_back, "the same key gets the same answer"
+    by_own_id, by_last_part = by_id.strip().splitlines()
+    last_part = posted["article"].rpartition("/")[2]
+    article = curl(by_own_id, door)
+    assert article["status"] == "withheld"
+    assert curl(re.sub(r"articles/\w+", f"articles/{last_part}", by_last_part), door) == article
+    assert curl(re.sub(r"evt_\w+", posted["event"], event), door)["type"] == "article.published"
+
+
+def test_backup_taken_at_work_is_a_whole_record(door: Door, tmp_path: Path, sqlite_record: Record) -> None:
+    (backup,) = [block for block in blocks("operations.md", "sh") if ".backup(" in block]
+    line = backup.splitlines()[0].replace("python3", sys.executable).replace("var/dateline.db", "dateline.db")
+    with sqlite_record.writing():  # somebody writes meanwhile
+        subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True, timeout=60)
+    copy = open_record(f"sqlite:///{tmp_path / 'backup.db'}", KEY)
+    assert sections.all_sections(copy) == sections.all_sections(sqlite_record)
+    copy.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import Any
 
 import click
 from pydantic import TypeAdapter, ValidationError

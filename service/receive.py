@@ -197,7 +197,11 @@ def say(line: str) -> None:
 
 def text_line(received: Received, name: str = "") -> str:
     """One push for people: time, type, revision, article, headline, sequence."""
-    note = {"stored": "", "repeat": "  (repeat, dropped)", "stale": "  (not newer than what is held, ignored)"}
+    note = {
+        "stored": "",
+        "repeat": "  (repeat, dropped)",
+        "stale": "  (not newer than what is held, ignored)",
+    }
     parts = [
         f"{received.at:%H:%M:%S}",
         *([name] if name else []),

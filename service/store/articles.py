@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
 
@@ -142,9 +142,9 @@ def _accept(
     match judge(held.state if held else None, state):
         case Repeat():
             assert held is not None
-            return _answer_of(
-                connection, held, "repeat"
-            )  # nothing stored: the next post of it is a repeat too
+            _hold_version(connection, held, state)
+            # No revision and no answer is stored: the next post of it is a repeat too.
+            return _answer_of(connection, held, "repeat")
         case Stale(why=why):
             assert held is not None
             given = _answer_of(connection, held, "stale")
@@ -181,6 +181,19 @@ def _accept(
             },
         )
     return given
+
+
+def _hold_version(connection: Connection, held: Held, posted: State) -> None:
+    """The same content under a higher version: what comes late and lies between the two is stale from now on."""
+    version = _later(held.state.version, posted.version)
+    updated_at = _later(held.state.updated_at, posted.updated_at)
+    if (version, updated_at) != (held.state.version, held.state.updated_at):
+        values = {"version": version, "source_updated_at": updated_at}
+        connection.execute(update(article).where(article.c.id == held.id).values(values))
+
+
+def _later(held: Any, posted: Any) -> Any:
+    return held if posted is None or (held is not None and held > posted) else posted
 
 
 def _answer_given(connection: Connection, source_id: int, key: str, body_hash: str) -> Answer | None:

@@ -84,6 +84,14 @@ def test_older_version_is_stale_and_changes_nothing_but_the_audit(record: Record
     assert rows(record) == {**before, "audit": before["audit"] + 1}
 
 
+def test_what_lies_between_a_version_and_its_repeat_under_a_higher_one_is_stale(record: Record) -> None:
+    source = a_desk(record)
+    post(record, source, an_article(version=1))
+    assert post(record, source, an_article(version=3)).outcome == "repeat"
+    assert post(record, source, an_article(version=2, headline="Late")).outcome == "stale"
+    assert post(record, source, an_article(version=3)).revision == 1
+
+
 def test_older_updated_at_is_stale_when_there_is_no_version(record: Record) -> None:
     source = a_desk(record)
     post(record, source, an_article(updated_at=NOW))

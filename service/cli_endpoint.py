@@ -9,7 +9,7 @@ import click
 
 from service import endpoint_urls, signatures
 from service.cli_output import ACTOR, Desk, Slug, Told, now, operation
-from service.store import keys, partners, resealing
+from service.store import keys, partners, rates, resealing
 from service.store.partners import Changes
 
 ONCE = "Keep it now: it is shown this once and cannot be shown again."
@@ -51,6 +51,20 @@ class ScheduleOrDefault(Schedule):
         return () if value == DEFAULT else super().convert(value, param, ctx)
 
 
+RATE = click.FloatRange(rates.LOWEST, rates.HIGHEST)
+
+
+class RateOrNone(click.ParamType[float | None]):
+    """Pushes per second, or the word none."""
+
+    name = "rate"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> float | None:
+        return None if str(value).lower() == "none" else RATE.convert(value, param, context)
+
+
 @click.group()
 def endpoint() -> None:
     """Where pushes go."""
@@ -63,6 +77,7 @@ def endpoint() -> None:
 @click.option("--every-revision", is_flag=True, help="Each revision in order, not only the newest.")
 @click.option("--max-in-flight", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--schedule", type=Schedule(), help="Seconds before each attempt, such as 0,5,30,120.")
+@click.option("--rate", type=RATE, help="Pushes per second at the most, such as 5 or 0.2 (kills go at once).")
 @click.option("--ed25519", is_flag=True, help="Sign with a key pair, too (v1a); print its public key.")
 @operation
 def endpoint_add(
@@ -73,6 +88,7 @@ def endpoint_add(
     every_revision: bool,
     max_in_flight: int,
     schedule: tuple[float, ...] | None,
+    rate: float | None,
     ed25519: bool,
 ) -> Told:
     """Add an endpoint to a partner; print its signing secret, once."""
@@ -91,6 +107,7 @@ def endpoint_add(
             every_revision=every_revision,
             max_in_flight=max_in_flight,
             schedule=schedule,
+            rate=rate,
             now=now(),
             actor=ACTOR,
         )
@@ -220,6 +237,19 @@ def endpoint_list(desk: Desk) -> Told:
     ]
     lines = [f"{row['endpoint']:>4}  {row['partner']:<20} {row['state']:<7} {row['url']}" for row in rows]
     return Told({"endpoints": rows}, lines or ["No endpoint yet. Add one: dateline endpoint add PARTNER URL"])
+
+
+@endpoint.command("rate")
+@click.argument("endpoint_id", metavar="ID", type=int)
+@click.argument("rate", metavar="PER_SECOND|none", type=RateOrNone())
+@operation
+def endpoint_rate(desk: Desk, endpoint_id: int, rate: float | None) -> Told:
+    """Limit how many pushes a second an endpoint gets (kills go at once)."""
+    with desk.record() as record:
+        partners.set_rate(record, endpoint_id, rate, now=now(), actor=ACTOR)
+    desk.wake()
+    words = "no limit" if rate is None else f"at most {rate:g} pushes a second"
+    return Told({"endpoint": endpoint_id, "rate_per_second": rate}, [f"Endpoint {endpoint_id}: {words}."])
 
 
 @endpoint.command("pause")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service import logs
-from service.store import claims, health, settlements
+from service.store import claims, health, rates, settlements
 from service.store.claims import Claimed, Cursor
 from service.store.errors import RecordUnavailable
 from service.store.record import Record
@@ -23,6 +23,10 @@ BATCH = 128  # claimed at once; a settlement of as many rows takes some 5 ms
 SETTLE_AT = 32
 SETTLE_AFTER = 0.015  # seconds: what was sent and not settled is sent again should we die
 IDLE_POLL = 0.02
+REST = (
+    0.02,
+    1.0,
+)  # seconds: how long a drain waits for a rate-limited endpoint; what takes longer the sweep finds
 GIVE_UP_AFTER = 60.0  # seconds without the record; then the leases run out and another worker sends again
 
 
@@ -35,6 +39,7 @@ class _Drain:
     settled: int = 0
     turned_at: float = 0.0
     failing_since: float | None = None
+    tokens_at: float | None = None  # a rate-limited endpoint may be sent to again; monotonic
 
 
 class Courier:
@@ -74,6 +79,7 @@ class Courier:
     def stop(self) -> None:
         """Claims nothing more; what is on the wire is waited for and settled."""
         self._closing.set()
+        self._again.set()
 
     def close(self, seconds: float = 20.0) -> None:
         """Stops, and returns when what was on the wire is settled."""
@@ -83,15 +89,24 @@ class Courier:
 
     def _drain(self) -> int:
         drain = _Drain(sent=[])
-        while drain.hungry or drain.sent or self._sender.in_flight or self._again.is_set():
-            if self._again.is_set():
+        while self._goes_on(drain):
+            rested = drain.tokens_at is not None and time.monotonic() >= drain.tokens_at
+            if rested or self._again.is_set():
                 self._again.clear()
+                drain.tokens_at = None
                 drain.hungry = not self._closing.is_set()
             if self._wants_turn(drain):
                 self._turn(drain)
             if self._sender.in_flight:
                 self._poll(drain)
+            elif drain.tokens_at is not None:
+                self._again.wait(max(0.0, drain.tokens_at - time.monotonic()))
         return drain.settled
+
+    def _goes_on(self, drain: _Drain) -> bool:
+        if drain.hungry or drain.sent or self._sender.in_flight or self._again.is_set():
+            return True
+        return drain.tokens_at is not None
 
     def _wants_turn(self, drain: _Drain) -> bool:
         if drain.failing_since is not None:
@@ -112,7 +127,7 @@ class Courier:
         limit = 0 if self._closing.is_set() else min(BATCH, self._sender.room)
         drain.turned_at = time.monotonic()
         try:
-            claimed = self._settle_and_claim(sent, limit, now)
+            claimed, token = self._settle_and_claim(sent, limit, now)
         except RecordUnavailable as error:
             self._record_failed(drain, error)
             return
@@ -120,10 +135,15 @@ class Courier:
         drain.sent = []
         drain.settled += len(sent)
         drain.hungry = bool(limit) and len(claimed) >= limit
+        if token is not None and (wait := (token - now).total_seconds()) <= REST[1]:
+            drain.tokens_at = drain.turned_at + max(REST[0], wait)
         for letter in self._letters.write(claimed, self._clock()):
             self._sender.submit(letter)
 
-    def _settle_and_claim(self, sent: Sequence[Sent], limit: int, now: datetime) -> list[Claimed]:
+    def _settle_and_claim(
+        self, sent: Sequence[Sent], limit: int, now: datetime
+    ) -> tuple[list[Claimed], datetime | None]:
+        """What was claimed; and, if that is all there is now, when a rate lets more go."""
         verdicts = [verdict_on(each, now, self._dice()) for each in sent]
         settled = [settlement_of(each, verdict, now) for each, verdict in zip(sent, verdicts, strict=True)]
         with self._record.writing() as connection:
@@ -134,12 +154,14 @@ class Courier:
             claimed, cursor = claims.claim_within(
                 self._record, connection, lease=self._worker, limit=limit, cursor=self._cursor, now=now
             )
+            token = rates.next_token(connection, now) if len(claimed) < limit else None
         self._cursor = cursor
+        self._watch.committed(sent, ids, now)
         for each, end in zip(sent, settled, strict=True):
             _log_attempt(each, end.state)
         for turn in turns:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
-        return claimed
+        return claimed, token
 
     def _record_failed(self, drain: _Drain, error: RecordUnavailable) -> None:
         """The record is away or busy: what was sent is kept in hand and settled when it is back."""

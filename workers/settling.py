@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,17 +28,30 @@ class Sent:
 
 
 class Watch:
-    """When each healthy endpoint was last noted as such: so that a thousand successes are one write."""
+    """When each healthy endpoint was last noted as such: so that a thousand successes are one write.
+
+    Those not written yet are kept here, for the breaker's failure rate.
+    """
 
     def __init__(self) -> None:
         self._noted: dict[int, datetime] = {}
+        self._unwritten: dict[int, int] = {}
 
     def due(self, endpoint_id: int, now: datetime) -> bool:
         noted = self._noted.get(endpoint_id)
-        if noted is not None and now - noted < TOUCH_EVERY:
-            return False
-        self._noted[endpoint_id] = now
-        return True
+        return noted is None or not timedelta(0) <= now - noted < TOUCH_EVERY
+
+    def unwritten(self, endpoint_id: int) -> int:
+        return self._unwritten.get(endpoint_id, 0)
+
+    def committed(self, sent: Sequence[Sent], ids: Collection[int], now: datetime) -> None:
+        """What was sent is settled, and the health of the endpoints `ids` written."""
+        for endpoint_id in ids:
+            self._noted[endpoint_id] = now
+            self._unwritten.pop(endpoint_id, None)
+        for each in sent:
+            if (endpoint_id := each.claimed.endpoint_id) not in ids:
+                self._unwritten[endpoint_id] = self._unwritten.get(endpoint_id, 0) + 1
 
 
 def verdict_on(sent: Sent, now: datetime, dice: float) -> retry.Decision:
@@ -114,6 +127,9 @@ def touched(
     ]
 
     def decide(endpoint_id: int, health: Health) -> Health:
+        if unwritten := watch.unwritten(endpoint_id):
+            counts = breaker.counted(_counts(health), unwritten, 0, now)
+            health = replace(health, breaker_counts=json.dumps(counts))
         for each, verdict in per_endpoint[endpoint_id]:
             health = health_after(health, each.outcome, verdict, now, dice())
         return health
@@ -129,7 +145,14 @@ def health_after(
     health: Health, outcome: Outcome, verdict: retry.Decision, now: datetime, dice: float
 ) -> Health:
     """One answer's effect on its endpoint: breaker, Retry-After, 410, and five days without a success."""
-    state = breaker.Breaker(health.breaker, health.breaker_until, health.breaker_opened, health.failures)
+    state = breaker.Breaker(
+        health.breaker,
+        health.breaker_until,
+        health.breaker_opened,
+        health.failures,
+        _counts(health),
+        health.slow_start,
+    )
     state = breaker.after(state, [outcome], now, dice)
     health = replace(
         health,
@@ -137,6 +160,8 @@ def health_after(
         breaker_until=state.until,
         breaker_opened=state.opened,
         failures=state.failures,
+        breaker_counts=json.dumps(state.counts) if state.counts else None,
+        slow_start=state.slow_start,
     )
     if isinstance(verdict, retry.Delivered):
         return replace(health, last_success_at=now, failing_since=None)
@@ -154,3 +179,8 @@ def health_after(
     if health.failing_since is not None and now - health.failing_since >= SWITCH_OFF_AFTER:
         return replace(health, state="off", state_reason=f"failing for five days; last: {outcome.words}")
     return health
+
+
+def _counts(health: Health) -> breaker.Counts:
+    slots = json.loads(health.breaker_counts) if health.breaker_counts else []
+    return tuple((int(slot), int(attempts), int(failures)) for slot, attempts, failures in slots)

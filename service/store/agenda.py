@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from service.store import rates
 from service.store.claims import ENDPOINTS
 from service.store.leases import ALIVE, LOST
 from service.store.record import Record
@@ -56,7 +57,7 @@ def look(record: Record, now: datetime) -> Agenda:
 
 
 def next_moment(record: Record, now: datetime) -> datetime | None:
-    """When the next embargo or expiry comes, so that the sweep is there on the second."""
+    """When the next embargo or expiry comes, or a rate lets the next push go: the sweep is there at that moment."""
     query = text(
         "SELECT min(moment) FROM ("
         " SELECT min(embargo_until) AS moment FROM article WHERE embargo_until > :now"
@@ -65,4 +66,6 @@ def next_moment(record: Record, now: datetime) -> datetime | None:
     )
     with record.reading() as connection:
         moment = connection.execute(query, {"now": to_micros(now)}).scalar()
-    return None if moment is None else from_micros(int(moment))
+        token = rates.next_token(connection, now)
+    ends = None if moment is None else from_micros(int(moment))
+    return min((each for each in (ends, token) if each is not None), default=None)

@@ -15,13 +15,18 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from service.store import rates
+from service.store.rates import Bucket
 from service.store.record import Record
-from service.store.schema import from_micros, to_micros
+from service.store.schema import MICROSECOND, from_micros, to_micros
 
 LEASE = timedelta(
     seconds=40
 )  # longer than the longest request; a dead worker is noticed sooner by its heartbeat
 _UNSETTLED = "state IN ('pending', 'waiting')"
+# No breaker and no Retry-After sets a wait longer than these: one that ends later was set by a clock that has been put
+# back since, and is over. Otherwise an endpoint would be held for as long as the clock was wrong.
+LONGEST_OPEN, LONGEST_HELD = timedelta(minutes=20), timedelta(hours=25)
 
 
 @dataclass(frozen=True)
@@ -66,58 +71,87 @@ def claim_within(
 ) -> tuple[list[Claimed], Cursor]:
     """Takes up to `limit` due deliveries: takedowns first, then corrections, then the rest, each by age.
 
-    Never more of one endpoint than its cap leaves room for, never two of one (endpoint, article), never one that a
-    newer revision has overtaken. Takedowns go to paused endpoints too and wait for no breaker or Retry-After.
+    Never more of one endpoint than its cap leaves room for and its rate allows, never two of one (endpoint, article),
+    never one that a newer revision has overtaken. Takedowns go to paused endpoints too, wait for no breaker,
+    Retry-After or rate, and have the cap for themselves: news that hangs on the wire holds no kill up. So an
+    endpoint may have twice its cap in flight, the second half takedowns.
     """
     if limit <= 0:
         return [], cursor
     taken: list[tuple[int, int, int]] = []
-    urgent = _endpoints(record, connection, "takedown", limit, cursor, now)
+    urgent, _ = _endpoints(record, connection, "takedown", limit, cursor, now)
     if urgent:
         taken += _pick(record, connection, urgent, (0,), limit, now)
+    buckets: dict[int, Bucket] = {}
     if len(taken) < limit:
-        rest = _endpoints(record, connection, "rest", limit, cursor, now)
+        rest, buckets = _endpoints(record, connection, "rest", limit, cursor, now)
         for _, endpoint_id, _ in taken:
             rest[endpoint_id] = rest.get(endpoint_id, 0) - 1
-        picked = _pick(record, connection, rest, (1, 2), limit - len(taken), now)
+        picked = _pick(record, connection, rest, (1, 2, 3), limit - len(taken), now)
         busy = {each[1:] for each in taken}
         taken += [each for each in picked if each[1:] not in busy]
         if rest:
             cursor = Cursor(max(rest, key=lambda each: (each <= cursor.endpoint_id, each)))
-    return _take(connection, [each[0] for each in taken], lease, now), cursor
+    claimed = _take(connection, [each[0] for each in taken], lease, now)
+    rates.spend(connection, buckets, [each.endpoint_id for each in claimed if each.priority > 0], now)
+    return claimed, cursor
 
 
 _DUE = f"d.endpoint_id = e.id AND d.{_UNSETTLED} AND d.due_at <= :now"
+_FLYING = "(SELECT count(*) FROM delivery f WHERE f.endpoint_id = e.id AND f.state = 'sending'"
+_CAP = """CASE WHEN e.breaker <> 'closed' THEN 1 WHEN e.slow_start < e.max_in_flight THEN e.slow_start
+    ELSE e.max_in_flight END"""
 ENDPOINTS = {
     "takedown": f"""
-        SELECT e.id, e.max_in_flight AS room FROM endpoint e
-        WHERE e.state <> 'off' AND EXISTS (SELECT 1 FROM delivery d WHERE {_DUE} AND d.priority = 0)
+        SELECT e.id, e.max_in_flight AS cap FROM endpoint e
+        WHERE e.state <> 'off' AND e.max_in_flight > {_FLYING} AND f.priority = 0)
+          AND EXISTS (SELECT 1 FROM delivery d WHERE {_DUE} AND d.priority = 0)
         ORDER BY e.id LIMIT :limit""",
     "rest": f"""
-        SELECT e.id, CASE WHEN e.breaker = 'closed' THEN e.max_in_flight ELSE 1 END
-            - (SELECT count(*) FROM delivery f WHERE f.endpoint_id = e.id AND f.state = 'sending') AS room
-        FROM endpoint e
-        WHERE e.state = 'live' AND (e.not_before IS NULL OR e.not_before <= :now)
-          AND (e.breaker = 'closed' OR e.breaker_until IS NULL OR e.breaker_until <= :now)
-          AND e.max_in_flight > (SELECT count(*) FROM delivery f WHERE f.endpoint_id = e.id AND f.state = 'sending')
-          AND EXISTS (SELECT 1 FROM delivery d WHERE {_DUE} AND d.priority IN (1, 2))
+        SELECT e.id, {_CAP} AS cap, e.rate_per_second, e.tokens, e.refilled_at FROM endpoint e
+        WHERE e.state = 'live'
+          AND (e.not_before IS NULL OR e.not_before <= :now OR e.not_before > :now + {LONGEST_HELD // MICROSECOND})
+          AND (e.breaker = 'closed' OR e.breaker_until IS NULL OR e.breaker_until <= :now
+               OR e.breaker_until > :now + {LONGEST_OPEN // MICROSECOND})
+          AND {rates.READY} AND {_CAP} > {_FLYING})
+          AND EXISTS (SELECT 1 FROM delivery d WHERE {_DUE} AND d.priority IN (1, 2, 3))
         ORDER BY CASE WHEN e.id <= :cursor THEN 1 ELSE 0 END, e.id LIMIT :limit""",
 }
 
 
 def _endpoints(
     record: Record, connection: Connection, which: str, limit: int, cursor: Cursor, now: datetime
-) -> dict[int, int]:
-    """Endpoints with due work that may be sent to now → how many more may be in flight there.
+) -> tuple[dict[int, int], dict[int, Bucket]]:
+    """Endpoints with due work that may be sent to now → how many more may go there; the buckets of those limited.
 
-    Locked on PostgreSQL until the claim commits, so that two workers cannot both fill the same room.
+    Locked on PostgreSQL until the claim commits, so that two workers cannot both fill the same room. What is in
+    flight is counted after the lock: the query that locks sees the record as it was before it waited.
     """
     lock = "" if record.is_sqlite else " FOR NO KEY UPDATE OF e SKIP LOCKED"
-    values: dict[str, Any] = {"now": to_micros(now), "limit": limit}
+    moment = to_micros(now)
+    values: dict[str, Any] = {"now": moment, "limit": limit}
     if which == "rest":
         values["cursor"] = cursor.endpoint_id
-    rows = connection.execute(text(ENDPOINTS[which] + lock), values)
-    return {row.id: row.room for row in rows if row.room > 0}
+    rows = connection.execute(text(ENDPOINTS[which] + lock), values).all()
+    if not rows:
+        return {}, {}
+    flying = _flying(connection, [row.id for row in rows], "priority = 0" if which == "takedown" else "true")
+    rooms = {row.id: row.cap - flying.get(row.id, 0) for row in rows}
+    found = {row.id: rates.bucket_of(row) for row in rows} if which == "rest" else {}
+    buckets = {number: bucket for number, bucket in found.items() if bucket is not None}
+    rooms |= {number: min(rooms[number], bucket.whole(moment)) for number, bucket in buckets.items()}
+    return {number: room for number, room in rooms.items() if room > 0}, buckets
+
+
+def _flying(connection: Connection, ids: list[int], which: str) -> dict[int, int]:
+    sqlite = connection.dialect.name == "sqlite"
+    among = "IN (SELECT value FROM json_each(:ids))" if sqlite else "= ANY(CAST(:ids AS bigint[]))"
+    query = text(
+        f"SELECT endpoint_id, count(*) FROM delivery WHERE state = 'sending' AND endpoint_id {among} AND {which}"
+        " GROUP BY endpoint_id"
+    )
+    rows = connection.execute(query, {"ids": json.dumps(ids) if sqlite else ids})
+    return {row[0]: row[1] for row in rows}
 
 
 # Nothing of this article is on the wire there; nothing newer was ever routed there, whatever became of it (what was
@@ -194,7 +228,7 @@ _TAKE_POSTGRESQL = f"""
 _DETAILS = """
     SELECT d.id, d.endpoint_id, e.partner_id, d.event_id, d.article_id, d.revision, d.sequence, d.priority,
         d.attempts, d.forgiven, d.created_at, d.replay, e.url, e.secret_sealed, e.schedule,
-        (e.breaker = 'closed' AND e.failures = 0 AND e.failing_since IS NULL) AS healthy,
+        (e.breaker = 'closed' AND e.failures = 0 AND e.failing_since IS NULL AND e.slow_start IS NULL) AS healthy,
         v.public_id AS event_public_id
     FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN event v ON v.id = d.event_id
     WHERE d.id IN ({}) ORDER BY d.priority, d.due_at, d.id"""

@@ -22,6 +22,8 @@ class Health:
     breaker_until: datetime | None
     breaker_opened: int
     failures: int
+    breaker_counts: str | None
+    slow_start: int | None
     not_before: datetime | None
     last_success_at: datetime | None
     last_failure_at: datetime | None

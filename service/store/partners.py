@@ -35,6 +35,7 @@ class Endpoint:
     every_revision: bool
     max_in_flight: int
     schedule: tuple[float, ...] | None
+    rate_per_second: float | None
     state: str
     state_reason: str | None
 
@@ -99,10 +100,13 @@ def add_endpoint(
     every_revision: bool = False,
     max_in_flight: int = 4,
     schedule: Sequence[float] | None = None,
+    rate: float | None = None,
     now: datetime,
     actor: str = "operator",
 ) -> Endpoint:
-    """Adds an endpoint; without `sections` it gets all of them. Raises NotFound, UnknownSections, AlreadyExists.
+    """Adds an endpoint; without `sections` it gets all of them; `rate` is pushes per second.
+
+    Raises NotFound, UnknownSections, AlreadyExists.
 
     `secret` signs its pushes, and so does the key `ed25519` if there is one. `schedule`: the seconds before each
     attempt, None for the default. The URL is checked by the caller (`service.endpoint_urls`), its address at each
@@ -122,6 +126,7 @@ def add_endpoint(
             "every_revision": every_revision,
             "max_in_flight": max_in_flight,
             "schedule": _schedule_text(schedule),
+            "rate_per_second": rate,
             "state": "live",
             "state_since": now,
             "created_at": now,
@@ -206,6 +211,25 @@ def resume(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> En
     return _set_state(record, endpoint_id, "live", None, actor, now)
 
 
+def set_rate(record: Record, endpoint_id: int, rate: float | None, *, actor: str, now: datetime) -> Endpoint:
+    """Pushes per second, None for no limit; the bucket starts full. Raises NotFound."""
+    with record.writing() as connection:
+        row = _locked(connection, endpoint_id)
+        if row.rate_per_second != rate:
+            changed = {"rate_per_second": rate, "tokens": None, "refilled_at": None}
+            connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**changed))
+            detail = {"rate_per_second": rate, "was": row.rate_per_second}
+            audit.note(
+                connection,
+                actor=actor,
+                action="endpoint.rate_changed",
+                target=str(endpoint_id),
+                detail=detail,
+                now=now,
+            )
+    return get_endpoint(record, endpoint_id)
+
+
 def _set_state(
     record: Record, endpoint_id: int, after: str, reason: str | None, actor: str, now: datetime
 ) -> Endpoint:
@@ -240,6 +264,8 @@ def _fresh(state: str) -> dict[str, Any]:
         "breaker_until": None,
         "breaker_opened": 0,
         "failures": 0,
+        "breaker_counts": None,
+        "slow_start": None,
         "not_before": None,
         "failing_since": None,
     }
@@ -303,6 +329,7 @@ def _endpoint(row: Row[Any], wanted: dict[int, list[str]]) -> Endpoint:
         every_revision=row.every_revision,
         max_in_flight=row.max_in_flight,
         schedule=tuple(json.loads(row.schedule)) if row.schedule else None,
+        rate_per_second=row.rate_per_second,
         state=row.state,
         state_reason=row.state_reason,
     )

@@ -231,7 +231,9 @@ endpoint = Table(
     Column("all_sections", Boolean, nullable=False),  # else: rows in subscription
     Column("every_revision", Boolean, nullable=False, server_default=text("false")),
     Column("max_in_flight", Integer, nullable=False, server_default=text("4")),
-    Column("rate_per_second", Float),
+    Column("rate_per_second", Float),  # NULL: no limit
+    Column("tokens", Float),  # in the bucket at refilled_at; NULL: full
+    Column("refilled_at", Instant),
     Column("schedule", Text),  # JSON list of seconds; NULL: the default
     Column("state", Text, nullable=False, server_default=text("'live'")),
     Column("state_reason", Text),
@@ -242,6 +244,8 @@ endpoint = Table(
         "breaker_opened", Integer, nullable=False, server_default=text("0")
     ),  # times in a row, for the back-off
     Column("failures", Integer, nullable=False, server_default=text("0")),  # in a row
+    Column("breaker_counts", Text),  # JSON: attempts and failures of the last minute; workers.breaker
+    Column("slow_start", Integer),  # how many may be in flight while it starts slowly; NULL: the cap
     Column("not_before", Instant),  # the partner asked to wait (Retry-After on 429 and 503)
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),  # the last number given
     Column("last_success_at", Instant),
@@ -251,6 +255,12 @@ endpoint = Table(
     Column("created_at", Instant, nullable=False),
     _one_of("state", ENDPOINT_STATES, "state"),
     _one_of("breaker", BREAKER_STATES, "breaker"),
+    Index(
+        "ix_endpoint_limited",
+        "id",
+        sqlite_where=text("rate_per_second IS NOT NULL"),
+        postgresql_where=text("rate_per_second IS NOT NULL"),
+    ),
 )
 
 subscription = Table(
@@ -272,7 +282,9 @@ delivery = Table(
     Column("revision", Integer, nullable=False),
     Column("replay", Integer, nullable=False, server_default=text("0")),  # 0: the first; n: the n-th replay
     Column("sequence", BigInteger, nullable=False),  # the endpoint's, without gaps
-    Column("priority", Integer, nullable=False),  # 0 takedown, 1 correction or restore, 2 the rest
+    Column(
+        "priority", Integer, nullable=False
+    ),  # 0 takedown, 1 correction or restore, 2 the rest, 3 back-fill
     # Must reach even who no longer subscribes; what supersedes it inherits this.
     Column("owed", Boolean, nullable=False),
     # The endpoint wants every revision: a newer one does not supersede this one.
@@ -398,6 +410,57 @@ worker = Table(
     Column("started_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("broker", Text, nullable=False),  # 'up' or what is wrong, in words
+)
+
+# What the operator must hear of: an outbox, so that none is lost. What happens again before the first try is
+# counted in the same row; from the first try on its words stay the same, as does its id.
+_UNTOLD = "sent_at IS NULL AND given_up_at IS NULL"
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("public_id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),  # 'endpoint.off', 'delivery.dead', …
+    Column("about", Text, nullable=False),  # what it is about: 'endpoint:3', 'delivery:77'
+    Column("words", Text, nullable=False),
+    Column("count", Integer, nullable=False, server_default=text("1")),
+    Column("endpoint_id", Id),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("sent_at", Instant),
+    Column("given_up_at", Instant),
+    Column("last_words", Text),  # why the last try failed
+    Index("ix_notice_about", "about", "kind", "id"),
+    Index("ix_notice_due", "due_at", sqlite_where=text(_UNTOLD), postgresql_where=text(_UNTOLD)),
+    Index(
+        "uq_notice_gathering",
+        "kind",
+        "about",
+        unique=True,
+        sqlite_where=text("tries = 0"),
+        postgresql_where=text("tries = 0"),
+    ),
+)
+
+# An endpoint that is to get what was there before it: done in batches, from (after_at, after_id) on.
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("endpoint_id", Id, ForeignKey("endpoint.id"), nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("after_at", Instant, nullable=False),
+    Column("after_id", BigInteger, nullable=False, server_default=text("0")),
+    Column("deliveries", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Index(
+        "ix_backfill_going",
+        "id",
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    ),
 )
 
 audit = Table(

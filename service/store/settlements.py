@@ -1,6 +1,7 @@
 """Settlements: what became of what was sent, written in batches: state, attempt and receipt together.
 
-A settlement is a compare-and-set on the lease, so that a worker that lost its lease changes nothing.
+A settlement is a compare-and-set on the lease and the attempt, so that a worker that lost its lease changes nothing,
+even should it have claimed the same delivery again since.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ _SETTLE = """
         settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
     FROM {} v
     WHERE delivery.id = v.id AND delivery.state = 'sending' AND delivery.lease = :lease
+      AND delivery.attempts = v.attempts
     RETURNING delivery.id"""
 _ROWS_SQLITE = """(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
         json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
-        json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words
+        json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words,
+        json_extract(value, '$.attempts') AS attempts
     FROM json_each(:rows))"""
 _ROWS_POSTGRESQL = """(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-        AS r(id bigint, state text, due_at bigint, reached boolean, status integer, words text))"""
+        AS r(id bigint, state text, due_at bigint, reached boolean, status integer, words text, attempts integer))"""
 
 
 def settle(record: Record, settlements: Sequence[Settlement], *, lease: str, now: datetime) -> set[int]:
@@ -69,6 +72,7 @@ def settle_within(
             "reached": each.reached,
             "status": each.status,
             "words": each.words,
+            "attempts": each.delivery.attempts,
         }
         for each in settlements
     ]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers import outcome
-from workers.breaker import Breaker, after, at
+from workers.breaker import Breaker, after, at, counted
 from workers.outcome import Outcome
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
@@ -38,7 +38,7 @@ COUNTED = [
 @pytest.mark.parametrize("kind", COUNTED)
 def test_five_failures_in_a_row_open_it_for_30_seconds(kind: str) -> None:
     breaker = after(Breaker(), [an_outcome(kind)] * 4, NOW, 0.5)
-    assert breaker == Breaker("closed", None, 0, 4)
+    assert (breaker.state, breaker.failures) == ("closed", 4)
     breaker = after(breaker, [an_outcome(kind)], NOW, 0.5)
     assert breaker == Breaker("open", NOW + timedelta(seconds=30), 1, 5)
 
@@ -62,7 +62,7 @@ def test_after_its_wait_an_open_one_is_half_open() -> None:
 
 @pytest.mark.parametrize("probe", [SUCCESS, REFUSAL])
 def test_a_probe_that_is_answered_closes_it(probe: Outcome) -> None:
-    assert after(Breaker("open", NOW, 3, 8), [probe], NOW, 0.5) == Breaker()
+    assert after(Breaker("open", NOW, 3, 8), [probe], NOW, 0.5) == Breaker(slow_start=1)
 
 
 def test_a_failed_probe_opens_it_for_twice_as_long_up_to_15_minutes() -> None:
@@ -77,15 +77,85 @@ def test_a_failed_probe_opens_it_for_twice_as_long_up_to_15_minutes() -> None:
 
 def test_what_was_in_flight_when_it_opened_does_not_prolong_the_wait() -> None:
     breaker = after(Breaker(), [FAILURE] * 5, NOW, 0.5)
-    assert after(breaker, [FAILURE] * 20, NOW, 0.5).until == breaker.until
+    assert after(breaker, [FAILURE] * 20, NOW, 0.5) == breaker
 
 
+def test_what_was_in_flight_when_it_opened_does_not_close_it_either() -> None:
+    breaker = after(Breaker(), [SUCCESS, FAILURE] * 10, NOW, 0.5)
+    assert breaker.state == "open"
+    assert after(breaker, [SUCCESS], NOW, 0.5) == breaker
+
+
+def paced(pattern: str, breaker: Breaker, seconds_each: float) -> tuple[Breaker, datetime]:
+    """The breaker after outcomes at even intervals: '+' a success, '-' a failure."""
+    now = NOW
+    for sign in pattern:
+        breaker = after(breaker, [SUCCESS if sign == "+" else FAILURE], now, 0.5)
+        now += timedelta(seconds=seconds_each)
+    return breaker, now
+
+
+def test_half_of_twenty_failing_within_a_minute_opens_it_though_never_five_in_a_row() -> None:
+    assert paced("+-" * 9, Breaker(), 1)[0].state == "closed"
+    assert paced("+-" * 10, Breaker(), 1)[0].state == "open"
+
+
+def test_fewer_than_half_failing_leaves_it_closed() -> None:
+    assert paced("++-" * 200, Breaker(), 0.1)[0].state == "closed"
+
+
+def test_failures_spread_over_more_than_a_minute_leave_it_closed() -> None:
+    assert paced("+-" * 100, Breaker(), 4)[0].state == "closed"
+
+
+def test_closed_by_a_probe_it_starts_slowly_and_doubles_with_every_round() -> None:
+    breaker, rounds = after(Breaker("open", NOW, 1, 5), [SUCCESS], NOW, 0.5), []
+    while breaker.slow_start is not None:
+        rounds.append(breaker.slow_start)
+        breaker = after(breaker, [SUCCESS] * breaker.slow_start, NOW, 0.5)
+    assert rounds == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_a_failure_in_the_slow_start_begins_it_anew() -> None:
+    breaker = after(Breaker(slow_start=8), [FAILURE], NOW, 0.5)
+    assert (breaker.state, breaker.slow_start) == ("closed", 1)
+
+
+def test_an_open_one_is_not_stuck_when_the_clock_is_put_back() -> None:
+    breaker = after(Breaker(), [FAILURE] * 5, NOW, 0.5)
+    assert at(breaker, NOW - timedelta(hours=1)).state == "half_open"
+    assert at(breaker, NOW - timedelta(minutes=1)).state == "open"
+
+
+SLOTS = st.lists(
+    st.tuples(st.integers(-20, 2), st.integers(1, 99)), max_size=8, unique_by=lambda each: each[0]
+)
+
+
+@given(SLOTS, st.integers(0, 50))
+def test_counts_cover_the_last_minute_and_nothing_else(slots: list[tuple[int, int]], more: int) -> None:
+    this = int(NOW.timestamp()) // 10
+    before = tuple((this + offset, attempts, 0) for offset, attempts in sorted(slots))
+    found = counted(before, more, 0, NOW)
+    assert sum(each[1] for each in found) == more + sum(n for offset, n in slots if -6 < offset <= 0)
+    assert [each[0] for each in found] == sorted({each[0] for each in found})
+
+
+COUNTS = st.lists(
+    st.tuples(st.integers(-8, 1), st.integers(1, 50)).map(
+        lambda each: (int(NOW.timestamp()) // 10 + each[0], each[1], each[1] // 2)
+    ),
+    max_size=7,
+    unique_by=lambda each: each[0],
+).map(lambda slots: tuple(sorted(slots)))
 BREAKERS = st.builds(
     Breaker,
     st.sampled_from(["closed", "open", "half_open"]),
     st.none() | st.timedeltas(timedelta(days=-1), timedelta(days=1)).map(lambda off: NOW + off),
     st.integers(0, 10_000),
     st.integers(0, 10_000),
+    COUNTS,
+    st.none() | st.integers(1, 64),
 )
 RESULTS = st.lists(st.sampled_from(outcome.OUTCOMES).map(an_outcome), max_size=30)
 
@@ -101,5 +171,9 @@ def test_an_open_one_always_has_an_end_within_18_minutes(
 
 
 @given(BREAKERS, RESULTS, st.floats(0, 1, exclude_max=True))
-def test_a_success_closes_it_from_any_state(breaker: Breaker, results: list[Outcome], jitter: float) -> None:
-    assert after(breaker, [*results, SUCCESS], NOW, jitter) == Breaker()
+def test_a_success_after_the_wait_closes_it_whatever_came_before(
+    breaker: Breaker, results: list[Outcome], jitter: float
+) -> None:
+    breaker = after(breaker, results, NOW, jitter)
+    found = after(breaker, [SUCCESS], breaker.until or NOW, jitter)
+    assert (found.state, found.until, found.opened, found.failures) == ("closed", None, 0, 0)

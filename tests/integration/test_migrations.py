@@ -1,0 +1,95 @@
+"""The record's schema, brought up from each earlier one with data in it, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from service.store import migrations, schema
+from service.store.record import Record, open_record
+from tests import postgres
+from tests.builders import NOW
+from tests.conftest import KEY
+
+AT = schema.to_micros(NOW)
+# Written by the first version: rows of what later schemas change.
+FIRST = (
+    "INSERT INTO partner (id, slug, name, key_id, key_hash, created_at) VALUES (1, 'herald', 'Herald', 'k', 'h', 1)",
+    (
+        "INSERT INTO endpoint (id, partner_id, url, secret_sealed, all_sections, state_since, created_at)"
+        " VALUES (1, 1, 'https://herald.example/', '', true, 1, 1)"
+    ),
+    (
+        "INSERT INTO source (id, slug, name, adapter, key_id, key_hash, secret_sealed, created_at)"
+        " VALUES (1, 'wire', 'Wire', 'native', 'k', 'h', '', 1)"
+    ),
+    (
+        "INSERT INTO article (id, public_id, source_id, external_id, revision, status, content_hash,"
+        " first_published_at, changed_at) VALUES (1, 'tag:x', 1, '42', 1, 'usable', 'c', 1, 1)"
+    ),
+    (
+        "INSERT INTO event (id, public_id, article_id, revision, type, occurred_at, actor, routed_at)"
+        " VALUES (1, 'evt_1', 1, 1, 'article.published', 1, 'source:wire', 1)"
+    ),
+    (
+        "INSERT INTO delivery (id, endpoint_id, event_id, article_id, revision, sequence, priority, owed, ordered,"
+        " state, due_at, created_at) VALUES (1, 1, 1, 1, 1, 1, 2, false, false, 'pending', 1, 1)"
+    ),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
+    """A record without any schema."""
+    if request.param == "sqlite":
+        record = open_record(f"sqlite:///{tmp_path / 'old.db'}", KEY)
+        yield record
+        record.close()
+        return
+    handle = request.getfixturevalue("postgres_server")
+    postgres.admin(handle, "CREATE DATABASE migrated")
+    record = open_record(postgres.database_url(handle, "migrated"), KEY)
+    yield record
+    record.close()
+    postgres.admin(handle, "DROP DATABASE migrated WITH (FORCE)")
+
+
+def upgrade(record: Record, to: str) -> None:
+    config = migrations._config()
+    with record.writing() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
+
+
+def run(record: Record, *statements: str) -> None:
+    with record.writing() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def test_a_record_of_the_first_schema_keeps_its_rows_and_goes_on(blank: Record) -> None:
+    upgrade(blank, "0001")
+    run(blank, *FIRST)
+    migrations.migrate(blank)
+    with blank.reading() as connection:
+        endpoint = connection.execute(schema.endpoint.select()).mappings().one()
+        assert connection.execute(text("SELECT state FROM delivery")).scalar_one() == "pending"
+    assert endpoint["url"] == "https://herald.example/"
+    assert endpoint["tokens"] is endpoint["breaker_counts"] is endpoint["slow_start"] is None
+
+
+def test_the_first_version_can_still_write_after_the_upgrade(blank: Record) -> None:
+    upgrade(blank, "head")
+    run(blank, *FIRST)
+
+
+def test_the_migrations_make_the_schema_that_the_code_describes(blank: Record) -> None:
+    migrations.migrate(blank)
+    with blank.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []

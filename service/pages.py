@@ -26,12 +26,13 @@ from service.pages_session import (
     refuse_forged,
 )
 from service.settings import Settings
-from service.store import overview, overview_articles, overview_deliveries, overview_trouble, pushes
+from service.store import notices, overview, overview_articles, overview_deliveries, overview_trouble, pushes
 from service.store.errors import RecordUnavailable
 from service.store.record import Record
 
 REFRESH_SECONDS = 10
 SEARCH_MAX = 200
+LATELY = 20
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
@@ -170,6 +171,7 @@ def _words(now: datetime) -> dict[str, Any]:
         "actor_words": wording.actor_words,
         "status_words": wording.STATUS_WORDS,
         "event_words": wording.EVENT_WORDS,
+        "notice_words": wording.NOTICE_WORDS,
         "delivery_word": lambda each: wording.delivery_word(each.state, each.due_at, now),
         "delivery_counts": wording.delivery_counts,
         "endpoint_state": lambda each: wording_desk.endpoint_state(each, now),
@@ -200,6 +202,7 @@ class Desk:
             given_up=sum(each.given_up for partner in partners for each in partner.endpoints),
             missing=sum(map(wording_desk.missing, partners)),
             events=overview.latest_events(self._record, now),
+            notices=notices.latest(self._record, LATELY),
             desk=wording_desk,
         )
 
@@ -212,6 +215,7 @@ class Desk:
         return render_template(
             "status/partner.html",
             partner=found[0],
+            notices=notices.latest(self._record, LATELY, ids),
             waiting={each: overview_deliveries.undelivered(self._record, each) for each in ids},
             latest={each: overview_deliveries.latest_deliveries(self._record, each) for each in ids},
         )

@@ -29,6 +29,7 @@ REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 SQLITE_WORKERS_MAX = 2
 TOKEN_FILE = "operator-token"  # noqa: S105 - a file's name
 KEY_FILE = "secret-key"
+NOTICE_FILE = "notice-secret"
 
 
 class SettingsError(Exception):
@@ -53,6 +54,8 @@ class Settings(BaseSettings):
     secret_key: str = Field(default="", repr=False)
     allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     allow_http: bool = False
+    notice_url: str = Field(default="", repr=False)
+    notice_secret: str = Field(default="", repr=False)
     workers: int = Field(default_factory=lambda known: _default_workers(known["database_url"]), ge=1, le=256)
     log_level: str = "info"
 
@@ -76,6 +79,23 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(f"'{value}' is not a web address; write for example https://news.example.org")
         return value.rstrip("/")
+
+    @field_validator("notice_url")
+    @classmethod
+    def _webhook(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment):
+            raise ValueError(
+                "write the address of your own webhook, such as https://ops.example.org/dateline"
+            )
+        return value
+
+    @field_validator("notice_secret")
+    @classmethod
+    def _signing_secret(cls, value: str) -> str:
+        if value and not _is_signing_secret(value):
+            raise ValueError("write whsec_ and at least 24 bytes in base64, as Standard Webhooks has it")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -164,12 +184,16 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
 
 
 def ensure_keys(settings: Settings) -> Settings:
-    """The same settings with an operator token and a secret key, made if need be.
+    """The same settings with an operator token and a secret key, made if need be; with a webhook, its secret too.
 
     What is made stays in the data directory, in files only its owner can read.
     Safe when two processes start at once: both get the same keys.
     """
+    told = bool(settings.notice_url) and not settings.notice_secret
     made = {
+        "notice_secret": _kept(settings.data_dir / NOTICE_FILE, _new_signing_secret)
+        if told
+        else settings.notice_secret,
         "operator_token": settings.operator_token or _kept(settings.data_dir / TOKEN_FILE, _new_token),
         "secret_key": settings.secret_key or _kept(settings.data_dir / KEY_FILE, _new_fernet_key),
     }
@@ -215,6 +239,17 @@ def _is_fernet_key(text: str) -> bool:
         return len(base64.b64decode(text.encode(), altchars=b"-_", validate=True)) == 32
     except (binascii.Error, ValueError):
         return False
+
+
+def _is_signing_secret(text: str) -> bool:
+    try:
+        return text.startswith("whsec_") and len(base64.b64decode(text[6:], validate=True)) >= 24
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _new_signing_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _new_token() -> str:

@@ -70,6 +70,16 @@ EVENT_WORDS = {
     "article.unpublished": "Unpublished",
     "article.restored": "Restored",
 }
+NOTICE_WORDS = {
+    "endpoint.breaker_opened": "Circuit opened",
+    "endpoint.breaker_closed": "Circuit closed",
+    "endpoint.paused": "Paused",
+    "endpoint.resumed": "Resumed",
+    "endpoint.off": "Switched off",
+    "endpoint.rate_changed": "Rate changed",
+    "delivery.dead": "Deliveries given up",
+    "takedown.late": "Takedown not confirmed",
+}
 STATUS_WORDS = {
     "usable": Word("good", "good", "Usable"),
     "withheld": Word("warn", "paused", "Withheld"),

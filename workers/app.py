@@ -24,7 +24,9 @@ from service.settings import Settings
 from service.store import leases, migrations
 from service.store.record import Record, open_record
 from workers.deliver import Courier
+from workers.errands import Errands
 from workers.hands import Hands
+from workers.herald import Herald
 from workers.publish import Press
 from workers.sweep import Sweep
 from workers.transport import Sender
@@ -44,8 +46,15 @@ def run(settings: Settings, name: str) -> int:
     broker_url = redis_url_of(settings)
     app = make_celery(broker_url, worker=True)
     waker = Waker(broker_url)
-    sender = Sender(
-        settings.allow_networks, user_agent=f"Dateline/{metadata.version('dateline')}", capacity=CAPACITY
+    user_agent = f"Dateline/{metadata.version('dateline')}"
+    sender = Sender(settings.allow_networks, user_agent=user_agent, capacity=CAPACITY)
+    herald = Herald(
+        record,
+        Errands(settings.allow_networks, user_agent=user_agent),
+        url=settings.notice_url,
+        secret=settings.notice_secret,
+        status_page=f"{settings.public_url}/status",
+        clock=_now,
     )
     courier = Courier(record, sender, worker, _now, random.random)
     press = Press(record, settings.public_url, _now)
@@ -59,14 +68,17 @@ def run(settings: Settings, name: str) -> int:
         worker,
         hint=lambda task: send_hint(hint_app, task),
         broker=BrokerCheck(broker_url),
+        tell=herald.wake,
         clock=_now,
     )
     log.info("worker.started", worker=worker)
+    herald.start()
     sweep.start()
     try:
         return _celery(app, worker, stopping=courier.stop)
     finally:
         sweep.close()
+        herald.close()
         waker.close()
         hands.close()
         _leave(record, worker)

@@ -6,12 +6,13 @@ It is what makes hints dispensable. With Redis away it sets the work going in it
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from service import logs
 from service.queue import DELIVER, PUBLISH, ROUTE
-from service.store import agenda, articles, documents, leases
+from service.store import agenda, articles, documents, leases, notices
 from service.store.agenda import Agenda
 from service.store.record import Record
 from workers.hands import Hands
@@ -19,6 +20,7 @@ from workers.hands import Hands
 log = logs.get("sweep")
 
 EVERY = 1.0  # seconds
+TAKEDOWNS_EVERY = 15.0  # seconds: how often late takedowns are looked for
 LEASE = timedelta(seconds=3)
 STUBBORN = 3  # looks in a row at which work was due though it was hinted: then it is done here
 
@@ -34,15 +36,21 @@ class Sweep:
         *,
         hint: Callable[[str], None],
         broker: Callable[[], str],
+        tell: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """`hint` raises when Redis cannot be reached; `broker` says 'up', or in words what is wrong with it."""
+        """`hint` raises when Redis cannot be reached; `broker` says 'up', or in words what is wrong with it.
+
+        `tell` has the notices sent that are due.
+        """
         self._record = record
         self._hands = hands
         self._worker = worker
         self._hint = hint
         self._broker = broker
+        self._tell = tell
         self._clock = clock
+        self._looked_at_takedowns = -TAKEDOWNS_EVERY
         self._seen_due: dict[str, int] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
@@ -97,6 +105,11 @@ class Sweep:
             self._have_done(ROUTE, True, "up")
         if found.waking:
             documents.wake_feeds(self._record, now)
+        if time.monotonic() - self._looked_at_takedowns >= TAKEDOWNS_EVERY:
+            self._looked_at_takedowns = time.monotonic()
+            notices.raise_late_takedowns(self._record, now)
+        if found.notices:
+            self._tell()
 
     def _have_done(self, task: str, due: bool, broker: str) -> None:
         if not due:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from service.store import rates
+from service.store import notices, rates
 from service.store.claims import ENDPOINTS
 from service.store.leases import ALIVE, LOST
 from service.store.record import Record
@@ -22,6 +22,7 @@ _EXISTS = {
         "SELECT 1 FROM article WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at <= :now"
     ),
     "lost": f"SELECT 1 FROM delivery WHERE {LOST}",
+    "notices": f"SELECT 1 FROM notice WHERE {notices.DUE}",
     "takedowns": ENDPOINTS["takedown"],
     "deliveries": ENDPOINTS["rest"],
 }
@@ -36,6 +37,7 @@ class Agenda:
     waking: bool
     expiring: bool
     lost: bool
+    notices: bool
     deliveries: bool
 
 

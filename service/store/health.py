@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from service.store import audit
+from service.store import audit, notices
 from service.store.schema import endpoint
 
 
@@ -68,6 +68,7 @@ def update_health(
         detail = {"words": turn.words}
         target = str(turn.endpoint_id)
         audit.note(connection, actor="system", action=turn.what, target=target, detail=detail, now=now)
+        notices.of_endpoint(connection, turn.what, turn.endpoint_id, turn.words, now)
     return turns
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.store import audit, keys
+from service.store import audit, keys, notices
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
 from service.store.record import Record
 from service.store.schema import endpoint, partner, section, subscription
@@ -227,6 +227,8 @@ def set_rate(record: Record, endpoint_id: int, rate: float | None, *, actor: str
                 detail=detail,
                 now=now,
             )
+            words = "no limit" if rate is None else f"at most {rate:g} pushes a second"
+            notices.of_endpoint(connection, "endpoint.rate_changed", endpoint_id, f"by {actor}: {words}", now)
     return get_endpoint(record, endpoint_id)
 
 
@@ -253,6 +255,9 @@ def _set_state(
                 detail={"reason": reason, "was": row.state},
                 now=now,
             )
+            kind = f"endpoint.{'resumed' if after == 'live' else after}"
+            words = f"by {actor}" + (f": {reason}" if reason else f"; it was {row.state}")
+            notices.of_endpoint(connection, kind, endpoint_id, words, now)
     return get_endpoint(record, endpoint_id)
 
 

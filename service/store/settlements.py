@@ -7,6 +7,7 @@ even should it have claimed the same delivery again since.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from service.store import notices
 from service.store.claims import Claimed
 from service.store.record import Record
 from service.store.schema import attempt, to_micros
@@ -84,6 +86,7 @@ def settle_within(
         _write_attempts(connection, kept, lease)
         _write_receipts(connection, kept, now)
         _supersede_failed(connection, kept, now)
+        _tell_dead(connection, kept, now)
     return held
 
 
@@ -141,3 +144,10 @@ def _supersede_failed(connection: Connection, settlements: Sequence[Settlement],
     ]
     if rows:
         connection.execute(_SUPERSEDE_FAILED, rows)
+
+
+def _tell_dead(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
+    dead = [each for each in settlements if each.state == "dead"]
+    for endpoint_id, count in sorted(Counter(each.delivery.endpoint_id for each in dead).items()):
+        words = next(each.words for each in reversed(dead) if each.delivery.endpoint_id == endpoint_id)
+        notices.of_dead(connection, endpoint_id, count, f"deliveries were given up; the last: {words}", now)

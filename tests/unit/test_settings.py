@@ -160,3 +160,24 @@ def test_emptied_key_file_is_told_instead_of_used(tmp_path: Path) -> None:
     (tmp_path / settings.KEY_FILE).write_text("\n")
     with pytest.raises(SettingsError, match="restore it from a backup"):
         settings.ensure_keys(desk)
+
+
+def test_a_webhook_for_notices_gets_a_secret_of_its_own_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.ensure_keys(settings.load()).notice_secret == ""
+    monkeypatch.setenv("DATELINE_NOTICE_URL", "https://ops.example.org/dateline")
+    made = settings.ensure_keys(settings.load()).notice_secret
+    assert made.startswith("whsec_")
+    assert settings.ensure_keys(settings.load()).notice_secret == made
+    monkeypatch.setenv("DATELINE_NOTICE_SECRET", made)
+    assert settings.load().notice_secret == made
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("NOTICE_URL", "ops.example.org"), ("NOTICE_SECRET", "whsec_short")]
+)
+def test_a_webhook_that_is_none_is_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"DATELINE_{name}", value)
+    with pytest.raises(SettingsError, match=f"DATELINE_{name}"):
+        settings.load()

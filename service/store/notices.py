@@ -1,0 +1,206 @@
+"""Notices: what an operator must hear of. An outbox: written with what happened, sent later, never lost.
+
+What happens again before the first try is counted in the same row. From the first try on, its words and id stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, text
+from ulid import ULID
+
+from service.store.record import Record
+from service.store.schema import endpoint, notice, partner, to_micros
+
+GATHER = timedelta(minutes=1)  # what comes in heaps is counted for as long before it is told
+AT_MOST_EVERY = timedelta(hours=1)
+LATE_TAKEDOWN = timedelta(minutes=15)
+LEASE = timedelta(minutes=1)  # a try takes less; then another worker may try
+KEPT = timedelta(days=30)  # after it was sent or given up
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing that happened. `kind` says what ('endpoint.off'), `about` to whom ('endpoint:3'); `tries` is so far."""
+
+    id: int
+    public_id: str
+    kind: str
+    about: str
+    words: str
+    count: int
+    endpoint_id: int | None
+    partner: str | None
+    created_at: datetime
+    tries: int
+
+
+_RAISE = text(
+    "INSERT INTO notice (public_id, kind, about, words, count, endpoint_id, created_at, due_at)"
+    " VALUES (:public_id, :kind, :about, :words, :count, :endpoint_id, :now, :due_at)"
+    " ON CONFLICT (kind, about) WHERE tries = 0"
+    " DO UPDATE SET count = notice.count + excluded.count, words = excluded.words"
+)
+
+
+def of_endpoint(connection: Connection, kind: str, endpoint_id: int, words: str, now: datetime) -> None:
+    """A turn in an endpoint's life, in the caller's transaction; sent at once."""
+    _raise(connection, kind, endpoint_id, words, 1, now, now)
+
+
+def of_dead(connection: Connection, endpoint_id: int, count: int, words: str, now: datetime) -> None:
+    """Deliveries given up: told with their count, once an hour and endpoint at the most."""
+    before = (
+        select(notice.c.created_at)
+        .where(notice.c.about == f"endpoint:{endpoint_id}", notice.c.kind == "delivery.dead")
+        .order_by(notice.c.id.desc())
+        .limit(1)
+    )
+    last = connection.execute(before).scalar()
+    due_at = max(now + GATHER, min(last + AT_MOST_EVERY, now + AT_MOST_EVERY)) if last else now + GATHER
+    _raise(connection, "delivery.dead", endpoint_id, words, count, now, due_at)
+
+
+def _raise(
+    connection: Connection,
+    kind: str,
+    endpoint_id: int,
+    words: str,
+    count: int,
+    now: datetime,
+    due_at: datetime,
+) -> None:
+    values = {
+        "public_id": f"ntc_{ULID()}",
+        "kind": kind,
+        "about": f"endpoint:{endpoint_id}",
+        "words": words,
+        "count": count,
+        "endpoint_id": endpoint_id,
+        "now": to_micros(now),
+        "due_at": to_micros(due_at),
+    }
+    connection.execute(_RAISE, values)
+
+
+# What is not confirmed: still to be sent, or on the wire. Per endpoint, so that it is a range of the due index.
+_LATE = text("""
+    SELECT d.id, d.endpoint_id, d.created_at, d.last_words, a.public_id AS article, e.state
+    FROM endpoint e JOIN delivery d ON d.endpoint_id = e.id AND d.priority = 0
+        AND d.state IN ('pending', 'waiting') AND d.created_at <= :before
+    JOIN article a ON a.id = d.article_id
+    WHERE NOT EXISTS (SELECT 1 FROM notice n WHERE n.about = 'delivery:' || CAST(d.id AS text)
+        AND n.kind = 'takedown.late')
+    ORDER BY d.id LIMIT 100""")
+
+
+def raise_late_takedowns(record: Record, now: datetime) -> int:
+    """One notice for each takedown that an outlet has not confirmed within 15 minutes; returns how many are new."""
+    with record.reading() as connection:
+        late = connection.execute(_LATE, {"before": to_micros(now - LATE_TAKEDOWN)}).all()
+    if late:
+        with record.writing() as connection:
+            connection.execute(_RAISE, [_late(row, now) for row in late])
+    return len(late)
+
+
+def _late(row: Row[Any], now: datetime) -> dict[str, Any]:
+    why = row.last_words or "it was not sent yet"
+    if row.state == "off":
+        why = "the endpoint is switched off"
+    return {
+        "public_id": f"ntc_{ULID()}",
+        "kind": "takedown.late",
+        "about": f"delivery:{row.id}",
+        "words": f"the takedown of {row.article} is not confirmed after 15 minutes: {why}",
+        "count": 1,
+        "endpoint_id": row.endpoint_id,
+        "now": to_micros(now),
+        "due_at": to_micros(now),
+    }
+
+
+# One that is due in more than two days was put off by a clock that has been put back since.
+DUE = "sent_at IS NULL AND given_up_at IS NULL AND (due_at <= :now OR due_at > :now + 172800000000)"
+
+
+def take(record: Record, limit: int, now: datetime) -> list[Notice]:
+    """Notices to send now, the oldest first, this worker's alone for a minute; `tries` counts this one."""
+    lock = "" if record.is_sqlite else " FOR UPDATE SKIP LOCKED"
+    taking = text(
+        "UPDATE notice SET tries = tries + 1, due_at = :until WHERE id IN"
+        f" (SELECT id FROM notice WHERE {DUE} ORDER BY due_at LIMIT :limit{lock}) RETURNING id"
+    )
+    values = {"now": to_micros(now), "until": to_micros(now + LEASE), "limit": limit}
+    with record.writing() as connection:
+        ids = connection.execute(taking, values).scalars().all()
+        return _read(connection, ids) if ids else []
+
+
+def settle(
+    record: Record, each: Notice, *, sent: bool, words: str | None, retry_at: datetime | None, now: datetime
+) -> bool:
+    """Sent, to be tried again at `retry_at`, or given up (neither). False if another has tried it since."""
+    values = {
+        "id": each.id,
+        "tries": each.tries,
+        "sent_at": to_micros(now) if sent else None,
+        "given_up_at": None if sent or retry_at else to_micros(now),
+        "due_at": to_micros(retry_at or now),
+        "words": words,
+        "before": to_micros(now - KEPT),
+    }
+    with record.writing() as connection:
+        settled = connection.execute(
+            text(
+                "UPDATE notice SET sent_at = :sent_at, given_up_at = :given_up_at, due_at = :due_at,"
+                " last_words = :words WHERE id = :id AND tries = :tries AND sent_at IS NULL"
+            ),
+            values,
+        ).rowcount
+        connection.execute(
+            text(
+                "DELETE FROM notice WHERE created_at < :before"
+                " AND (sent_at IS NOT NULL OR given_up_at IS NOT NULL)"
+            ),
+            values,
+        )
+    return settled == 1
+
+
+def latest(record: Record, limit: int = 20, endpoints: Sequence[int] | None = None) -> list[Notice]:
+    """What happened lately, the newest first; of these endpoints, or of all."""
+    query = select(notice.c.id).order_by(notice.c.id.desc()).limit(limit)
+    if endpoints is not None:
+        query = query.where(notice.c.endpoint_id.in_(endpoints))
+    with record.reading() as connection:
+        return _read(connection, connection.execute(query).scalars().all())[::-1]
+
+
+def _read(connection: Connection, ids: Sequence[int]) -> list[Notice]:
+    query = (
+        select(notice, partner.c.slug)
+        .outerjoin(endpoint, endpoint.c.id == notice.c.endpoint_id)
+        .outerjoin(partner, partner.c.id == endpoint.c.partner_id)
+        .where(notice.c.id.in_(ids))
+        .order_by(notice.c.id)
+    )
+    return [
+        Notice(
+            id=row.id,
+            public_id=row.public_id,
+            kind=row.kind,
+            about=row.about,
+            words=row.words,
+            count=row._mapping["count"],
+            endpoint_id=row.endpoint_id,
+            partner=row.slug,
+            created_at=row.created_at,
+            tries=row.tries,
+        )
+        for row in connection.execute(query)
+    ]

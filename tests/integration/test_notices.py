@@ -1,0 +1,253 @@
+"""Notices: written with what they tell of, sent signed to the operator's webhook, tried again, never lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import fields
+from datetime import datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from service import signatures
+from service.store import agenda, claims, leases, notices, partners, routing, settlements
+from service.store.health import Health, update_health
+from service.store.notices import Notice
+from service.store.record import Record
+from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
+from tests.integration.test_transport import Misbehaving
+from tests.seeded import WORKER, a_settlement, claim_all
+from workers.errands import Errands
+from workers.herald import GIVE_UP_AFTER, Herald, next_try
+
+LOOPBACK = [ip_network("127.0.0.0/8")]
+
+
+class Clock:
+    """Time as the test says it is."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class Operator:
+    """An operator's webhook that verifies what comes. Answers `status`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.status = 204
+        self.ids: list[str] = []
+        self.bodies: list[bytes] = []
+        self._clock = clock
+        self._server = Misbehaving(self._answer)
+        self.requests = self._server.requests
+        self.url, self.stop = self._server.url, self._server.stop
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        return [json.loads(each) for each in self.bodies]
+
+    def _answer(self, connection: Any, request: bytes) -> bool:
+        head, _, body = request.partition(b"\r\n\r\n")
+        lines = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:]]
+        headers = dict(lines)
+        with suppress(signatures.BadSignature):
+            self.ids.append(signatures.verify([SECRET], headers, body, self._clock()))
+            self.bodies.append(body)
+        connection.sendall(f"HTTP/1.1 {self.status} As said\r\nContent-Length: 0\r\n\r\n".encode())
+        return True
+
+
+@pytest.fixture
+def operator(clock: Clock) -> Iterator[Operator]:
+    found = Operator(clock)
+    yield found
+    found.stop()
+
+
+def a_herald(record: Record, url: str, clock: Clock, allowed: Any = LOOPBACK) -> Herald:
+    errands = Errands(allowed, user_agent="test")
+    return Herald(record, errands, url=url, secret=SECRET, status_page="https://desk/status", clock=clock)
+
+
+def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
+    record: Record, operator: Operator, clock: Clock
+) -> None:
+    endpoint = an_endpoint(record, "herald")
+    partners.pause(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
+    partners.resume(record, endpoint.id, actor="operator", now=NOW)
+    partners.set_rate(record, endpoint.id, 0.5, actor="operator", now=NOW)
+    assert agenda.look(record, NOW).notices
+    assert a_herald(record, operator.url, clock).tell() == 3
+    assert [each["type"] for each in operator.told] == [
+        "endpoint.paused",
+        "endpoint.resumed",
+        "endpoint.rate_changed",
+    ]
+    assert operator.told[0]["data"] == {
+        "words": "by operator: moving house",
+        "count": 1,
+        "about": f"endpoint:{endpoint.id}",
+        "partner": "herald",
+        "endpoint": endpoint.id,
+        "status_page": "https://desk/status/partners/herald",
+    }
+    assert not agenda.look(record, later(7200)).notices
+
+
+def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
+    record: Record, operator: Operator, clock: Clock
+) -> None:
+    endpoint = an_endpoint(record)
+    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    operator.status = 503
+    herald = a_herald(record, operator.url, clock)
+    assert herald.tell() == 1
+    assert not agenda.look(record, later(9)).notices
+    clock.now, operator.status = later(10), 200
+    assert herald.tell() == 1
+    assert not agenda.look(record, later(7200)).notices
+    assert operator.ids[0] == operator.ids[1]
+    assert operator.bodies[0] == operator.bodies[1]
+
+
+def test_a_worker_that_dies_while_telling_loses_no_notice(
+    record: Record, operator: Operator, clock: Clock
+) -> None:
+    endpoint = an_endpoint(record)
+    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    assert len(notices.take(record, 10, NOW)) == 1  # and it dies here
+    assert notices.take(record, 10, later(59)) == []
+    clock.now = later(60)
+    assert a_herald(record, operator.url, clock).tell() == 1
+    assert len(operator.bodies) == 1
+
+
+def test_who_was_too_slow_to_settle_a_notice_changes_nothing(record: Record) -> None:
+    endpoint = an_endpoint(record)
+    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    [slow] = notices.take(record, 10, NOW)
+    [other] = notices.take(record, 10, later(61))
+    assert other.public_id == slow.public_id
+    assert not notices.settle(record, slow, sent=False, words="", retry_at=None, now=later(62))
+    assert notices.settle(record, other, sent=True, words="", retry_at=None, now=later(62))
+
+
+def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
+    record: Record, clock: Clock
+) -> None:
+    endpoint = an_endpoint(record)
+    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    assert a_herald(record, "", clock).tell() == 1
+    assert not agenda.look(record, later(7200)).notices
+    assert [each.kind for each in notices.latest(record, endpoints=[endpoint.id])] == ["endpoint.paused"]
+    assert notices.latest(record, endpoints=[endpoint.id + 1]) == []
+
+
+def test_a_thousand_deliveries_given_up_are_one_notice_an_hour_with_their_count(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record, max_in_flight=64)
+    leases.beat(record, WORKER, broker="up", now=NOW)
+    for number in range(12):
+        post(record, source, an_article(external_id=str(number)))
+    routing.route(record, NOW)
+    claimed = claim_all(record, NOW)
+    give_up(record, claimed[:5], NOW)
+    give_up(record, claimed[5:7], later(30))
+    assert notices.take(record, 10, later(59)) == []
+    assert counts(notices.take(record, 10, later(60))) == [("delivery.dead", 7)]
+    give_up(record, claimed[7:9], later(61))
+    give_up(record, claimed[9:], later(3000))
+    found = [each for each in notices.take(record, 10, later(3599)) if each.tries == 1]
+    assert found == []
+    again = [each for each in notices.take(record, 10, later(3661)) if each.tries == 1]
+    assert counts(again) == [("delivery.dead", 5)]
+
+
+def give_up(record: Record, claimed: list[claims.Claimed], now: datetime) -> None:
+    ends = [a_settlement(each, "dead", "tried 12 times and given up", now) for each in claimed]
+    assert len(settlements.settle(record, ends, lease=WORKER, now=now)) == len(claimed)
+
+
+def counts(found: list[Notice]) -> list[tuple[str, int]]:
+    return [(each.kind, each.count) for each in found]
+
+
+@pytest.mark.parametrize("state", ["live", "off"])
+def test_a_takedown_not_confirmed_within_15_minutes_is_told_once(record: Record, state: str) -> None:
+    source = a_desk(record)
+    endpoint = an_endpoint(record)
+    leases.beat(record, WORKER, broker="up", now=NOW)
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    ends = [a_settlement(each, "delivered", "took it", NOW) for each in claim_all(record, NOW)]
+    settlements.settle(record, ends, lease=WORKER, now=NOW)
+    post(record, source, a_takedown())
+    routing.route(record, NOW)
+    if state == "off":
+        switch_off(record, endpoint.id)
+    assert notices.raise_late_takedowns(record, later(899)) == 0
+    assert notices.raise_late_takedowns(record, later(900)) == 1
+    assert notices.raise_late_takedowns(record, later(1800)) == 0
+    assert "takedown.late" in [each.kind for each in notices.take(record, 10, later(901))]
+
+
+def switch_off(record: Record, endpoint_id: int) -> None:
+    def decide(_: int, health: Health) -> Health:
+        values = {each.name: getattr(health, each.name) for each in fields(health)}
+        return Health(**values | {"state": "off", "state_reason": "the partner answered 410 Gone"})
+
+    with record.writing() as connection:
+        update_health(connection, [endpoint_id], decide, NOW)
+
+
+def test_switching_an_endpoint_off_is_told(record: Record) -> None:
+    endpoint = an_endpoint(record)
+    switch_off(record, endpoint.id)
+    [found] = notices.take(record, 10, NOW)
+    assert (found.kind, found.words) == ("endpoint.off", "the partner answered 410 Gone")
+
+
+def test_what_is_told_fails_and_is_told_again_for_three_days_and_then_given_up(record: Record) -> None:
+    waits: list[float] = []
+    now, tries = NOW, 0
+    while moment := next_try(tries := tries + 1, NOW, now):
+        waits.append((moment - now).total_seconds())
+        now = moment
+    assert waits[:4] == [10, 20, 40, 80]
+    assert max(waits) == 3600
+    assert GIVE_UP_AFTER <= now - NOW <= GIVE_UP_AFTER + timedelta(hours=1)
+    endpoint = an_endpoint(record)
+    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    [each] = notices.take(record, 10, NOW)
+    assert notices.settle(record, each, sent=False, words="", retry_at=None, now=later(5))
+    assert not agenda.look(record, later(10**6)).notices
+
+
+def test_a_webhook_on_a_private_address_is_not_called_unless_allowed(operator: Operator) -> None:
+    guarded = Errands([], user_agent="test")
+    status, words = guarded.post(operator.url, b"{}", {})
+    assert status is None
+    assert "this machine itself" in words
+    assert guarded.post("http://no.such.host.invalid/", b"{}", {})[0] is None
+    assert Errands(LOOPBACK, user_agent="test").post(operator.url, b"{}", {})[0] == 204
+
+
+def test_a_redirect_of_the_webhook_is_not_followed(operator: Operator) -> None:
+    answer = f"HTTP/1.1 307 Away\r\nLocation: {operator.url}\r\nContent-Length: 0\r\n\r\n".encode()
+    server = Misbehaving(lambda connection, _: bool(connection.sendall(answer)))
+    try:
+        assert Errands(LOOPBACK, user_agent="test").post(server.url, b"{}", {})[0] == 307
+    finally:
+        server.stop()
+    assert operator.requests == []

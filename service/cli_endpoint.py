@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from service import endpoint_urls, signatures
+from service.cli_articles import Moment
 from service.cli_output import ACTOR, Desk, Slug, Told, now, operation
 from service.store import keys, partners, rates, resealing
 from service.store.partners import Changes
@@ -78,6 +79,12 @@ def endpoint() -> None:
 @click.option("--max-in-flight", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--schedule", type=Schedule(), help="Seconds before each attempt, such as 0,5,30,120.")
 @click.option("--rate", type=RATE, help="Pushes per second at the most, such as 5 or 0.2 (kills go at once).")
+@click.option(
+    "--backfill",
+    type=Moment(),
+    metavar="SINCE",
+    help="Also what was changed since then: 2026-11-01T00:00:00Z, or 7d for the last week.",
+)
 @click.option("--ed25519", is_flag=True, help="Sign with a key pair, too (v1a); print its public key.")
 @operation
 def endpoint_add(
@@ -89,6 +96,7 @@ def endpoint_add(
     max_in_flight: int,
     schedule: tuple[float, ...] | None,
     rate: float | None,
+    backfill: datetime | None,
     ed25519: bool,
 ) -> Told:
     """Add an endpoint to a partner; print its signing secret, once."""
@@ -108,15 +116,22 @@ def endpoint_add(
             max_in_flight=max_in_flight,
             schedule=schedule,
             rate=rate,
+            backfill_since=backfill,
             now=now(),
             actor=ACTOR,
         )
+    desk.wake()
     facts = {"endpoint": added.id, "partner": partner_slug, "url": url, "sections": slugs, "secret": secret}
     lines = [
         f"Endpoint {added.id} added: {partner_slug} gets {wanted or 'all sections'} at {url}",
         f"  signing secret  {secret}",
         ONCE,
         *_public_lines(pair.public if pair else None),
+        *(
+            [f"What was changed since {backfill:%Y-%m-%d %H:%M} UTC follows, the oldest first."]
+            if backfill
+            else []
+        ),
     ]
     return Told({**facts, "public_key": pair.public if pair else None}, lines)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from service import logs
 from service.queue import DELIVER, PUBLISH, ROUTE
-from service.store import agenda, articles, documents, leases, notices
+from service.store import agenda, articles, backfills, documents, leases, notices
 from service.store.agenda import Agenda
 from service.store.record import Record
 from workers.hands import Hands
@@ -20,6 +20,7 @@ from workers.hands import Hands
 log = logs.get("sweep")
 
 EVERY = 1.0  # seconds
+BACKFILL_FOR = 0.5  # seconds
 TAKEDOWNS_EVERY = 15.0  # seconds: how often late takedowns are looked for
 LEASE = timedelta(seconds=3)
 STUBBORN = 3  # looks in a row at which work was due though it was hinted: then it is done here
@@ -108,8 +109,24 @@ class Sweep:
         if time.monotonic() - self._looked_at_takedowns >= TAKEDOWNS_EVERY:
             self._looked_at_takedowns = time.monotonic()
             notices.raise_late_takedowns(self._record, now)
+        if found.backfills:
+            self._backfill()
         if found.notices:
             self._tell()
+
+    def _backfill(self) -> None:
+        """Half a second of it at a time: the sweep has other things to look after."""
+        until, deliveries = time.monotonic() + BACKFILL_FOR, 0
+        while time.monotonic() < until:
+            stepped = backfills.step(self._record, self._clock())
+            deliveries += stepped.deliveries
+            if stepped.finished is not None:
+                log.info("backfill.finished", endpoint=stepped.finished)
+            if not stepped.more:
+                break
+        if deliveries:
+            log.info("backfill.went_on", deliveries=deliveries)
+            self._have_done(DELIVER, True, "up")
 
     def _have_done(self, task: str, due: bool, broker: str) -> None:
         if not due:

@@ -23,6 +23,7 @@ _EXISTS = {
     ),
     "lost": f"SELECT 1 FROM delivery WHERE {LOST}",
     "notices": f"SELECT 1 FROM notice WHERE {notices.DUE}",
+    "backfills": "SELECT 1 FROM backfill WHERE finished_at IS NULL",
     "takedowns": ENDPOINTS["takedown"],
     "deliveries": ENDPOINTS["rest"],
 }
@@ -38,6 +39,7 @@ class Agenda:
     expiring: bool
     lost: bool
     notices: bool
+    backfills: bool
     deliveries: bool
 
 

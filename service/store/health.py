@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from service.store import audit, notices
+from service.store import audit, notices, revivals
 from service.store.schema import endpoint
 
 
@@ -63,7 +63,7 @@ def update_health(
         if after.state != before.state:
             changed["state_since"] = now
         connection.execute(update(endpoint).where(endpoint.c.id == row.id).values(**changed))
-        turns += _turns(row.id, before, after)
+        turns += _turns(row.id, before, after, _welcome_back(connection, row.id, before, after, now))
     for turn in turns:
         detail = {"words": turn.words}
         target = str(turn.endpoint_id)
@@ -72,12 +72,21 @@ def update_health(
     return turns
 
 
-def _turns(endpoint_id: int, before: Health, after: Health) -> list[Turn]:
+def _welcome_back(
+    connection: Connection, endpoint_id: int, before: Health, after: Health, now: datetime
+) -> str:
+    """An endpoint whose breaker closes gets what it missed while it failed; returns what was done, in words."""
+    if after.breaker != "closed" or before.breaker == "closed" or after.state == "off":
+        return ""
+    return revivals.revived_words(revivals.revive(connection, endpoint_id, before.failing_since or now, now))
+
+
+def _turns(endpoint_id: int, before: Health, after: Health, revived: str) -> list[Turn]:
     turns: list[Turn] = []
     if after.state == "off" != before.state:
         turns.append(Turn(endpoint_id, "endpoint.off", after.state_reason or "switched off"))
     if after.breaker == "open" and before.breaker == "closed":
         turns.append(Turn(endpoint_id, "endpoint.breaker_opened", after.last_failure or "it keeps failing"))
     if after.breaker == "closed" != before.breaker:
-        turns.append(Turn(endpoint_id, "endpoint.breaker_closed", "it answers again"))
+        turns.append(Turn(endpoint_id, "endpoint.breaker_closed", f"it answers again{revived}"))
     return turns

@@ -67,7 +67,7 @@ _STALLED = text("""
     SELECT p.name, s.due_at FROM (
         SELECT e.partner_id, (
             SELECT d.due_at FROM delivery d
-            WHERE d.endpoint_id = e.id AND d.state IN ('pending', 'waiting') AND d.priority IN (0, 1, 2)
+            WHERE d.endpoint_id = e.id AND d.state IN ('pending', 'waiting') AND d.priority IN (0, 1, 2, 3)
               AND d.due_at <= :before AND NOT EXISTS (SELECT 1 FROM delivery o
                 WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id AND (o.state = 'sending'
                   OR (o.state IN ('pending', 'waiting')

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.store import audit, keys, notices
+from service.store import audit, keys, notices, revivals
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
 from service.store.record import Record
-from service.store.schema import endpoint, partner, section, subscription
+from service.store.schema import backfill, endpoint, partner, section, subscription
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,12 @@ def add_endpoint(
     max_in_flight: int = 4,
     schedule: Sequence[float] | None = None,
     rate: float | None = None,
+    backfill_since: datetime | None = None,
     now: datetime,
     actor: str = "operator",
 ) -> Endpoint:
     """Adds an endpoint; without `sections` it gets all of them; `rate` is pushes per second.
+    `backfill_since`: it also gets, behind all that is new, what is public and was changed since then.
 
     Raises NotFound, UnknownSections, AlreadyExists.
 
@@ -133,7 +135,16 @@ def add_endpoint(
         }
         number = int(connection.execute(endpoint.insert().returning(endpoint.c.id), row).scalar_one())
         _subscribe(connection, number, wanted)
-        detail = {"partner": partner_slug, "url": url, "sections": sections and list(sections)}
+        if backfill_since is not None:
+            before = backfill_since - timedelta(microseconds=1)
+            row = {"endpoint_id": number, "since": backfill_since, "after_at": before, "created_at": now}
+            connection.execute(backfill.insert(), row)
+        detail = {
+            "partner": partner_slug,
+            "url": url,
+            "sections": sections and list(sections),
+            "backfill_since": backfill_since and backfill_since.isoformat(),
+        }
         audit.note(
             connection, actor=actor, action="endpoint.added", target=str(number), detail=detail, now=now
         )
@@ -207,7 +218,8 @@ def pause(record: Record, endpoint_id: int, *, reason: str, actor: str, now: dat
 
 
 def resume(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> Endpoint:
-    """Back to live from paused or switched off; the breaker starts closed, and what waits is due."""
+    """Back to live from paused or switched off; the breaker starts closed, what waits is due, and what was given up
+    since it failed or was held goes again, newest revisions only."""
     return _set_state(record, endpoint_id, "live", None, actor, now)
 
 
@@ -257,6 +269,9 @@ def _set_state(
             )
             kind = f"endpoint.{'resumed' if after == 'live' else after}"
             words = f"by {actor}" + (f": {reason}" if reason else f"; it was {row.state}")
+            if after == "live":
+                since = min(row.failing_since or row.state_since, row.state_since)
+                words += revivals.revived_words(revivals.revive(connection, endpoint_id, since, now))
             notices.of_endpoint(connection, kind, endpoint_id, words, now)
     return get_endpoint(record, endpoint_id)
 

@@ -28,10 +28,10 @@ from service.store.schema import (
 )
 from service.store.sections import ALL
 
-_ADVISORY_LOCK = 0x0DA7E207
+ROUTER_LOCK = 0x0DA7E207
 # What every outlet that holds an earlier revision must get, subscribed still or not (invariant 4).
 OWED_TO_HOLDERS = frozenset({*TAKEDOWNS, "article.corrected", "article.restored"})
-TAKEDOWN, CORRECTION, REST = 0, 1, 2
+TAKEDOWN, CORRECTION, REST, BACKFILL = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
         if (
             not record.is_sqlite
             and not connection.execute(
-                text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
+                text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ROUTER_LOCK}
             ).scalar()
         ):
             return Routed(0, 0, 0, more=False)
@@ -74,7 +74,7 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
         if not events:
             return Routed(0, 0, 0, more=False)
         rows = _deliveries(events, _desk(connection, events), now)
-        _number(connection, rows)
+        number(connection, rows)
         _supersede(connection, events, now)
         if rows:
             connection.execute(delivery.insert(), rows)
@@ -207,7 +207,7 @@ def _targets(each: Any, desk: _Desk) -> set[int]:
     return subscribed | holders
 
 
-def _number(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def number(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Gives each delivery its endpoint's next sequence number. Endpoints are locked before any delivery is."""
     counts: dict[int, int] = defaultdict(int)
     for row in rows:

@@ -417,3 +417,18 @@ def test_times_are_iso_or_how_long_ago() -> None:
     assert at("2026-01-02T08:00:00+05:00") == datetime(2026, 1, 2, 3, tzinfo=UTC)
     assert at("2026-01-02") == datetime(2026, 1, 2, tzinfo=UTC)
     assert abs(datetime.now(UTC) - timedelta(hours=2) - at("2h")) < timedelta(seconds=5)
+
+
+def test_endpoint_is_added_with_a_rate_and_what_was_there_before_it(dateline: Dateline) -> None:
+    dateline("partner", "add", "herald", "--name", "Herald")
+    url = "https://herald.example/hook"
+    added = dateline("endpoint", "add", "herald", url, "--rate", "0.2", "--backfill", "7d")
+    assert (added.status, added.err) == (0, "")
+    assert "What was changed since" in added.out
+    assert dateline("endpoint", "rate", "1", "500", "--json").json == {
+        "endpoint": 1,
+        "rate_per_second": 500.0,
+    }
+    assert "no limit" in dateline("endpoint", "rate", "1", "none").out
+    assert dateline("endpoint", "rate", "1", "0").status == 2
+    assert dateline("endpoint", "rate", "9", "1").status == 1

@@ -28,6 +28,7 @@ from workers.errands import Errands
 from workers.hands import Hands
 from workers.herald import Herald
 from workers.publish import Press
+from workers.pulse import Pulse
 from workers.sweep import Sweep
 from workers.transport import Sender
 
@@ -47,7 +48,9 @@ def run(settings: Settings, name: str) -> int:
     app = make_celery(broker_url, worker=True)
     waker = Waker(broker_url)
     user_agent = f"Dateline/{metadata.version('dateline')}"
-    sender = Sender(settings.allow_networks, user_agent=user_agent, capacity=CAPACITY)
+    pulse = Pulse()
+    pulse.start()
+    sender = Sender(settings.allow_networks, user_agent=user_agent, capacity=CAPACITY, stops=pulse.stops)
     herald = Herald(
         record,
         Errands(settings.allow_networks, user_agent=user_agent),
@@ -56,7 +59,7 @@ def run(settings: Settings, name: str) -> int:
         status_page=f"{settings.public_url}/status",
         clock=_now,
     )
-    courier = Courier(record, sender, worker, _now, random.random)
+    courier = Courier(record, sender, worker, _now, random.random, pulse.stops)
     press = Press(record, settings.public_url, _now)
     hands = Hands(record, press, courier, worker, _now, waker.wake)
     for task in QUEUES:
@@ -81,6 +84,7 @@ def run(settings: Settings, name: str) -> int:
         herald.close()
         waker.close()
         hands.close()
+        pulse.close()
         _leave(record, worker)
 
 

@@ -13,6 +13,7 @@ from service.store import claims, health, rates, settlements
 from service.store.claims import Claimed, Cursor
 from service.store.errors import RecordUnavailable
 from service.store.record import Record
+from workers import outcome
 from workers.letters import Letters
 from workers.settling import Sent, Watch, settlement_of, touched, verdict_on
 from workers.transport import Sender
@@ -52,12 +53,15 @@ class Courier:
         worker: str,
         clock: Callable[[], datetime],
         dice: Callable[[], float],
+        stops: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`stops`: how often this process stood still so far (workers/pulse.py)."""
         self._record = record
         self._sender = sender
         self._worker = worker
         self._clock = clock
         self._dice = dice
+        self._stops = stops
         self._letters = Letters(record)
         self._busy = threading.Lock()
         self._again = threading.Event()
@@ -117,13 +121,13 @@ class Courier:
         return bool(drain.sent) and (waited or not self._sender.in_flight)
 
     def _poll(self, drain: _Drain) -> None:
-        for push, outcome in self._sender.poll(SETTLE_AFTER if drain.sent else IDLE_POLL):
+        for push, answer in self._sender.poll(SETTLE_AFTER if drain.sent else IDLE_POLL):
             claimed, started_at = push.token
-            drain.sent.append(Sent(claimed, started_at, outcome))
+            drain.sent.append(Sent(claimed, started_at, answer))
 
     def _turn(self, drain: _Drain) -> None:
         """Settles what came back and claims what there is room for, in one transaction; then sends it."""
-        sent, now = drain.sent, self._clock()
+        sent, now, stops = drain.sent, self._clock(), self._stops()
         limit = 0 if self._closing.is_set() else min(BATCH, self._sender.room)
         drain.turned_at = time.monotonic()
         try:
@@ -137,7 +141,12 @@ class Courier:
         drain.hungry = bool(limit) and len(claimed) >= limit
         if token is not None and (wait := (token - now).total_seconds()) <= REST[1]:
             drain.tokens_at = drain.turned_at + max(REST[0], wait)
-        for letter in self._letters.write(claimed, self._clock()):
+        letters = self._letters.write(claimed, self._clock())
+        if self._stops() != stops:  # another worker may have taken these over: they go back unsent
+            late = outcome.unsent("the worker stood still before sending")
+            drain.sent = [Sent(each, now, late) for each in claimed]
+            return
+        for letter in letters:
             self._sender.submit(letter)
 
     def _settle_and_claim(

@@ -16,10 +16,12 @@ from service.store import agenda, articles, backfills, documents, leases, notice
 from service.store.agenda import Agenda
 from service.store.record import Record
 from workers.hands import Hands
+from workers.lookout import Lookout
 
 log = logs.get("sweep")
 
 EVERY = 1.0  # seconds
+PUT_BACK = timedelta(seconds=2)  # less is a clock being adjusted
 BACKFILL_FOR = 0.5  # seconds
 TAKEDOWNS_EVERY = 15.0  # seconds: how often late takedowns are looked for
 LEASE = timedelta(seconds=3)
@@ -50,6 +52,8 @@ class Sweep:
         self._hint = hint
         self._broker = broker
         self._tell = tell
+        self._lookout = Lookout()
+        self._looked: tuple[datetime, float] | None = None
         self._clock = clock
         self._looked_at_takedowns = -TAKEDOWNS_EVERY
         self._seen_due: dict[str, int] = {}
@@ -84,6 +88,7 @@ class Sweep:
         """One round: say we live; then, if it is ours to sweep, mend what is overdue and have what is due done."""
         now = self._clock()
         broker = self._broker()
+        lost = self._lookout.lost(leases.flying(self._record), time.monotonic())
         leases.beat(self._record, self._worker, broker=broker, now=now)
         leading = leases.take(self._record, "sweep", self._worker, now=now, lasts=LEASE)
         if not leading and broker == "up":
@@ -91,16 +96,27 @@ class Sweep:
         found = agenda.look(self._record, now)
         if leading:
             self._mend(found, now)
+            self._mind_the_clock(now)
+            if lost:
+                log.warning("deliveries.recovered", count=leases.free(self._record, lost, now))
         for task, due in (
             (ROUTE, found.events),
             (PUBLISH, found.feeds or found.waking),
-            (DELIVER, _to_send(found)),
+            (DELIVER, found.deliveries or (leading and bool(lost))),
         ):
             self._have_done(task, due, broker)
 
+    def _mind_the_clock(self, now: datetime) -> None:
+        """Notices when the time of day was put back since the last look, against a clock that goes on steadily."""
+        steady = time.monotonic()
+        if self._looked is not None:
+            expected = self._looked[0] + timedelta(seconds=steady - self._looked[1])
+            if expected - now > PUT_BACK:
+                count = leases.clock_put_back(self._record, expected, now)
+                log.warning("clock.put_back", seconds=(expected - now).total_seconds(), deliveries=count)
+        self._looked = now, steady
+
     def _mend(self, found: Agenda, now: datetime) -> None:
-        if found.lost:
-            log.warning("deliveries.recovered", count=leases.free_lost(self._record, now))
         if found.expiring:
             articles.expire_due(self._record, now)
             self._have_done(ROUTE, True, "up")
@@ -144,7 +160,3 @@ class Sweep:
             log.warning("hint.failed", task=task, error=type(error).__name__)
             return False
         return True
-
-
-def _to_send(found: Agenda) -> bool:
-    return found.deliveries or found.lost

@@ -8,9 +8,9 @@ from __future__ import annotations
 import selectors
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -59,8 +59,12 @@ class Sender:
         total_timeout: float = 15,
         capacity: int = 256,
         ca_file: str | None = None,
+        stops: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`stops`: how often this process stood still so far. What was on the wire then is dropped, not sent late."""
         self._capacity = capacity
+        self._stops = stops
+        self._stopped = stops()
         self._lines: list[_Line] = []  # idle
         self._busy: dict[pycurl.Curl, _Line] = {}
         self._failed: list[tuple[Push, Outcome]] = []
@@ -129,7 +133,11 @@ class Sender:
     def _advance(self, deadline: float) -> None:
         """One wait, and all the work that libcurl has then."""
         until = deadline if self._due is None else min(deadline, self._due)
-        for key, events in self._selector.select(max(0.0, until - monotonic())):
+        ready = self._selector.select(max(0.0, until - monotonic()))
+        if self._stops() != self._stopped:
+            self._drop_all()
+            return
+        for key, events in ready:
             bits = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
             if events & selectors.EVENT_WRITE:
                 bits |= pycurl.CSELECT_OUT
@@ -137,6 +145,17 @@ class Sender:
         if self._due is not None and self._due <= monotonic():
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _drop_all(self) -> None:
+        """Hangs up on everybody. libcurl has done nothing since the process stood still: nothing is sent late."""
+        self._stopped = self._stops()
+        for line in self._busy.values():
+            self._multi.remove_handle(line.curl)
+            push, _ = line.end(pycurl.E_OK, "")
+            line.close()
+            told = outcome.unsent("the worker stood still while sending; it may have arrived")
+            self._failed.append((push, replace(told, reached=True)))
+        self._busy.clear()
 
     def _ended(self) -> list[tuple[Push, Outcome]]:
         ended, self._failed = self._failed, []

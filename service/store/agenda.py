@@ -10,7 +10,6 @@ from sqlalchemy import text
 
 from service.store import notices, rates
 from service.store.claims import ENDPOINTS
-from service.store.leases import ALIVE, LOST
 from service.store.record import Record
 from service.store.schema import from_micros, to_micros
 
@@ -21,7 +20,6 @@ _EXISTS = {
     "expiring": (
         "SELECT 1 FROM article WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at <= :now"
     ),
-    "lost": f"SELECT 1 FROM delivery WHERE {LOST}",
     "notices": f"SELECT 1 FROM notice WHERE {notices.DUE}",
     "backfills": "SELECT 1 FROM backfill WHERE finished_at IS NULL",
     "takedowns": ENDPOINTS["takedown"],
@@ -37,7 +35,6 @@ class Agenda:
     feeds: bool
     waking: bool
     expiring: bool
-    lost: bool
     notices: bool
     backfills: bool
     deliveries: bool
@@ -47,7 +44,6 @@ def look(record: Record, now: datetime) -> Agenda:
     """One look at the record."""
     values: dict[str, Any] = {
         "now": to_micros(now),
-        "alive": to_micros(now - ALIVE),
         "limit": 1,
         "cursor": 0,
     }

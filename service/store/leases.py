@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,11 +16,13 @@ ALIVE = timedelta(
     seconds=4
 )  # a worker not heard of for this long is taken for dead, and what it sent is sent again
 FORGET = timedelta(hours=1)
+LONGEST = timedelta(minutes=2)  # no lease is taken for as long
 
 _TAKE = text(
     "INSERT INTO lease (name, holder, until) VALUES (:name, :holder, :until)"
     " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until"
-    " WHERE lease.holder = excluded.holder OR lease.until < :now"
+    # Nobody takes one for longer than :latest: what ends later was taken by a clock that has been put back since.
+    " WHERE lease.holder = excluded.holder OR lease.until < :now OR lease.until > :latest"
 )
 _BEAT = text(
     "INSERT INTO worker (name, started_at, seen_at, broker) VALUES (:name, :now, :now, :broker)"
@@ -28,7 +32,13 @@ _BEAT = text(
 
 def take(record: Record, name: str, holder: str, *, now: datetime, lasts: timedelta) -> bool:
     """Takes or keeps the lease; False while another holds it."""
-    values = {"name": name, "holder": holder, "now": to_micros(now), "until": to_micros(now + lasts)}
+    values = {
+        "name": name,
+        "holder": holder,
+        "now": to_micros(now),
+        "until": to_micros(now + lasts),
+        "latest": to_micros(now + LONGEST),
+    }
     with record.writing() as connection:
         return connection.execute(_TAKE, values).rowcount == 1
 
@@ -54,43 +64,73 @@ def forget_dead(record: Record, now: datetime) -> None:
         )
 
 
-# What a dead worker had on the wire. It may have arrived, so it counts as reached, and goes again under the same id.
-LOST = (
-    "state = 'sending' AND (lease_until < :now OR NOT EXISTS"
-    " (SELECT 1 FROM worker w WHERE w.name = delivery.lease AND w.seen_at >= :alive))"
-)
-_NEWER = (
-    "EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = delivery.article_id"
-    " AND o.endpoint_id = delivery.endpoint_id AND o.revision > delivery.revision)"
+@dataclass(frozen=True)
+class Flying:
+    """A delivery on the wire: its claim, and its worker's last heartbeat, in that worker's time; None: it is gone."""
+
+    id: int
+    attempts: int
+    worker: str
+    beat: int | None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.id, self.attempts
+
+
+def flying(record: Record) -> list[Flying]:
+    """All that is on the wire. Who of their workers is dead is for the caller to judge (workers/lookout.py)."""
+    query = text(
+        "SELECT d.id, d.attempts, d.lease, w.seen_at FROM delivery d LEFT JOIN worker w ON w.name = d.lease"
+        " WHERE d.state = 'sending' ORDER BY d.id"
+    )
+    with record.reading() as connection:
+        return [Flying(*row) for row in connection.execute(query)]
+
+
+# It may have arrived, so it counts as reached, and goes again under the same id.
+_FREE = text(
+    "UPDATE delivery SET state = 'waiting', reached = true, due_at = :now, lease = NULL, lease_until = NULL"
+    " WHERE id = :id AND state = 'sending' AND attempts = :attempts AND lease = :worker"
 )
 _NOTE_LOST = text(
     "INSERT INTO attempt (delivery_id, number, started_at, outcome, words, worker)"
-    " SELECT id, attempts, :now, 'lost', 'the worker ended while sending; it may have arrived', lease"
-    f" FROM delivery WHERE {LOST}"
-)
-_FREE = text(
-    "UPDATE delivery SET state = 'waiting', reached = true, due_at = :now, lease = NULL, lease_until = NULL"
-    f" WHERE {LOST} RETURNING id"
+    " VALUES (:id, :attempts, :now, 'lost', 'the worker ended while sending; it may have arrived', :worker)"
 )
 # A statement of its own: it sees what was routed while the one before waited for a lock.
 _SUPERSEDE_FREED = text(
     "UPDATE delivery SET state = 'superseded', settled_at = :now,"
     " superseded_by = (SELECT max(o.revision) FROM delivery o"
     " WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
-    f" WHERE id = :id AND state = 'waiting' AND NOT ordered AND {_NEWER}"
+    " WHERE id = :id AND state = 'waiting' AND NOT ordered AND EXISTS (SELECT 1 FROM delivery o"
+    " WHERE o.article_id = delivery.article_id"
+    " AND o.endpoint_id = delivery.endpoint_id AND o.revision > delivery.revision)"
 )
 
 
-def free_lost(record: Record, now: datetime) -> int:
-    """Gives back what workers had claimed that are dead, or whose lease ran out; returns how many."""
-    values: dict[str, Any] = {"now": to_micros(now), "alive": to_micros(now - ALIVE)}
+def free(record: Record, lost: Iterable[Flying], now: datetime) -> int:
+    """Gives back what nobody will settle; returns how much. What was settled or claimed again since stays."""
+    freed = 0
     with record.writing() as connection:
-        if not connection.execute(_NOTE_LOST, values).rowcount:
-            return 0
-        freed = connection.execute(_FREE, values).scalars().all()
-        if freed:
-            connection.execute(_SUPERSEDE_FREED, [{"id": each, "now": values["now"]} for each in freed])
-        return len(freed)
+        for each in lost:
+            values: dict[str, Any] = {**asdict(each), "now": to_micros(now)}
+            if connection.execute(_FREE, values).rowcount:
+                connection.execute(_NOTE_LOST, values)
+                connection.execute(_SUPERSEDE_FREED, values)
+                freed += 1
+    return freed
+
+
+_NEWS_NOW = text(
+    "UPDATE delivery SET due_at = :now WHERE state = 'pending' AND due_at > :now AND due_at <= :was"
+    " AND NOT EXISTS (SELECT 1 FROM article a WHERE a.id = delivery.article_id AND a.embargo_until > :now)"
+)
+
+
+def clock_put_back(record: Record, was: datetime, now: datetime) -> int:
+    """The time of day went from `was` back to `now`: news that was due is due still; embargoes keep their time."""
+    with record.writing() as connection:
+        return connection.execute(_NEWS_NOW, {"was": to_micros(was), "now": to_micros(now)}).rowcount
 
 
 def release(record: Record, name: str, holder: str) -> None:

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from service.store import agenda, claims, leases, partners, routing, schema, settlements, traces
+from service.store import claims, leases, partners, routing, schema, settlements, traces
 from service.store.claims import Claimed, Cursor
 from service.store.record import Record
 from service.store.settlements import Settlement
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
+from workers.lookout import Lookout
 
 ATTEMPT = {
     "started_at": NOW,
@@ -137,7 +138,7 @@ def test_worker_that_lost_its_lease_changes_nothing(record: Record) -> None:
     post(record, source, an_article())
     routing.route(record, NOW)
     claimed = claim(record)
-    assert leases.free_lost(record, later(60)) == 1
+    assert leases.free(record, leases.flying(record), later(60)) == 1
     assert settle(record, claimed, now=later(61)) == set()
     assert states(record) == ["waiting"]
 
@@ -149,8 +150,9 @@ def test_what_a_dead_worker_had_on_the_wire_is_due_within_seconds_under_the_same
     routing.route(record, NOW)
     first = claim(record)
     leases.beat(record, "w2.test", broker="up", now=later(4.5))
-    assert agenda.look(record, later(4.5)).lost
-    assert leases.free_lost(record, later(4.5)) == 1
+    lookout = Lookout()
+    assert [lookout.lost(leases.flying(record), at) for at in (0, 2, 4)] == [[], [], []]
+    assert leases.free(record, lookout.lost(leases.flying(record), 4.5), later(4.5)) == 1
     again = claim(record, later(5), worker="w2.test")
     assert [each.public_id for each in again] == [each.public_id for each in first]
     assert again[0].attempts == 2
@@ -258,7 +260,7 @@ def test_what_a_dead_worker_had_on_the_wire_never_follows_a_newer_revision(recor
     claim(record)
     post(record, source, an_article(headline="Second"))
     routing.route(record, NOW)
-    assert leases.free_lost(record, later(60)) == 1
+    assert leases.free(record, leases.flying(record), later(60)) == 1
     assert states(record) == ["superseded", "pending"]
 
 

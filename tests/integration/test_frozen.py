@@ -1,0 +1,97 @@
+"""A worker that stood still while others took over: it changes nothing when it is back, and sends nothing stale."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+
+import pytest
+from sqlalchemy import select
+
+from service.receive import Receiver
+from service.store import claims, leases, routing, schema
+from service.store.claims import Cursor
+from service.store.record import Record
+from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, post
+from tests.integration.test_transport import Misbehaving
+from workers.deliver import Courier
+from workers.transport import Push, Sender
+
+LOOPBACK = [ip_network("127.0.0.0/8")]
+WORKER = "w1.test"
+
+
+def states(record: Record) -> list[tuple[int, str]]:
+    table = schema.delivery.c
+    with record.reading() as connection:
+        rows = connection.execute(select(table.revision, table.state).order_by(table.revision))
+        return [tuple(row) for row in rows]
+
+
+def test_what_was_on_the_wire_when_the_worker_stood_still_is_dropped_and_not_sent_late() -> None:
+    stops = [0]
+    server = Misbehaving(lambda *_: bool(server.over.wait(20)))
+    sender = Sender(LOOPBACK, user_agent="test", stops=lambda: stops[0])
+    try:
+        sender.submit(Push("token", server.url, (), b"first"))
+        until = time.monotonic() + 10
+        while not server.requests and time.monotonic() < until:
+            assert sender.poll(0.02) == []
+        stops[0] += 1
+        sender.submit(Push("other", server.url, (), b"never sent"))
+        ended = sender.poll(5)
+        assert sorted(push.token for push, _ in ended) == ["other", "token"]
+        assert {(outcome.kind, outcome.reached) for _, outcome in ended} == {("unsent", True)}
+        assert sender.in_flight == 0
+        assert len(server.requests) == 1
+    finally:
+        server.stop()
+        sender.close()
+
+
+def test_what_was_claimed_before_the_worker_stood_still_goes_back_unsent(record: Record) -> None:
+    """It stands still between its claim and its push; meanwhile the newer revision was sent by another."""
+    source = a_desk(record)
+    leases.beat(record, WORKER, broker="up", now=NOW)
+    asked: list[int] = []
+
+    def stops() -> int:
+        if len(asked) == 1:  # after the claim, before the push
+            post(record, source, an_article(headline="Second"), now=datetime.now(UTC))
+            routing.route(record, datetime.now(UTC))
+        asked.append(min(len(asked), 1))
+        return asked[-1]
+
+    with Receiver([SECRET]) as receiver:
+        an_endpoint(record, url=receiver.url)
+        post(record, source, an_article())
+        routing.route(record, NOW)
+        sender = Sender(LOOPBACK, user_agent="test")
+        courier = Courier(record, sender, WORKER, lambda: datetime.now(UTC), lambda: 0.5, stops)
+        courier.drain()
+        courier.close()
+        assert [each.revision for each in receiver.pushes] == [2]
+    assert states(record) == [(1, "superseded"), (2, "delivered")]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_news_is_not_held_up_by_a_clock_that_jumps(record: Record, hours: int) -> None:
+    source = a_desk(record)
+    an_endpoint(record)
+    leases.beat(record, WORKER, broker="up", now=NOW)
+    post(record, source, an_article(external_id="news"))
+    post(record, source, an_article(external_id="secret", embargo_until=later(60)))
+    routing.route(record, NOW)
+    jumped = NOW + timedelta(hours=hours)
+    moved = leases.clock_put_back(record, NOW, jumped) if hours < 0 else 0
+    assert moved == (1 if hours < 0 else 0)
+    got = claims.claim(record, lease=WORKER, limit=10, cursor=Cursor(), now=jumped)[0]
+    assert len(got) == (1 if hours < 0 else 2)
+
+
+def test_what_only_one_may_do_is_not_stuck_by_a_clock_that_was_put_back(record: Record) -> None:
+    lasts = timedelta(seconds=3)
+    assert leases.take(record, "sweep", "dead", now=later(3600), lasts=lasts)
+    assert leases.take(record, "sweep", "alive", now=NOW, lasts=lasts)
+    assert not leases.take(record, "sweep", "other", now=later(1), lasts=lasts)

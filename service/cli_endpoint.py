@@ -55,15 +55,13 @@ class ScheduleOrDefault(Schedule):
 RATE = click.FloatRange(rates.LOWEST, rates.HIGHEST)
 
 
-class RateOrNone(click.ParamType[float | None]):
-    """Pushes per second, or the word none."""
+class RateOrNone(click.ParamType[float]):
+    """Pushes per second, or the word none, which is 0."""
 
     name = "rate"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, context: click.Context | None
-    ) -> float | None:
-        return None if str(value).lower() == "none" else RATE.convert(value, param, context)
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        return 0.0 if value == "none" else RATE.convert(value, param, context)
 
 
 @click.group()
@@ -148,6 +146,7 @@ def endpoint_add(
     type=ScheduleOrDefault(),
     help="Seconds before each attempt, such as 0,5,30,120; or default.",
 )
+@click.option("--rate", type=RateOrNone(), help="Pushes per second at the most, such as 5 or 0.2; or none.")
 @click.option("--ed25519/--no-ed25519", default=None, help="Sign with a key pair, too (v1a), or no more.")
 @operation
 def endpoint_set(
@@ -159,6 +158,7 @@ def endpoint_set(
     every_revision: bool | None,
     max_in_flight: int | None,
     schedule: tuple[float, ...] | None,
+    rate: float | None,
     ed25519: bool | None,
 ) -> Told:
     """Change an endpoint: only what is named."""
@@ -172,6 +172,8 @@ def endpoint_set(
         max_in_flight=max_in_flight,
         schedule=schedule or None,
         default_schedule=schedule == (),
+        rate=rate or None,
+        no_rate=rate == 0,
     )
     if changes == Changes() and ed25519 is None:
         raise click.UsageError("say what to change")
@@ -188,6 +190,7 @@ def endpoint_set(
         "every_revision": changed.every_revision,
         "max_in_flight": changed.max_in_flight,
         "schedule": changed.schedule,
+        "rate_per_second": changed.rate_per_second,
         "changed": names,
         "public_key": public,
     }
@@ -211,7 +214,7 @@ def _switch_ed25519(record: Any, endpoint_id: int, on: bool | None) -> str | Non
 
 def _shown(name: str, value: Any) -> str:
     if value is None:
-        return "the default" if name == "schedule" else "all"
+        return {"schedule": "the default", "rate_per_second": "no limit"}.get(name, "all")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
@@ -252,19 +255,6 @@ def endpoint_list(desk: Desk) -> Told:
     ]
     lines = [f"{row['endpoint']:>4}  {row['partner']:<20} {row['state']:<7} {row['url']}" for row in rows]
     return Told({"endpoints": rows}, lines or ["No endpoint yet. Add one: dateline endpoint add PARTNER URL"])
-
-
-@endpoint.command("rate")
-@click.argument("endpoint_id", metavar="ID", type=int)
-@click.argument("rate", metavar="PER_SECOND|none", type=RateOrNone())
-@operation
-def endpoint_rate(desk: Desk, endpoint_id: int, rate: float | None) -> Told:
-    """Limit how many pushes a second an endpoint gets (kills go at once)."""
-    with desk.record() as record:
-        partners.set_rate(record, endpoint_id, rate, now=now(), actor=ACTOR)
-    desk.wake()
-    words = "no limit" if rate is None else f"at most {rate:g} pushes a second"
-    return Told({"endpoint": endpoint_id, "rate_per_second": rate}, [f"Endpoint {endpoint_id}: {words}."])
 
 
 @endpoint.command("pause")

@@ -42,7 +42,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Changes:
-    """What to change of an endpoint; None: leave it as it is. `default_schedule` and `all_sections` reset."""
+    """What to change of an endpoint; None: leave it. `all_sections`, `default_schedule` and `no_rate` reset."""
 
     url: str | None = None
     sections: Sequence[str] | None = None
@@ -51,6 +51,8 @@ class Changes:
     max_in_flight: int | None = None
     schedule: Sequence[float] | None = None
     default_schedule: bool = False
+    rate: float | None = None
+    no_rate: bool = False
 
 
 def add_partner(
@@ -180,10 +182,14 @@ def change_endpoint(
             audit.note(
                 connection, actor=actor, action="endpoint.changed", target=target, detail=told, now=now
             )
+        if "rate_per_second" in told:
+            rate = after.rate_per_second
+            words = f"by {actor}: " + ("no limit" if rate is None else f"at most {rate:g} pushes a second")
+            notices.of_endpoint(connection, "endpoint.rate_changed", endpoint_id, words, now)
     return after, tuple(told)
 
 
-_CHANGEABLE = ("url", "sections", "every_revision", "max_in_flight", "schedule")
+_CHANGEABLE = ("url", "sections", "every_revision", "max_in_flight", "schedule", "rate_per_second")
 
 
 def _columns(changes: Changes, row: Row[Any]) -> dict[str, Any]:
@@ -198,6 +204,9 @@ def _columns(changes: Changes, row: Row[Any]) -> dict[str, Any]:
         values["max_in_flight"] = changes.max_in_flight
     if changes.default_schedule or changes.schedule is not None:
         values["schedule"] = _schedule_text(None if changes.default_schedule else changes.schedule)
+    if changes.no_rate or changes.rate is not None:
+        # The new bucket starts full.
+        values |= {"rate_per_second": changes.rate, "tokens": None, "refilled_at": None}
     return values
 
 
@@ -221,27 +230,6 @@ def resume(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> En
     """Back to live from paused or switched off; the breaker starts closed, what waits is due, and what was given up
     since it failed or was held goes again, newest revisions only."""
     return _set_state(record, endpoint_id, "live", None, actor, now)
-
-
-def set_rate(record: Record, endpoint_id: int, rate: float | None, *, actor: str, now: datetime) -> Endpoint:
-    """Pushes per second, None for no limit; the bucket starts full. Raises NotFound."""
-    with record.writing() as connection:
-        row = _locked(connection, endpoint_id)
-        if row.rate_per_second != rate:
-            changed = {"rate_per_second": rate, "tokens": None, "refilled_at": None}
-            connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**changed))
-            detail = {"rate_per_second": rate, "was": row.rate_per_second}
-            audit.note(
-                connection,
-                actor=actor,
-                action="endpoint.rate_changed",
-                target=str(endpoint_id),
-                detail=detail,
-                now=now,
-            )
-            words = "no limit" if rate is None else f"at most {rate:g} pushes a second"
-            notices.of_endpoint(connection, "endpoint.rate_changed", endpoint_id, f"by {actor}: {words}", now)
-    return get_endpoint(record, endpoint_id)
 
 
 def _set_state(

@@ -16,6 +16,7 @@ from service import signatures
 from service.store import agenda, claims, leases, notices, partners, routing, settlements
 from service.store.health import Health, update_health
 from service.store.notices import Notice
+from service.store.partners import Changes
 from service.store.record import Record
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.integration.test_transport import Misbehaving
@@ -86,7 +87,7 @@ def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
     endpoint = an_endpoint(record, "herald")
     partners.pause(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
     partners.resume(record, endpoint.id, actor="operator", now=NOW)
-    partners.set_rate(record, endpoint.id, 0.5, actor="operator", now=NOW)
+    partners.change_endpoint(record, endpoint.id, Changes(rate=0.5), actor="operator", now=NOW)
     assert agenda.look(record, NOW).notices
     assert a_herald(record, operator.url, clock).tell() == 3
     assert [each["type"] for each in operator.told] == [

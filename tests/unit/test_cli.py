@@ -425,10 +425,6 @@ def test_endpoint_is_added_with_a_rate_and_what_was_there_before_it(dateline: Da
     added = dateline("endpoint", "add", "herald", url, "--rate", "0.2", "--backfill", "7d")
     assert (added.status, added.err) == (0, "")
     assert "What was changed since" in added.out
-    assert dateline("endpoint", "rate", "1", "500", "--json").json == {
-        "endpoint": 1,
-        "rate_per_second": 500.0,
-    }
-    assert "no limit" in dateline("endpoint", "rate", "1", "none").out
-    assert dateline("endpoint", "rate", "1", "0").status == 2
-    assert dateline("endpoint", "rate", "9", "1").status == 1
+    assert dateline("endpoint", "set", "1", "--rate", "500", "--json").json["rate_per_second"] == 500.0
+    assert "no limit" in dateline("endpoint", "set", "1", "--rate", "none").out
+    assert dateline("endpoint", "set", "1", "--rate", "0").status == 2

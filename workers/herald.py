@@ -81,7 +81,7 @@ class Herald:
     def _tell(self, each: Notice) -> None:
         if each.tries == 1:
             log.warning(
-                "notice",
+                "notice.told",
                 kind=each.kind,
                 about=each.about,
                 partner=each.partner,

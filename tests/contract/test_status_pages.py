@@ -287,12 +287,15 @@ def test_the_overview_says_how_the_desk_stands_and_its_json_twin_says_the_same(o
     assert facts["summary"]["sentence"] in text
     for each in facts["partners"]:
         [row] = [
-            row for row in page.xpath("//tr") if f"/status/partners/{each['slug']}" in row.xpath(".//@href")
+            row
+            for row in page.xpath("//table[@id='partners']//tr")
+            if f"/status/partners/{each['slug']}" in row.xpath(".//@href")
         ]
         assert each["name"] in text_of(row)
         assert each["state"] in text_of(row)
     listed = [
-        str(link).rpartition("/")[2] for link in page.xpath("//@href[starts-with(., '/status/partners/')]")
+        str(link).rpartition("/")[2]
+        for link in page.xpath("//table[@id='partners']//@href[starts-with(., '/status/partners/')]")
     ]
     in_order = list(dict.fromkeys(listed))
     assert in_order == [each["slug"] for each in facts["partners"]]

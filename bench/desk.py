@@ -1,0 +1,264 @@
+"""A desk to measure: an empty record, its processes, articles to send, and the ledger that must balance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import text
+
+from bench.content import SECTION, article
+from bench.load import Load, Posted
+from bench.processes import Failed, Processes, answers, free_port, module
+from service import embedded_redis, queue, settings, signatures
+from service.intake import native
+from service.settings import Settings
+from service.store import articles, checkup, migrations, partners, pushes, sections, sources
+from service.store.record import Record, open_record
+from service.store.schema import to_micros
+from service.supervise import dateline
+from workers import payload
+
+SOURCE = "wire"
+_HELD = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """How many events stand accepted and what became of their deliveries. `void` says what does not balance."""
+
+    events: int
+    states: dict[str, int]
+    started: float
+    settled: float
+    void: str
+
+    @property
+    def delivered(self) -> int:
+        return self.states.get("delivered", 0)
+
+
+class Desk:
+    """One source, one section, as many endpoints as are asked for. `close()` when done."""
+
+    def __init__(self, processes: Processes, folder: Path, database_url: str) -> None:
+        self._processes = processes
+        port = free_port()
+        self.settings: Settings = settings.ensure_keys(
+            settings.load(
+                None,
+                data_dir=folder,
+                listen=f"127.0.0.1:{port}",
+                database_url=database_url,
+                allow_networks="127.0.0.0/8",
+                allow_http=True,
+            )
+        )
+        self.record: Record = open_record(self.settings.database_url, self.settings.secret_key)
+        migrations.migrate(self.record)
+        sections.add(self.record, SECTION, "World", "en", _now())
+        key = signatures.new_api_key()
+        secret = signatures.new_secret()
+        self.source = sources.add(
+            self.record,
+            SOURCE,
+            "Wire",
+            "native",
+            key_id=key.key_id,
+            key_hash=key.hash,
+            secret=secret,
+            now=_now(),
+        )
+        self.api_key = key.text
+        self.secret = signatures.new_secret()  # of every endpoint
+        self._seen = 0  # events of earlier rounds
+
+    def close(self) -> None:
+        self.record.close()
+
+    def start(self, *, workers: bool = True) -> None:
+        """Redis, the web and, unless told otherwise, the default number of workers; returns when all answer."""
+        shared = settings.environment(self.settings)
+        self._processes.start("redis", embedded_redis.command(self.settings))
+        embedded_redis.wait_until_answers(embedded_redis.socket_path(self.settings), seconds=10)
+        self._processes.start("web", dateline("web"), shared)
+        self._processes.wait("web", lambda: answers(self.settings.port))
+        if not workers:
+            return
+        for number in range(1, self.settings.workers + 1):
+            self._processes.start(f"worker{number}", module("workers", "--name", f"w{number}"), shared)
+        last = f"worker{self.settings.workers}"
+        self._processes.wait(last, lambda: len(checkup.beats(self.record)) == self.settings.workers)
+
+    def add_endpoints(self, urls: Iterable[str], max_in_flight: int = 4) -> None:
+        """Each of a partner of its own, subscribed to everything."""
+        for number, url in enumerate(urls):
+            slug = f"p{number}"
+            partners.add_partner(self.record, slug, slug, key_id=slug, key_hash="0" * 64, now=_now())
+            partners.add_endpoint(
+                self.record,
+                slug,
+                url,
+                secret=self.secret,
+                sections=None,
+                max_in_flight=max_in_flight,
+                now=_now(),
+            )
+
+    def load(self, name: str, count: int, size: int, **options: float | None) -> Load:
+        url = f"http://{self.settings.listen}/v1/articles"
+        return Load(url, self.api_key, name, count, size, **options)  # type: ignore[arg-type]
+
+    def hold(self) -> None:
+        """Keeps the workers from looking for work, so that a round can be laid in: ours is the sweep's lease."""
+        values = {"until": to_micros(_now() + _HELD), "far": to_micros(_now() - timedelta(hours=1))}
+        with self.record.writing() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO lease (name, holder, until) VALUES ('sweep', 'bench', :until)"
+                    " ON CONFLICT (name) DO UPDATE SET holder = 'bench', until = :until"
+                ),
+                values,
+            )
+
+    def feed(self, name: str, count: int, size: int) -> None:
+        """Articles through intake's own reading and the store, without HTTP and without a wake-up."""
+
+        def accept(number: int) -> None:
+            body = article(f"{name}-{number}", size)
+            articles.accept(
+                self.record,
+                self.source,
+                native.read(body).posted,
+                key=None,
+                body_hash=hashlib.sha256(body).hexdigest(),
+                authority="bench.example",
+                now=_now(),
+            )
+
+        with ThreadPoolExecutor(1 if self.settings.on_sqlite else 4) as threads:
+            list(threads.map(accept, range(count)))
+
+    def release(self) -> float:
+        """Lets the workers go and wakes them as intake does; returns the Unix time."""
+        with self.record.writing() as connection:
+            connection.execute(text("DELETE FROM lease WHERE name = 'sweep' AND holder = 'bench'"))
+        app = queue.make_celery(embedded_redis.redis_url_of(self.settings), worker=False)
+        at = time.time()
+        queue.send_hint(app, queue.ROUTE)
+        app.close()
+        return at
+
+    def wait_settled(self, seconds: float = 120) -> None:
+        """Returns when no event is unrouted and no delivery is due or on the wire; raises Failed if that lasts."""
+        deadline = time.monotonic() + seconds
+        while self._unfinished():
+            if time.monotonic() > deadline:
+                raise Failed(f"not settled after {seconds:g} s: {self._unfinished()} deliveries or events")
+            time.sleep(0.05)
+
+    def wait_delivered(self, count: int, seconds: float = 120) -> None:
+        """Returns when as many deliveries stand as delivered; raises Failed if that takes longer."""
+        deadline = time.monotonic() + seconds
+        query = text("SELECT count(*) FROM delivery WHERE state = 'delivered'")
+        while True:
+            with self.record.reading() as connection:
+                delivered = int(connection.execute(query).scalar_one())
+            if delivered >= count:
+                return
+            if time.monotonic() > deadline:
+                raise Failed(f"{delivered} of {count} were delivered after {seconds:g} s")
+            time.sleep(0.2)
+
+    def bodies(self) -> list[str]:
+        """The bodies of this round's pushes, as they went out."""
+        with self.record.reading() as connection:
+            query = text("SELECT id FROM event WHERE id > :seen ORDER BY id")
+            ids = connection.execute(query, {"seen": self._seen}).scalars().all()
+        told: dict[int, pushes.Told] = {}
+        for first in range(0, len(ids), 500):
+            told |= pushes.told(self.record, ids[first : first + 500])
+        return [payload.body(told[number]).decode() for number in ids]
+
+    def ledger(
+        self,
+        accepted: int,
+        endpoints: int,
+        arrivals: Sequence[tuple[float, str, int]],
+        *,
+        all_delivered: bool = True,
+    ) -> Ledger:
+        """Of this round, which it ends. Checked against what was accepted outside, and what arrived outside."""
+        with self.record.reading() as connection:
+            values = {"seen": self._seen}
+            events, last = connection.execute(
+                text("SELECT count(*), max(id) FROM event WHERE id > :seen"), values
+            ).one()
+            rows = connection.execute(
+                text(
+                    "SELECT state, count(*), min(created_at), max(settled_at) FROM delivery"
+                    " WHERE event_id > :seen GROUP BY state"
+                ),
+                values,
+            ).all()
+        self._seen = int(last or self._seen)
+        states = {state: int(count) for state, count, _, _ in rows}
+        taken = {name for _, name, status in arrivals if status == 200}
+        void = _imbalance(int(events), states, accepted, endpoints, len(taken), all_delivered=all_delivered)
+        return Ledger(
+            events=int(events),
+            states=states,
+            started=min((int(row[2]) for row in rows), default=0) / 1e6,
+            settled=max((int(row[3] or 0) for row in rows), default=0) / 1e6,
+            void=void,
+        )
+
+    def _unfinished(self) -> int:
+        with self.record.reading() as connection:
+            query = text(
+                "SELECT (SELECT count(*) FROM event WHERE routed_at IS NULL)"
+                " + (SELECT count(*) FROM delivery WHERE state IN ('pending', 'waiting'))"
+                " + (SELECT count(*) FROM delivery WHERE state = 'sending')"
+            )
+            return int(connection.execute(query).scalar_one())
+
+
+def _imbalance(
+    events: int, states: dict[str, int], accepted: int, endpoints: int, arrived: int, *, all_delivered: bool
+) -> str:
+    """What does not balance, in words; empty if all does."""
+    if events != accepted:
+        return f"{accepted} were accepted, but the record has {events} events"
+    owed = accepted * endpoints
+    if sum(states.values()) != owed:
+        return f"{owed} deliveries were owed, but the record has {json.dumps(states)}"
+    delivered = states.get("delivered", 0)
+    if all_delivered and delivered != owed:
+        return f"{owed} were owed, {json.dumps(states)}"
+    if arrived < delivered or (all_delivered and arrived != delivered):
+        return f"{delivered} stand as delivered, but {arrived} arrived"
+    return ""
+
+
+def latencies(posted: Posted, arrivals: Sequence[tuple[float, str, int]]) -> list[float]:
+    """Seconds from the time each post was due to each first arrival at a partner that took it."""
+    first: dict[str, float] = {}
+    for at, name, status in arrivals:
+        if status == 200:
+            first[name] = min(at, first.get(name, at))
+    # webhook-id is dlv_<the event's ULID>_<endpoint>
+    return [
+        at - due
+        for name, at in first.items()
+        if (due := posted.accepted.get(f"evt_{name.split('_')[1]}")) is not None
+    ]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

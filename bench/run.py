@@ -1,0 +1,59 @@
+"""One run of the benchmarks: how much of it, where its files lie, which databases it has."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from bench.databases import Databases
+from bench.desk import Desk
+from bench.processes import Processes
+from bench.sink import Sink
+
+Amount = TypeVar("Amount", int, float)
+
+
+@dataclass
+class Run:
+    """`quick` runs one small round: it shows that all of it works, its figures are rough."""
+
+    root: Path
+    databases: Databases
+    quick: bool
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def rounds(self) -> int:
+        return 1 if self.quick else 3
+
+    def scaled(self, whole: Amount, quick: Amount) -> Amount:
+        return quick if self.quick else whole
+
+    def folder(self) -> Path:
+        """A new one."""
+        path = self.root / str(next(self._numbers))
+        path.mkdir()
+        return path
+
+    @contextmanager
+    def desk(self, database: str) -> Iterator[tuple[Desk, Processes]]:
+        """An empty desk, and the processes to run it with; both end with the block."""
+        folder = self.folder()
+        with Processes(folder) as processes:
+            desk = Desk(processes, folder, self.databases.url(database, folder))
+            try:
+                yield desk, processes
+            finally:
+                desk.close()
+
+    @contextmanager
+    def desk_and_sink(
+        self, database: str, *, misbehaving: bool = False
+    ) -> Iterator[tuple[Desk, Sink, Processes]]:
+        """The same, with partners to push to."""
+        with self.desk(database) as (desk, processes):
+            yield desk, Sink(processes, self.folder(), misbehaving=misbehaving), processes

@@ -1,0 +1,125 @@
+"""The partners' side: a local receiver, cheap enough not to be what is measured, that notes all that arrives.
+
+nginx where it is installed; else, and where partners must misbehave, a small server of our own:
+`python -m bench.sink PORT LOG`. Both write a line per answer: Unix time, webhook-id, status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from bench.processes import Processes, answers, free_port, module
+
+_ANSWERS = {
+    b"200": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+}
+_FLUSH_SECONDS = 0.1
+_NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.error crit; {user}
+events {{ worker_connections 4096; }}
+http {{
+  log_format arrivals '$msec $http_webhook_id $status';
+  access_log {log} arrivals buffer=64k flush=100ms;
+  keepalive_requests 100000000; keepalive_timeout 600; client_body_buffer_size 64k;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200; }} }}
+}}
+"""
+
+
+class Sink:
+    """A running receiver. `url(n)` is the n-th partner's address."""
+
+    def __init__(self, processes: Processes, folder: Path, *, misbehaving: bool = False) -> None:
+        self.port = free_port()
+        self.log = folder / "arrivals.log"
+        self.log.touch()
+        self.log.chmod(0o666)
+        nginx = None if misbehaving else _nginx()
+        self.kind = "nginx" if nginx else "own"
+        if nginx:
+            config = folder / "nginx.conf"
+            user = "user root;" if Path("/root").owner() == folder.owner() else ""
+            config.write_text(_NGINX.format(folder=folder, log=self.log, port=self.port, user=user))
+            processes.start("sink", [nginx, "-p", str(folder), "-c", str(config)])
+        else:
+            processes.start("sink", module("bench.sink", str(self.port), str(self.log)))
+        processes.wait("sink", lambda: answers(self.port))
+        self._read = 0
+
+    def url(self, number: int, manner: str = "ok") -> str:
+        """`manner` is ok, fail (answers 500) or hang (never answers)."""
+        return f"http://127.0.0.1:{self.port}/{manner}/{number}"
+
+    def arrivals(self) -> list[tuple[float, str, int]]:
+        """(Unix time, webhook-id, status) of all that was answered since the last call."""
+        time.sleep(3 * _FLUSH_SECONDS)  # its log is flushed by then
+        with self.log.open() as lines:
+            lines.seek(self._read)
+            found = [line.split() for line in lines]
+            self._read = lines.tell()
+        return [(float(at), name, int(status)) for at, name, status in found]
+
+
+def _nginx() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+class _Partner(asyncio.Protocol):
+    """HTTP/1.1 with Content-Length, as pushes are: nothing else is sent here."""
+
+    def __init__(self, log: IO[str]) -> None:
+        self._log = log
+        self._received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self._received[:end])
+            whole = end + 4 + int(_header(head, b"content-length") or 0)
+            if len(self._received) < whole:
+                return
+            del self._received[:whole]
+            self._answer(head)
+
+    def _answer(self, head: bytes) -> None:
+        path = head.split(b" ", 2)[1]
+        if path.startswith(b"/hang"):
+            return
+        status = b"500" if path.startswith(b"/fail") else b"200"
+        name = _header(head, b"webhook-id") or b"-"
+        self._log.write(f"{time.time():.6f} {name.decode()} {status.decode()}\n")
+        self._transport.write(_ANSWERS[status])
+
+
+def _header(head: bytes, name: bytes) -> bytes | None:
+    at = head.lower().find(b"\r\n" + name + b":")
+    return None if at < 0 else head[at + len(name) + 3 :].split(b"\r\n", 1)[0].strip()
+
+
+async def _serve(port: int, path: str) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    with open(path, "a", buffering=1024 * 1024) as log:
+        server = await loop.create_server(lambda: _Partner(log), "127.0.0.1", port, backlog=4096)
+        while not ended.is_set():
+            await asyncio.sleep(_FLUSH_SECONDS)
+            log.flush()
+        server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,100 @@
+"""What was measured, as lines of a table: ours beside the bare building block of the same run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+_HEADINGS = ("row", "database", "what", "ours", "bare", "ours:bare", "target", "")
+_NUMERIC = frozenset({"ours", "bare", "ours:bare"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Words for the table, and whether (median of ours, ours:bare) reaches it."""
+
+    words: str
+    reached: Callable[[float, float | None], bool]
+
+
+@dataclass
+class Line:
+    """One measure of one row on one database: a sample of ours and of the bare block per round, interleaved."""
+
+    row: str
+    database: str
+    what: str
+    unit: str
+    target: Target | None = None
+    ours: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    void: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.ours)
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of the rounds' ratios: what disturbs the machine disturbs both halves of a round."""
+        pairs = [ours / bare for ours, bare in zip(self.ours, self.bare, strict=False) if bare]
+        return statistics.median(pairs) if pairs else None
+
+    @property
+    def verdict(self) -> str:
+        if self.void:
+            return f"void: {self.void}"
+        if not self.target:
+            return ""
+        return "reached" if self.target.reached(self.median, self.ratio) else "missed"
+
+    def facts(self) -> dict[str, Any]:
+        kept = asdict(self)
+        kept["target"] = self.target.words if self.target else None
+        if self.void:
+            return kept | {"median": None, "ratio": None, "verdict": self.verdict}
+        return kept | {"median": self.median, "ratio": self.ratio, "verdict": self.verdict}
+
+
+def at_least(value: float) -> Target:
+    return Target(f"≥ {value:,g}", lambda ours, _: ours >= value)
+
+
+def at_most(value: float) -> Target:
+    return Target(f"≤ {value:,g}", lambda ours, _: ours <= value)
+
+
+def at_most_times(value: float) -> Target:
+    return Target(f"≤ {value:g} × bare", lambda _, ratio: ratio is not None and ratio <= value)
+
+
+def rendered(lines: Sequence[Line]) -> str:
+    """The table as text. A void line shows no figures: they would be of something that did not happen."""
+    rows = [_HEADINGS, *(_cells(line) for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return "\n".join(_row(row, widths).rstrip() for row in rows)
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    target = line.target.words if line.target else ""
+    what = f"{line.what}, {line.unit}"
+    if line.void or not line.ours:
+        return (line.row, line.database, what, "", "", "", target, line.verdict or "not measured")
+    bare = _number(statistics.median(line.bare)) if line.bare else ""
+    ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
+    return (line.row, line.database, what, _number(line.median), bare, ratio, target, line.verdict)
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    pairs = zip(cells, widths, _HEADINGS, strict=True)
+    return "  ".join(
+        cell.rjust(width) if head in _NUMERIC else cell.ljust(width) for cell, width, head in pairs
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from typing import Any
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 # What must not be seen even if someone logs it by mistake.
 HIDDEN = ("secret", "token", "password", "authorization", "api_key", "signature", "body")
@@ -19,14 +20,12 @@ TALKATIVE = ("alembic", "kombu", "amqp", "urllib3", "_granian")
 
 def configure(level: str, *, json: bool) -> None:
     """Sends every line of this process, the libraries' too, to standard error; as JSON objects if `json`."""
+    # Our own lines do not go through the standard library's logging: a delivery would pay more for its line than
+    # for its push.
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_shared(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*_shared(), *_renderers(json=json)],
+        logger_factory=_StandardError,
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -43,9 +42,10 @@ def configure(level: str, *, json: bool) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def get(name: str) -> structlog.stdlib.BoundLogger:
+def get(name: str) -> FilteringBoundLogger:
     """The logger of a part. `log.info("event.accepted", article=…)`: a name, then facts."""
-    return structlog.stdlib.get_logger(name)
+    logger: FilteringBoundLogger = structlog.get_logger(name)
+    return logger
 
 
 def bind(**facts: object) -> None:
@@ -53,11 +53,27 @@ def bind(**facts: object) -> None:
     structlog.contextvars.bind_contextvars(**facts)
 
 
+class _StandardError:
+    """Writes whole lines, one at a time. Looks standard error up anew, since tests put another in its place."""
+
+    _lock = threading.Lock()
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        with self._lock:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = msg
+
+
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         _hide,
     ]

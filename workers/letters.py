@@ -4,40 +4,59 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from service import payload, signatures
+from service import payload
+from service.signatures import Signer
 from service.store import keys, pushes
 from service.store.claims import Claimed
 from service.store.record import Record
 from workers.transport import Push
 
 KEPT_BODIES = 512
+KEPT_SIGNERS = 4096
+# A secret that was rotated out two days ago signs along for this much longer.
+SIGNERS_LAST = timedelta(seconds=5)
 
 
 class Letters:
-    """Writes pushes; keeps the bodies of the last events, since each goes to many endpoints."""
+    """Writes pushes; keeps the bodies of the last events, since each goes to many endpoints, and opened secrets."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
         self._bodies: OrderedDict[int, bytes] = OrderedDict()
+        self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
+        self._signers_until: datetime | None = None
 
     def write(self, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
         """One push per claimed delivery, in the same order. Signed as of `now`."""
         bodies = self._bodies_of(each.event_id for each in claimed)
+        self._forget_signers(now)
         return [self._letter(each, bodies[each.event_id], now) for each in claimed]
 
     def _letter(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
         seconds = int(now.timestamp())
-        secrets = keys.signing_secrets(self._record, claimed.sealed, now)
+        signer = self._signer(claimed.sealed, now)
         headers = (
             ("Content-Type", "application/json"),
             ("webhook-id", claimed.public_id),
             ("webhook-timestamp", str(seconds)),
-            ("webhook-signature", signatures.sign(secrets, claimed.public_id, seconds, body)),
+            ("webhook-signature", signer.sign(claimed.public_id, seconds, body)),
             ("dateline-sequence", str(claimed.sequence)),
         )
         return Push(token=(claimed, now), url=claimed.url, headers=headers, body=body)
+
+    def _signer(self, sealed: bytes, now: datetime) -> Signer:
+        """Opened and decoded once for the many pushes to one endpoint: Fernet takes longer than the signature."""
+        signer = self._signers.get(sealed)
+        if signer is None:
+            signer = self._signers[sealed] = Signer(keys.signing_secrets(self._record, sealed, now))
+        return signer
+
+    def _forget_signers(self, now: datetime) -> None:
+        if self._signers_until is None or now >= self._signers_until or len(self._signers) > KEPT_SIGNERS:
+            self._signers.clear()
+            self._signers_until = now + SIGNERS_LAST
 
     def _bodies_of(self, event_ids: Iterable[int]) -> dict[int, bytes]:
         wanted = set(event_ids)

@@ -6,7 +6,49 @@ import json
 import random
 
 SECTION = "world"
-_WORDS = ["harbour", "council", "ferry", "minister", "storm", "dawn", "bridge", "vote", "market", "spring", "border", "river", "court", "police", "school", "hospital", "election", "budget", "union", "strike", "rail", "port", "fishing", "quota", "treaty", "summit", "envoy", "ceasefire", "earthquake", "rescue", "inquiry", "verdict", "appeal", "mayor", "parliament", "opposition", "coalition", "currency", "exports", "drought", "harvest"]
+_WORDS = [
+    "harbour",
+    "council",
+    "ferry",
+    "minister",
+    "storm",
+    "dawn",
+    "bridge",
+    "vote",
+    "market",
+    "spring",
+    "border",
+    "river",
+    "court",
+    "police",
+    "school",
+    "hospital",
+    "election",
+    "budget",
+    "union",
+    "strike",
+    "rail",
+    "port",
+    "fishing",
+    "quota",
+    "treaty",
+    "summit",
+    "envoy",
+    "ceasefire",
+    "earthquake",
+    "rescue",
+    "inquiry",
+    "verdict",
+    "appeal",
+    "mayor",
+    "parliament",
+    "opposition",
+    "coalition",
+    "currency",
+    "exports",
+    "drought",
+    "harvest",
+]
 
 
 def article(external_id: str, size: int) -> bytes:

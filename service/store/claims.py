@@ -11,9 +11,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from service.store import rates
 from service.store.rates import Bucket
@@ -132,7 +133,7 @@ def _endpoints(
     values: dict[str, Any] = {"now": moment, "limit": limit}
     if which == "rest":
         values["cursor"] = cursor.endpoint_id
-    rows = connection.execute(text(ENDPOINTS[which] + lock), values).all()
+    rows = connection.execute(_statement(ENDPOINTS[which] + lock), values).all()
     if not rows:
         return {}, {}
     flying = _flying(connection, [row.id for row in rows], "priority = 0" if which == "takedown" else "true")
@@ -146,12 +147,17 @@ def _endpoints(
 def _flying(connection: Connection, ids: list[int], which: str) -> dict[int, int]:
     sqlite = connection.dialect.name == "sqlite"
     among = "IN (SELECT value FROM json_each(:ids))" if sqlite else "= ANY(CAST(:ids AS bigint[]))"
-    query = text(
+    query = _statement(
         f"SELECT endpoint_id, count(*) FROM delivery WHERE state = 'sending' AND endpoint_id {among} AND {which}"
         " GROUP BY endpoint_id"
     )
     rows = connection.execute(query, {"ids": json.dumps(ids) if sqlite else ids})
     return {row[0]: row[1] for row in rows}
+
+
+@cache
+def _statement(sql: str) -> TextClause:
+    return text(sql)
 
 
 # Nothing of this article is on the wire there; nothing newer was ever routed there, whatever became of it (what was
@@ -219,53 +225,65 @@ def _fitting(
     return fitting
 
 
-_TAKE_SQLITE = f"""
+_TAKE = f"""
     UPDATE delivery SET state = 'sending', attempts = attempts + 1, lease = :lease, lease_until = :until
-    WHERE id IN (SELECT value FROM json_each(:ids)) AND {_UNSETTLED} RETURNING id"""
-_TAKE_POSTGRESQL = f"""
-    UPDATE delivery SET state = 'sending', attempts = attempts + 1, lease = :lease, lease_until = :until
-    WHERE id = ANY(CAST(:ids AS bigint[])) AND {_UNSETTLED} RETURNING id"""
-_DETAILS = """
-    SELECT d.id, d.endpoint_id, e.partner_id, d.event_id, d.article_id, d.revision, d.sequence, d.priority,
-        d.attempts, d.forgiven, d.created_at, d.replay, e.url, e.secret_sealed, e.schedule,
-        (e.breaker = 'closed' AND e.failures = 0 AND e.failing_since IS NULL AND e.slow_start IS NULL) AS healthy,
-        v.public_id AS event_public_id
-    FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN event v ON v.id = d.event_id
-    WHERE d.id IN ({}) ORDER BY d.priority, d.due_at, d.id"""
+    {{}}{_UNSETTLED} RETURNING """
+_DETAILS = """d.id, d.endpoint_id, e.partner_id, d.event_id, d.article_id, d.revision, d.sequence, d.priority,
+        d.attempts, d.forgiven, d.created_at, e.url, e.secret_sealed, e.schedule,
+        (e.breaker = 'closed' AND e.failures = 0 AND e.failing_since IS NULL AND e.slow_start IS NULL)
+        AS healthy,
+        v.public_id, d.replay, d.due_at"""
+# The state is checked again: since the pick, an intake may have superseded one of them.
+_TAKE_POSTGRESQL = text(
+    _TAKE.replace("delivery SET", "delivery d SET").format(
+        "FROM endpoint e, event v WHERE d.id = ANY(CAST(:ids AS bigint[]))"
+        " AND e.id = d.endpoint_id AND v.id = d.event_id AND d."
+    )
+    + _DETAILS
+)
+# SQLite's RETURNING knows no other table.
+_TAKE_SQLITE = text(_TAKE.format("WHERE id IN (SELECT value FROM json_each(:ids)) AND ") + "id")
+_DETAILS_SQLITE = text(f"""
+    SELECT {_DETAILS} FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN event v ON v.id = d.event_id
+    WHERE d.id IN (SELECT value FROM json_each(:ids))""")
 
 
 def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[Claimed]:
     if not ids:
         return []
-    sqlite = connection.dialect.name == "sqlite"
-    listed: Any = json.dumps(ids) if sqlite else ids
-    values = {"lease": lease, "until": to_micros(now + LEASE), "ids": listed}
-    # The state is checked again: since the pick, an intake may have superseded one of them.
-    got = connection.execute(text(_TAKE_SQLITE if sqlite else _TAKE_POSTGRESQL), values).scalars().all()
-    listed = json.dumps(list(got)) if sqlite else list(got)
-    among = "SELECT value FROM json_each(:ids)" if sqlite else "SELECT unnest(CAST(:ids AS bigint[]))"
-    rows = connection.execute(text(_DETAILS.format(among)), {"ids": listed}).all()
-    return [_claimed(row) for row in rows]
+    values: dict[str, Any] = {"lease": lease, "until": to_micros(now + LEASE)}
+    if connection.dialect.name == "sqlite":
+        got = connection.execute(_TAKE_SQLITE, values | {"ids": json.dumps(ids)}).scalars().all()
+        rows = connection.execute(_DETAILS_SQLITE, {"ids": json.dumps(list(got))}).all()
+    else:
+        rows = connection.execute(_TAKE_POSTGRESQL, values | {"ids": ids}).all()
+    return [_claimed(row) for row in sorted(rows, key=_turn)]
+
+
+def _turn(row: Any) -> tuple[int, int, int]:
+    return row[7], row[17], row[0]
 
 
 def _claimed(row: Any) -> Claimed:
+    (number, endpoint_id, partner_id, event_id, article_id, revision, sequence, priority, attempts, forgiven,
+     created_at, url, sealed, schedule, healthy, event_public_id, replay, _) = row  # fmt: skip
     return Claimed(
-        id=row.id,
-        public_id=delivery_name(row.event_public_id, row.endpoint_id, row.replay),
-        endpoint_id=row.endpoint_id,
-        partner_id=row.partner_id,
-        event_id=row.event_id,
-        article_id=row.article_id,
-        revision=row.revision,
-        sequence=row.sequence,
-        priority=row.priority,
-        attempts=row.attempts,
-        forgiven=row.forgiven,
-        created_at=from_micros(row.created_at),
-        url=row.url,
-        sealed=bytes(row.secret_sealed),
-        schedule=tuple(json.loads(row.schedule)) if row.schedule else None,
-        healthy=bool(row.healthy),
+        id=number,
+        public_id=delivery_name(event_public_id, endpoint_id, replay),
+        endpoint_id=endpoint_id,
+        partner_id=partner_id,
+        event_id=event_id,
+        article_id=article_id,
+        revision=revision,
+        sequence=sequence,
+        priority=priority,
+        attempts=attempts,
+        forgiven=forgiven,
+        created_at=from_micros(created_at),
+        url=url,
+        sealed=bytes(sealed),
+        schedule=tuple(json.loads(schedule)) if schedule else None,
+        healthy=bool(healthy),
     )
 
 

@@ -2,11 +2,14 @@
 
 A settlement is a compare-and-set on the lease and the attempt, so that a worker that lost its lease changes nothing,
 even should it have claimed the same delivery again since.
+Each table is one statement whatever the batch: rows go to PostgreSQL as one JSON value, which it unpacks for less than
+a statement per row costs; SQLite, in this very process, takes tuples.
 """
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from sqlalchemy import Connection, text
 from service.store import notices
 from service.store.claims import Claimed
 from service.store.record import Record
-from service.store.schema import attempt, to_micros
+from service.store.schema import to_micros
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,17 @@ _SETTLE = """
     WHERE delivery.id = v.id AND delivery.state = 'sending' AND delivery.lease = :lease
       AND delivery.attempts = v.attempts
     RETURNING delivery.id"""
-_ROWS_SQLITE = """(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
+_SETTLE_SQLITE = text(
+    _SETTLE.format("""(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
         json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
         json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words,
         json_extract(value, '$.attempts') AS attempts
-    FROM json_each(:rows))"""
-_ROWS_POSTGRESQL = """(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-        AS r(id bigint, state text, due_at bigint, reached boolean, status integer, words text, attempts integer))"""
+    FROM json_each(:rows))""")
+)
+_SETTLE_POSTGRESQL = text(
+    _SETTLE.format("""(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS r(id bigint, state text, due_at bigint, reached boolean, status integer, words text, attempts integer))""")
+)
 
 
 def settle(record: Record, settlements: Sequence[Settlement], *, lease: str, now: datetime) -> set[int]:
@@ -78,9 +85,9 @@ def settle_within(
         }
         for each in settlements
     ]
-    source = _ROWS_SQLITE if connection.dialect.name == "sqlite" else _ROWS_POSTGRESQL
+    statement = _SETTLE_SQLITE if connection.dialect.name == "sqlite" else _SETTLE_POSTGRESQL
     values = {"rows": json.dumps(rows), "lease": lease, "now": to_micros(now)}
-    held = set(connection.execute(text(_SETTLE.format(source)), values).scalars())
+    held = set(connection.execute(statement, values).scalars())
     kept = [each for each in settlements if each.delivery.id in held]
     if kept:
         _write_attempts(connection, kept, lease)
@@ -90,42 +97,84 @@ def settle_within(
     return held
 
 
+_ATTEMPT = {
+    "delivery_id": "bigint",
+    "number": "integer",
+    "started_at": "bigint",
+    "outcome": "text",
+    "status": "integer",
+    "words": "text",
+    "lookup_ms": "float8",
+    "connect_ms": "float8",
+    "tls_ms": "float8",
+    "first_byte_ms": "float8",
+    "total_ms": "float8",
+    "address": "text",
+    "response_headers": "text",
+    "response_body": "text",  # in JSON: base64
+    "worker": "text",
+}
+_ATTEMPTS_SQLITE = f"INSERT INTO attempt ({', '.join(_ATTEMPT)}) VALUES ({', '.join('?' * len(_ATTEMPT))})"
+_ATTEMPTS_POSTGRESQL = text(f"""
+    INSERT INTO attempt ({", ".join(_ATTEMPT)})
+    SELECT {", ".join(_ATTEMPT).replace("response_body", "decode(response_body, 'base64')")}
+    FROM json_to_recordset(CAST(:rows AS json))
+        AS r({", ".join(f"{name} {kind}" for name, kind in _ATTEMPT.items())})""")
+
+
 def _write_attempts(connection: Connection, settlements: Sequence[Settlement], lease: str) -> None:
     rows = [
         {
             **each.attempt,
             "delivery_id": each.delivery.id,
             "number": each.delivery.attempts,
+            "started_at": to_micros(each.attempt["started_at"]),
             "worker": lease,
         }
         for each in settlements
     ]
-    connection.execute(attempt.insert(), rows)
+    if connection.dialect.name == "sqlite":
+        tuples = [tuple([row[name] for name in _ATTEMPT]) for row in rows]
+        connection.exec_driver_sql(_ATTEMPTS_SQLITE, tuples)
+        return
+    for row in rows:
+        if row["response_body"] is not None:
+            row["response_body"] = b64encode(row["response_body"]).decode()
+    connection.execute(_ATTEMPTS_POSTGRESQL, {"rows": json.dumps(rows)})
 
 
-_RECEIPT = text(
-    "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
-    " VALUES (:partner, :article, :endpoint, :revision, 'push', :now)"
-    " ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE"
-    " SET revision = excluded.revision, held_since = excluded.held_since"
-    " WHERE receipt.revision < excluded.revision"
-)
+_HELD = """ ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE
+    SET revision = excluded.revision, held_since = excluded.held_since
+    WHERE receipt.revision < excluded.revision"""
+_INTO_RECEIPT = "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
+_RECEIPTS_SQLITE = f"{_INTO_RECEIPT} VALUES (?, ?, ?, ?, 'push', ?){_HELD}"
+# Grouped: no row may be written twice by one statement.
+_RECEIPTS_POSTGRESQL = text(f"""
+    {_INTO_RECEIPT}
+    SELECT partner, article, endpoint, max(revision), 'push', :now
+    FROM unnest(CAST(:partners AS bigint[]), CAST(:articles AS bigint[]), CAST(:endpoints AS bigint[]),
+        CAST(:revisions AS integer[])) AS r(partner, article, endpoint, revision)
+    GROUP BY partner, article, endpoint
+    {_HELD}""")
 
 
 def _write_receipts(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
-    rows = [
-        {
-            "partner": each.delivery.partner_id,
-            "article": each.delivery.article_id,
-            "endpoint": each.delivery.endpoint_id,
-            "revision": each.delivery.revision,
-            "now": to_micros(now),
-        }
-        for each in settlements
-        if each.state == "delivered"
-    ]
-    if rows:
-        connection.execute(_RECEIPT, rows)
+    held = [each.delivery for each in settlements if each.state == "delivered"]
+    if not held:
+        return
+    moment = to_micros(now)
+    if connection.dialect.name == "sqlite":
+        rows = [(each.partner_id, each.article_id, each.endpoint_id, each.revision, moment) for each in held]
+        connection.exec_driver_sql(_RECEIPTS_SQLITE, rows)
+        return
+    values = {
+        "partners": [each.partner_id for each in held],
+        "articles": [each.article_id for each in held],
+        "endpoints": [each.endpoint_id for each in held],
+        "revisions": [each.revision for each in held],
+        "now": moment,
+    }
+    connection.execute(_RECEIPTS_POSTGRESQL, values)
 
 
 _SUPERSEDE_FAILED = text(

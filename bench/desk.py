@@ -181,9 +181,9 @@ class Desk:
         with self.record.reading() as connection:
             query = text("SELECT id FROM event WHERE id > :seen ORDER BY id")
             ids = connection.execute(query, {"seen": self._seen}).scalars().all()
-        told: dict[int, pushes.Told] = {}
-        for first in range(0, len(ids), 500):
-            told |= pushes.told(self.record, ids[first : first + 500])
+            told: dict[int, pushes.Told] = {}
+            for first in range(0, len(ids), 500):
+                told |= pushes.told(connection, ids[first : first + 500])
         return [payload.body(told[number]).decode() for number in ids]
 
     def ledger(

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service import logs
-from service.store import claims, health, rates, settlements
+from service.store import claims, health, pushes, rates, settlements
 from service.store.claims import Claimed, Cursor
 from service.store.errors import RecordUnavailable
+from service.store.pushes import Told
 from service.store.record import Record
 from workers import outcome
 from workers.letters import Letters
@@ -41,6 +42,15 @@ class _Drain:
     turned_at: float = 0.0
     failing_since: float | None = None
     tokens_at: float | None = None  # a rate-limited endpoint may be sent to again; monotonic
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """What was claimed, and what its pushes say; if that is all there is now, when a rate lets more go."""
+
+    claimed: list[Claimed]
+    told: dict[int, Told]
+    token_at: datetime | None
 
 
 class Courier:
@@ -131,28 +141,25 @@ class Courier:
         limit = 0 if self._closing.is_set() else min(BATCH, self._sender.room)
         drain.turned_at = time.monotonic()
         try:
-            claimed, token = self._settle_and_claim(sent, limit, now)
+            turn = self._settle_and_claim(sent, limit, now)
         except RecordUnavailable as error:
             self._record_failed(drain, error)
             return
         drain.failing_since = None
         drain.sent = []
         drain.settled += len(sent)
-        drain.hungry = bool(limit) and len(claimed) >= limit
-        if token is not None and (wait := (token - now).total_seconds()) <= REST[1]:
+        drain.hungry = bool(limit) and len(turn.claimed) >= limit
+        if turn.token_at is not None and (wait := (turn.token_at - now).total_seconds()) <= REST[1]:
             drain.tokens_at = drain.turned_at + max(REST[0], wait)
-        letters = self._letters.write(claimed, self._clock())
+        letters = self._letters.write(turn.claimed, turn.told, self._clock())
         if self._stops() != stops:  # another worker may have taken these over: they go back unsent
             late = outcome.unsent("the worker stood still before sending")
-            drain.sent = [Sent(each, now, late) for each in claimed]
+            drain.sent = [Sent(each, now, late) for each in turn.claimed]
             return
         for letter in letters:
             self._sender.submit(letter)
 
-    def _settle_and_claim(
-        self, sent: Sequence[Sent], limit: int, now: datetime
-    ) -> tuple[list[Claimed], datetime | None]:
-        """What was claimed; and, if that is all there is now, when a rate lets more go."""
+    def _settle_and_claim(self, sent: Sequence[Sent], limit: int, now: datetime) -> _Turn:
         verdicts = [verdict_on(each, now, self._dice()) for each in sent]
         settled = [settlement_of(each, verdict, now) for each, verdict in zip(sent, verdicts, strict=True)]
         with self._record.writing() as connection:
@@ -163,14 +170,17 @@ class Courier:
             claimed, cursor = claims.claim_within(
                 self._record, connection, lease=self._worker, limit=limit, cursor=self._cursor, now=now
             )
-            token = rates.next_token(connection, now) if len(claimed) < limit else None
+            # Read here, so that what is claimed can be written and sent whatever becomes of the record.
+            unread = self._letters.unread(claimed)
+            told = pushes.told(connection, unread) if unread else {}
+            token_at = rates.next_token(connection, now) if len(claimed) < limit else None
         self._cursor = cursor
         self._watch.committed(sent, ids, now)
         for each, end in zip(sent, settled, strict=True):
             _log_attempt(each, end.state)
         for turn in turns:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
-        return claimed, token
+        return _Turn(claimed, told, token_at)
 
     def _record_failed(self, drain: _Drain, error: RecordUnavailable) -> None:
         """The record is away or busy: what was sent is kept in hand and settled when it is back."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from service import payload
 from service.signatures import Signer
-from service.store import keys, pushes
+from service.store import keys
 from service.store.claims import Claimed
+from service.store.pushes import Told
 from service.store.record import Record
 from workers.transport import Push
 
@@ -28,11 +29,19 @@ class Letters:
         self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
         self._signers_until: datetime | None = None
 
-    def write(self, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
-        """One push per claimed delivery, in the same order. Signed as of `now`."""
-        bodies = self._bodies_of(each.event_id for each in claimed)
+    def unread(self, claimed: Sequence[Claimed]) -> set[int]:
+        """The events that must be read before these can be written: others are kept from before."""
+        return {each.event_id for each in claimed} - self._bodies.keys()
+
+    def write(self, claimed: Sequence[Claimed], told: Mapping[int, Told], now: datetime) -> list[Push]:
+        """One push per claimed delivery, in the same order. `told` are the `unread` events. Signed as of `now`."""
+        for event_id, each in told.items():
+            self._bodies[event_id] = payload.body(each)
         self._forget_signers(now)
-        return [self._letter(each, bodies[each.event_id], now) for each in claimed]
+        letters = [self._letter(each, self._bodies[each.event_id], now) for each in claimed]
+        while len(self._bodies) > KEPT_BODIES:
+            self._bodies.popitem(last=False)
+        return letters
 
     def _letter(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
         seconds = int(now.timestamp())
@@ -57,14 +66,3 @@ class Letters:
         if self._signers_until is None or now >= self._signers_until or len(self._signers) > KEPT_SIGNERS:
             self._signers.clear()
             self._signers_until = now + SIGNERS_LAST
-
-    def _bodies_of(self, event_ids: Iterable[int]) -> dict[int, bytes]:
-        wanted = set(event_ids)
-        bodies = {event_id: self._bodies[event_id] for event_id in wanted & self._bodies.keys()}
-        missing = wanted - bodies.keys()
-        if missing:
-            for event_id, told in pushes.told(self._record, missing).items():
-                bodies[event_id] = self._bodies[event_id] = payload.body(told)
-        while len(self._bodies) > KEPT_BODIES:
-            self._bodies.popitem(last=False)
-        return bodies

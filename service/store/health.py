@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
@@ -48,6 +48,9 @@ def update_health(
 ) -> list[Turn]:
     """Applies `decide(endpoint id, health)` to each endpoint, in the caller's transaction; notes what turned."""
     turns: list[Turn] = []
+    well: list[
+        int
+    ] = []  # of whom there is nothing to say but that they took something: one statement for all
     query = (
         select(endpoint.c.id, *(endpoint.c[name] for name in _NAMES))
         .where(endpoint.c.id.in_(sorted(ids)))
@@ -59,11 +62,16 @@ def update_health(
         after = decide(row.id, before)
         if after == before:
             continue
+        if after == replace(before, last_success_at=now):
+            well.append(row.id)
+            continue
         changed = asdict(after)
         if after.state != before.state:
             changed["state_since"] = now
         connection.execute(update(endpoint).where(endpoint.c.id == row.id).values(**changed))
         turns += _turns(row.id, before, after, _welcome_back(connection, row.id, before, after, now))
+    if well:
+        connection.execute(update(endpoint).where(endpoint.c.id.in_(well)).values(last_success_at=now))
     for turn in turns:
         detail = {"words": turn.words}
         target = str(turn.endpoint_id)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from service.store.record import Record
 from service.store.schema import article, event, revision
 
 
@@ -28,8 +27,8 @@ class Told:
     first_published_at: datetime
 
 
-def told(record: Record, event_ids: Iterable[int]) -> dict[int, Told]:
-    """Events by their row ids."""
+def told(connection: Connection, event_ids: Iterable[int]) -> dict[int, Told]:
+    """Events by their row ids, in the caller's transaction."""
     query = (
         select(
             event.c.id,
@@ -48,17 +47,16 @@ def told(record: Record, event_ids: Iterable[int]) -> dict[int, Told]:
         )
         .where(event.c.id.in_(list(event_ids)))
     )
-    with record.reading() as connection:
-        return {
-            row.id: Told(
-                event=row.public_id,
-                type=row.type,
-                occurred_at=row.occurred_at,
-                article=row.article,
-                revision=row.number,
-                status=row.status,
-                content=json.loads(row.content),
-                first_published_at=row.first_published_at,
-            )
-            for row in connection.execute(query)
-        }
+    return {
+        row.id: Told(
+            event=row.public_id,
+            type=row.type,
+            occurred_at=row.occurred_at,
+            article=row.article,
+            revision=row.number,
+            status=row.status,
+            content=json.loads(row.content),
+            first_published_at=row.first_published_at,
+        )
+        for row in connection.execute(query)
+    }

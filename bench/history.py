@@ -63,10 +63,10 @@ _QUESTIONS: dict[str, Callable[[Record], Any]] = {
     "the sweep's look": lambda record: agenda.look(record, _now()),
     "the status page's facts": _status,
 }
-_COUNTED = "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < :articles) "
 _HISTORY = (
     """INSERT INTO article (public_id, source_id, external_id, revision, status, content_hash, first_published_at,
         changed_at)
+    WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < :articles)
     SELECT 'tag:bench.example,2026-01-01:item/' || n, 1, 'old-' || n, 1, 'usable', '', :then + n, :then + n
     FROM counted""",
     """INSERT INTO revision (article_id, number, content, content_hash, status, accepted_at)
@@ -89,9 +89,7 @@ def _fill(record: Record, settled: int) -> None:
     then = int((_now() - timedelta(days=30)).timestamp() * 1e6)
     values = {"articles": settled // ENDPOINTS, "then": then}
     with record.writing() as connection:
-        for number, statement in enumerate(_HISTORY):
-            if number == 0:
-                statement = statement.replace("SELECT", _COUNTED + "SELECT", 1)
+        for statement in _HISTORY:
             connection.execute(text(statement), values)
 
 

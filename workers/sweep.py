@@ -92,6 +92,7 @@ class Sweep:
         leases.beat(self._record, self._worker, broker=broker, now=now)
         leading = leases.take(self._record, "sweep", self._worker, now=now, lasts=LEASE)
         if not leading and broker == "up":
+            self._help_out(now)
             return
         found = agenda.look(self._record, now)
         if leading:
@@ -115,6 +116,11 @@ class Sweep:
                 count = leases.clock_put_back(self._record, expected, now)
                 log.warning("clock.put_back", seconds=(expected - now).total_seconds(), deliveries=count)
         self._looked = now, steady
+
+    def _help_out(self, now: datetime) -> None:
+        """A hint may be taken by a process that is sending already: whoever is idle sees for itself what is due."""
+        if agenda.deliveries_due(self._record, now):
+            self._hands.start(DELIVER)
 
     def _mend(self, found: Agenda, now: datetime) -> None:
         if found.expiring:

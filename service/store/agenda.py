@@ -56,6 +56,15 @@ def look(record: Record, now: datetime) -> Agenda:
     return Agenda(**found)
 
 
+def deliveries_due(record: Record, now: datetime) -> bool:
+    """Whether some endpoint may be sent something now."""
+    values = {"now": to_micros(now), "limit": 1, "cursor": 0}
+    with record.reading() as connection:
+        return any(
+            connection.execute(text(ENDPOINTS[which]), values).first() is not None for which in ENDPOINTS
+        )
+
+
 def next_moment(record: Record, now: datetime) -> datetime | None:
     """When the next embargo or expiry comes, or a rate lets the next push go: the sweep is there at that moment."""
     query = text(

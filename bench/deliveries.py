@@ -40,7 +40,7 @@ def wide(run: Run, database: str) -> list[Line]:
         urls = [sink.url(number) for number in range(endpoints)]
         desk.add_endpoints(urls)
         desk.start()
-        for number in range(run.rounds):
+        for number in run.rounds():
             run.databases.settle(database)
             posted = load.run(desk.load(f"r{number}", 1, SIZE))
             desk.wait_settled()
@@ -63,7 +63,7 @@ def _backlog(
         desk.add_endpoints(urls, max_in_flight=cap)
         desk.hold()
         desk.start()
-        for number in range(run.rounds):
+        for number in run.rounds():
             desk.hold()
             desk.feed(f"r{number}", articles, SIZE)
             pushing = Pushing(urls, desk.bodies(), desk.secret, at_once=endpoints * cap)

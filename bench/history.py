@@ -36,7 +36,7 @@ def measure(run: Run, database: str) -> list[Line]:
             leases.beat(desk.record, "bench", broker="up", now=_now())
             _analyse(desk.record)
         for line, ask in zip(lines, _QUESTIONS.values(), strict=True):
-            for _ in range(run.rounds):
+            for _ in run.rounds():
                 line.bare.append(_milliseconds(new.record, ask))
                 line.ours.append(_milliseconds(old.record, ask))
             scans.ours.append(float(len(_scans(old.record, ask))))

@@ -27,7 +27,7 @@ def measure(run: Run, database: str) -> list[Line]:
         words = (str(port), run.databases.url(database, folder), str(processes(desk.settings)))
         children.start("bare", module("bench.bare_web", *words))
         children.wait("bare", lambda: answers(port))
-        for number in range(run.rounds):
+        for number in run.rounds():
             ours = replace(desk.load(f"r{number}", count, SIZE), connections=CONNECTIONS, seconds=seconds)
             bare = replace(ours, url=f"http://127.0.0.1:{port}/v1/articles")
             _post(run, database, children, "bare", bare, (rate.bare, cpu.bare, slow.bare))

@@ -34,8 +34,8 @@ def measure(run: Run, database: str) -> list[Line]:
         words = (str(port), run.databases.url(database, run.folder()), str(processes(desk.settings)))
         children.start("bare", module("bench.bare_web", *words))
         children.wait("bare", lambda: answers(port))
-        for number in range(run.rounds):
-            wanted = replace(_slow(desk, f"i{number}", run.scaled(60, 30)))
+        for number in run.rounds():
+            wanted = _slow(desk, f"i{number}", run.scaled(60, 30))
             bare = replace(wanted, url=f"http://127.0.0.1:{port}/v1/articles")
             bare_took = load.run(bare).took
             posted = load.run(wanted)
@@ -47,13 +47,13 @@ def measure(run: Run, database: str) -> list[Line]:
                 both = load.percentile(bare_took, share) + load.percentile(pushed, share)
                 line.bare.append(both * 1000)
             run.databases.settle(database)
-            flood = desk.load(f"f{number}", run.scaled(3000, 1000), SIZE)
+            flood = replace(desk.load(f"f{number}", 5000, SIZE), seconds=run.scaled(4.0, 2.0))
             posted = load.run(flood)
             desk.wait_settled()
             strength = len(posted.accepted) / (_settled(desk, sink, posted, lines) - posted.started)
             full.ours.append(strength)
             run.databases.settle(database)
-            count = int(strength / 2 * run.scaled(6.0, 3.0))
+            count = int(strength / 2 * run.scaled(5.0, 3.0))
             posted = load.run(
                 replace(desk.load(f"h{number}", count, SIZE), per_second=strength / 2, connections=64)
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from bench.desk import Desk
 from bench.processes import Processes
 from bench.sink import Sink
 
+ROUNDS = 3
+ROW_SECONDS = 25.0  # no further round is begun after this
 Amount = TypeVar("Amount", int, float)
 
 
@@ -26,9 +29,13 @@ class Run:
     quick: bool
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    @property
-    def rounds(self) -> int:
-        return 1 if self.quick else 3
+    def rounds(self) -> Iterator[int]:
+        """Numbers of rounds: three, or one if quick; fewer where the machine is so slow that a row would not end."""
+        started = time.monotonic()
+        for number in range(1 if self.quick else ROUNDS):
+            if number and time.monotonic() - started > ROW_SECONDS:
+                return
+            yield number
 
     def scaled(self, whole: Amount, quick: Amount) -> Amount:
         return quick if self.quick else whole

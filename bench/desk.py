@@ -16,14 +16,13 @@ from sqlalchemy import text
 from bench.content import SECTION, article
 from bench.load import Load, Posted
 from bench.processes import Failed, Processes, answers, free_port, module
-from service import embedded_redis, queue, settings, signatures
+from service import embedded_redis, payload, queue, settings, signatures
 from service.intake import native
 from service.settings import Settings
 from service.store import articles, checkup, migrations, partners, pushes, sections, sources
 from service.store.record import Record, open_record
 from service.store.schema import to_micros
 from service.supervise import dateline
-from workers import payload
 
 SOURCE = "wire"
 _HELD = timedelta(minutes=30)
@@ -183,7 +182,7 @@ class Desk:
             ids = connection.execute(query, {"seen": self._seen}).scalars().all()
             told: dict[int, pushes.Told] = {}
             for first in range(0, len(ids), 500):
-                told |= pushes.told(connection, ids[first : first + 500])
+                told |= pushes.told_within(connection, ids[first : first + 500])
         return [payload.body(told[number]).decode() for number in ids]
 
     def ledger(

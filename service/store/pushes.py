@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from service.store.record import Record
 from service.store.schema import article, event, revision
 
 
@@ -27,8 +28,14 @@ class Told:
     first_published_at: datetime
 
 
-def told(connection: Connection, event_ids: Iterable[int]) -> dict[int, Told]:
-    """Events by their row ids, in the caller's transaction."""
+def told(record: Record, event_ids: Iterable[int]) -> dict[int, Told]:
+    """Events by their row ids."""
+    with record.reading() as connection:
+        return told_within(connection, event_ids)
+
+
+def told_within(connection: Connection, event_ids: Iterable[int]) -> dict[int, Told]:
+    """`told` in the caller's transaction."""
     query = (
         select(
             event.c.id,

@@ -39,8 +39,8 @@ def measure(run: Run, database: str) -> list[Line]:
             for _ in run.rounds():
                 line.bare.append(_milliseconds(new.record, ask))
                 line.ours.append(_milliseconds(old.record, ask))
-            scans.ours.append(float(len(_scans(old.record, ask))))
-    scans.ours = [sum(scans.ours)]
+            scans.notes += [f"{line.what}: {step}" for step in _scans(old.record, ask)]
+    scans.ours = [float(len(scans.notes))]
     return [*lines, scans]
 
 

@@ -31,6 +31,7 @@ class Line:
     ours: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
     void: str = ""
+    notes: list[str] = field(default_factory=list)  # shown below the table
 
     @property
     def median(self) -> float:
@@ -74,12 +75,13 @@ def rendered(lines: Sequence[Line]) -> str:
     """The table as text. A void line shows no figures: they would be of something that did not happen."""
     rows = [_HEADINGS, *(_cells(line) for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    return "\n".join(_row(row, widths).rstrip() for row in rows)
+    notes = [f"{line.row} on {line.database}: {note}" for line in lines for note in line.notes]
+    return "\n".join([*(_row(row, widths).rstrip() for row in rows), *notes])
 
 
 def _cells(line: Line) -> tuple[str, ...]:
     target = line.target.words if line.target else ""
-    what = f"{line.what}, {line.unit}"
+    what = f"{line.what}, {line.unit}" if line.unit else line.what
     if line.void or not line.ours:
         return (line.row, line.database, what, "", "", "", target, line.verdict or "not measured")
     bare = _number(statistics.median(line.bare)) if line.bare else ""

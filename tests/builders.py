@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from service.store import articles, partners, sections, sources
+from service.store import articles, partners, pushes, sections, sources
 from service.store.articles import Answer, Posted
+from service.store.claims import Claimed
 from service.store.partners import Endpoint
 from service.store.record import Record
 from service.store.sources import Source
+from workers.letters import Letters
+from workers.transport import Push
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 SECRET = "whsec_" + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
@@ -80,3 +84,9 @@ def post(
 ) -> Answer:
     body_hash = hashlib.sha256(repr(posted).encode()).hexdigest()
     return articles.accept(record, source, posted, key=key, body_hash=body_hash, authority=AUTHORITY, now=now)
+
+
+def letters(record: Record, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
+    """The pushes that a worker would send."""
+    writer = Letters(record)
+    return writer.write(claimed, pushes.told(record, writer.unread(claimed)), now)

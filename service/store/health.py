@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from service.store import audit, notices, revivals
 from service.store.schema import endpoint
@@ -48,9 +49,7 @@ def update_health(
 ) -> list[Turn]:
     """Applies `decide(endpoint id, health)` to each endpoint, in the caller's transaction; notes what turned."""
     turns: list[Turn] = []
-    well: list[
-        int
-    ] = []  # of whom there is nothing to say but that they took something: one statement for all
+    well: list[dict[str, Any]] = []  # nothing to say of these but that they took something: one statement
     query = (
         select(endpoint.c.id, *(endpoint.c[name] for name in _NAMES))
         .where(endpoint.c.id.in_(sorted(ids)))
@@ -62,8 +61,8 @@ def update_health(
         after = decide(row.id, before)
         if after == before:
             continue
-        if after == replace(before, last_success_at=now):
-            well.append(row.id)
+        if after == replace(before, last_success_at=now, breaker_counts=after.breaker_counts):
+            well.append({"which": row.id, "counts": after.breaker_counts})
             continue
         changed = asdict(after)
         if after.state != before.state:
@@ -71,7 +70,8 @@ def update_health(
         connection.execute(update(endpoint).where(endpoint.c.id == row.id).values(**changed))
         turns += _turns(row.id, before, after, _welcome_back(connection, row.id, before, after, now))
     if well:
-        connection.execute(update(endpoint).where(endpoint.c.id.in_(well)).values(last_success_at=now))
+        values = {"last_success_at": now, "breaker_counts": bindparam("counts")}
+        connection.execute(update(endpoint).where(endpoint.c.id == bindparam("which")).values(values), well)
     for turn in turns:
         detail = {"words": turn.words}
         target = str(turn.endpoint_id)

@@ -19,8 +19,7 @@ from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSe
 from service.store.partners import Changes
 from service.store.record import Record
 from service.store.sealing import Keyring
-from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, post
-from workers.letters import Letters
+from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, letters, post
 from workers.transport import Push
 
 PAIR = signatures.new_key_pair()
@@ -53,7 +52,7 @@ def a_letter(record: Record, seconds: float = 0) -> tuple[Push, dict[str, str]]:
     leases.beat(record, "w1.test", broker="up", now=later(seconds))
     routing.route(record, later(seconds))
     claimed, _ = claims.claim(record, lease="w1.test", limit=10, cursor=claims.Cursor(), now=later(seconds))
-    [push] = Letters(record).write(claimed, later(seconds))
+    [push] = letters(record, claimed, later(seconds))
     return push, dict(push.headers)
 
 

@@ -18,9 +18,8 @@ from service.store import claims, leases, partner_events, partners, routing, sch
 from service.store.claims import Claimed
 from service.store.partner_events import Asked
 from service.store.record import Record
-from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
+from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, letters, post
 from tests.seeded import a_settlement
-from workers.letters import Letters
 
 WORKER = "w1.test"
 URL = "https://news.example.org"
@@ -121,7 +120,7 @@ def test_receiver_that_lost_pushes_finds_exactly_them(record: Record, outlet: Ou
             post(record, source, an_article(external_id=str(number), headline=f"Version {round_}"))
         routing.route(record, NOW)
         claimed = claim(record)
-        for push in Letters(record).write(claimed, NOW):
+        for push in letters(record, claimed, NOW):
             headers = dict(push.headers)
             sequence = int(headers["dateline-sequence"])
             if sequence not in lost:
@@ -147,7 +146,7 @@ def test_body_is_the_one_that_the_push_had(record: Record, outlet: Outlet) -> No
     post(record, source, an_article(headline="雨 بارش"))
     routing.route(record, NOW)
     claimed = claim(record)
-    [push] = Letters(record).write(claimed, NOW)
+    [push] = letters(record, claimed, NOW)
     settle(record, claimed)
     [event] = outlet.events("include=data")
     body = json.loads(push.body)

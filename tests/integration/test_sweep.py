@@ -63,7 +63,7 @@ def test_idle_worker_delivers_though_another_one_leads_and_took_the_hint(
     courier = Courier(record, sender, "idle", now, random.random)
     hints: list[str] = []
     hands = Hands(record, Press(record, "https://news.example.org", now), courier, "idle", now, hints.append)
-    sweep = Sweep(record, hands, "idle", hint=hints.append, broker=lambda: "up", clock=now)
+    sweep = Sweep(record, hands, "idle", hint=hints.append, broker=lambda: "up", tell=lambda: None, clock=now)
     sweep.look()
     deadline = time.monotonic() + 10
     while not taken and time.monotonic() < deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from collections.abc import Iterator
@@ -35,12 +36,24 @@ def server(*, durable: bool = False) -> Iterator[Any]:
             yield handle
         finally:
             handle.cleanup()
+            # It would clean up once more at exit, and log that to a stream which pytest has closed by then.
+            atexit.unregister(handle._cleanup)
 
 
 def admin(handle: Any, statement: str) -> None:
     """One statement outside a transaction, on the maintenance database."""
     with psycopg.connect(handle.get_uri(), autocommit=True) as connection:
         connection.execute(statement)  # type: ignore[call-overload]
+
+
+@contextmanager
+def database(handle: Any, name: str) -> Iterator[str]:
+    """An empty database for as long as it is needed; yields its URL."""
+    admin(handle, f"CREATE DATABASE {name}")
+    try:
+        yield database_url(handle, name)
+    finally:
+        admin(handle, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def database_url(handle: Any, name: str) -> str:

@@ -1,0 +1,239 @@
+"""A story's way through a whole desk: in by a signed POST, out by feeds and pushes, seen by the operator."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from tests.desk import Desk, eventually
+from tests.outlet import Outlet, Push
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("desks")]
+
+PROMISED = 2.0  # seconds from the 202 until it is everywhere
+PATIENCE = 15.0
+_numbers = itertools.count(1)
+
+
+def a_story(**changes: Any) -> dict[str, Any]:
+    """A story of its own, told apart by words that occur nowhere else."""
+    number = next(_numbers)
+    return {
+        "id": f"story-{number}",
+        "headline": f"Harbour number {number} reopens",
+        "body_html": f"<p>The ferry {number} left at dawn.</p>",
+        "sections": ["world"],
+        "version": 1,
+        **changes,
+    }
+
+
+def the_push(outlet: Outlet, article: str, revision: int, within: float = PATIENCE) -> Push:
+    """The first push of a revision, once it has come."""
+
+    def found() -> Push | None:
+        return next((each for each in outlet.of(article) if each.data["revision"] == revision), None)
+
+    push = eventually(found, within=within, what=f"the push of revision {revision}")
+    assert push
+    return push
+
+
+def wait_for_feeds(desk: Desk, words: str, within: float = PATIENCE) -> dict[str, str]:
+    """The section's three feeds, once each of them has these words."""
+
+    def found() -> dict[str, str] | None:
+        feeds = desk.feeds("world")
+        return feeds if all(words in text for text in feeds.values()) else None
+
+    feeds = eventually(found, within=within, what=f"{words!r} in all three feeds")
+    assert feeds
+    return feeds
+
+
+def wait_for_page(browser: requests.Session, url: str, *words: str, within: float = PATIENCE) -> str:
+    def found() -> str:
+        text = browser.get(url, timeout=20).text
+        return text if all(each in text for each in words) else ""
+
+    return eventually(found, within=within, what=f"{words} on {url}")
+
+
+def last_part(article: str) -> str:
+    return article.rpartition("/")[2]
+
+
+def test_a_posted_story_is_corrected_and_killed_and_each_is_seen_everywhere_in_two_seconds(
+    desk: Desk, outlet: Outlet
+) -> None:
+    browser, story = desk.browse(), a_story()
+    first_words = story["body_html"].removeprefix("<p>").removesuffix("</p>")
+    answer = desk.post(story)
+    assert answer.status_code == 202, answer.text
+    posted = answer.json()
+    article = posted["article"]
+    assert (posted["type"], posted["revision"], posted["outcome"]) == ("article.published", 1, "accepted")
+    page = f"{desk.url}/status/articles/{last_part(article)}"
+
+    until = time.monotonic() + PROMISED
+    push = the_push(outlet, article, 1, until - time.monotonic())
+    assert push.message["type"] == "article.published"
+    assert push.data["headline"] == story["headline"]
+    for text in wait_for_feeds(desk, story["headline"], until - time.monotonic()).values():
+        assert first_words in text
+    wait_for_page(
+        browser, f"{desk.url}/status", "Harbour Herald", story["headline"], within=until - time.monotonic()
+    )
+    wait_for_page(browser, page, "Revision 1, the newest", within=until - time.monotonic())
+
+    corrected = {
+        **story,
+        "version": 2,
+        "body_html": f"<p>It left at noon ({story['id']}).</p>",
+        "correction_note": f"The hour of {story['id']} was wrong.",
+    }
+    assert desk.post(corrected).json()["type"] == "article.corrected"
+    until = time.monotonic() + PROMISED
+    push = the_push(outlet, article, 2, until - time.monotonic())
+    assert (push.message["type"], push.data["supersedes"]) == ("article.corrected", [1])
+    assert push.data["correction_note"] == corrected["correction_note"]
+    for text in wait_for_feeds(desk, corrected["correction_note"], until - time.monotonic()).values():
+        assert f"It left at noon ({story['id']})" in text
+        assert first_words not in text
+    wait_for_page(browser, page, "Revision 2, the newest", within=until - time.monotonic())
+
+    killed = desk.post({"id": story["id"], "version": 3, "status": "killed"})
+    assert killed.json()["type"] == "article.killed", killed.text
+    until = time.monotonic() + PROMISED
+    push = the_push(outlet, article, 3, until - time.monotonic())
+    assert push.message["type"] == "article.killed"
+    assert push.data == {"article": article, "revision": 3, "status": "killed", "supersedes": [1, 2]}
+    eventually(
+        lambda: not any(story["headline"] in text for text in desk.feeds("world").values()),
+        within=until - time.monotonic(),
+        what="the headline out of the feeds",
+    )
+    for text in desk.feeds("world").values():
+        assert "Story withdrawn" in text
+        assert article in text
+        assert f"It left at noon ({story['id']})" not in text
+    wait_for_page(browser, page, "Confirmed: killed", within=until - time.monotonic())
+
+    assert [each.data["revision"] for each in outlet.of(article)] == [1, 2, 3]
+    assert outlet.refused == []
+
+
+def test_before_its_time_a_story_under_embargo_is_in_no_feed_push_public_page_or_log(
+    desk: Desk, outlet: Outlet
+) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=3)
+    story = a_story(headline="Merger of Quillfeather and Bracken", embargo_until=ends.isoformat())
+    story["body_html"] = "<p>Marmalade terms were agreed.</p>"
+    secrets = ("Quillfeather", "Marmalade")
+    answer = desk.post(story)
+    article = answer.json()["article"]
+    assert answer.status_code == 202
+    browser = desk.browse()
+    public = ("/feeds.opml", "/feeds/all.rss", "/metrics", "/readyz", "/status/login")
+    looks = 0
+    while (at := datetime.now(UTC)) < ends - timedelta(seconds=0.3):
+        seen = [*desk.feeds("world").values(), desk.log(), desk.output()]
+        seen += [requests.get(f"{desk.url}{path}", timeout=20).text for path in public]
+        # The operator's overview is open on screens in newsrooms.
+        seen += [browser.get(f"{desk.url}/status", timeout=20).text, desk.get("/status.json").text]
+        pushed = outlet.of(article)
+        if datetime.now(UTC) < ends:  # looking took its time; what was seen later proves nothing
+            looks += 1
+            assert [word for word in secrets if any(word in text for text in seen)] == [], at
+            assert pushed == []
+    assert looks > 1
+    push = the_push(outlet, article, 1)
+    wait_for_feeds(desk, "Quillfeather")
+    seconds_late = datetime.now(UTC) - ends
+    assert push.at >= ends.timestamp()
+    assert push.data["headline"] == story["headline"]
+    assert seconds_late < timedelta(seconds=PROMISED)
+    wait_for_page(browser, f"{desk.url}/status", "Quillfeather")
+
+
+def test_a_story_killed_under_embargo_is_never_heard_of(desk: Desk, outlet: Outlet) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=1.5)
+    story = a_story(headline="Never to be heard of", embargo_until=ends.isoformat())
+    article = desk.post(story).json()["article"]
+    assert desk.post({"id": story["id"], "version": 2, "status": "killed"}).status_code == 202
+    eventually(lambda: datetime.now(UTC) > ends, within=PATIENCE, what="the embargo's end")
+    after = a_story()
+    the_push(outlet, desk.post(after).json()["article"], 1)
+    for text in wait_for_feeds(desk, after["headline"]).values():
+        assert article not in text
+        assert "Never to be heard of" not in text
+    assert outlet.of(article) == []
+
+
+def test_a_repeated_post_gets_the_first_answer_and_is_pushed_once(desk: Desk, outlet: Outlet) -> None:
+    story = a_story()
+    first = desk.post(story, message_id=f"first-{story['id']}")
+    again = desk.post(story, message_id=f"first-{story['id']}")
+    restated = desk.post(story)
+    other = desk.post({**story, "headline": "Another"}, message_id=f"first-{story['id']}")
+    assert (first.status_code, again.status_code, restated.status_code) == (202, 202, 202)
+    assert again.json()["event"] == restated.json()["event"] == first.json()["event"]
+    assert restated.json()["outcome"] == "repeat"
+    assert other.status_code == 409
+    article = first.json()["article"]
+    the_push(outlet, article, 1)
+    the_push(outlet, desk.post(a_story()).json()["article"], 1)
+    assert len(outlet.of(article)) == 1
+
+
+def test_the_commands_work_against_the_running_desk(desk: Desk, outlet: Outlet) -> None:
+    story = a_story()
+    file = desk.folder / "story.json"
+    file.write_text(json.dumps(story))
+    published = desk.dateline("publish", str(file), "--source", "wire")
+    article = published["article"]
+    first = the_push(outlet, article, 1)
+
+    replayed = desk.dateline("replay", "--article", article)
+    assert replayed["count"] == 1
+    second = eventually(lambda: outlet.of(article)[1:], within=PATIENCE, what="the replay")[0]
+    assert (second.id, second.body) == (replayed["deliveries"][0], first.body)
+    assert second.id != first.id
+
+    endpoint = next(iter(desk.dateline("endpoint", "list")["endpoints"]))["endpoint"]
+    desk.dateline("endpoint", "pause", str(endpoint), "--reason", "moving house")
+    waiting = a_story()
+    held_back = desk.post(waiting).json()["article"]
+    assert desk.post({**waiting, "version": 2, "headline": "Newer"}).status_code == 202
+    killed = desk.dateline("kill", article, "--reason", "libel, says counsel")
+    assert killed["type"] == "article.killed"
+    kill = the_push(outlet, article, 2)  # a kill goes to a paused endpoint too
+    assert "libel" not in kill.body.decode()
+    assert outlet.of(held_back) == []
+    [state] = desk.get("/status.json").json()["partners"][0]["endpoints"]
+    assert (state["state"], state["backlog"]) == ("Paused by an operator", 1)
+
+    desk.dateline("endpoint", "resume", str(endpoint))
+    the_push(outlet, held_back, 2)
+    assert [each.data["revision"] for each in outlet.of(held_back)] == [2]
+    for text in wait_for_feeds(desk, "Newer").values():
+        assert story["headline"] not in text
+        assert "libel" not in text
+
+    health = desk.dateline("doctor")
+    assert health["ok"], health
+
+
+def test_each_push_says_who_it_is_and_where_it_stands_in_the_order(desk: Desk, outlet: Outlet) -> None:
+    pushes = [the_push(outlet, desk.post(a_story()).json()["article"], 1) for _ in range(3)]
+    assert all(each.headers["content-type"] == "application/json" for each in pushes)
+    assert len({each.id for each in pushes}) == 3
+    sequences = [int(each.headers["dateline-sequence"]) for each in pushes]
+    assert sequences == list(range(sequences[0], sequences[0] + 3))
+    assert outlet.refused == []

@@ -1,0 +1,146 @@
+"""A partner's own web server, as the tests play it: keeps every push as it came, verified by a library of others."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from types import TracebackType
+from typing import Any
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+
+@dataclass(frozen=True)
+class Push:
+    """One request as it came over the wire. `at` is in seconds since the epoch; header names in small letters."""
+
+    at: float
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def message(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self.body)
+        return message
+
+    @property
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = self.message["data"]
+        return data
+
+
+class Outlet:
+    """Listens on a free port; each path is an endpoint, known once `secrets[path]` is set.
+
+    A push that does not verify is answered 401 and kept in `refused`. `seconds` is how long an answer takes.
+    """
+
+    def __init__(self, *, seconds: float = 0.0) -> None:
+        self.secrets: dict[str, str] = {}
+        self.pushes: list[Push] = []  # in the order in which they came
+        self.refused: list[tuple[Push, str]] = []
+        self.seconds = seconds
+        self._lock = Lock()
+        self._server = _Server(self)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
+
+    def url(self, path: str = "/hook") -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
+
+    def of(self, article: str, path: str | None = None) -> list[Push]:
+        """The pushes about one article so far, at one path or all."""
+        with self._lock:
+            pushes = list(self.pushes)
+        return [each for each in pushes if path in {None, each.path} and each.data["article"] == article]
+
+    def __enter__(self) -> Outlet:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.hang_up()
+        self._server.server_close()
+
+    def take(self, push: Push) -> int:
+        """Verifies and keeps a push; returns the status to answer."""
+        fault = self._fault(push)
+        with self._lock:
+            if fault:
+                self.refused.append((push, fault))
+            else:
+                self.pushes.append(push)
+        if self.seconds:
+            time.sleep(self.seconds)
+        return 401 if fault else 200
+
+    def _fault(self, push: Push) -> str:
+        if push.path not in self.secrets:
+            return "no endpoint"
+        try:
+            Webhook(self.secrets[push.path]).verify(push.body, push.headers)
+        except WebhookVerificationError as error:
+            return str(error)
+        return ""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    request_queue_size = 128
+
+    def __init__(self, outlet: Outlet) -> None:
+        self.outlet = outlet
+        self._open: set[socket.socket] = set()
+        self._lock = Lock()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """Wakes the threads that wait on a kept connection, so that they end."""
+        with self._lock:
+            for each in self._open:
+                try:
+                    each.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A worker that is killed hangs up in the middle: that is what some tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    server: _Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        status = self.server.outlet.take(Push(time.time(), self.path, headers, body))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the pushes themselves are kept."""

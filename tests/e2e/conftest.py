@@ -29,10 +29,10 @@ def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Ite
 def postgresql_desk(
     tmp_path_factory: pytest.TempPathFactory, outlet: Outlet, postgres_server: Any
 ) -> Iterator[Desk]:
-    with postgres.database(postgres_server, "e2e") as url:
-        with Desk(tmp_path_factory.mktemp("on-postgresql"), database_url=url) as running:
-            running.furnish(outlet, "/postgresql")
-            yield running
+    folder = tmp_path_factory.mktemp("on-postgresql")
+    with postgres.database(postgres_server, "e2e") as url, Desk(folder, database_url=url) as running:
+        running.furnish(outlet, "/postgresql")
+        yield running
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

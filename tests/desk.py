@@ -55,6 +55,7 @@ class Desk:
         self.folder = folder
         self.url = ""
         self.source: dict[str, Any] = {}
+        self.endpoints: dict[str, int] = {}  # by the outlet's path
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Desk:
@@ -132,17 +133,15 @@ class Desk:
         answer: dict[str, Any] = json.loads(ran.stdout)
         return answer
 
-    def furnish(self, outlet: Outlet, *paths: str) -> dict[str, int]:
-        """A section, a source, a partner with an endpoint at each of the outlet's paths; path → endpoint's id."""
+    def furnish(self, outlet: Outlet, *paths: str) -> None:
+        """A section, a source, and a partner with an endpoint at each path; no other desk may push to these."""
         self.dateline("section", "add", "world", "--title", "World", "--language", "en")
         self.source = self.dateline("source", "add", "wire", "--name", "Wire Service")
         self.dateline("partner", "add", "harbour", "--name", "Harbour Herald")
-        endpoints = {}
         for path in paths:
             added = self.dateline("endpoint", "add", "harbour", outlet.url(path))
             outlet.secrets[path] = added["secret"]
-            endpoints[path] = int(added["endpoint"])
-        return endpoints
+            self.endpoints[path] = int(added["endpoint"])
 
     def post(
         self,

@@ -112,6 +112,9 @@ def _celery(app: Any, worker: str, *, stopping: Callable[[], None]) -> int:
         without_heartbeat=True,
         quiet=True,
     )
+    # Said at every loss of Redis; no task of ours is acknowledged late, so there is nothing to cancel. Celery, as it
+    # is made, asks for all such warnings: this must come after.
+    warnings.filterwarnings("ignore", message=r"\s*In Celery 5\.1 we introduced an optional breaking change")
     controller.start()
     return int(controller.exitcode or 0)
 

@@ -206,7 +206,7 @@ def test_the_commands_work_against_the_running_desk(desk: Desk, outlet: Outlet) 
     assert (second.id, second.body) == (replayed["deliveries"][0], first.body)
     assert second.id != first.id
 
-    endpoint = next(iter(desk.dateline("endpoint", "list")["endpoints"]))["endpoint"]
+    [endpoint] = desk.endpoints.values()
     desk.dateline("endpoint", "pause", str(endpoint), "--reason", "moving house")
     waiting = a_story()
     held_back = desk.post(waiting).json()["article"]

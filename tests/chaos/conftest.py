@@ -1,0 +1,57 @@
+"""The desks that faults are done to: one on each database, with more workers than usual, since they are killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import postgres
+from tests.desk import Desk
+from tests.outlet import Outlet
+
+LONG = os.environ.get("CHAOS") == "long"
+WORKERS = 3
+
+
+@pytest.fixture(scope="session")
+def outlet() -> Iterator[Outlet]:
+    # Slow enough that pushes are on the wire when their worker is killed.
+    with Outlet(seconds=0.05) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Iterator[Desk]:
+    with Desk(tmp_path_factory.mktemp("faults-sqlite"), workers=str(WORKERS)) as running:
+        running.furnish(outlet, "/sqlite-1", "/sqlite-2", "/sqlite-3")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql_desk(
+    tmp_path_factory: pytest.TempPathFactory, outlet: Outlet, postgres_server: Any
+) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("faults-postgresql")
+    with (
+        postgres.database(postgres_server, "faults") as url,
+        Desk(folder, workers=str(WORKERS), database_url=url) as running,
+    ):
+        running.furnish(outlet, "/postgresql-1", "/postgresql-2", "/postgresql-3")
+        yield running
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def desk(request: pytest.FixtureRequest) -> Desk:
+    """A running desk with three endpoints, on each database in turn."""
+    running: Desk = request.getfixturevalue(f"{request.param}_desk")
+    return running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"] if LONG else ["sqlite"])
+def any_desk(request: pytest.FixtureRequest) -> Desk:
+    """The same, for faults that have nothing to do with the database: in the short form on one alone."""
+    running: Desk = request.getfixturevalue(f"{request.param}_desk")
+    return running

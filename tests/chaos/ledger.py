@@ -1,0 +1,99 @@
+"""The balance at the end: what the desk says was delivered against what the receivers say they got."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from tests.chaos.load import Story
+from tests.desk import Desk
+from tests.outlet import Outlet, Push
+
+SETTLED = {"delivered", "superseded", "cancelled"}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """`events`: each event of the stories with its deliveries; `pushes`: what came, by endpoint path and article."""
+
+    events: list[dict[str, Any]]
+    articles: dict[str, dict[str, Any]]
+    pushes: dict[tuple[str, str], list[Push]]
+
+
+def unsettled(desk: Desk) -> int:
+    """How much is still under way: events to route, deliveries that wait or are on the wire."""
+    status = desk.get("/status.json").json()
+    endpoints = [each for partner in status["partners"] for each in partner["endpoints"]]
+    waiting = sum(each["backlog"] + each["scheduled"] for each in endpoints)
+    return int(status["pipeline"]["unrouted"]) + waiting
+
+
+def read(desk: Desk, outlet: Outlet, stories: Sequence[Story]) -> Ledger:
+    with requests.Session() as session:
+        articles = {
+            story.public_id: desk.get(f"/v1/articles/{story.public_id}", session).json() for story in stories
+        }
+        names = [each["event"] for article in articles.values() for each in article["events"]]
+        events = [desk.get(f"/v1/events/{name}", session).json() for name in names]
+    pushes: dict[tuple[str, str], list[Push]] = defaultdict(list)
+    for push in list(outlet.pushes):
+        if push.data["article"] in articles:
+            pushes[push.path, push.data["article"]].append(push)
+    return Ledger(events, articles, pushes)
+
+
+def assert_nothing_is_lost(ledger: Ledger, stories: Sequence[Story], paths: Collection[str]) -> None:
+    """Every version that got a 202 is a revision, and each endpoint was pushed every story's newest one."""
+    for story in stories:
+        held = ledger.articles[story.public_id]
+        assert held["revision"] == len(story.versions), story
+        for path in paths:
+            came = ledger.pushes.get((path, story.public_id), [])
+            if story.killed and not came:
+                continue  # killed before anything of it was sent: there is nothing to take back
+            assert came, (path, story)
+            assert came[-1].data["revision"] == len(story.versions), (path, story)
+
+
+def assert_nothing_is_stale(ledger: Ledger) -> None:
+    """No receiver got an older revision after a newer one, not even as a repeat."""
+    for where, came in ledger.pushes.items():
+        revisions = [each.data["revision"] for each in came]
+        assert revisions == sorted(revisions), where
+
+
+def assert_repeats_are_the_same(ledger: Ledger) -> int:
+    """One id and one body per endpoint, article and revision; returns how many pushes were repeats."""
+    bodies: dict[str, bytes] = {}
+    ids: dict[tuple[str, str, int], str] = {}
+    repeats = 0
+    for (path, article), came in ledger.pushes.items():
+        for push in came:
+            repeats += push.id in bodies
+            assert bodies.setdefault(push.id, push.body) == push.body, push
+            assert ids.setdefault((path, article, push.data["revision"]), push.id) == push.id, push
+    assert len(set(ids.values())) == len(ids)
+    return repeats
+
+
+def assert_every_delivery_is_settled(ledger: Ledger) -> None:
+    """And what the desk believes to be delivered did come, and what came it knows of."""
+    came = {push.id for pushes in ledger.pushes.values() for push in pushes}
+    deliveries = [each for event in ledger.events for each in event["deliveries"]]
+    assert [event for event in ledger.events if event["routed_at"] is None] == []
+    assert [each for each in deliveries if each["state"] not in SETTLED] == []
+    delivered = {each["id"] for each in deliveries if each["state"] == "delivered"}
+    assert delivered - came == set()
+    # What a worker sent before it died and what was then superseded came, and is not called delivered.
+    assert came - {each["id"] for each in deliveries if each["attempts"]} == set()
+
+
+def interrupted(ledger: Ledger) -> int:
+    """How many attempts were cut off by the death of their worker."""
+    tries = [each for event in ledger.events for one in event["deliveries"] for each in one["attempts"]]
+    return sum(each["outcome"] == "lost" for each in tries)

@@ -1,0 +1,68 @@
+"""What is posted while things break: articles in several revisions, repeats and takedowns among them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+REVISED = 5  # every fifth article comes in three revisions
+KILLED = 15  # every fifteenth is killed at the end
+REPEATED = 10  # every tenth post is sent twice
+
+
+@dataclass(frozen=True)
+class Post:
+    """One POST: the article's body and the id under which its source sends it."""
+
+    message_id: str
+    article: dict[str, Any]
+
+
+@dataclass
+class Story:
+    """An article of the load: all its versions, the newest last, and what Dateline called it when it took one."""
+
+    versions: list[dict[str, Any]]
+    public_id: str = ""
+
+    @property
+    def killed(self) -> bool:
+        return bool(self.versions[-1].get("status") == "killed")
+
+
+def stories(prefix: str, count: int) -> list[Story]:
+    return [Story(_versions(f"{prefix}-{number}", number)) for number in range(count)]
+
+
+def _versions(name: str, number: int) -> list[dict[str, Any]]:
+    last = 3 if number % REVISED == 0 else 1
+    versions: list[dict[str, Any]] = [
+        {
+            "id": name,
+            "version": version,
+            "headline": f"{name}, version {version}",
+            "body_html": f"<p>{name} as of version {version}.</p>",
+            "sections": ["world"],
+        }
+        for version in range(1, last + 1)
+    ]
+    if number % KILLED == 0:
+        versions.append({"id": name, "version": last + 1, "status": "killed"})
+    return versions
+
+
+def in_order(stories: Sequence[Story], seed: int) -> Iterator[tuple[Story, Post]]:
+    """Every version of every story, mixed, each story's own in their order; some posted twice."""
+    mixed = random.Random(seed)
+    turns = [story for story in stories for _ in story.versions]
+    mixed.shuffle(turns)
+    said: dict[int, int] = {}
+    for count, story in enumerate(turns):
+        version = said[id(story)] = said.get(id(story), 0) + 1
+        article = story.versions[version - 1]
+        post = Post(f"{article['id']}/{version}", article)
+        yield story, post
+        if count % REPEATED == 0:
+            yield story, post

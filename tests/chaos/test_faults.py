@@ -1,0 +1,232 @@
+"""What Dateline promises while its parts are killed, stopped and wiped: nothing lost, nothing stale, nothing twice."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+from datetime import UTC, datetime
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import redis
+import requests
+
+from service import embedded_redis
+from service.settings import Settings
+from tests.chaos import ledger, load
+from tests.chaos.conftest import LONG, WORKERS
+from tests.desk import Desk, eventually
+from tests.outlet import Outlet
+
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desks")]
+
+# A kill falls each second; where workers start slowly it goes on until there were so many.
+ARTICLES, SECONDS, KILLS = (3000, 120.0, 80) if LONG else (300, 8.0, 6)
+KILL_EVERY = 1.0
+PATIENCE = 60.0
+IN_FLIGHT = 4  # the most that is on the wire to one endpoint at once
+_names = itertools.count(1)
+
+
+def a_story() -> dict[str, Any]:
+    number = next(_names)
+    return {"id": f"f{number}", "headline": f"Fault {number}", "body_html": "<p>-</p>", "sections": ["world"]}
+
+
+def wipe_redis(desk: Desk) -> None:
+    path = embedded_redis.socket_path(Settings(data_dir=desk.data_dir))
+    with redis.Redis(unix_socket_path=str(path), socket_timeout=5) as client:
+        client.flushall()
+
+
+def workers(desk: Desk) -> dict[str, int]:
+    return {name: pid for name, pid in desk.children().items() if name.startswith("w") and name != "web"}
+
+
+class Saboteur:
+    """Kills once a second the worker that has worked longest, and wipes Redis twice. Spares those that only start."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.kills = 0
+        self.wipes = 0
+        self._desk = desk
+        self._killed_at: dict[str, str] = {}
+        self._over = Event()
+        self._thread = Thread(target=self._work)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._over.wait(KILL_EVERY):
+            working = self._working()
+            if working:
+                victim = min(working, key=working.__getitem__)
+                self._killed_at[victim] = datetime.now(UTC).isoformat()
+                self._desk.kill(victim)
+                self.kills += 1
+            if self.wipes < 2 and self.kills >= KILLS * (self.wipes + 1) / 3:
+                wipe_redis(self._desk)
+                self.wipes += 1
+
+    def _working(self) -> dict[str, str]:
+        """The workers by their names in `up`, and since when each works."""
+        started = sorted(
+            (each["started_at"], each["name"].partition(".")[0]) for each in seen_workers(self._desk)
+        )
+        return {name: at for at, name in started if at > self._killed_at.get(name, "")}
+
+
+def post_all(desk: Desk, stories: list[load.Story]) -> None:
+    """Posts every version, spread evenly over the time; whatever gets no 202 is sent again, as sources do."""
+    turns = list(load.in_order(stories, seed=len(stories)))
+    began = time.monotonic()
+    with requests.Session() as session:
+        for count, (story, post) in enumerate(turns):
+            wait = began + count * SECONDS / len(turns) - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            story.public_id = insist(desk, post, session)["article"]
+
+
+def insist(desk: Desk, post: load.Post, session: requests.Session) -> dict[str, Any]:
+    def accepted() -> dict[str, Any]:
+        try:
+            answer = desk.post(post.article, message_id=post.message_id, session=session)
+        except requests.ConnectionError:
+            return {}
+        assert answer.status_code in {202, 503}, answer.text
+        return dict(answer.json()) if answer.status_code == 202 else {}
+
+    return eventually(accepted, within=20, what=f"a 202 for {post.message_id}")
+
+
+def wait_until_settled(desk: Desk, within: float) -> None:
+    eventually(lambda: ledger.unsettled(desk) == 0, within=within, what="every delivery settled")
+
+
+def test_the_ledger_balances_after_workers_were_killed_each_second_and_redis_was_wiped_twice(
+    desk: Desk, outlet: Outlet
+) -> None:
+    stories = load.stories(f"load-{next(_names)}", ARTICLES)
+    saboteur = Saboteur(desk)
+    try:
+        post_all(desk, stories)
+        eventually(
+            lambda: saboteur.kills >= KILLS and saboteur.wipes == 2, within=PATIENCE, what=f"{KILLS} kills"
+        )
+    finally:
+        saboteur.stop()
+    wait_until_settled(desk, PATIENCE)
+
+    balance = ledger.read(desk, outlet, stories)
+    ledger.assert_nothing_is_lost(balance, stories, desk.endpoints)
+    ledger.assert_nothing_is_stale(balance)
+    ledger.assert_every_delivery_is_settled(balance)
+    repeats = ledger.assert_repeats_are_the_same(balance)
+    assert ledger.interrupted(balance) > 0, (
+        "no worker was killed while it was sending: the test shows nothing"
+    )
+    assert repeats <= saboteur.kills * IN_FLIGHT * len(desk.endpoints)
+    print(
+        f"{saboteur.kills} workers killed, {ledger.interrupted(balance)} pushes cut off, {repeats} repeated"
+    )
+    assert outlet.refused == []
+
+
+def test_deliveries_go_on_at_most_three_seconds_late_while_redis_does_not_answer(
+    any_desk: Desk, outlet: Outlet
+) -> None:
+    wait_until_all_is_well(any_desk)
+    any_desk.kill("redis", signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            delay = seconds_until_pushed(any_desk, outlet, a_story())
+            assert delay < 3
+        assert requests.get(f"{any_desk.url}/readyz", timeout=20).status_code == 200
+    finally:
+        any_desk.kill("redis", signal.SIGCONT)
+    wait_until_all_is_well(any_desk)
+    assert seconds_until_pushed(any_desk, outlet, a_story()) < 3
+
+
+def test_a_redis_that_was_killed_is_started_again_and_nobody_waits_for_it(
+    any_desk: Desk, outlet: Outlet
+) -> None:
+    wait_until_all_is_well(any_desk)
+    killed = any_desk.kill("redis")
+    assert seconds_until_pushed(any_desk, outlet, a_story()) < 3
+    eventually(lambda: any_desk.children()["redis"] != killed, within=10, what="another Redis")
+    wait_until_all_is_well(any_desk)
+    assert seconds_until_pushed(any_desk, outlet, a_story()) < 3
+    assert "DeprecationWarning" not in any_desk.log()
+
+
+def test_a_story_is_kept_though_the_web_is_killed_right_after_its_202(any_desk: Desk, outlet: Outlet) -> None:
+    wait_until_all_is_well(any_desk)
+    answer = any_desk.post(a_story())
+    killed = any_desk.kill("web")
+    assert answer.status_code == 202
+    article = answer.json()["article"]
+    eventually(lambda: len(outlet.of(article)) == len(any_desk.endpoints), within=10, what="its pushes")
+    eventually(lambda: any_desk.children()["web"] != killed, within=10, what="another web")
+    wait_until_all_is_well(any_desk)
+    assert any_desk.get(f"/v1/articles/{article}").json()["revision"] == 1
+
+
+def test_what_is_due_is_found_within_five_seconds_of_a_worker_after_all_were_dead(
+    any_desk: Desk, outlet: Outlet
+) -> None:
+    wait_until_all_is_well(any_desk)
+    articles = [any_desk.post(a_story()).json()["article"] for _ in range(5)]
+    for name in workers(any_desk):  # while the first stories are on the wire
+        any_desk.kill(name)
+    articles += [any_desk.post(a_story()).json()["article"] for _ in range(5)]
+    wipe_redis(any_desk)
+    dead_at = datetime.now(UTC).isoformat()
+
+    def there() -> bool:
+        return any(each["running"] and each["started_at"] > dead_at for each in seen_workers(any_desk))
+
+    eventually(there, within=PATIENCE, what="a worker")
+    eventually(
+        lambda: all(
+            {each.path for each in outlet.of(article)} == set(any_desk.endpoints) for article in articles
+        ),
+        within=5,
+        what="every push",
+    )
+    wait_until_settled(any_desk, within=5)
+
+
+def seen_workers(desk: Desk) -> list[dict[str, Any]]:
+    return list(desk.get("/status.json").json()["pipeline"]["workers"])
+
+
+def wait_until_all_is_well(desk: Desk) -> None:
+    """The web answers, every worker runs and reaches Redis, nothing is under way."""
+
+    def well() -> bool:
+        try:
+            running = [each for each in seen_workers(desk) if each["running"]]
+        except requests.ConnectionError:
+            return False
+        return [each["broker"] for each in running] == ["up"] * WORKERS and ledger.unsettled(desk) == 0
+
+    eventually(well, within=PATIENCE, what="all well")
+
+
+def seconds_until_pushed(desk: Desk, outlet: Outlet, story: dict[str, Any]) -> float:
+    """From the 202 until the last endpoint has the story."""
+    article = desk.post(story).json()["article"]
+    accepted = time.time()
+    pushes = eventually(
+        lambda: len(found := outlet.of(article)) == len(desk.endpoints) and found,
+        within=15,
+        what="its pushes",
+    )
+    return max(each.at for each in pushes or ()) - accepted

@@ -133,13 +133,15 @@ class Desk:
         answer: dict[str, Any] = json.loads(ran.stdout)
         return answer
 
-    def furnish(self, outlet: Outlet, *paths: str) -> None:
+    def furnish(self, outlet: Outlet, *paths: str, max_in_flight: int = 4) -> None:
         """A section, a source, and a partner with an endpoint at each path; no other desk may push to these."""
         self.dateline("section", "add", "world", "--title", "World", "--language", "en")
         self.source = self.dateline("source", "add", "wire", "--name", "Wire Service")
         self.dateline("partner", "add", "harbour", "--name", "Harbour Herald")
         for path in paths:
-            added = self.dateline("endpoint", "add", "harbour", outlet.url(path))
+            added = self.dateline(
+                "endpoint", "add", "harbour", outlet.url(path), "--max-in-flight", str(max_in_flight)
+            )
             outlet.secrets[path] = added["secret"]
             self.endpoints[path] = int(added["endpoint"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -41,10 +42,12 @@ class Push:
 class Outlet:
     """Listens on a free port; each path is an endpoint, known once `secrets[path]` is set.
 
-    A push that does not verify is answered 401 and kept in `refused`. `seconds` is how long an answer takes.
+    A push that does not verify is answered 401 and kept in `refused`. `seconds` is how long an answer takes. A path
+    in `careful` takes as many seconds, and keeps a push only if its sender still waits for the answer then.
     """
 
     def __init__(self, *, seconds: float = 0.0) -> None:
+        self.careful: dict[str, float] = {}
         self.secrets: dict[str, str] = {}
         self.pushes: list[Push] = []  # in the order in which they came
         self.refused: list[tuple[Push, str]] = []
@@ -74,17 +77,24 @@ class Outlet:
         self._server.hang_up()
         self._server.server_close()
 
-    def take(self, push: Push) -> int:
+    def take(self, push: Push, still_there: Callable[[], bool]) -> int:
         """Verifies and keeps a push; returns the status to answer."""
         fault = self._fault(push)
+        if push.path in self.careful:
+            time.sleep(self.careful[push.path])
+            if still_there():
+                self._keep(push, fault)
+        else:
+            self._keep(push, fault)
+            time.sleep(self.seconds)
+        return 401 if fault else 200
+
+    def _keep(self, push: Push, fault: str) -> None:
         with self._lock:
             if fault:
                 self.refused.append((push, fault))
             else:
                 self.pushes.append(push)
-        if self.seconds:
-            time.sleep(self.seconds)
-        return 401 if fault else 200
 
     def _fault(self, push: Push) -> str:
         if push.path not in self.secrets:
@@ -137,10 +147,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        status = self.server.outlet.take(Push(time.time(), self.path, headers, body))
+        status = self.server.outlet.take(Push(time.time(), self.path, headers, body), self._still_there)
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _still_there(self) -> bool:
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:  # nothing more was said, and nobody hung up
+            return True
+        except ConnectionError:
+            return False
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the pushes themselves are kept."""

@@ -16,7 +16,7 @@ import requests
 from service import embedded_redis
 from service.settings import Settings
 from tests.chaos import ledger, load
-from tests.chaos.conftest import LONG, WORKERS
+from tests.chaos.conftest import IN_FLIGHT, LONG, WORKERS
 from tests.desk import Desk, eventually
 from tests.outlet import Outlet
 
@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desk
 ARTICLES, SECONDS, KILLS = (3000, 120.0, 80) if LONG else (300, 8.0, 6)
 KILL_EVERY = 1.0
 PATIENCE = 60.0
-IN_FLIGHT = 4  # the most that is on the wire to one endpoint at once
 _names = itertools.count(1)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-REVISED = 5  # every fifth article comes in three revisions
+REVISED = 3  # every third article comes in three revisions
+SOON = 0.15  # of the whole time, the most between two revisions of an article
 KILLED = 15  # every fifteenth is killed at the end
 REPEATED = 10  # every tenth post is sent twice
 
@@ -54,15 +55,16 @@ def _versions(name: str, number: int) -> list[dict[str, Any]]:
 
 
 def in_order(stories: Sequence[Story], seed: int) -> Iterator[tuple[Story, Post]]:
-    """Every version of every story, mixed, each story's own in their order; some posted twice."""
-    mixed = random.Random(seed)
-    turns = [story for story in stories for _ in story.versions]
-    mixed.shuffle(turns)
-    said: dict[int, int] = {}
-    for count, story in enumerate(turns):
-        version = said[id(story)] = said.get(id(story), 0) + 1
-        article = story.versions[version - 1]
-        post = Post(f"{article['id']}/{version}", article)
+    """Every version of every story, mixed, each story's own in order and soon after another; some twice."""
+    dice = random.Random(seed)
+    turns: list[tuple[float, Story, dict[str, Any]]] = []
+    for story in stories:
+        moment = dice.random()
+        for article in story.versions:
+            turns.append((moment, story, article))
+            moment += dice.random() * SOON
+    for count, (_, story, article) in enumerate(sorted(turns, key=lambda turn: turn[0])):
+        post = Post(f"{article['id']}/{article['version']}", article)
         yield story, post
         if count % REPEATED == 0:
             yield story, post

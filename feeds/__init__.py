@@ -1,5 +1,6 @@
 """(feed, items) → bytes, as RSS 2.0, Atom 1.0 and JSON Feed 1.1. No I/O, no clock, nothing else of ours."""
 
+from feeds.delta import FINGERPRINT, fingerprints, unknown
 from feeds.documents import PROFILE, changed, document, entry, render, tombstones
 from feeds.model import (
     CONTENT_TYPES,
@@ -18,6 +19,7 @@ from feeds.model import (
 
 __all__ = [
     "CONTENT_TYPES",
+    "FINGERPRINT",
     "FORMATS",
     "PROFILE",
     "Author",
@@ -33,6 +35,8 @@ __all__ = [
     "changed",
     "document",
     "entry",
+    "fingerprints",
     "render",
     "tombstones",
+    "unknown",
 ]

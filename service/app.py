@@ -11,6 +11,8 @@ from flask import Flask, Response, abort, redirect, request
 from service import api, api_partner, feeds, openapi, pages, problems, status
 from service.intake import endpoint
 from service.intake.authenticate import Gate
+from service.serving.front import Front
+from service.serving.shelf import Shelf
 from service.settings import Settings
 from service.store.record import Record
 
@@ -24,10 +26,12 @@ def create_app(
     record: Record,
     wake: Callable[[], None],
     *,
+    shelf: Shelf | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Flask:
     """`wake` is told of every accepted article; it must return at once and may fail without harm.
 
+    `shelf` has the documents of the feeds; without one that is watched the record is asked at each request.
     `clock` gives aware UTC times.
     """
     app = Flask("service", static_url_path="/static", static_folder="static", template_folder="templates")
@@ -45,6 +49,7 @@ def create_app(
     problems.register(app)
     app.before_request(_no_nul)
     app.after_request(_careful)
+    app.wsgi_app = Front(app.wsgi_app, shelf or Shelf(record, settings.public_url))  # type: ignore[assignment, method-assign]
 
     @app.get("/")
     def home() -> Response:

@@ -23,6 +23,7 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
     (403, "not-yours", "The key is good, but not for this."),
     (404, "not-found", "There is nothing of that name."),
     (405, "method-not-allowed", "The address is right, the method is not: see Allow."),
+    (406, "not-acceptable", "Accept-Encoding refuses every form of the feed, the plain one too."),
     (
         409,
         "key-reused",
@@ -30,6 +31,7 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
     ),
     (413, "too-large", "An article may have 1 MiB at the most."),
     (415, "media-type", "Send application/json in UTF-8, without Content-Encoding."),
+    (416, "range", "The feed is shorter than the range asked for: see Content-Range."),
     (422, "invalid", "Fields are missing or wrong: `errors` names each with a JSON pointer."),
     (422, "adapter", "The source's adapter is not part of this version."),
     (500, "unexpected", "A fault of ours; the number in it helps the operator find it."),
@@ -256,7 +258,7 @@ def _paths() -> dict[str, Any]:
             "get": _operation(
                 "A section's feed, or that of all",
                 [],
-                {**feed, **_refusals(404, 503)},
+                {**feed, **_feed_answers()},
                 parameters=[
                     _path("section", "A section's slug, or all."),
                     _path("format", "rss, atom or json."),
@@ -283,6 +285,18 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/openapi.json": {"get": _operation("This description", [], {"200": _content("OpenAPI 3.1.")})},
+    }
+
+
+def _feed_answers() -> dict[str, Any]:
+    """docs/serving.md has the whole of it."""
+    return {
+        "206": {"description": "The range asked for, of the uncompressed feed."},
+        "226": {
+            "description": "The stories new since the ETag given (A-IM: feed), for readers that take it."
+        },
+        "304": {"description": "You have it: If-None-Match, or If-Modified-Since, is the feed's."},
+        **_refusals(404, 405, 406, 416, 503),
     }
 
 

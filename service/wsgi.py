@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from wsgiref.types import WSGIApplication
 
-from flask import Flask
 from granian import Granian
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from service import app, embedded_redis, logs, queue, settings
-from service.settings import Settings
+from service.serving.shelf import Shelf
+from service.settings import PREFIX, Settings
 from service.store import migrations
 from service.store.record import open_record
 from service.supervise import end_with_parent
@@ -22,16 +24,23 @@ THREADS = 8
 HEADER_SECONDS = 10
 
 
-def create() -> Flask:
-    """What each of granian's processes runs; reads the settings from the environment."""
+def create() -> WSGIApplication:
+    """What each of granian's processes runs; reads the settings from the environment, and takes them out of it.
+
+    granian copies the environment into that of every request: secrets have no business there, and it takes time.
+    """
     end_with_parent()
     loaded = settings.ensure_keys(settings.load())
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
     logs.configure(loaded.log_level, json=not sys.stderr.isatty())
     logs.bind(process="web")
     record = open_record(loaded.database_url, loaded.secret_key)
     migrations.require_schema(record)
     waker = queue.Waker(embedded_redis.redis_url_of(loaded))
-    return app.create_app(loaded, record, waker.wake)
+    shelf = Shelf(record, loaded.public_url)
+    shelf.watch()
+    return app.create_app(loaded, record, waker.wake, shelf=shelf).wsgi_app
 
 
 def serve(loaded: Settings) -> None:

@@ -49,15 +49,29 @@ def sqlite_record(sqlite_template: Path, tmp_path: Path) -> Iterator[Record]:
     record.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def record(request: pytest.FixtureRequest) -> Iterator[Record]:
-    """An empty record at the newest schema, on each database in turn."""
-    if request.param == "sqlite":
-        yield request.getfixturevalue("sqlite_record")
-        return
-    handle, template = (request.getfixturevalue(n) for n in ("postgres_server", "postgres_template"))
-    postgres.admin(handle, f"CREATE DATABASE one_test TEMPLATE {template} STRATEGY file_copy")
-    record = open_record(postgres.database_url(handle, "one_test"), KEY)
+@pytest.fixture(scope="module")
+def standing_record(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
+    """A record that the tests of a module share: for those that only read, or do not mind each other."""
+    path = tmp_path_factory.mktemp("standing") / "dateline.db"
+    shutil.copy(sqlite_template, path)
+    record = open_record(f"sqlite:///{path}", KEY)
     yield record
     record.close()
-    postgres.admin(handle, "DROP DATABASE one_test WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_record(postgres_server: Any, postgres_template: str) -> Iterator[Record]:
+    create = f"CREATE DATABASE one_test TEMPLATE {postgres_template} STRATEGY file_copy"
+    postgres.admin(postgres_server, create)
+    record = open_record(postgres.database_url(postgres_server, "one_test"), KEY)
+    yield record
+    record.close()
+    postgres.admin(postgres_server, "DROP DATABASE one_test WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def record(request: pytest.FixtureRequest) -> Record:
+    """An empty record at the newest schema, on each database in turn."""
+    name = {"sqlite": "sqlite_record", "postgresql": "postgres_record"}[request.param]
+    record: Record = request.getfixturevalue(name)
+    return record

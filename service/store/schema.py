@@ -393,6 +393,8 @@ document = Table(
     Column("body", LargeBinary, nullable=False),
     Column("etag", Text, nullable=False),  # of the bytes, without quotes
     Column("modified_at", Instant, nullable=False),  # whole seconds; moves only with the bytes
+    # The web looks several times a second for what is new: at this, not at the bodies.
+    Index("ix_document_listing", "feed", "format", "etag"),
 )
 
 lease = Table(

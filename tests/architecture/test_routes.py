@@ -21,7 +21,7 @@ WHO: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/articles/<path:name>"): {OPERATOR, SOURCE},
     ("GET", "/v1/events/<name>"): {OPERATOR},
     ("GET", "/v1/partner/events"): {PARTNER},
-    ("GET", "/feeds/<slug>.<fmt>"): {EVERYBODY},
+    ("GET", "/feeds/<path:slug>.<fmt>"): {EVERYBODY},
     ("GET", "/feeds.opml"): {EVERYBODY},
     ("GET", "/status.json"): {OPERATOR},
     ("GET", "/healthz"): {EVERYBODY},

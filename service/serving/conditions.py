@@ -1,0 +1,57 @@
+"""What a request already has and what part it wants: If-None-Match, If-Modified-Since, Range. RFC 9110, 13 and 14."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+# Servers in between that compress mark the tag of what they were given: "abc-gzip", "abc;br", "abc--gzip".
+_MARK = re.compile(r"(?:--?|;)(?:gzip|br|zstd|deflate)$")
+_RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*$", re.IGNORECASE)
+
+
+class Unsatisfiable(Exception):
+    """No byte of the document is in the range."""
+
+
+def entity_tags(header: str) -> Iterator[tuple[str, str]]:
+    """The tags of an If-None-Match: as they were sent; and without W/, quotes and the marks of servers in between."""
+    for tag in _TAG.finditer(header):
+        yield tag.group(), _MARK.sub("", tag.group(1))
+
+
+def names(header: str, etag: str) -> bool:
+    """Whether an If-None-Match names this tag (given without quotes), by weak comparison."""
+    return header.strip() == "*" or any(tag == etag for _, tag in entity_tags(header))
+
+
+def same_moment(header: str, modified_at: datetime) -> bool:
+    """Whether an If-Modified-Since is this very moment.
+
+    Any other is no time of ours: one who invents a later one must not be left with an old document for ever.
+    """
+    try:
+        moment = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return False
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) == modified_at
+
+
+def byte_range(header: str, length: int) -> slice | None:
+    """The one range asked for; None: send it all (several ranges, another unit). Raises Unsatisfiable."""
+    match = _RANGE.match(header)
+    if match is None or match.group(1) == match.group(2) == "":
+        return None
+    first, last = match.groups()
+    if not first:
+        if int(last) == 0:
+            raise Unsatisfiable
+        return slice(max(length - int(last), 0), length)
+    if last and int(last) < int(first):
+        return None
+    if int(first) >= length:
+        raise Unsatisfiable
+    return slice(int(first), min(int(last) + 1, length) if last else length)

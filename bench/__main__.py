@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import databases, deliveries, fairness, history, intake, latency
+from bench import databases, deliveries, fairness, history, intake, latency, serving
 from bench.processes import Failed
 from bench.run import Run
 from bench.table import Line, rendered
@@ -25,6 +25,7 @@ ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
     "latency": latency.measure,
     "fairness": fairness.measure,
     "history": history.measure,
+    "serving": serving.measure,
 }
 
 

@@ -71,6 +71,10 @@ def at_most_times(value: float) -> Target:
     return Target(f"≤ {value:g} × bare", lambda _, ratio: ratio is not None and ratio <= value)
 
 
+def at_least_times(value: float) -> Target:
+    return Target(f"≥ {value:.2g} × bare", lambda _, ratio: ratio is not None and ratio >= value)
+
+
 def rendered(lines: Sequence[Line]) -> str:
     """The table as text. A void line shows no figures: they would be of something that did not happen."""
     rows = [_HEADINGS, *(_cells(line) for line in lines)]

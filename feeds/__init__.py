@@ -1,9 +1,11 @@
 """(feed, items) → bytes, as RSS 2.0, Atom 1.0 and JSON Feed 1.1. No I/O, no clock, nothing else of ours."""
 
-from feeds.documents import PROFILE, changed, document, entry, render, tombstones
+from feeds.documents import PROFILE, Frame, changed, document, entry, frame, render, told_at, tombstones
 from feeds.model import (
+    ARCHIVED,
     CONTENT_TYPES,
     FORMATS,
+    RENDITIONS,
     Author,
     EntryError,
     Feed,
@@ -17,13 +19,16 @@ from feeds.model import (
 )
 
 __all__ = [
+    "ARCHIVED",
     "CONTENT_TYPES",
     "FORMATS",
     "PROFILE",
+    "RENDITIONS",
     "Author",
     "EntryError",
     "Feed",
     "Format",
+    "Frame",
     "Image",
     "Item",
     "Origin",
@@ -33,6 +38,8 @@ __all__ = [
     "changed",
     "document",
     "entry",
+    "frame",
     "render",
+    "told_at",
     "tombstones",
 ]

@@ -38,6 +38,7 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
         "record-unavailable",
         "The record is away or busy. Nothing was accepted: send it again, see Retry-After.",
     ),
+    (410, "closed", "The feed was closed and will not come back."),
     (503, "not-built", "The feed is being built for the first time; see Retry-After."),
 )
 
@@ -183,6 +184,13 @@ def _paths() -> dict[str, Any]:
     article = {"required": True, "content": {_JSON: {"schema": _ref("Article")}}}
     key = _parameter("Idempotency-Key", "header", "A repeat of the key gets the first answer again.")
     feed = {"200": _content("The feed.", {"type": "string"}, "*/*"), "304": {"description": "Unchanged."}}
+    page = {"200": _content("The page or file.", {"type": "string"}, "*/*")}
+    moved = {
+        "301": {"description": "The feed was renamed: its new address, for ever."},
+        "307": {
+            "description": "This page of the archive is not complete: what will be on it is in the feed."
+        },
+    }
     return {
         "/v1/articles": {
             "post": _operation(
@@ -252,18 +260,41 @@ def _paths() -> dict[str, Any]:
                 ],
             )
         },
-        "/feeds/{section}.{format}": {
+        "/feeds": {"get": _operation("All feeds, as a page to read", [], page)},
+        "/feeds.opml": {"get": _operation("All feeds, as OPML 2.0", [], feed)},
+        "/feeds/{feed}.{format}": {
             "get": _operation(
-                "A section's feed, or that of all",
+                "A feed, or a page of its archive",
                 [],
-                {**feed, **_refusals(404, 503)},
+                {**feed, **moved, **_refusals(404, 410, 503)},
                 parameters=[
-                    _path("section", "A section's slug, or all."),
-                    _path("format", "rss, atom or json."),
+                    _path(
+                        "feed",
+                        "A section's slug, all, package/…, language/… or source/…; with /1, /2… a page of its archive.",
+                    ),
+                    _path("format", "rss, atom or json; an archive has rss and atom."),
                 ],
             )
         },
-        "/feeds.opml": {"get": _operation("All feeds, as OPML 2.0", [], feed)},
+        "/feeds/{feed}": {
+            "get": _operation(
+                "A feed, as a page to read and to subscribe from",
+                [],
+                {**page, **moved, **_refusals(404, 410, 503)},
+                parameters=[_path("feed", "As above.")],
+            )
+        },
+        "/sitemaps/news.xml": {
+            "get": _operation("The stories of the last two days, for Google News; or an index", [], page)
+        },
+        "/sitemaps/news-{number}.xml": {
+            "get": _operation(
+                "A thousand of them, where there are more",
+                [],
+                {**page, **_refusals(404)},
+                parameters=[_path("number", "From 1.")],
+            )
+        },
         "/status.json": {
             "get": _operation(
                 "The status page's facts", operator, {"200": _content("The facts."), **_refusals(401)}

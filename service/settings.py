@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     notice_url: str = Field(default="", repr=False)
     notice_secret: str = Field(default="", repr=False)
     workers: int = Field(default_factory=lambda known: _default_workers(known["database_url"]), ge=1, le=256)
+    withdrawn_days: int = Field(default=14, ge=1, le=3650)
     log_level: str = "info"
 
     @field_validator("data_dir")

@@ -8,7 +8,7 @@ import secrets
 import signal
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Any
 
@@ -60,7 +60,7 @@ def run(settings: Settings, name: str) -> int:
         clock=_now,
     )
     courier = Courier(record, sender, worker, _now, random.random, pulse.stops)
-    press = Press(record, settings.public_url, _now)
+    press = Press(record, settings.public_url, _now, withdrawn_stays=timedelta(days=settings.withdrawn_days))
     hands = Hands(record, press, courier, worker, _now, waker.wake)
     for task in QUEUES:
         app.task(_doer(hands, task), name=task)

@@ -6,10 +6,11 @@ import base64
 import hashlib
 import html
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from feeds.model import ARCHIVED, CONTENT_TYPES, FORMATS, Feed, Item
-from feeds.public import creators, rights_text, summary
+from feeds.public import creators, description, rights_text
 from feeds.text import rfc3339
 from feeds.wording import correction_label
 
@@ -31,6 +32,7 @@ h1{font-size:2rem;line-height:1.2;margin:0 0 .25rem}h2{font-size:1.3rem;line-hei
 .soft p,p.soft{margin:.25rem 0}nav a{display:inline-block;margin-inline-end:1rem;padding-block:.3rem}
 article{border-block-end:1px solid var(--line);padding-block:1.1rem}article p{margin:.35rem 0}
 .correction{border-inline-start:4px solid #c77700;padding-inline-start:.75rem}
+[dir=rtl]>.soft{text-align:right}
 .gone h2{font-weight:normal;font-style:italic}ul{padding-inline-start:1.2rem}
 """.strip()
 # For the header that forbids every other style, and all scripts.
@@ -41,13 +43,13 @@ POLICY = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 's
 def story_bytes(item: Item) -> bytes:
     """An item that is public already, as an element of a page."""
     kind = ' class="gone"' if item.withdrawn else ""
-    told = item.summary if item.correction_note else summary(item)
+    told = description(replace(item, correction_note=None))
     parts = [
         f"<article{kind}{_language(item.language)}>",
         f"<h2>{_link(item.url, item.headline)}</h2>",
         _correction(item),
-        f"<p>{_text(told)}</p>" if told else "",
-        f'<div class="soft">{"".join(f"<p>{line}</p>" for line in _attribution(item))}</div>',
+        f"<p>{_text(told)}</p>" if told != item.headline else "",
+        f'<div class="soft" lang="en" dir="ltr">{"".join(f"<p>{line}</p>" for line in _attribution(item))}</div>',
         "</article>",
     ]
     return "\n".join(filter(None, parts)).encode()

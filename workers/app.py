@@ -19,6 +19,7 @@ from celery.worker import state
 
 from service import logs
 from service.embedded_redis import redis_url_of
+from service.export import Exporter
 from service.queue import QUEUES, Waker, make_celery, send_hint
 from service.settings import Settings
 from service.store import leases, migrations
@@ -74,6 +75,10 @@ def run(settings: Settings, name: str) -> int:
         tell=herald.wake,
         clock=_now,
     )
+    exporter = None
+    if settings.export_dir is not None:
+        exporter = Exporter(record, settings.public_url, settings.export_dir, _now)
+        exporter.start()
     log.info("worker.started", worker=worker)
     herald.start()
     sweep.start()
@@ -82,6 +87,8 @@ def run(settings: Settings, name: str) -> int:
     finally:
         sweep.close()
         herald.close()
+        if exporter is not None:
+            exporter.close()
         waker.close()
         hands.close()
         pulse.close()

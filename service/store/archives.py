@@ -13,7 +13,7 @@ from service.store.documents import Document, Rendered
 from service.store.entries import NewEntry, keep
 from service.store.placing import PAGE
 from service.store.record import Record
-from service.store.schema import archive, article, feed, placement
+from service.store.schema import archive, article, document, feed, placement
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,25 @@ def get_page(record: Record, slug: str, page: int, fmt: str) -> Document | None:
             archive.select().where(archive.c.feed == slug, archive.c.page == page, archive.c.format == fmt)
         ).one_or_none()
     return None if row is None else Document(bytes(row.body), row.etag, row.modified_at)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A document or, with `page`, a page of an archive, and in which state it is."""
+
+    feed: str
+    page: int | None
+    format: str
+    etag: str
+
+
+def listing(record: Record) -> list[Listed]:
+    """All documents and pages there are, without their bodies."""
+    all_documents = select(document.c.feed, document.c.format, document.c.etag)
+    all_pages = select(archive.c.feed, archive.c.page, archive.c.format, archive.c.etag)
+    with record.reading() as connection:
+        found = [Listed(row.feed, None, row.format, row.etag) for row in connection.execute(all_documents)]
+        return found + [Listed(*row) for row in connection.execute(all_pages)]
 
 
 def due_pages(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:

@@ -455,6 +455,8 @@ document = Table(
     Column("body", LargeBinary, nullable=False),
     Column("etag", Text, nullable=False),  # of the bytes, without quotes
     Column("modified_at", Instant, nullable=False),  # whole seconds; moves only with the bytes
+    # What there is in which state is read from this alone: SQLite reads all of a body to find what stands behind it.
+    Index("ix_document_listing", "feed", "format", "etag"),
 )
 
 lease = Table(

@@ -87,6 +87,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["feed"], ["feed.slug"], name=op.f("fk_archive_feed")),
         sa.PrimaryKeyConstraint("feed", "page", "format", name=op.f("pk_archive")),
     )
+    op.create_index("ix_archive_listing", "archive", ["feed", "page", "format", "etag"], unique=False)
+    op.create_index("ix_document_listing", "document", ["feed", "format", "etag"], unique=False)
     op.create_index(
         "ix_archive_due",
         "archive",
@@ -162,6 +164,7 @@ _PLACE = sa.text(
 
 
 def downgrade() -> None:
+    op.drop_index("ix_document_listing", table_name="document")
     op.drop_table("archive")
     op.drop_table("entry")
     op.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -54,7 +55,7 @@ def item_of(desk: Desk, story: Story) -> feeds.Item:
         return feeds.Item(
             id=story.public_id,
             revision=story.revision,
-            published=story.first_published_at,
+            published=_published(story),
             updated=story.changed_at,
             language=story.content.get("language"),
             withdrawn=cast(feeds.Withdrawal, story.status),
@@ -63,7 +64,7 @@ def item_of(desk: Desk, story: Story) -> feeds.Item:
     return feeds.Item(
         id=story.public_id,
         revision=story.revision,
-        published=story.first_published_at,
+        published=_published(story),
         updated=story.changed_at,
         headline=content["headline"],
         language=content.get("language"),
@@ -84,6 +85,11 @@ def item_of(desk: Desk, story: Story) -> feeds.Item:
         correction_note=content.get("correction_note"),
         source_name=story.source_name,
     )
+
+
+def _published(story: Story) -> datetime:
+    """Never after the change itself: a source's date in the future would keep readers from showing the story."""
+    return min(story.first_published_at, story.changed_at)
 
 
 def _sections(desk: Desk, names: Iterable[str]) -> tuple[tuple[str, str], ...]:

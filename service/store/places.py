@@ -6,9 +6,10 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, TextClause, bindparam, select, text, update
 
 from service.store.documents import FeedDue
 from service.store.placing import PAGE
@@ -72,6 +73,12 @@ _SHOWN = (
 )
 
 
+@cache
+def _statement(query: str) -> TextClause:
+    """Read once: to look for its parameters costs as much as to run it."""
+    return text(query)
+
+
 def places(
     record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timedelta, limit: int = NEWEST
 ) -> list[Place]:
@@ -87,10 +94,10 @@ def places(
     }
     shown = _SHOWN.format(_by_id(record))
     with record.reading() as connection:
-        rows = list(connection.execute(text(_COLUMNS + shown), values))
+        rows = list(connection.execute(_statement(_COLUMNS + shown), values))
         if len(rows) == limit and due.sequence % PAGE:
             rest = {**values, "limit": PAGE, "archived": due.pages * PAGE}
-            rest_of = text(f"{_COLUMNS} p.sequence > :archived AND {shown}")
+            rest_of = _statement(f"{_COLUMNS} p.sequence > :archived AND {shown}")
             known = {row.id for row in rows}
             rows += [row for row in connection.execute(rest_of, rest).all() if row.id not in known]
     return [_place(row) for row in rows]
@@ -104,7 +111,7 @@ def page_places(record: Record, slug: str, page: int, now: datetime) -> list[Pla
     )
     values = {"feed": slug, "first": (page - 1) * PAGE, "last": page * PAGE, "now": to_micros(now)}
     with record.reading() as connection:
-        return [_place(row) for row in connection.execute(text(query), values).all()]
+        return [_place(row) for row in connection.execute(_statement(query), values).all()]
 
 
 def _by_id(record: Record) -> str:
@@ -120,7 +127,7 @@ def next_change(
     record: Record, due: FeedDue, shown: Collection[Place], now: datetime, *, withdrawn_stays: timedelta
 ) -> datetime | None:
     """When the feed changes by itself: its next embargo ends, or the time of a notice in it."""
-    query = text("SELECT min(changed_at) FROM placement WHERE feed = :feed AND changed_at > :now")
+    query = _statement("SELECT min(changed_at) FROM placement WHERE feed = :feed AND changed_at > :now")
     with record.reading() as connection:
         opening = connection.execute(query, {"feed": due.slug, "now": to_micros(now)}).scalar()
     moments = [place.changed_at + withdrawn_stays for place in shown if place.withdrawn]
@@ -138,14 +145,14 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
     )
     values = {"feed": due.slug, "now": to_micros(now)}
     with record.reading() as connection:
-        if connection.execute(text(query + " LIMIT 1"), values).first() is None:
+        if connection.execute(_statement(query + " LIMIT 1"), values).first() is None:
             return due.sequence
     with record.writing() as connection:
         held = select(feed.c.sequence).where(feed.c.slug == due.slug).with_for_update()
         last = connection.execute(held).scalar()
         if last is None:
             return due.sequence  # renamed meanwhile
-        ids = connection.execute(text(query), values).scalars().all()
+        ids = connection.execute(_statement(query), values).scalars().all()
         _number(connection, due.slug, last, ids)
         return int(last) + len(ids)
 

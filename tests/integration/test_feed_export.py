@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,19 @@ def test_what_cannot_be_written_leaves_the_former_file_whole(
             exporter(desk, tmp_path / "out").sync()
     assert files(tmp_path / "out") == former
     assert exporter(desk, tmp_path / "out").sync().written == 5 * 4
+
+
+def test_a_started_exporter_follows_the_record_by_itself(
+    desk: FeedDesk, source: Source, tmp_path: Path
+) -> None:
+    running = exporter(desk, tmp_path / "out")
+    running.start()
+    try:
+        wanted = desk.body("package/p", "rss")
+        deadline = time.monotonic() + 20
+        while files(tmp_path / "out").get("feeds/package/p.rss") != wanted:
+            assert time.monotonic() < deadline, "the exporter wrote nothing"
+            threading.Event().wait(0.05)
+    finally:
+        running.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "export"]

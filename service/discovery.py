@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from feeds.page import POLICY
 from service.catalogue import NewsMap, index, outline
+from service.feeds import answer
 from service.problems import Problem
 from service.store.record import Record
-
-_CACHE = "public, max-age=60, s-maxage=300, stale-while-revalidate=600, stale-if-error=86400"
 
 
 def create_blueprint(record: Record, public_url: str, clock: Callable[[], datetime]) -> Blueprint:
@@ -22,9 +22,7 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
     @blueprint.get("/feeds")
     def get_index() -> Response:
         """All feeds, to read and subscribe from."""
-        response = _answer(index(record, public_url), "text/html")
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
+        return _answer(index(record, public_url), "text/html", {"Content-Security-Policy": POLICY})
 
     @blueprint.get("/feeds.opml")
     def get_opml() -> Response:
@@ -47,10 +45,6 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
     return blueprint
 
 
-def _answer(body: bytes, kind: str) -> Response:
-    response = Response(body, content_type=f"{kind}; charset=utf-8")
-    response.headers["Cache-Control"] = _CACHE
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+def _answer(body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> Response:
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    return answer(body, f"{kind}; charset=utf-8", etag, headers or {})

@@ -38,8 +38,12 @@ def create_blueprint(record: Record, public_url: str) -> Blueprint:
     def get_feed(name: str, fmt: str) -> AnyResponse:
         """A feed as rss, atom or json, or a page of its archive: `world`, `package/china-focus`, `world/3`."""
         address = _address(name)
-        if address is None or fmt not in (FORMATS if address.page is None else ARCHIVED):
+        if address is None:
             raise _unknown(record, f"{name}.{fmt}")
+        formats = FORMATS if address.page is None else ARCHIVED
+        if fmt not in formats:
+            words = f"there is no feed {name!r} in the format {fmt!r}; there are {', '.join(formats)}"
+            raise Problem(404, "not-found", words)
         if address.page is not None:
             return _get_page(address.slug, address.page, fmt)
         document = documents.get_document(record, address.slug, fmt)

@@ -9,38 +9,10 @@ from typing import Any
 from flask import Blueprint, Response, render_template
 
 from service.intake import article
+from service.problems import PROBLEMS
 from service.store import schema
 
 _JSON = "application/json"
-
-# What may go wrong: (status, kind, in words). The kinds are the anchors of /docs and the problems' `type`.
-PROBLEMS: tuple[tuple[int, str, str], ...] = (
-    (400, "not-json", "The body is not JSON in UTF-8, or is no object, or names a key twice."),
-    (400, "idempotency-key", "An idempotency key has 1 to 200 printable ASCII characters."),
-    (400, "query", "A parameter of the address is missing or is not what it should be."),
-    (400, "bad-request", "The request is not what HTTP asks for."),
-    (401, "unauthenticated", "No key, an unknown key, or a signature that does not verify."),
-    (403, "not-yours", "The key is good, but not for this."),
-    (404, "not-found", "There is nothing of that name."),
-    (405, "method-not-allowed", "The address is right, the method is not: see Allow."),
-    (
-        409,
-        "key-reused",
-        "The idempotency key was used for another body. Each new body needs a key of its own.",
-    ),
-    (413, "too-large", "An article may have 1 MiB at the most."),
-    (415, "media-type", "Send application/json in UTF-8, without Content-Encoding."),
-    (422, "invalid", "Fields are missing or wrong: `errors` names each with a JSON pointer."),
-    (422, "adapter", "The source's adapter is not part of this version."),
-    (500, "unexpected", "A fault of ours; the number in it helps the operator find it."),
-    (
-        503,
-        "record-unavailable",
-        "The record is away or busy. Nothing was accepted: send it again, see Retry-After.",
-    ),
-    (410, "closed", "The feed was closed and will not come back."),
-    (503, "not-built", "The feed is being built for the first time; see Retry-After."),
-)
 
 
 def create_blueprint(public_url: str) -> Blueprint:
@@ -183,14 +155,6 @@ def _paths() -> dict[str, Any]:
     accepted = {"202": _content("Committed, or known already.", _ref("Answer"))}
     article = {"required": True, "content": {_JSON: {"schema": _ref("Article")}}}
     key = _parameter("Idempotency-Key", "header", "A repeat of the key gets the first answer again.")
-    feed = {"200": _content("The feed.", {"type": "string"}, "*/*"), "304": {"description": "Unchanged."}}
-    page = {"200": _content("The page or file.", {"type": "string"}, "*/*")}
-    moved = {
-        "301": {"description": "The feed was renamed: its new address, for ever."},
-        "307": {
-            "description": "This page of the archive is not complete: what will be on it is in the feed."
-        },
-    }
     return {
         "/v1/articles": {
             "post": _operation(
@@ -260,41 +224,7 @@ def _paths() -> dict[str, Any]:
                 ],
             )
         },
-        "/feeds": {"get": _operation("All feeds, as a page to read", [], page)},
-        "/feeds.opml": {"get": _operation("All feeds, as OPML 2.0", [], feed)},
-        "/feeds/{feed}.{format}": {
-            "get": _operation(
-                "A feed, or a page of its archive",
-                [],
-                {**feed, **moved, **_refusals(404, 410, 503)},
-                parameters=[
-                    _path(
-                        "feed",
-                        "A section's slug, all, package/…, language/… or source/…; with /1, /2… a page of its archive.",
-                    ),
-                    _path("format", "rss, atom or json; an archive has rss and atom."),
-                ],
-            )
-        },
-        "/feeds/{feed}": {
-            "get": _operation(
-                "A feed, as a page to read and to subscribe from",
-                [],
-                {**page, **moved, **_refusals(404, 410, 503)},
-                parameters=[_path("feed", "As above.")],
-            )
-        },
-        "/sitemaps/news.xml": {
-            "get": _operation("The stories of the last two days, for Google News; or an index", [], page)
-        },
-        "/sitemaps/news-{number}.xml": {
-            "get": _operation(
-                "A thousand of them, where there are more",
-                [],
-                {**page, **_refusals(404)},
-                parameters=[_path("number", "From 1.")],
-            )
-        },
+        **_public_paths(),
         "/status.json": {
             "get": _operation(
                 "The status page's facts", operator, {"200": _content("The facts."), **_refusals(401)}
@@ -314,6 +244,43 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/openapi.json": {"get": _operation("This description", [], {"200": _content("OpenAPI 3.1.")})},
+    }
+
+
+_PUBLIC = {  # for everybody: in words, and which refusals there are
+    "/feeds": ("All feeds, as a page to read", ()),
+    "/feeds.opml": ("All feeds, as OPML 2.0", ()),
+    "/feeds/{feed}.{format}": ("A feed, or a page of its archive", (404, 410, 503)),
+    "/feeds/{feed}": ("A feed, as a page to read and to subscribe from", (404, 410, 503)),
+    "/sitemaps/news.xml": ("The stories of the last two days for Google News, or an index of files", ()),
+    "/sitemaps/news-{number}.xml": ("A thousand of them, where there are more", (404,)),
+}
+_IN_PATHS = {
+    "feed": "A section's slug, all, package/…, language/… or source/…; with /1, /2… a page of its archive.",
+    "format": "rss, atom or json; an archive has rss and atom.",
+    "number": "From 1.",
+}
+
+
+def _public_paths() -> dict[str, Any]:
+    given = {
+        "200": _content("The document.", {"type": "string"}, "*/*"),
+        "304": {"description": "Unchanged."},
+    }
+    moved = {
+        "301": {"description": "The feed was renamed: its new address, for ever."},
+        "307": {"description": "This page is not complete: what will be on it is in the feed."},
+    }
+    return {
+        path: {
+            "get": _operation(
+                words,
+                [],
+                {**given, **(moved if 410 in refused else {}), **_refusals(*refused)},
+                parameters=[_path(name, told) for name, told in _IN_PATHS.items() if f"{{{name}}}" in path],
+            )
+        }
+        for path, (words, refused) in _PUBLIC.items()
     }
 
 

@@ -103,6 +103,7 @@ def store_page(
 ) -> None:
     """Writes a page. ETag and Last-Modified move only when its bytes do. Asked for again meanwhile, it stays due."""
     with record.writing() as connection:
+        connection.execute(select(feed.c.slug).where(feed.c.slug == due.feed).with_for_update(key_share=True))
         keep(connection, made, now)
         if due.due_at is None:
             mine = update(feed).where(

@@ -47,13 +47,8 @@ def kept_entries(
 def keep(connection: Connection, made: Sequence[NewEntry], now: datetime) -> None:
     """Keeps these entries, each in place of its story's former one."""
     if made:
-        connection.execute(_KEEP, [{**each.__dict__, "now": to_micros(now)} for each in made])
-
-
-def keep_entries(record: Record, made: Sequence[NewEntry], now: datetime) -> None:
-    if made:
-        with record.writing() as connection:
-            keep(connection, made, now)
+        ordered = sorted(made, key=lambda each: (each.article_id, each.format))
+        connection.execute(_KEEP, [{**each.__dict__, "now": to_micros(now)} for each in ordered])
 
 
 def prune_entries(record: Record, kept: int = KEPT) -> int:

@@ -148,7 +148,7 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
         if connection.execute(_statement(query + " LIMIT 1"), values).first() is None:
             return due.sequence
     with record.writing() as connection:
-        held = select(feed.c.sequence).where(feed.c.slug == due.slug).with_for_update()
+        held = select(feed.c.sequence).where(feed.c.slug == due.slug).with_for_update(key_share=True)
         last = connection.execute(held).scalar()
         if last is None:
             return due.sequence  # renamed meanwhile

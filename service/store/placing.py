@@ -54,10 +54,12 @@ def place(connection: Connection, events: Sequence[Any], now: datetime) -> int:
                 "changed_at": to_micros(changed_at),
             }
     _make(connection, made.values(), now)
+    # The feeds first: who numbers what is new in a feed, or writes its pages, holds the feed as well.
+    asked = want(connection, {slug for _, slug in rows}, now)
     if rows:
         connection.execute(_PLACE, sorted(rows.values(), key=lambda row: (row["feed"], row["article_id"])))
     _rewrite_pages(connection, events, now)
-    return want(connection, {slug for _, slug in rows}, now)
+    return asked
 
 
 def want(connection: Connection, slugs: Iterable[str], now: datetime) -> int:

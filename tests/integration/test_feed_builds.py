@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 import feeds
-from service.store import articles, documents, sections
+from service.store import articles, documents, routing, sections
 from service.store.entries import prune_entries
 from service.store.record import Record, open_record
 from tests.builders import NOW, a_desk, a_source, a_takedown, an_article, later, post
@@ -364,3 +365,28 @@ def test_two_sources_have_a_feed_each(desk: FeedDesk) -> None:
     assert desk.headlines("source/wire") == ["By wire"]
     assert desk.headlines("source/radio") == ["By radio"]
     assert desk.headlines("all") == ["By radio", "By wire"]
+
+
+def test_routing_and_building_at_the_same_time_never_wait_for_each_other_for_ever(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    done, failures = threading.Event(), []
+
+    def build() -> None:
+        try:
+            while not done.is_set():
+                desk.press.drain()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    desk.now = later(1000)
+    for n in range(60):
+        story = an_article(external_id=str(n % 20), headline=f"Story {n}", packages=["p"])
+        post(desk.record, source, story, now=later(n))
+        routing.route(desk.record, later(n))
+    done.set()
+    thread.join(30)
+    assert failures == []
+    desk.work(later(1000))
+    assert desk.headlines("package/p") == [f"Story {n}" for n in range(59, 39, -1)]

@@ -13,7 +13,8 @@ from service.store.documents import Document, Rendered
 from service.store.entries import NewEntry, keep
 from service.store.placing import PAGE
 from service.store.record import Record
-from service.store.schema import archive, article, document, feed, placement
+from service.store.schema import article
+from service.store.schema_feeds import archive, document, feed, placement
 
 
 @dataclass(frozen=True)

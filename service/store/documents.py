@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select, text, update
 from service.store.entries import NewEntry, keep
 from service.store.placing import PAGE
 from service.store.record import Record
-from service.store.schema import document, feed, from_micros, moved
+from service.store.schema import from_micros
+from service.store.schema_feeds import document, feed, moved
 
 
 @dataclass(frozen=True)

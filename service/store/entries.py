@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import Connection, select, text
 
 from service.store.record import Record
-from service.store.schema import entry, to_micros
+from service.store.schema import to_micros
+from service.store.schema_feeds import entry
 
 KEPT = 20_000  # the newest of them; some 5 KB each
 

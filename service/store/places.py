@@ -14,15 +14,8 @@ from sqlalchemy import Connection, TextClause, bindparam, select, text, update
 from service.store.documents import FeedDue
 from service.store.placing import PAGE
 from service.store.record import Record
-from service.store.schema import (
-    article,
-    feed,
-    from_micros,
-    placement,
-    revision,
-    source,
-    to_micros,
-)
+from service.store.schema import article, from_micros, revision, source, to_micros
+from service.store.schema_feeds import feed, placement
 
 NEWEST = 60
 

@@ -12,16 +12,8 @@ from sqlalchemy import Connection, select, text, update
 
 from service.store import kinds
 from service.store.kinds import Definition
-from service.store.schema import (
-    TAKEDOWNS,
-    article,
-    feed,
-    moved,
-    placement,
-    section,
-    source,
-    to_micros,
-)
+from service.store.schema import TAKEDOWNS, article, section, source, to_micros
+from service.store.schema_feeds import feed, moved, placement
 
 PAGE = 50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 _REWRITES = frozenset({*TAKEDOWNS, "article.restored"})

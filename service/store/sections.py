@@ -13,7 +13,8 @@ from service.store.errors import AlreadyExists, NotFound, NotPossible
 from service.store.kinds import ALL, Definition
 from service.store.placing import make_feed, want
 from service.store.record import Record
-from service.store.schema import archive, document, feed, moved, placement, section
+from service.store.schema import section
+from service.store.schema_feeds import archive, document, feed, moved, placement
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "future": {"published_at": "2041-01-01T00:00:00Z"},
     "ancient": {"published_at": "1999-01-01T00:00:00Z"},
     "addresses": {
-        "url": "https://user:secret@paper.example/世界/?q=港",
+        "url": "https://paper.example/世界/?q=港",
         "images": [{"url": "https://img.example/船.jpg", "bytes": 0}, {"url": "https://img.example/b.png"}],
         "origin": {"name": "A & B", "url": "HTTP://Harbour.Example"},
     },

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from service.store import migrations, routing
+from service.store import migrations, routing, schema_feeds
 from service.store.migrations import _config
 from service.store.record import Record
 from tests.builders import a_desk, an_article, later, post
@@ -17,7 +19,7 @@ def step(record: Record, way: str) -> None:
     config = _config()
     with record.writing() as connection:
         config.attributes["connection"] = connection
-        (command.downgrade if way == "0001" else command.upgrade)(config, way)
+        (command.downgrade if way == "0002" else command.upgrade)(config, way)
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def older(record: Record) -> Record:
     routing.route(record, later(2))
     post(record, source, an_article(external_id="3", headline="New", sections=("china",)), now=later(3))
     FeedDesk(record).press.drain()
-    step(record, "0001")
+    step(record, "0002")
     return record
 
 
@@ -53,6 +55,11 @@ def test_the_feeds_of_before_are_there_and_asked_for_anew(older: Record) -> None
 
 
 def test_an_empty_record_is_migrated_too(record: Record) -> None:
-    step(record, "0001")
+    step(record, "0002")
     assert migrations.migrate(record) == migrations.schema_state(record)[1]
     assert FeedDesk(record).work() == 0
+
+
+def test_the_migrations_make_the_schema_that_the_code_knows(record: Record) -> None:
+    with record.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema_feeds.metadata) == []

@@ -19,7 +19,7 @@ from service.store.errors import AlreadyExists, NotFound, NotPossible
 from service.store.placing import PAGE
 from service.store.record import Record
 from tests.builders import NOW, a_desk, an_article, later, post
-from tests.desk import URL, FeedDesk
+from tests.feed_desk import URL, FeedDesk
 
 OPML_VERSIONS = {"RSS", "RSS1", "RSS2", "scriptingNews"}
 

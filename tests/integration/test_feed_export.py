@@ -17,7 +17,7 @@ from service.store.placing import PAGE
 from service.store.record import Record
 from service.store.sources import Source
 from tests.builders import a_desk, an_article, later, post
-from tests.desk import URL, FeedDesk
+from tests.feed_desk import URL, FeedDesk
 
 
 @pytest.fixture

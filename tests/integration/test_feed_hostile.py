@@ -17,7 +17,7 @@ import feeds
 from service.intake import native
 from service.store.record import Record
 from tests.builders import NOW, a_desk, post
-from tests.desk import FeedDesk
+from tests.feed_desk import FeedDesk
 
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd\ufffe\uffff]")
 HOSTILE: dict[str, dict[str, Any]] = {

@@ -40,9 +40,9 @@ def item_bytes(item: Item) -> bytes:
     )
 
 
-def splice(feed: Feed, entries: Sequence[bytes], tombstones: Sequence[Tombstone], updated: datetime) -> bytes:
-    """The document of these entries; the feed is public already."""
-    return b'%s,"items":[\n%s\n]}\n' % (_head(feed, tombstones, updated)[:-1], b",\n".join(entries))
+def frame(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> tuple[bytes, bytes]:
+    """The document of no item, in two: before where items stand, and after. The feed is public already."""
+    return _head(feed, tombstones, updated)[:-1] + b',"items":[\n', b"\n]}\n"
 
 
 def _head(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> bytes:

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-Format = Literal["rss", "atom", "json"]
+Format = Literal["rss", "atom", "json", "html"]
 Withdrawal = Literal["withheld", "killed", "unpublished"]
 
-FORMATS: tuple[Format, ...] = ("rss", "atom", "json")
+FORMATS: tuple[Format, ...] = ("rss", "atom", "json")  # those that programs read
+RENDITIONS: tuple[Format, ...] = (*FORMATS, "html")
+ARCHIVED: tuple[Format, ...] = ("rss", "atom")
 CONTENT_TYPES: dict[str, str] = {
     "rss": "application/rss+xml; charset=utf-8",
     "atom": "application/atom+xml; charset=utf-8",
     "json": "application/feed+json; charset=utf-8",
+    "html": "text/html; charset=utf-8",
 }
 
 
@@ -107,10 +110,11 @@ class Tombstone:
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed's definition. Its documents are at `{public_url}/feeds/{slug}.{rss|atom|json}`.
+    """A feed's definition. Its documents are at `{public_url}/feeds/{slug}.{rss|atom|json}`, its page at …/{slug}.
 
     `id` is a tag: URI and never changes; `authority` names the publisher; `hub` is a WebSub hub's URL.
-    `updated` is the time told while the feed has no entry at all: that of its making.
+    `updated` is the time told while the feed has no entry at all: that of its making. Its archive (RFC 5005) has
+    `pages` complete pages at …/{slug}/{number}.{rss|atom}; with `page` set, this is that page.
     """
 
     slug: str
@@ -123,6 +127,20 @@ class Feed:
     language: str | None = None
     description: str | None = None
     hub: str | None = None
+    pages: int = 0
+    page: int | None = None
 
     def url(self, fmt: Format) -> str:
-        return f"{self.public_url.rstrip('/')}/feeds/{self.slug}.{fmt}"
+        """Where the document of the newest stories is."""
+        return f"{self._base}.{fmt}" if fmt != "html" else self._base
+
+    def page_url(self, page: int, fmt: Format) -> str:
+        return f"{self._base}/{page}.{fmt}"
+
+    def own_url(self, fmt: Format) -> str:
+        """Where this very document is."""
+        return self.url(fmt) if self.page is None else self.page_url(self.page, fmt)
+
+    @property
+    def _base(self) -> str:
+        return f"{self.public_url.rstrip('/')}/feeds/{self.slug}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from lxml import etree
 
@@ -21,6 +22,7 @@ DC = "http://purl.org/dc/elements/1.1/"
 DCTERMS = "http://purl.org/dc/terms/"
 MEDIA = "http://search.yahoo.com/mrss/"
 TOMBSTONE = "http://purl.org/atompub/tombstones/1.0"
+HISTORY = "http://purl.org/syndication/history/1.0"
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 # Every namespace an entry may use is declared once, on the root: an entry then carries none of its own.
 NAMESPACES = {"dc": DC, "dcterms": DCTERMS, "media": MEDIA}
@@ -50,6 +52,19 @@ def entry_links(item: Item) -> tuple[Link, ...]:
     for image in item.images:
         size = str(image.bytes) if image.bytes else None
         links.append(Link(image.url, "enclosure", image.type, title=image.alt, length=size))
+    return tuple(links)
+
+
+def archive_links(feed: Feed, fmt: Literal["rss", "atom"]) -> tuple[Link, ...]:
+    """RFC 5005, 4: from the newest stories to the newest page, from page to page, and back from each."""
+    kind = f"application/{fmt}+xml"
+    if feed.page is None:
+        return (Link(feed.page_url(feed.pages, fmt), "prev-archive", kind),) if feed.pages else ()
+    links = [Link(feed.url(fmt), "current", kind)]
+    if feed.page > 1:
+        links.append(Link(feed.page_url(feed.page - 1, fmt), "prev-archive", kind))
+    # The next page is linked before it is complete, so that this one need not be written again.
+    links.append(Link(feed.page_url(feed.page + 1, fmt), "next-archive", kind))
     return tuple(links)
 
 
@@ -111,10 +126,18 @@ class FeedRepair:
         self.feed, self.tombstones, self.updated, self.fmt = feed, tombstones, updated, fmt
 
     def extend_ns(self) -> dict[str, str]:
-        # A validator warns of this one namespace, so it is declared, once, only where it is used.
-        return {**NAMESPACES, "at": TOMBSTONE} if self.tombstones and self.fmt == "atom" else NAMESPACES
+        # A validator warns of the tombstones' namespace, so it is declared, once, only where it is used.
+        found = dict(NAMESPACES)
+        if self.tombstones and self.fmt == "atom":
+            found["at"] = TOMBSTONE
+        if self.feed.page is not None:
+            found["fh"] = HISTORY
+        return found
 
     def extend_atom(self, root: etree._Element) -> None:
+        for link in archive_links(self.feed, "atom"):
+            _write_link(etree.SubElement(root, "link"), link)
+        self._tell_archive(root)
         for stone in self.tombstones:
             gone = etree.SubElement(root, f"{{{TOMBSTONE}}}deleted-entry")
             gone.set("ref", stone.ref)
@@ -128,6 +151,13 @@ class FeedRepair:
         _add(channel, None, "lastBuildDate", rfc2822(self.updated))
         if self.feed.hub:
             _write_link(etree.SubElement(channel, f"{{{ATOM}}}link"), Link(self.feed.hub, "hub"))
+        for archived in archive_links(self.feed, "rss"):
+            _write_link(etree.SubElement(channel, f"{{{ATOM}}}link"), archived)
+        self._tell_archive(channel)
+
+    def _tell_archive(self, parent: etree._Element) -> None:
+        if self.feed.page is not None:
+            etree.SubElement(parent, f"{{{HISTORY}}}archive")
 
 
 def _write_link(element: etree._Element, link: Link) -> None:

@@ -13,6 +13,7 @@ from service import logs
 from service.cli_articles import kill, publish, replay, restore
 from service.cli_desk import partner, section, source
 from service.cli_endpoint import endpoint, reseal
+from service.cli_feeds import feeds, package
 from service.cli_receive import receive
 from service.cli_up import migrate, up, web, worker
 from service.doctor import doctor
@@ -40,7 +41,7 @@ def dateline() -> None:
 
 COMMANDS: tuple[click.Command, ...] = (
     up, web, worker, migrate, doctor,
-    section, source, partner, endpoint,
+    section, package, feeds, source, partner, endpoint,
     publish, kill, restore, replay, receive, reseal,
 )  # fmt: skip
 for _command in COMMANDS:

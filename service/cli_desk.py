@@ -61,6 +61,36 @@ def section_list(desk: Desk) -> Told:
     return Told({"sections": rows}, lines or [NO_SECTION])
 
 
+@section.command("rename")
+@click.argument("old", type=Slug())
+@click.argument("new", type=Slug())
+@operation
+def section_rename(desk: Desk, old: str, new: str) -> Told:
+    """Give a section another address; the old one leads there for ever."""
+    with desk.record() as record:
+        sections.rename(record, old, new, now())
+    desk.wake()
+    lines = [
+        f"Section {old} is {new} now: {desk.url}/feeds/{new}.rss",
+        f"Its old addresses lead there for ever. Sources may go on using the name {old}.",
+    ]
+    return Told({"section": new, "was": old}, lines)
+
+
+@section.command("close")
+@click.argument("slug", type=Slug())
+@operation
+def section_close(desk: Desk, slug: str) -> Told:
+    """End a section's feed for good: its addresses answer 410."""
+    with desk.record() as record:
+        sections.close(record, slug, now())
+    lines = [
+        f"Section {slug} is closed: its feed answers 410 Gone, and readers unsubscribe.",
+        "Articles that name it are taken still, and stand in the other feeds.",
+    ]
+    return Told({"section": slug, "state": "closed"}, lines)
+
+
 @click.group()
 def source() -> None:
     """The content systems that may send articles."""

@@ -9,39 +9,10 @@ from typing import Any
 from flask import Blueprint, Response, render_template
 
 from service.intake import article
+from service.problems import PROBLEMS
 from service.store import schema
 
 _JSON = "application/json"
-
-# What may go wrong: (status, kind, in words). The kinds are the anchors of /docs and the problems' `type`.
-PROBLEMS: tuple[tuple[int, str, str], ...] = (
-    (400, "not-json", "The body is not JSON in UTF-8, or is no object, or names a key twice."),
-    (400, "idempotency-key", "An idempotency key has 1 to 200 printable ASCII characters."),
-    (400, "query", "A parameter of the address is missing or is not what it should be."),
-    (400, "bad-request", "The request is not what HTTP asks for."),
-    (401, "unauthenticated", "No key, an unknown key, or a signature that does not verify."),
-    (403, "not-yours", "The key is good, but not for this."),
-    (404, "not-found", "There is nothing of that name."),
-    (405, "method-not-allowed", "The address is right, the method is not: see Allow."),
-    (406, "not-acceptable", "Accept-Encoding refuses every form of the feed, the plain one too."),
-    (
-        409,
-        "key-reused",
-        "The idempotency key was used for another body. Each new body needs a key of its own.",
-    ),
-    (413, "too-large", "An article may have 1 MiB at the most."),
-    (415, "media-type", "Send application/json in UTF-8, without Content-Encoding."),
-    (416, "range", "The feed is shorter than the range asked for: see Content-Range."),
-    (422, "invalid", "Fields are missing or wrong: `errors` names each with a JSON pointer."),
-    (422, "adapter", "The source's adapter is not part of this version."),
-    (500, "unexpected", "A fault of ours; the number in it helps the operator find it."),
-    (
-        503,
-        "record-unavailable",
-        "The record is away or busy. Nothing was accepted: send it again, see Retry-After.",
-    ),
-    (503, "not-built", "The feed is being built for the first time; see Retry-After."),
-)
 
 
 def create_blueprint(public_url: str) -> Blueprint:
@@ -184,7 +155,6 @@ def _paths() -> dict[str, Any]:
     accepted = {"202": _content("Committed, or known already.", _ref("Answer"))}
     article = {"required": True, "content": {_JSON: {"schema": _ref("Article")}}}
     key = _parameter("Idempotency-Key", "header", "A repeat of the key gets the first answer again.")
-    feed = {"200": _content("The feed.", {"type": "string"}, "*/*"), "304": {"description": "Unchanged."}}
     return {
         "/v1/articles": {
             "post": _operation(
@@ -254,18 +224,7 @@ def _paths() -> dict[str, Any]:
                 ],
             )
         },
-        "/feeds/{section}.{format}": {
-            "get": _operation(
-                "A section's feed, or that of all",
-                [],
-                {**feed, **_feed_answers()},
-                parameters=[
-                    _path("section", "A section's slug, or all."),
-                    _path("format", "rss, atom or json."),
-                ],
-            )
-        },
-        "/feeds.opml": {"get": _operation("All feeds, as OPML 2.0", [], feed)},
+        **_public_paths(),
         "/status.json": {
             "get": _operation(
                 "The status page's facts", operator, {"200": _content("The facts."), **_refusals(401)}
@@ -288,15 +247,51 @@ def _paths() -> dict[str, Any]:
     }
 
 
-def _feed_answers() -> dict[str, Any]:
-    """docs/serving.md has the whole of it."""
-    return {
+_PUBLIC = {  # for everybody: in words, and which refusals there are
+    "/feeds": ("All feeds, as a page to read", ()),
+    "/feeds.opml": ("All feeds, as OPML 2.0", ()),
+    "/feeds/{feed}.{format}": ("A feed, or a page of its archive", (404, 405, 406, 410, 416, 503)),
+    "/feeds/{feed}": ("A feed, as a page to read and to subscribe from", (404, 410, 503)),
+    "/sitemaps/news.xml": ("The stories of the last two days for Google News, or an index of files", ()),
+    "/sitemaps/news-{number}.xml": ("A thousand of them, where there are more", (404,)),
+}
+_IN_PATHS = {
+    "feed": "A section's slug, all, package/…, language/… or source/…; with /1, /2… a page of its archive.",
+    "format": "rss, atom or json; an archive has rss and atom.",
+    "number": "From 1.",
+}
+
+
+def _public_paths() -> dict[str, Any]:
+    given = {
+        "200": _content("The document.", {"type": "string"}, "*/*"),
+        "304": {"description": "You have it: If-None-Match, or If-Modified-Since, is the document's."},
+    }
+    parts = {  # docs/serving.md has the whole of it
         "206": {"description": "The range asked for, of the uncompressed feed."},
         "226": {
             "description": "The stories new since the ETag given (A-IM: feed), for readers that take it."
         },
-        "304": {"description": "You have it: If-None-Match, or If-Modified-Since, is the feed's."},
-        **_refusals(404, 405, 406, 416, 503),
+    }
+    moved = {
+        "301": {"description": "The feed was renamed: its new address, for ever."},
+        "307": {"description": "This page is not complete: what will be on it is in the feed."},
+    }
+    return {
+        path: {
+            "get": _operation(
+                words,
+                [],
+                {
+                    **given,
+                    **(moved if 410 in refused else {}),
+                    **(parts if 416 in refused else {}),
+                    **_refusals(*refused),
+                },
+                parameters=[_path(name, told) for name, told in _IN_PATHS.items() if f"{{{name}}}" in path],
+            )
+        }
+        for path, (words, refused) in _PUBLIC.items()
     }
 
 

@@ -19,6 +19,37 @@ log = logs.get("http")
 CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 
+# What may go wrong: (status, kind, in words). The kinds are the anchors of /docs and the problems' `type`.
+PROBLEMS: tuple[tuple[int, str, str], ...] = (
+    (400, "not-json", "The body is not JSON in UTF-8, or is no object, or names a key twice."),
+    (400, "idempotency-key", "An idempotency key has 1 to 200 printable ASCII characters."),
+    (400, "query", "A parameter of the address is missing or is not what it should be."),
+    (400, "bad-request", "The request is not what HTTP asks for."),
+    (401, "unauthenticated", "No key, an unknown key, or a signature that does not verify."),
+    (403, "not-yours", "The key is good, but not for this."),
+    (404, "not-found", "There is nothing of that name."),
+    (405, "method-not-allowed", "The address is right, the method is not: see Allow."),
+    (406, "not-acceptable", "Accept-Encoding refuses every form of the feed, the plain one too."),
+    (
+        409,
+        "key-reused",
+        "The idempotency key was used for another body. Each new body needs a key of its own.",
+    ),
+    (410, "closed", "The feed was closed and will not come back."),
+    (413, "too-large", "An article may have 1 MiB at the most."),
+    (415, "media-type", "Send application/json in UTF-8, without Content-Encoding."),
+    (416, "range", "The feed is shorter than the range asked for: see Content-Range."),
+    (422, "invalid", "Fields are missing or wrong: `errors` names each with a JSON pointer."),
+    (422, "adapter", "The source's adapter is not part of this version."),
+    (500, "unexpected", "A fault of ours; the number in it helps the operator find it."),
+    (
+        503,
+        "record-unavailable",
+        "The record is away or busy. Nothing was accepted: send it again, see Retry-After.",
+    ),
+    (503, "not-built", "The feed is being built for the first time; see Retry-After."),
+)
+
 
 class Problem(Exception):
     """A refusal. `errors`: (JSON pointer into the body, what is wrong there). Handled by `register`."""

@@ -57,12 +57,14 @@ class Settings(BaseSettings):
     notice_url: str = Field(default="", repr=False)
     notice_secret: str = Field(default="", repr=False)
     workers: int = Field(default_factory=lambda known: _default_workers(known["database_url"]), ge=1, le=256)
+    export_dir: Path | None = None
+    withdrawn_days: int = Field(default=14, ge=1, le=3650)
     log_level: str = "info"
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "export_dir")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
 
     @field_validator("listen")
     @classmethod
@@ -205,7 +207,7 @@ def environment(settings: Settings) -> dict[str, str]:
     values = settings.model_dump(mode="json") | {
         "allow_networks": ",".join(map(str, settings.allow_networks))
     }
-    return {PREFIX + name.upper(): str(value) for name, value in values.items() if value != ""}
+    return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in ("", None)}
 
 
 def _refuse_unknown(variables: Mapping[str, Any], *, where: str) -> None:

@@ -8,7 +8,7 @@ import secrets
 import signal
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +19,7 @@ from celery.worker import state
 
 from service import logs
 from service.embedded_redis import redis_url_of
+from service.export import Exporter
 from service.queue import QUEUES, Waker, make_celery, send_hint
 from service.settings import Settings
 from service.store import leases, migrations
@@ -60,7 +61,7 @@ def run(settings: Settings, name: str) -> int:
         clock=_now,
     )
     courier = Courier(record, sender, worker, _now, random.random, pulse.stops)
-    press = Press(record, settings.public_url, _now)
+    press = Press(record, settings.public_url, _now, withdrawn_stays=timedelta(days=settings.withdrawn_days))
     hands = Hands(record, press, courier, worker, _now, waker.wake)
     for task in QUEUES:
         app.task(_doer(hands, task), name=task)
@@ -74,6 +75,10 @@ def run(settings: Settings, name: str) -> int:
         tell=herald.wake,
         clock=_now,
     )
+    exporter = None
+    if settings.export_dir is not None:
+        exporter = Exporter(record, settings.public_url, settings.export_dir, _now)
+        exporter.start()
     log.info("worker.started", worker=worker)
     herald.start()
     sweep.start()
@@ -82,6 +87,8 @@ def run(settings: Settings, name: str) -> int:
     finally:
         sweep.close()
         herald.close()
+        if exporter is not None:
+            exporter.close()
         waker.close()
         hands.close()
         pulse.close()

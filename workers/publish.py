@@ -2,82 +2,101 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from time import perf_counter
 
 import feeds
 from service import logs
-from service.store import documents, sections
-from service.store.documents import FeedDue, Story
+from service.store import archives, documents, places, sections
+from service.store.archives import PageDue
+from service.store.documents import FeedDue
+from service.store.entries import prune_entries
 from service.store.record import Record
-from workers.stories import Desk, feed_of, item_of
+from workers.compose import compose
+from workers.entries import Shelf
+from workers.stories import Desk, feed_of
 
 log = logs.get("publish")
 
-KEPT_ENTRIES = 4096
+PRUNE_AFTER = 2_000  # entries made
 
 
 class Press:
-    """Renders feeds. Keeps the entries it has made: a story in ten sections is serialised once, in each format."""
+    """Renders feeds. A change costs the serialising of one story, once; all else is spliced from what is there."""
 
-    def __init__(self, record: Record, public_url: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        record: Record,
+        public_url: str,
+        clock: Callable[[], datetime],
+        *,
+        withdrawn_stays: timedelta = timedelta(days=14),
+    ) -> None:
+        """`withdrawn_stays`: how long a story that was taken down keeps its place, as a notice."""
         self._record = record
         self._public_url = public_url
         self._clock = clock
-        self._entries: OrderedDict[tuple[int, int, datetime, feeds.Format], bytes | None] = OrderedDict()
+        self._withdrawn_stays = withdrawn_stays
+        self._shelf = Shelf(record)
+        self._made = 0
 
     def drain(self) -> int:
-        """Builds every feed that is due; returns how many. Killed half-way, what is not written is still due."""
+        """Builds every feed that is due, then some pages of archives; returns how many documents of either.
+
+        Killed half-way, what is not written is still due. Pages come last: what is new is never kept waiting by
+        what is old, and they are some at a time, so that there may be many.
+        """
         built = 0
         while due := documents.due_feeds(self._record):
-            titles = {each.slug: each.title for each in sections.all_sections(self._record)}
-            desk = Desk(self._public_url, titles)
+            desk = self._desk()
             for each in due:
                 self.build(desk, each, self._clock())
                 built += 1
+        pages = archives.due_pages(self._record, self._clock())
+        if pages:
+            desk, known = self._desk(), {each.slug: each for each in documents.open_feeds(self._record)}
+            for page in pages:
+                if page.feed in known:
+                    self._build_page(desk, known[page.feed], page, self._clock())
+                    built += 1
+        self._prune()
         return built
 
     def build(self, desk: Desk, due: FeedDue, now: datetime) -> None:
         """Renders one feed in all formats and writes what changed."""
         started = perf_counter()
-        stories = documents.stories(self._record, due.slug, now)
-        bodies = {fmt: self._document(desk, due, stories, fmt) for fmt in feeds.FORMATS}
-        due_at = documents.next_embargo(self._record, due.slug, now)
-        changed = documents.store_documents(self._record, due, bodies, due_at=due_at, now=now)
+        due = replace(due, sequence=places.number_new(self._record, due, now))
+        shown = places.places(self._record, due, now, withdrawn_stays=self._withdrawn_stays)
+        entries, made = self._shelf.take(desk, shown)
+        due_at = places.next_change(self._record, due, shown, now, withdrawn_stays=self._withdrawn_stays)
+        bodies = compose(feed_of(desk, due), shown, entries, feeds.RENDITIONS)
+        changed = documents.store_documents(self._record, due, bodies, due_at=due_at, now=now, made=made)
+        self._made += len(made)
         log.info(
             "feed.rendered",
             feed=due.slug,
-            stories=len(stories),
+            stories=len(shown),
+            serialised=len(made) // len(feeds.RENDITIONS),
             changed=list(changed or ()),
             ms=round((perf_counter() - started) * 1000, 1),
         )
 
-    def _document(self, desk: Desk, due: FeedDue, stories: Sequence[Story], fmt: feeds.Format) -> bytes:
-        feed = feed_of(desk, due)
-        entries = [(story, self._entry(desk, story, fmt)) for story in stories]
-        shown = [(story, entry) for story, entry in entries if entry is not None]
-        items = [item_of(desk, story) for story, _ in shown]
-        return feeds.document(
-            feed,
-            [entry for _, entry in shown],
-            fmt,
-            updated=feeds.changed(feed, items),
-            tombstones=feeds.tombstones(items),
-        )
+    def _build_page(self, desk: Desk, due: FeedDue, page: PageDue, now: datetime) -> None:
+        shown = places.page_places(self._record, page.feed, page.page, now)
+        entries, made = self._shelf.take(desk, shown)
+        feed = replace(feed_of(desk, due), page=page.page)
+        bodies = compose(feed, shown, entries, feeds.ARCHIVED)
+        due_at = archives.opens_at(self._record, page.feed, page.page, now)
+        archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=made)
+        self._made += len(made)
+        log.info("page.rendered", feed=page.feed, page=page.page, stories=len(shown), again=bool(page.due_at))
 
-    def _entry(self, desk: Desk, story: Story, fmt: feeds.Format) -> bytes | None:
-        """The story's entry; None for one that cannot be shown: it is left out, and the rest of the feed stands."""
-        key = (story.article_id, story.revision, story.changed_at, fmt)
-        if key not in self._entries:
-            try:
-                self._entries[key] = feeds.entry(item_of(desk, story), fmt)
-            except feeds.EntryError as error:
-                log.warning(
-                    "story.not_shown", article=story.public_id, revision=story.revision, why=error.why
-                )
-                self._entries[key] = None
-            if len(self._entries) > KEPT_ENTRIES:
-                self._entries.popitem(last=False)
-        return self._entries[key]
+    def _desk(self) -> Desk:
+        return Desk(self._public_url, sections.titles(self._record))
+
+    def _prune(self) -> None:
+        if self._made >= PRUNE_AFTER:
+            self._made = 0
+            log.info("entries.pruned", count=prune_entries(self._record))

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import feeds
-from service.store.documents import FeedDue, Story
+from service.store.documents import FeedDue
+from service.store.places import Story
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Who publishes, and where: `public_url` without a slash at its end; `titles` of the sections by slug."""
+    """Who publishes, and where: `public_url` without a slash at its end. `sections` leads from every name that a
+    section has or had to its (slug, title)."""
 
     public_url: str
-    titles: Mapping[str, str]
+    sections: Mapping[str, tuple[str, str]]
 
     @property
     def authority(self) -> str:
         return urlsplit(self.public_url).hostname or "localhost"
+
+    @cached_property
+    def profile(self) -> str:
+        """What the bytes of an entry depend on besides its story: how feeds are written, and what was renamed."""
+        renamed = sorted((name, *told) for name, told in self.sections.items() if name != told[0])
+        return f"{feeds.PROFILE}.{zlib.crc32(repr(renamed).encode()):08x}" if renamed else feeds.PROFILE
 
 
 def feed_of(desk: Desk, due: FeedDue) -> feeds.Feed:
@@ -28,12 +39,13 @@ def feed_of(desk: Desk, due: FeedDue) -> feeds.Feed:
     return feeds.Feed(
         slug=due.slug,
         title=due.title,
-        id=f"tag:{desk.authority},{due.made_at.date().isoformat()}:feed/{due.slug}",
+        id=f"tag:{desk.authority},{due.made_at.date().isoformat()}:feed/{due.born}",
         public_url=desk.public_url,
-        home_url=desk.public_url + "/",
+        home_url=f"{desk.public_url}/feeds/{due.slug}",
         authority=desk.authority,
         updated=due.made_at.replace(microsecond=0),
         language=due.language,
+        pages=due.pages,
     )
 
 
@@ -43,7 +55,7 @@ def item_of(desk: Desk, story: Story) -> feeds.Item:
         return feeds.Item(
             id=story.public_id,
             revision=story.revision,
-            published=story.first_published_at,
+            published=_published(story),
             updated=story.changed_at,
             language=story.content.get("language"),
             withdrawn=cast(feeds.Withdrawal, story.status),
@@ -52,7 +64,7 @@ def item_of(desk: Desk, story: Story) -> feeds.Item:
     return feeds.Item(
         id=story.public_id,
         revision=story.revision,
-        published=story.first_published_at,
+        published=_published(story),
         updated=story.changed_at,
         headline=content["headline"],
         language=content.get("language"),
@@ -66,13 +78,23 @@ def item_of(desk: Desk, story: Story) -> feeds.Item:
         original_headline=content.get("original_headline"),
         responsible_editor=content.get("responsible_editor"),
         rights=_rights(content.get("rights")),
-        sections=tuple((slug, desk.titles.get(slug, slug)) for slug in content.get("sections", ())),
+        sections=_sections(desk, content.get("sections", ())),
         packages=tuple(content.get("packages", ())),
         keywords=tuple(content.get("keywords", ())),
         images=tuple(_image(each) for each in content.get("images", ())),
         correction_note=content.get("correction_note"),
         source_name=story.source_name,
     )
+
+
+def _published(story: Story) -> datetime:
+    """Never after the change itself: a source's date in the future would keep readers from showing the story."""
+    return min(story.first_published_at, story.changed_at)
+
+
+def _sections(desk: Desk, names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """As they are called now; one that was named by its old and its new name is one."""
+    return tuple(dict.fromkeys(desk.sections.get(name, (name, name)) for name in names))
 
 
 def _origin(origin: Mapping[str, Any] | None) -> feeds.Origin | None:

@@ -10,12 +10,17 @@ from sqlalchemy import text
 
 from service.store import notices, rates
 from service.store.claims import ENDPOINTS
+from service.store.placing import PAGE
 from service.store.record import Record
 from service.store.schema import from_micros, to_micros
 
 _EXISTS = {
     "events": "SELECT 1 FROM event WHERE routed_at IS NULL",
-    "feeds": "SELECT 1 FROM feed WHERE wanted > built",
+    "feeds": (
+        "SELECT 1 FROM feed WHERE closed_at IS NULL"
+        f" AND (wanted > built OR sequence >= (archived + 1) * {PAGE})"
+        " UNION ALL SELECT 1 FROM archive WHERE due_at <= :now"
+    ),
     "waking": "SELECT 1 FROM feed WHERE due_at <= :now",
     "expiring": (
         "SELECT 1 FROM article WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at <= :now"

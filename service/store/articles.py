@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
 
-from service.store import audit
+from service.store import audit, sections
 from service.store.changes import (
     Held,
     advance,
@@ -27,7 +27,7 @@ from service.store.changes import (
 from service.store.errors import ContentMissing, KeyReused, NotFound, NotPossible, UnknownSections
 from service.store.lifecycle import Change, Repeat, Stale, State, judge
 from service.store.record import Record
-from service.store.schema import answer, article, event, section, to_micros
+from service.store.schema import answer, article, event, to_micros
 from service.store.sources import Source
 
 _TICK = timedelta(microseconds=1)
@@ -222,8 +222,8 @@ def _content(connection: Connection, posted: Posted, held: Held | None) -> dict[
         if held is None:
             raise ContentMissing(posted.external_id)
         return content_held(connection, held)
-    known = connection.execute(select(section.c.slug)).scalars().all()
-    if unknown := [slug for slug in posted.sections if slug not in set(known)]:
+    known = sections.names(connection)
+    if unknown := [slug for slug in posted.sections if slug not in known]:
         raise UnknownSections(unknown, sorted(known))
     content = {**posted.content, "sections": list(posted.sections)}
     if posted.correction_note is not None:

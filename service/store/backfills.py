@@ -34,7 +34,8 @@ _ARTICLES = text("""
         (a.status = 'usable' AND (a.embargo_until IS NULL OR a.embargo_until <= :now)
          AND (a.expires_at IS NULL OR a.expires_at > :now) AND v.routed_at IS NOT NULL
          AND (EXISTS (SELECT 1 FROM endpoint e WHERE e.id = :endpoint AND e.all_sections)
-              OR EXISTS (SELECT 1 FROM placement p JOIN subscription s ON s.section_id = p.section_id
+              OR EXISTS (SELECT 1 FROM placement p JOIN section c ON c.slug = p.feed
+                  JOIN subscription s ON s.section_id = c.id
                   WHERE p.article_id = a.id AND p.listed AND s.endpoint_id = :endpoint))
          AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.article_id = a.id AND d.endpoint_id = :endpoint
              AND d.revision >= a.revision)) AS wanted

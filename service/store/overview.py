@@ -229,7 +229,7 @@ def _moment(micros: int | None) -> datetime | None:
 _PIPELINE = text("""
     SELECT (SELECT count(*) FROM event WHERE routed_at IS NULL) AS unrouted,
         (SELECT occurred_at FROM event WHERE routed_at IS NULL ORDER BY id LIMIT 1) AS unrouted_since,
-        (SELECT count(*) FROM feed) AS feeds,
+        (SELECT count(*) FROM feed WHERE closed_at IS NULL) AS feeds,
         (SELECT w.seen_at FROM lease l JOIN worker w ON w.name = l.holder WHERE l.name = 'sweep') AS swept_at,
         (SELECT min(lease_until) FROM delivery WHERE state = 'sending') AS leased_until""")
 
@@ -239,7 +239,7 @@ def pipeline_now(record: Record) -> PipelineNow:
     with record.reading() as connection:
         row = connection.execute(_PIPELINE).one()
         behind = connection.execute(
-            text("SELECT slug, wanted_at FROM feed WHERE wanted > built ORDER BY slug")
+            text("SELECT slug, wanted_at FROM feed WHERE wanted > built AND closed_at IS NULL ORDER BY slug")
         )
         workers = connection.execute(
             text("SELECT name, started_at, seen_at, broker FROM worker ORDER BY seen_at DESC, name")

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text, update
 
+from service.store.placing import place, section_feeds
 from service.store.record import Record
 from service.store.schema import (
     TAKEDOWNS,
@@ -18,15 +19,12 @@ from service.store.schema import (
     delivery,
     endpoint,
     event,
-    feed,
-    placement,
     receipt,
     revision,
     section,
     subscription,
     to_micros,
 )
-from service.store.sections import ALL
 
 ROUTER_LOCK = 0x0DA7E207
 # What every outlet that holds an earlier revision must get, subscribed still or not (invariant 4).
@@ -79,7 +77,7 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
         if rows:
             connection.execute(delivery.insert(), rows)
         _cancel_unheld(connection, events)
-        feeds = _place(connection, events, now)
+        feeds = place(connection, events, now)
         ids = [each.id for each in events]
         connection.execute(update(event).where(event.c.id.in_(ids)).values(routed_at=now))
     return Routed(len(events), len(rows), feeds, more=len(events) == limit)
@@ -118,6 +116,8 @@ def _desk(connection: Connection, events: list[Any]) -> _Desk:
     pairs = select(section.c.slug, subscription.c.endpoint_id).join(subscription)
     for slug, endpoint_id in connection.execute(pairs):
         by_section[slug].append(endpoint_id)
+    for former, slug in section_feeds(connection).items():
+        by_section[former] = by_section[slug]  # a source may go on using the name that a section had
     changed = sorted({each.article_id for each in events if each.revision > 1})
     desk = _Desk(
         endpoints={each.id: each.every_revision for each in endpoints},
@@ -281,40 +281,3 @@ def _cancel_unheld(connection: Connection, events: list[Any]) -> None:
             )
             .values(state="cancelled", superseded_by=None)
         )
-
-
-def _place(connection: Connection, events: list[Any], now: datetime) -> int:
-    """Notes in which sections each article stands now, and asks for the feeds of those it stands or stood in."""
-    newest = {each.article_id: each for each in events}
-    known = dict(connection.execute(select(section.c.slug, section.c.id)).all())
-    stood: dict[int, set[int]] = defaultdict(set)
-    placed = select(placement.c.article_id, placement.c.section_id).where(placement.c.article_id.in_(newest))
-    for article_id, section_id in connection.execute(placed):
-        stood[article_id].add(section_id)
-    touched: set[int] = set()
-    rows = []
-    for article_id, each in newest.items():
-        stands = {known[slug] for slug in json.loads(each.content).get("sections", ()) if slug in known}
-        touched |= stands | stood[article_id]
-        for section_id in stands | stood[article_id]:
-            rows.append(
-                {
-                    "section_id": section_id,
-                    "article_id": article_id,
-                    "listed": section_id in stands,
-                    "changed_at": to_micros(each.accepted_at),
-                }
-            )
-    if rows:
-        connection.execute(_PLACE, rows)
-    slugs = [slug for slug, number in known.items() if number in touched]
-    want = update(feed).where(feed.c.slug.in_([*slugs, ALL])).values(wanted=feed.c.wanted + 1, wanted_at=now)
-    return connection.execute(want).rowcount
-
-
-_PLACE = text(
-    "INSERT INTO placement (section_id, article_id, listed, changed_at)"
-    " VALUES (:section_id, :article_id, :listed, :changed_at)"
-    " ON CONFLICT (section_id, article_id) DO UPDATE"
-    " SET listed = excluded.listed, changed_at = excluded.changed_at"
-)

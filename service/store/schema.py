@@ -96,6 +96,7 @@ section = Table(
     Column("title", Text, nullable=False),
     Column("language", Text),
     Column("created_at", Instant, nullable=False),
+    Column("closed_at", Instant),  # its feed is gone for good; stories may still name it
 )
 
 source = Table(
@@ -194,18 +195,6 @@ answer = Table(
     Column("body_hash", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("given_at", Instant, nullable=False),
-)
-
-# Where an article stands now: one row per (article, section); `listed` goes false when it moves elsewhere.
-placement = Table(
-    "placement",
-    metadata,
-    Column("section_id", Id, ForeignKey("section.id"), primary_key=True),
-    Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
-    Column("listed", Boolean, nullable=False, server_default=text("true")),
-    Column("changed_at", Instant, nullable=False),
-    Index("ix_placement_newest", "section_id", "changed_at"),
-    Index("ix_placement_article", "article_id"),
 )
 
 partner = Table(
@@ -371,30 +360,6 @@ receipt = Table(
     Column("channel", Text, nullable=False),  # 'push', 'pull' (read by its partner), 'feed'
     Column("held_since", Instant, nullable=False),
     Index("ix_receipt_article", "article_id"),
-)
-
-# A feed is due for building when wanted > built, or when due_at (an embargo in it ends) has come.
-feed = Table(
-    "feed",
-    metadata,
-    Column("slug", Text, primary_key=True),  # a section's, or 'all'
-    Column("wanted", BigInteger, nullable=False, server_default=text("1")),
-    Column("built", BigInteger, nullable=False, server_default=text("0")),
-    Column("due_at", Instant),
-    Column("wanted_at", Instant, nullable=False),
-    Column("built_at", Instant),
-)
-
-document = Table(
-    "document",
-    metadata,
-    Column("feed", Text, ForeignKey("feed.slug"), primary_key=True),
-    Column("format", Text, primary_key=True),  # 'rss', 'atom', 'json'
-    Column("body", LargeBinary, nullable=False),
-    Column("etag", Text, nullable=False),  # of the bytes, without quotes
-    Column("modified_at", Instant, nullable=False),  # whole seconds; moves only with the bytes
-    # The web looks several times a second for what is new: at this, not at the bodies.
-    Index("ix_document_listing", "feed", "format", "etag"),
 )
 
 lease = Table(

@@ -139,7 +139,8 @@ def test_every_command_answers_in_json_and_says_what_it_does() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["up", "web", "worker", "migrate", "doctor", "section add", "section list", "source add", "partner add",
+    ["up", "web", "worker", "migrate", "doctor", "section add", "section list", "section rename",
+     "section close", "package add", "feeds export", "source add", "partner add",
      "endpoint add", "endpoint list", "endpoint pause", "endpoint resume", "endpoint rotate-secret",
      "publish", "kill", "restore", "replay", "receive"],
 )  # fmt: skip

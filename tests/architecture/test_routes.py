@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from service.openapi import PROBLEMS
+from service.problems import PROBLEMS
 from service.store.record import Record
 from tests.web import an_app
 
@@ -21,8 +21,12 @@ WHO: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/articles/<path:name>"): {OPERATOR, SOURCE},
     ("GET", "/v1/events/<name>"): {OPERATOR},
     ("GET", "/v1/partner/events"): {PARTNER},
-    ("GET", "/feeds/<path:slug>.<fmt>"): {EVERYBODY},
+    ("GET", "/feeds"): {EVERYBODY},
+    ("GET", "/feeds/<path:name>.<fmt>"): {EVERYBODY},
+    ("GET", "/feeds/<path:name>"): {EVERYBODY},
     ("GET", "/feeds.opml"): {EVERYBODY},
+    ("GET", "/sitemaps/news.xml"): {EVERYBODY},
+    ("GET", "/sitemaps/news-<int:number>.xml"): {EVERYBODY},
     ("GET", "/status.json"): {OPERATOR},
     ("GET", "/healthz"): {EVERYBODY},
     ("GET", "/readyz"): {EVERYBODY},

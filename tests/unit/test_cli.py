@@ -73,6 +73,31 @@ def test_section_is_added_once(dateline: Dateline) -> None:
     }
 
 
+def test_section_is_renamed_and_closed_in_words(dateline: Dateline) -> None:
+    dateline("section", "add", "world", "--title", "World")
+    assert "lead there for ever" in dateline("section", "rename", "world", "abroad").out
+    assert dateline("section", "rename", "world", "x").err == "dateline: there is no section 'world'\n"
+    assert dateline("section", "add", "world", "--title", "W").err == (
+        "dateline: the name 'world' was that of the section 'abroad', to which it leads: choose another\n"
+    )
+    assert "410 Gone" in dateline("section", "close", "abroad").out
+    assert dateline("section", "list", "--json").json == {"sections": []}
+
+
+def test_package_gets_a_title_and_says_where_its_feed_is(dateline: Dateline) -> None:
+    told = dateline("package", "add", "China Focus", "--title", "China in focus", "--json").json
+    assert told["feed"] == "package/china-focus"
+    assert told["feeds"]["rss"] == "http://127.0.0.1:8600/feeds/package/china-focus.rss"
+
+
+def test_feeds_are_exported_to_a_directory(dateline: Dateline, tmp_path: Path) -> None:
+    dateline("section", "add", "world", "--title", "World")
+    told = dateline("feeds", "export", str(tmp_path / "out"), "--json").json
+    assert told == {"directory": str(tmp_path / "out"), "written": 3, "deleted": 0, "files": 3}
+    assert b"/feeds/world.rss" in (tmp_path / "out" / "feeds.opml").read_bytes()
+    assert "0 written now, 0 deleted" in dateline("feeds", "export", str(tmp_path / "out")).out
+
+
 def test_source_is_told_its_keys_and_a_line_to_try_them(dateline: Dateline) -> None:
     dateline("section", "add", "business", "--title", "Business")
     told = dateline("source", "add", "wire", "--json").json

@@ -176,6 +176,7 @@ def test_content_types_are_exact() -> None:
         "rss": "application/rss+xml; charset=utf-8",
         "atom": "application/atom+xml; charset=utf-8",
         "json": "application/feed+json; charset=utf-8",
+        "html": "text/html; charset=utf-8",
     }
 
 

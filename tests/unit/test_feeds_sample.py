@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from feeds import FORMATS, PROFILE, Author, Feed, Format, Image, Item, Origin, Rights, render
+from feeds import PROFILE, RENDITIONS, Author, Feed, Format, Image, Item, Origin, Rights, render
 
 T = datetime(2026, 1, 2, 8, 0, tzinfo=UTC)
 
@@ -16,6 +16,7 @@ PINNED = {
         "rss": "19dc56452ff53ea4c6a30d1dc2d99af3950dc237608f4a632948d8c4782ff541",
         "atom": "bf0424269e5ee6c9d159322da36580069b9a559458651077878948e79b4cfdff",
         "json": "a71ba78a3081578046ed3d5515299571023dd53cb897b01904fbafbb14424ff2",
+        "html": "8417cab835c9e54b495036ebe29a180422401977fa94625615fc6a45b09c9a82",
     }
 }
 
@@ -101,6 +102,6 @@ def some_items() -> list[Item]:
     ]
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("fmt", RENDITIONS)
 def test_the_sample_gives_the_bytes_of_this_profile(fmt: Format) -> None:
     assert hashlib.sha256(render(a_feed(), some_items(), fmt)).hexdigest() == PINNED[PROFILE][fmt]

@@ -2,7 +2,9 @@
 
 from alembic import context
 
+from service.store import schema_feeds
 from service.store.schema import metadata
 
+_ = schema_feeds  # whose tables are known by having been read
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -1,0 +1,211 @@
+"""What a build of a feed costs, against building the same hundred entries whole, by others and by hand.
+
+`rows()` measures all of it in this process, in processor time: (what, ours, the bare building block, unit).
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import feedgenerator
+from cryptography.fernet import Fernet
+
+import feeds
+from feeds.feedgen_xml import full_build
+from feeds.public import description, public, public_feed
+from feeds.text import rfc2822
+from service.store import articles, documents, migrations, places, routing, sections, sources
+from service.store.articles import Posted
+from service.store.places import Place
+from service.store.record import Record, open_record
+from workers.compose import Entries, Entry, compose
+from workers.publish import Press
+from workers.stories import Desk
+
+STORIES = 100
+START = datetime(2026, 1, 2, 8, tzinfo=UTC)
+URL = "https://news.example.org"
+BODY = "<p>" + "The first ferry left at dawn, and the harbour was full of people. " * 40 + "</p>"
+
+Row = tuple[str, float, float, str]
+
+
+def rows() -> Iterator[Row]:
+    """One changed story in a section of a hundred; then the same through the record."""
+    items = [an_item(number) for number in range(STORIES)]
+    for fmt in feeds.ARCHIVED:
+        ours = build_time(items, fmt)
+        yield f"{fmt}: one of {STORIES} changed, against all by feedgen", ours, feedgen_time(items, fmt), "ms"
+    ours = build_time(items, "rss")
+    yield (
+        f"rss: one of {STORIES} changed, against all by feedgenerator",
+        ours,
+        feedgenerator_time(items),
+        "ms",
+    )
+    yield f"rss: one of {STORIES} changed, against all by plain strings", ours, string_time(items), "ms"
+    ours = build_time(items, "json")
+    yield f"json: one of {STORIES} changed, against all serialised", ours, render_time(items, "json"), "ms"
+    yield "rss: one story serialised, against feedgen's bare entry", *entry_times(items[0]), "ms"
+    yield "all formats through the record, against the three builds alone", *record_times(items), "ms"
+
+
+def an_item(number: int, **fields: Any) -> feeds.Item:
+    given: dict[str, Any] = {
+        "id": f"tag:news.example.org,2026-01-02:item/{number:06d}",
+        "revision": 1,
+        "headline": f"Harbour reopens, day {number}",
+        "published": START,
+        "updated": START + timedelta(minutes=number, microseconds=number),
+        "language": "en",
+        "url": f"https://paper.example/world/{number}",
+        "summary": "Ships are back in the harbour.",
+        "body_html": BODY,
+        "authors": (feeds.Author("Ann Lee"),),
+        "origin": feeds.Origin("Harbour Daily", "https://harbour.example/story"),
+        "sections": (("world", "World"),),
+    }
+    return feeds.Item(**{**given, **fields})
+
+
+def build_time(items: list[feeds.Item], fmt: feeds.Format) -> float:
+    """All that a build does once the changed story is serialised: its time, the splice, the ETag."""
+    held = {number: _entries(item) for number, item in enumerate(items)}
+    shown = [Place(number, item.id, 1, False, item.updated) for number, item in enumerate(items)]
+    moments = iter(range(10_000_000))
+
+    def build() -> None:
+        moved = replace(shown[0], changed_at=START + timedelta(days=1, microseconds=next(moments)))
+        compose(_FEED, [moved, *shown[1:]], held, [fmt])
+
+    return _ms(build, 200)
+
+
+def feedgen_time(items: list[feeds.Item], fmt: str) -> float:
+    told, feed = [public(item) for item in items], public_feed(_FEED)
+    return _ms(lambda: full_build(feed, told, (), START, fmt), 7)
+
+
+def feedgenerator_time(items: list[feeds.Item]) -> float:
+    def build() -> None:
+        made = feedgenerator.Rss201rev2Feed(title="World", link=URL, description="World", language="en")
+        for item in items:
+            made.add_item(
+                title=item.headline, link=item.url, description=item.summary, content=item.body_html,
+                unique_id=item.id, pubdate=item.published, updateddate=item.updated, author_name="Ann Lee",
+                categories=["World"],
+            )  # fmt: skip
+        made.writeString("utf-8")
+
+    return _ms(build, 15)
+
+
+def string_time(items: list[feeds.Item]) -> float:
+    """What nobody beats who builds all anew: escaping and formatting, no tree, no check."""
+
+    def build() -> None:
+        parts = [
+            f"<item><title>{escape(item.headline)}</title><link>{escape(item.url or '')}</link>"
+            f"<description>{escape(description(item))}</description><guid>{item.id}</guid>"
+            f"<pubDate>{rfc2822(item.published)}</pubDate><category>World</category>"
+            f"<content:encoded><![CDATA[{item.body_html}]]></content:encoded></item>"
+            for item in items
+        ]
+        f"<rss><channel><title>World</title>{''.join(parts)}</channel></rss>".encode()
+
+    return _ms(build, 60)
+
+
+def render_time(items: list[feeds.Item], fmt: feeds.Format) -> float:
+    return _ms(lambda: feeds.render(_FEED, items, fmt), 7)
+
+
+def entry_times(item: feeds.Item) -> tuple[float, float]:
+    """With cleaning and the check that it parses alone; and feedgen's whole build of a feed of that one story."""
+    told, feed = public(item), public_feed(_FEED)
+    return (
+        _ms(lambda: feeds.entry(item, "rss"), 60),
+        _ms(lambda: full_build(feed, [told], (), START, "rss"), 60),
+    )
+
+
+def record_times(items: list[feeds.Item]) -> tuple[float, float]:
+    """One changed story posted and routed: what `Press.build` then costs, with all it reads and writes."""
+    alone = sum(build_time(items, fmt) for fmt in feeds.FORMATS)
+    with tempfile.TemporaryDirectory() as folder:
+        record = open_record(f"sqlite:///{Path(folder) / 'bench.db'}", Fernet.generate_key().decode())
+        try:
+            return _press_time(record), alone
+        finally:
+            record.close()
+
+
+def _press_time(record: Record) -> float:
+    migrations.migrate(record)
+    sections.add(record, "world", "World", "en", START)
+    source = sources.add(
+        record, "wire", "Wire", "native", key_id="k", key_hash="0" * 64, secret="whsec_QUFB", now=START
+    )
+    now = START
+
+    def post(number: int) -> None:
+        content = {"headline": f"Day {number}", "body_html": BODY, "language": "en", "note": now.isoformat()}
+        posted = Posted(str(number), content, ("world",), "usable")
+        articles.accept(record, source, posted, key=None, body_hash="", authority="news.example.org", now=now)
+        routing.route(record, now)
+
+    press = Press(record, URL, lambda: now)
+    for number in range(places.NEWEST):
+        now += timedelta(seconds=1)
+        post(number)
+    press.drain()
+    spent = []
+    desk = Desk(URL, sections.titles(record))
+    for number in range(30):
+        now += timedelta(seconds=1)
+        post(number)
+        (due,) = [each for each in documents.due_feeds(record) if each.slug == "world"]
+        started = time.process_time()
+        press.build(desk, due, now)
+        spent.append((time.process_time() - started) * 1000)
+    return statistics.median(spent)
+
+
+_FEED = feeds.Feed(
+    slug="world",
+    title="World",
+    id="tag:news.example.org,2026-01-02:feed/world",
+    public_url=URL,
+    home_url=f"{URL}/feeds/world",
+    authority="news.example.org",
+    updated=START,
+    language="en",
+)
+
+
+def _entries(item: feeds.Item) -> Entries:
+    return {fmt: Entry.of(feeds.entry(item, fmt)) for fmt in feeds.FORMATS}
+
+
+def _ms(work: Callable[[], object], times: int) -> float:
+    """The median of its processor time."""
+    work()
+    spent = []
+    for _ in range(times):
+        started = time.process_time()
+        work()
+        spent.append(time.process_time() - started)
+    return statistics.median(spent) * 1000
+
+
+if __name__ == "__main__":
+    for what, ours, bare, unit in rows():
+        print(f"{what:<66} {ours:9.3f} {bare:9.3f} {unit}  {bare / ours:6.1f}×")

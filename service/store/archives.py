@@ -1,0 +1,133 @@
+"""The archives of feeds (RFC 5005): pages of a fixed number of stories, in the order in which they became public."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from service.store.documents import Document, Rendered
+from service.store.entries import NewEntry, keep
+from service.store.placing import PAGE
+from service.store.record import Record
+from service.store.schema import article
+from service.store.schema_feeds import archive, document, feed, placement
+
+
+@dataclass(frozen=True)
+class PageDue:
+    """A page to make. `due_at` is None for one that was never made; else what asked for it."""
+
+    feed: str
+    page: int
+    due_at: datetime | None
+
+
+def get_page(record: Record, slug: str, page: int, fmt: str) -> Document | None:
+    with record.reading() as connection:
+        row = connection.execute(
+            archive.select().where(archive.c.feed == slug, archive.c.page == page, archive.c.format == fmt)
+        ).one_or_none()
+    return None if row is None else Document(bytes(row.body), row.etag, row.modified_at)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A document or, with `page`, a page of an archive, and in which state it is."""
+
+    feed: str
+    page: int | None
+    format: str
+    etag: str
+
+
+def listing(record: Record) -> list[Listed]:
+    """All documents and pages there are, without their bodies."""
+    all_documents = select(document.c.feed, document.c.format, document.c.etag)
+    all_pages = select(archive.c.feed, archive.c.page, archive.c.format, archive.c.etag)
+    with record.reading() as connection:
+        found = [Listed(row.feed, None, row.format, row.etag) for row in connection.execute(all_documents)]
+        return found + [Listed(*row) for row in connection.execute(all_pages)]
+
+
+def due_pages(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
+    """Pages to make: first those that a takedown or an embargo asks for, then those just complete, in order."""
+    again = (
+        select(archive.c.feed, archive.c.page, archive.c.due_at)
+        .where(archive.c.due_at <= now)
+        .order_by(archive.c.due_at, archive.c.feed, archive.c.page)
+        .limit(limit)
+    )
+    new = (
+        select(feed.c.slug, feed.c.archived)
+        .where(feed.c.sequence >= (feed.c.archived + 1) * PAGE, feed.c.closed_at.is_(None))
+        .order_by(feed.c.slug)
+        .limit(limit)
+    )
+    with record.reading() as connection:
+        found = {(row.feed, row.page): row.due_at for row in connection.execute(again)}
+        due = [PageDue(slug, page, due_at) for (slug, page), due_at in found.items()]
+        return due + [PageDue(row.slug, row.archived + 1, None) for row in connection.execute(new)]
+
+
+def opens_at(record: Record, slug: str, page: int, now: datetime) -> datetime | None:
+    """When the next story of this page that is under a new embargo comes out again."""
+    query = (
+        select(article.c.embargo_until)
+        .join(placement, placement.c.article_id == article.c.id)
+        .where(
+            placement.c.feed == slug,
+            placement.c.sequence > (page - 1) * PAGE,
+            placement.c.sequence <= page * PAGE,
+            article.c.status == "usable",
+            article.c.embargo_until > now,
+        )
+        .order_by(article.c.embargo_until)
+        .limit(1)
+    )
+    with record.reading() as connection:
+        moment: datetime | None = connection.execute(query).scalar()
+    return moment
+
+
+def store_page(
+    record: Record,
+    due: PageDue,
+    bodies: Mapping[Any, Rendered],
+    *,
+    due_at: datetime | None,
+    now: datetime,
+    made: Sequence[NewEntry] = (),
+) -> None:
+    """Writes a page. ETag and Last-Modified move only when its bytes do. Asked for again meanwhile, it stays due."""
+    with record.writing() as connection:
+        connection.execute(select(feed.c.slug).where(feed.c.slug == due.feed).with_for_update(key_share=True))
+        keep(connection, made, now)
+        if due.due_at is None:
+            mine = update(feed).where(
+                feed.c.slug == due.feed, feed.c.archived == due.page - 1, feed.c.closed_at.is_(None)
+            )
+            if connection.execute(mine.values(archived=due.page)).rowcount != 1:
+                return
+        this = (archive.c.feed == due.feed) & (archive.c.page == due.page)
+        rows = connection.execute(
+            select(archive.c.format, archive.c.etag, archive.c.modified_at, archive.c.due_at).where(this)
+        )
+        held = {row.format: row for row in rows}
+        if due.due_at is not None and not held:
+            return  # closed or renamed meanwhile
+        for fmt, rendered in bodies.items():
+            values = {"body": rendered.body, "etag": rendered.etag, "modified_at": now.replace(microsecond=0)}
+            if fmt not in held:
+                row = {"feed": due.feed, "page": due.page, "format": fmt, "due_at": due_at, **values}
+                connection.execute(archive.insert(), row)
+                continue
+            former = held[fmt]
+            if former.etag != rendered.etag:
+                values["modified_at"] = max(values["modified_at"], former.modified_at + timedelta(seconds=1))
+                connection.execute(update(archive).where(this, archive.c.format == fmt).values(**values))
+        asked_again = (archive.c.due_at.is_not(None)) & (archive.c.due_at != due.due_at)
+        connection.execute(update(archive).where(this, ~asked_again).values(due_at=due_at))

@@ -1,0 +1,216 @@
+"""What a feed shows: which stories stand in it now, in what order, and their content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, bindparam, select, text, update
+
+from service.store.documents import FeedDue
+from service.store.placing import PAGE
+from service.store.record import Record
+from service.store.schema import article, from_micros, revision, source, to_micros
+from service.store.schema_feeds import feed, placement
+
+NEWEST = 60
+
+
+@dataclass(frozen=True)
+class Place:
+    """A story in a feed, without its content: with these the feed is spliced. `changed_at` never precedes the
+    embargo. `withdrawn`: only its notice may be shown."""
+
+    article_id: int
+    public_id: str
+    revision: int
+    withdrawn: bool
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class Story:
+    """A revision of an article, for a feed. `status` other than usable: only its notice may be shown."""
+
+    article_id: int
+    public_id: str
+    revision: int
+    status: str
+    content: dict[str, Any]
+    first_published_at: datetime
+    changed_at: datetime
+    source_name: str
+
+
+# In a feed stands what is public now. And what was public and was taken down, as a notice, wherever it once stood.
+# What was taken down before its embargo ended was never public: not even its id is shown.
+USABLE = (
+    "a.status = 'usable' AND (a.embargo_until IS NULL OR a.embargo_until <= :now)"
+    " AND (a.expires_at IS NULL OR a.expires_at > :now)"
+)
+_NOTICE = """a.status <> 'usable' AND EXISTS (
+    SELECT 1 FROM revision r JOIN revision n ON n.article_id = r.article_id AND n.number = r.number + 1
+    WHERE r.article_id = a.id AND r.status = 'usable'
+    AND (r.embargo_until IS NULL OR r.embargo_until < n.accepted_at))"""
+_COLUMNS = """
+    SELECT a.id, a.public_id, a.revision, a.status, CASE WHEN a.status = 'usable' AND a.embargo_until > a.changed_at
+        THEN a.embargo_until ELSE a.changed_at END AS changed_at
+    FROM placement p JOIN article a ON a.id = p.article_id WHERE p.feed = :feed AND """
+_SHOWN = (
+    f"p.changed_at <= :now AND (p.listed AND {USABLE} OR a.changed_at > :withdrawn AND {_NOTICE})"
+    " ORDER BY p.changed_at DESC, {} LIMIT :limit"
+)
+
+
+@cache
+def _statement(query: str) -> TextClause:
+    """Read once: to look for its parameters costs as much as to run it."""
+    return text(query)
+
+
+def places(
+    record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timedelta, limit: int = NEWEST
+) -> list[Place]:
+    """What the feed shows now, the last changed first, so that a correction of an old story shows too.
+
+    Besides the newest it holds all that is on no complete page of its archive yet: nobody misses a story.
+    """
+    values: dict[str, Any] = {
+        "feed": due.slug,
+        "now": to_micros(now),
+        "withdrawn": to_micros(now - withdrawn_stays),
+        "limit": limit,
+    }
+    shown = _SHOWN.format(_by_id(record))
+    with record.reading() as connection:
+        rows = list(connection.execute(_statement(_COLUMNS + shown), values))
+        if len(rows) == limit and due.sequence % PAGE:
+            rest = {**values, "limit": PAGE, "archived": due.pages * PAGE}
+            rest_of = _statement(f"{_COLUMNS} p.sequence > :archived AND {shown}")
+            known = {row.id for row in rows}
+            rows += [row for row in connection.execute(rest_of, rest).all() if row.id not in known]
+    return [_place(row) for row in rows]
+
+
+def page_places(record: Record, slug: str, page: int, now: datetime) -> list[Place]:
+    """What stands on a page of the archive, the newest first: wherever it has moved, and notices without end."""
+    query = (
+        f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last AND ({USABLE} OR {_NOTICE})"
+        " ORDER BY p.sequence DESC"
+    )
+    values = {"feed": slug, "first": (page - 1) * PAGE, "last": page * PAGE, "now": to_micros(now)}
+    with record.reading() as connection:
+        return [_place(row) for row in connection.execute(_statement(query), values).all()]
+
+
+def _by_id(record: Record) -> str:
+    """What changed at the same moment is in the order of its ids, byte by byte, on either database."""
+    return "a.public_id" if record.is_sqlite else 'a.public_id COLLATE "C"'
+
+
+def _place(row: Any) -> Place:
+    return Place(row.id, row.public_id, row.revision, row.status != "usable", from_micros(row.changed_at))
+
+
+def next_change(
+    record: Record, due: FeedDue, shown: Collection[Place], now: datetime, *, withdrawn_stays: timedelta
+) -> datetime | None:
+    """When the feed changes by itself: its next embargo ends, or the time of a notice in it."""
+    query = _statement("SELECT min(changed_at) FROM placement WHERE feed = :feed AND changed_at > :now")
+    with record.reading() as connection:
+        opening = connection.execute(query, {"feed": due.slug, "now": to_micros(now)}).scalar()
+    moments = [place.changed_at + withdrawn_stays for place in shown if place.withdrawn]
+    if opening is not None:
+        moments.append(from_micros(int(opening)))
+    return min(moments, default=None)
+
+
+def number_new(record: Record, due: FeedDue, now: datetime) -> int:
+    """Gives what is public in this feed for the first time its numbers; returns the last number given in it."""
+    query = (
+        f"SELECT p.article_id FROM placement p JOIN article a ON a.id = p.article_id WHERE p.feed = :feed"
+        f" AND p.sequence IS NULL AND p.listed AND p.changed_at <= :now AND {USABLE}"
+        f" ORDER BY p.changed_at, {_by_id(record)}"
+    )
+    values = {"feed": due.slug, "now": to_micros(now)}
+    with record.reading() as connection:
+        if connection.execute(_statement(query + " LIMIT 1"), values).first() is None:
+            return due.sequence
+    with record.writing() as connection:
+        held = select(feed.c.sequence).where(feed.c.slug == due.slug).with_for_update(key_share=True)
+        last = connection.execute(held).scalar()
+        if last is None:
+            return due.sequence  # renamed meanwhile
+        ids = connection.execute(_statement(query), values).scalars().all()
+        _number(connection, due.slug, last, ids)
+        return int(last) + len(ids)
+
+
+def _number(connection: Connection, slug: str, last: int, ids: Collection[int]) -> None:
+    if not ids:
+        return
+    give = (
+        update(placement)
+        .where(placement.c.feed == slug, placement.c.article_id == bindparam("which"))
+        .values(sequence=bindparam("number"))
+    )
+    rows = [{"which": which, "number": number} for number, which in enumerate(ids, last + 1)]
+    connection.execute(give, rows)
+    connection.execute(update(feed).where(feed.c.slug == slug).values(sequence=last + len(ids)))
+
+
+def stories(record: Record, wanted: Collection[Place]) -> list[Story]:
+    """These stories with their content, each in the revision that was seen."""
+    revisions = {place.article_id: place.revision for place in wanted}
+    query = (
+        select(
+            article.c.id,
+            article.c.public_id,
+            article.c.first_published_at,
+            revision.c.number,
+            revision.c.status,
+            revision.c.content,
+            revision.c.embargo_until,
+            revision.c.accepted_at,
+            source.c.name,
+        )
+        .join(revision, revision.c.article_id == article.c.id)
+        .join(source, source.c.id == article.c.source_id)
+    )
+    found = []
+    with record.reading() as connection:
+        for number, ids in _by_revision(revisions).items():
+            rows = connection.execute(query.where(article.c.id.in_(ids), revision.c.number == number))
+            found += [_story(row) for row in rows]
+    return found
+
+
+def _by_revision(revisions: dict[int, int]) -> dict[int, list[int]]:
+    grouped: dict[int, list[int]] = {}
+    for article_id, number in revisions.items():
+        grouped.setdefault(number, []).append(article_id)
+    return grouped
+
+
+def _story(row: Any) -> Story:
+    # What was under embargo is published, and changes, when its time comes, not when it was filed.
+    opened = row.embargo_until if row.embargo_until and _has_opened(row) else None
+    return Story(
+        article_id=row.id,
+        public_id=row.public_id,
+        revision=row.number,
+        status=row.status,
+        content=json.loads(row.content),
+        first_published_at=max(row.first_published_at, opened or row.first_published_at),
+        changed_at=max(row.accepted_at, opened or row.accepted_at),
+        source_name=row.name,
+    )
+
+
+def _has_opened(row: Any) -> bool:
+    """A takedown does not wait for an embargo that was still to come."""
+    return bool(row.status == "usable" or row.embargo_until <= row.accepted_at)

@@ -1,0 +1,119 @@
+"""The tables of feeds: which there are, what stands in them, and what is made of it. Part of `schema`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from service.store.schema import Id, Instant, metadata
+
+# A feed is due for building when wanted > built, or when due_at has come: an embargo in it ends, or a notice's time.
+feed = Table(
+    "feed",
+    metadata,
+    Column("slug", Text, primary_key=True),  # a section's, 'all', 'package/…', 'language/…', 'source/…'
+    # The slug it was made with: part of its id, which never changes.
+    Column("born", Text, nullable=False, server_default=text("''")),
+    Column("title", Text),  # NULL for a section's, which has the section's
+    Column("language", Text),
+    Column("created_at", Instant, nullable=False, server_default=text("0")),
+    Column("closed_at", Instant),
+    Column("wanted", BigInteger, nullable=False, server_default=text("1")),
+    Column("built", BigInteger, nullable=False, server_default=text("0")),
+    Column("due_at", Instant),
+    Column("wanted_at", Instant, nullable=False),
+    Column("built_at", Instant),
+    Column("sequence", BigInteger, nullable=False, server_default=text("0")),  # the last number given in it
+    Column("archived", BigInteger, nullable=False, server_default=text("0")),  # the last page made of it
+)
+
+# An address that a feed once had: it leads there for ever.
+moved = Table(
+    "moved",
+    metadata,
+    Column("slug", Text, primary_key=True),
+    Column("feed", Text, ForeignKey("feed.slug"), nullable=False),
+    Column("moved_at", Instant, nullable=False),
+)
+
+# Where an article stands or stood: one row per (feed, article); `listed` goes false when it moves elsewhere.
+placement = Table(
+    "placement",
+    metadata,
+    Column("feed", Text, ForeignKey("feed.slug"), primary_key=True),
+    Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
+    Column("listed", Boolean, nullable=False, server_default=text("true")),
+    # When the article as it stands became public, or will: never before its embargo. Feeds are in this order.
+    Column("changed_at", Instant, nullable=False),
+    # Its number in this feed, in the order of first becoming public: archives are cut by it. NULL: never public here.
+    Column("sequence", BigInteger),
+    UniqueConstraint("feed", "sequence"),
+    Index("ix_placement_newest", "feed", "changed_at"),
+    Index("ix_placement_article", "article_id"),
+    Index(
+        "ix_placement_unnumbered",
+        "feed",
+        sqlite_where=text("sequence IS NULL"),
+        postgresql_where=text("sequence IS NULL"),
+    ),
+)
+
+# A story serialised: made once per revision, spliced into every feed it stands in. Pruned: it can be made again.
+entry = Table(
+    "entry",
+    metadata,
+    Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
+    Column("format", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("profile", Text, nullable=False),  # what else its bytes depend on
+    Column("body", LargeBinary),  # NULL: this revision cannot be shown in this format
+    Column("made_at", Instant, nullable=False),
+    Index("ix_entry_made", "made_at"),
+)
+
+# A page of a feed's archive (RFC 5005), cut by `placement.sequence`. Made once; made again only for a takedown.
+archive = Table(
+    "archive",
+    metadata,
+    Column("feed", Text, ForeignKey("feed.slug"), primary_key=True),
+    Column("page", BigInteger, primary_key=True, autoincrement=False),
+    Column("format", Text, primary_key=True),  # 'rss', 'atom'
+    Column("body", LargeBinary, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column(
+        "due_at", Instant
+    ),  # when it has to be made again: at once after a takedown, or when an embargo ends
+    Index("ix_archive_listing", "feed", "page", "format", "etag"),
+    Index(
+        "ix_archive_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
+document = Table(
+    "document",
+    metadata,
+    Column("feed", Text, ForeignKey("feed.slug"), primary_key=True),
+    Column("format", Text, primary_key=True),  # 'rss', 'atom', 'json', 'html'
+    Column("body", LargeBinary, nullable=False),
+    Column("etag", Text, nullable=False),  # of the bytes, without quotes
+    Column("modified_at", Instant, nullable=False),  # whole seconds; moves only with the bytes
+    # The web looks several times a second for what is new: at this, not at the bodies.
+    Index("ix_document_listing", "feed", "format", "etag"),
+    # What there is in which state is read from this alone: SQLite reads all of a body to find what stands behind it.
+    Index("ix_document_listing", "feed", "format", "etag"),
+)

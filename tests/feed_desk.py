@@ -1,0 +1,54 @@
+"""A desk whose feeds are built through the store and the press, as workers do it, without their processes."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from lxml import etree
+
+from service.store import archives, documents, routing
+from service.store.record import Record
+from tests.builders import NOW
+from workers.publish import Press
+
+URL = "https://news.example.org"
+
+
+class FeedDesk:
+    """Route and publish at a moment of one's choice, and read what readers would read."""
+
+    def __init__(self, record: Record, *, withdrawn_stays: timedelta = timedelta(days=14)) -> None:
+        self.record = record
+        self.now = NOW
+        self.press = Press(record, URL, lambda: self.now, withdrawn_stays=withdrawn_stays)
+
+    def work(self, now: datetime | None = None) -> int:
+        """What workers do when they look at this moment; returns how many documents were built."""
+        self.now = now or self.now
+        while routing.route(self.record, self.now).more:
+            pass
+        documents.wake_feeds(self.record, self.now)
+        built = 0
+        while more := self.press.drain():
+            built += more
+        return built
+
+    def body(self, slug: str, fmt: str = "atom", page: int | None = None) -> bytes:
+        if page is not None:
+            found = archives.get_page(self.record, slug, page, fmt)
+        else:
+            found = documents.get_document(self.record, slug, fmt)
+        assert found is not None, f"there is no {slug} ({fmt}, page {page})"
+        return found.body
+
+    def items(self, slug: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = json.loads(self.body(slug, "json"))["items"]
+        return items
+
+    def headlines(self, slug: str) -> list[str]:
+        return [item["title"] for item in self.items(slug)]
+
+    def atom(self, slug: str, page: int | None = None) -> etree._Element:
+        return etree.fromstring(self.body(slug, "atom", page))

@@ -1,0 +1,245 @@
+"""Where feeds are: their addresses over HTTP, what becomes of them, and how they are found."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import feedparser
+import pytest
+from lxml import etree
+
+from feeds.page import POLICY
+from feeds.sitemap import Told
+from service.app import create_app
+from service.catalogue import WINDOW, _told, news_files
+from service.settings import Settings
+from service.store import documents, news, sections
+from service.store.errors import AlreadyExists, NotFound, NotPossible
+from service.store.placing import PAGE
+from service.store.record import Record
+from tests.builders import NOW, a_desk, an_article, later, post
+from tests.feed_desk import URL, FeedDesk
+
+OPML_VERSIONS = {"RSS", "RSS1", "RSS2", "scriptingNews"}
+
+
+@pytest.fixture
+def desk(sqlite_record: Record) -> FeedDesk:
+    return FeedDesk(sqlite_record)
+
+
+@pytest.fixture
+def client(sqlite_record: Record) -> Any:
+    settings = Settings(public_url=URL, operator_token="t", secret_key="")
+    return create_app(settings, sqlite_record, lambda: None).test_client()
+
+
+def test_a_feed_of_every_kind_answers_in_every_format(desk: FeedDesk, client: Any) -> None:
+    post(desk.record, a_desk(desk.record), an_article(packages=["china-focus"]))
+    desk.work()
+    for slug in ("world", "all", "package/china-focus", "language/en", "source/wire"):
+        for fmt, kind in (("rss", "rss+xml"), ("atom", "atom+xml"), ("json", "feed+json")):
+            answer = client.get(f"/feeds/{slug}.{fmt}")
+            assert (answer.status_code, answer.mimetype) == (200, f"application/{kind}")
+            assert answer.headers["Link"] == f'<{URL}/feeds/{slug}.{fmt}>; rel="self"'
+            again = client.get(f"/feeds/{slug}.{fmt}", headers={"If-None-Match": answer.headers["ETag"]})
+            assert again.status_code == 304
+        page = client.get(f"/feeds/{slug}")
+        assert (page.status_code, page.mimetype) == (200, "text/html")
+        assert page.headers["Content-Security-Policy"] == POLICY
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["nowhere.rss", "world.ninjs", "world.html", "package/none.rss", "package.rss", "world/0.atom", "world/01.atom",
+     "world/x.atom", "world/1/2.atom", "world/9.atom", "world/1.json", "nowhere", "world/1", "language/ur/1.rss",
+     "language/en/9.rss", ".rss", "a/b/c.rss", "world/99999999999999999999.atom"],
+)  # fmt: skip
+def test_what_is_no_feed_is_not_found(desk: FeedDesk, client: Any, path: str) -> None:
+    post(desk.record, a_desk(desk.record), an_article())
+    desk.work()
+    answer = client.get(f"/feeds/{path}")
+    assert answer.status_code == 404
+    assert "there is no feed" in answer.json["detail"]
+
+
+def test_pages_of_an_archive_are_served_and_the_next_one_leads_to_the_feed(
+    desk: FeedDesk, client: Any
+) -> None:
+    source = a_desk(desk.record)
+    for n in range(PAGE):
+        post(desk.record, source, an_article(external_id=str(n), packages=["p"]))
+    desk.work(later(1))
+    for slug in ("world", "package/p"):
+        page = client.get(f"/feeds/{slug}/1.rss")
+        assert (page.status_code, page.mimetype) == (200, "application/rss+xml")
+        assert "must-revalidate" in page.headers["Cache-Control"]
+        assert len(feedparser.parse(page.data).entries) == PAGE
+        following = client.get(f"/feeds/{slug}/2.atom")
+        assert (following.status_code, following.headers["Location"]) == (307, f"{URL}/feeds/{slug}.atom")
+        assert client.get(f"/feeds/{slug}/3.atom").status_code == 404
+
+
+def test_a_renamed_section_leads_from_its_old_addresses_to_the_new_ones_for_ever(
+    desk: FeedDesk, client: Any
+) -> None:
+    source = a_desk(desk.record)
+    for n in range(PAGE):
+        post(desk.record, source, an_article(external_id=str(n)))
+    desk.work()
+    identity = desk.atom("world").findtext("{*}id")
+    sections.rename(desk.record, "world", "abroad", later(1))
+    desk.work(later(1))
+    sections.rename(desk.record, "abroad", "foreign", later(2))
+    desk.work(later(2))
+    for old in ("world", "abroad"):
+        for path in (".rss", ".atom", ".json", "", "/1.atom"):
+            answer = client.get(f"/feeds/{old}{path}")
+            assert (answer.status_code, answer.headers["Location"]) == (301, f"{URL}/feeds/foreign{path}")
+    assert client.get("/feeds/foreign/1.atom").status_code == 200
+    assert desk.atom("foreign").findtext("{*}id") == identity
+    assert len(desk.items("foreign")) == PAGE
+    assert {tuple(item["_dateline"]["sections"]) for item in desk.items("all")} == {("foreign",)}
+    assert "foreign.rss" in client.get("/feeds.opml").text
+    assert "world.rss" not in client.get("/feeds.opml").text
+
+
+def test_a_source_may_go_on_using_the_old_name_of_a_section(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    sections.rename(desk.record, "world", "abroad", later(1))
+    given = post(desk.record, source, an_article(), now=later(2))
+    assert given.outcome == "accepted"
+    desk.work(later(2))
+    assert desk.headlines("abroad") == ["Harbour reopens after the storm"]
+
+
+def test_a_section_may_take_its_old_name_back_but_no_other_may(desk: FeedDesk) -> None:
+    post(desk.record, a_desk(desk.record), an_article())
+    desk.work()
+    sections.rename(desk.record, "world", "abroad", later(1))
+    with pytest.raises(NotPossible, match="'abroad', to which it leads"):
+        sections.add(desk.record, "world", "Other", None, later(2))
+    with pytest.raises(NotPossible, match="choose another"):
+        sections.rename(desk.record, "china", "world", later(2))
+    with pytest.raises(AlreadyExists):
+        sections.rename(desk.record, "abroad", "china", later(2))
+    with pytest.raises(NotFound):
+        sections.rename(desk.record, "world", "x", later(2))
+    sections.rename(desk.record, "abroad", "world", later(3))
+    desk.work(later(3))
+    assert desk.headlines("world") == ["Harbour reopens after the storm"]
+    found = documents.whereabouts(desk.record, "abroad")
+    assert found is not None
+    assert found.slug == "world"
+
+
+def test_a_closed_section_is_gone_and_its_stories_stay_in_the_other_feeds(
+    desk: FeedDesk, client: Any
+) -> None:
+    source = a_desk(desk.record)
+    post(desk.record, source, an_article())
+    desk.work()
+    sections.close(desk.record, "world", later(1))
+    sections.close(desk.record, "world", later(2))
+    for path in ("world.rss", "world", "world/1.atom"):
+        answer = client.get(f"/feeds/{path}")
+        assert (answer.status_code, answer.json["type"].rpartition("#")[2]) == (410, "problem-closed")
+    given = post(desk.record, source, an_article(headline="Later"), now=later(3))
+    assert given.outcome == "accepted"
+    desk.work(later(3))
+    assert desk.headlines("all") == ["Later"]
+    assert "world" not in [each.slug for each in documents.open_feeds(desk.record)]
+    assert client.get("/feeds/world.rss").status_code == 410
+
+
+def test_a_section_renamed_and_then_closed_is_gone_under_both_names(desk: FeedDesk, client: Any) -> None:
+    a_desk(desk.record)
+    sections.rename(desk.record, "world", "abroad", later(1))
+    sections.close(desk.record, "abroad", later(2))
+    assert {client.get(f"/feeds/{name}.rss").status_code for name in ("world", "abroad")} == {410}
+
+
+# --- found
+
+
+def test_opml_names_every_feed_as_the_validator_wants_it(desk: FeedDesk, client: Any) -> None:
+    sections.add(desk.record, "arts", "Arts & <b>\x00Letters", "zh-Hans", NOW)
+    post(desk.record, a_desk(desk.record), an_article(packages=['"Quoted" & \x01']))
+    desk.work()
+    answer = client.get("/feeds.opml")
+    assert answer.headers["Content-Type"] == "text/x-opml; charset=utf-8"
+    root = etree.fromstring(answer.data)
+    assert (root.tag, root.get("version"), root.find("head/docs")) == ("opml", "2.0", None)
+    groups = root.findall("body/outline")
+    assert [dict(group.attrib) for group in groups] == [
+        {"text": name} for name in ("Sections", "Packages", "Languages", "Sources")
+    ]
+    told = root.findall("body/outline/outline")
+    assert all((o.get("type"), o.get("version")) == ("rss", "RSS2") and o.get("text") for o in told)
+    assert told[0].get("xmlUrl") == f"{URL}/feeds/all.rss"
+    assert {o.get("text"): o.get("language") for o in told}["Arts & <b>Letters"] == "zh-Hans"
+    for outline in told:
+        path = (outline.get("xmlUrl") or "").removeprefix(URL)
+        assert client.get(path).status_code == 200
+        assert client.get((outline.get("htmlUrl") or "").removeprefix(URL)).status_code == 200
+    assert client.get("/feeds.opml", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+
+
+def test_the_page_of_all_feeds_leads_to_each_of_them(desk: FeedDesk, client: Any) -> None:
+    post(desk.record, a_desk(desk.record), an_article(packages=["focus"], language="ur"))
+    desk.work()
+    page = client.get("/feeds")
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    for slug in ("all", "world", "package/focus", "language/ur", "source/wire"):
+        assert f'href="{URL}/feeds/{slug}.atom"' in page.text
+    assert '<a href="https://news.example.org/feeds/language/ur" lang="ur" dir="rtl">اردو</a>' in page.text
+
+
+def test_the_news_sitemap_has_the_stories_of_two_days_with_an_address_of_their_own(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    url = "https://paper.example/世界/1?a=1&b=2"
+    for name, fields in {
+        "shown": {"url": url, "language": "zh-Hans", "headline": "港口 <1> & 2"},
+        "without": {},
+        "old": {"url": "https://paper.example/old", "published_at": "2026-11-22T07:59:00Z"},
+        "future": {"url": "https://paper.example/f", "published_at": "2026-11-25T07:59:00Z"},
+        "secret": {"url": "https://paper.example/s", "embargo_until": later(60)},
+    }.items():
+        post(desk.record, source, an_article(external_id=name, **fields))
+    two_days = sitemap_of(desk, 0)
+    assert [entry["loc"] for entry in two_days] == ["https://paper.example/%E4%B8%96%E7%95%8C/1?a=1&b=2"]
+    assert two_days[0] == {
+        "loc": "https://paper.example/%E4%B8%96%E7%95%8C/1?a=1&b=2",
+        "name": "Wire",
+        "language": "zh-cn",
+        "publication_date": "2026-11-24T08:00:00+00:00",
+        "title": "港口 <1> & 2",
+    }
+    assert sitemap_of(desk, 60)[0]["publication_date"] == "2026-11-24T08:01:00+00:00"
+    assert sitemap_of(desk, 2 * 86_400 + 60) == []
+
+
+def sitemap_of(desk: FeedDesk, seconds: float) -> list[dict[str, str | None]]:
+    told = [_told(each) for each in news.recent(desk.record, later(seconds), WINDOW)]
+    root = etree.fromstring(news_files(told, URL)["news.xml"])
+    return [
+        {etree.QName(part).localname: part.text for part in url.iter() if len(part) == 0}
+        for url in root.findall("{*}url")
+    ]
+
+
+def test_more_than_a_thousand_stories_are_in_several_files_with_an_index(client: Any) -> None:
+    stories = [
+        Told(f"https://a.example/{n}", "A", "ur", NOW - timedelta(seconds=n), f"S {n}") for n in range(1001)
+    ]
+    files = news_files(stories, URL)
+    assert list(files) == ["news.xml", "news-1.xml", "news-2.xml"]
+    index = etree.fromstring(files["news.xml"])
+    assert etree.QName(index).localname == "sitemapindex"
+    assert [loc.text for loc in index.iter("{*}loc")] == [f"{URL}/sitemaps/news-{n}.xml" for n in (1, 2)]
+    counts = [len(etree.fromstring(files[f"news-{n}.xml"]).findall("{*}url")) for n in (1, 2)]
+    assert counts == [1000, 1]
+    assert list(news_files(stories[:1000], URL)) == ["news.xml"]
+    assert client.get("/sitemaps/news.xml").mimetype == "application/xml"
+    assert client.get("/sitemaps/news-1.xml").status_code == 404

@@ -1,0 +1,65 @@
+"""A record with stories in it, from before there were feeds of every kind, is brought to the newest schema."""
+
+from __future__ import annotations
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from service.store import migrations, routing, schema_feeds
+from service.store.migrations import _config
+from service.store.record import Record
+from tests.builders import a_desk, an_article, later, post
+from tests.feed_desk import FeedDesk
+
+
+def step(record: Record, way: str) -> None:
+    config = _config()
+    with record.writing() as connection:
+        config.attributes["connection"] = connection
+        (command.downgrade if way == "0002" else command.upgrade)(config, way)
+
+
+@pytest.fixture
+def older(record: Record) -> Record:
+    """As it was before: two stories routed, one not, in a section and a feed of all."""
+    source = a_desk(record)
+    fields = {"packages": ["focus"], "language": "ur", "headline": "Old"}
+    post(record, source, an_article(external_id="1", **fields))
+    embargoed = an_article(external_id="2", headline="Secret", embargo_until=later(100), packages=["focus"])
+    post(record, source, embargoed, now=later(1))
+    routing.route(record, later(2))
+    post(record, source, an_article(external_id="3", headline="New", sections=("china",)), now=later(3))
+    FeedDesk(record).press.drain()
+    step(record, "0002")
+    return record
+
+
+def test_the_feeds_of_before_are_there_and_asked_for_anew(older: Record) -> None:
+    with older.reading() as connection:
+        built = connection.execute(text("SELECT slug FROM feed WHERE wanted = built")).scalars().all()
+    assert set(built) == {"world", "china", "all"}
+    migrations.migrate(older)
+    desk = FeedDesk(older)
+    desk.work(later(10))
+    assert desk.headlines("all") == ["New", "Old"]
+    assert (
+        desk.headlines("world") == desk.headlines("package/focus") == desk.headlines("language/ur") == ["Old"]
+    )
+    assert desk.headlines("china") == ["New"]
+    desk.work(later(100))
+    assert desk.headlines("package/focus") == ["Secret", "Old"]
+    assert desk.atom("world").findtext("{*}id") == "tag:news.example.org,2026-11-24:feed/world"
+
+
+def test_an_empty_record_is_migrated_too(record: Record) -> None:
+    step(record, "0002")
+    assert migrations.migrate(record) == migrations.schema_state(record)[1]
+    assert FeedDesk(record).work() == 0
+
+
+def test_the_migrations_make_the_schema_that_the_code_knows(record: Record) -> None:
+    with record.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema_feeds.metadata) == []

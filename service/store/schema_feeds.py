@@ -112,8 +112,7 @@ document = Table(
     Column("body", LargeBinary, nullable=False),
     Column("etag", Text, nullable=False),  # of the bytes, without quotes
     Column("modified_at", Instant, nullable=False),  # whole seconds; moves only with the bytes
-    # The web looks several times a second for what is new: at this, not at the bodies.
-    Index("ix_document_listing", "feed", "format", "etag"),
-    # What there is in which state is read from this alone: SQLite reads all of a body to find what stands behind it.
+    # The web looks several times a second for what is new, and builds for what there is: at this alone, for SQLite
+    # reads all of a body to find what stands behind it.
     Index("ix_document_listing", "feed", "format", "etag"),
 )

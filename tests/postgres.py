@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,3 +61,28 @@ def database_url(handle: Any, name: str) -> str:
     """The URL of one of the server's databases, as DATELINE_DATABASE_URL takes it."""
     url = make_url(handle.get_uri()).set(drivername="postgresql+psycopg", database=name)
     return url.render_as_string(hide_password=False)
+
+
+def cut_connections(handle: Any, database: str) -> None:
+    """Ends every connection to one database, whatever it is doing."""
+    admin(handle, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+
+
+@contextmanager
+def crashed(handle: Any) -> Iterator[None]:
+    """Ends the server at once, nothing said and nothing tidied; starts it again at the end."""
+    _pg_ctl(handle, "stop", "-m", "immediate")
+    try:
+        yield
+    finally:
+        handle.ensure_postgres_running()
+
+
+def _pg_ctl(handle: Any, *words: str) -> None:
+    subprocess.run(
+        [handle.bin_path / "pg_ctl", "-w", "-D", handle.pgdata, *words],
+        check=True,
+        user=handle.system_user,  # as root the server runs as a user of its own
+        stdout=subprocess.DEVNULL,
+        timeout=30,
+    )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
-import time
 from datetime import UTC, datetime
 from threading import Event, Thread
-from typing import Any
 
 import pytest
-import redis
 import requests
 
-from service import embedded_redis
-from service.settings import Settings
-from tests.chaos import ledger, load
-from tests.chaos.conftest import IN_FLIGHT, LONG, WORKERS
+from tests.chaos import ledger
+from tests.chaos.conftest import IN_FLIGHT, LONG
+from tests.chaos.steps import (
+    PATIENCE,
+    a_story,
+    post_all,
+    seconds_until_pushed,
+    seen_workers,
+    some_stories,
+    wait_until_all_is_well,
+    wait_until_settled,
+    wipe_redis,
+    workers,
+)
 from tests.desk import Desk, eventually
 from tests.outlet import Outlet
 
@@ -25,23 +31,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desk
 # A kill falls each second; where workers start slowly it goes on until there were so many.
 ARTICLES, SECONDS, KILLS = (3000, 120.0, 80) if LONG else (300, 8.0, 6)
 KILL_EVERY = 1.0
-PATIENCE = 60.0
-_names = itertools.count(1)
-
-
-def a_story() -> dict[str, Any]:
-    number = next(_names)
-    return {"id": f"f{number}", "headline": f"Fault {number}", "body_html": "<p>-</p>", "sections": ["world"]}
-
-
-def wipe_redis(desk: Desk) -> None:
-    path = embedded_redis.socket_path(Settings(data_dir=desk.data_dir))
-    with redis.Redis(unix_socket_path=str(path), socket_timeout=5) as client:
-        client.flushall()
-
-
-def workers(desk: Desk) -> dict[str, int]:
-    return {name: pid for name, pid in desk.children().items() if name.startswith("w") and name != "web"}
 
 
 class Saboteur:
@@ -80,41 +69,13 @@ class Saboteur:
         return {name: at for at, name in started if at > self._killed_at.get(name, "")}
 
 
-def post_all(desk: Desk, stories: list[load.Story]) -> None:
-    """Posts every version, spread evenly over the time; whatever gets no 202 is sent again, as sources do."""
-    turns = list(load.in_order(stories, seed=len(stories)))
-    began = time.monotonic()
-    with requests.Session() as session:
-        for count, (story, post) in enumerate(turns):
-            wait = began + count * SECONDS / len(turns) - time.monotonic()
-            if wait > 0:
-                time.sleep(wait)
-            story.public_id = insist(desk, post, session)["article"]
-
-
-def insist(desk: Desk, post: load.Post, session: requests.Session) -> dict[str, Any]:
-    def accepted() -> dict[str, Any]:
-        try:
-            answer = desk.post(post.article, message_id=post.message_id, session=session)
-        except requests.ConnectionError:
-            return {}
-        assert answer.status_code in {202, 503}, answer.text
-        return dict(answer.json()) if answer.status_code == 202 else {}
-
-    return eventually(accepted, within=20, what=f"a 202 for {post.message_id}")
-
-
-def wait_until_settled(desk: Desk, within: float) -> None:
-    eventually(lambda: ledger.unsettled(desk) == 0, within=within, what="every delivery settled")
-
-
 def test_the_ledger_balances_after_workers_were_killed_each_second_and_redis_was_wiped_twice(
     desk: Desk, outlet: Outlet
 ) -> None:
-    stories = load.stories(f"load-{next(_names)}", ARTICLES)
+    stories = some_stories(ARTICLES)
     saboteur = Saboteur(desk)
     try:
-        post_all(desk, stories)
+        post_all(desk, stories, SECONDS)
         eventually(
             lambda: saboteur.kills >= KILLS and saboteur.wipes == 2, within=PATIENCE, what=f"{KILLS} kills"
         )
@@ -200,32 +161,3 @@ def test_what_is_due_is_found_within_five_seconds_of_a_worker_after_all_were_dea
         what="every push",
     )
     wait_until_settled(any_desk, within=5)
-
-
-def seen_workers(desk: Desk) -> list[dict[str, Any]]:
-    return list(desk.get("/status.json").json()["pipeline"]["workers"])
-
-
-def wait_until_all_is_well(desk: Desk) -> None:
-    """The web answers, every worker runs and reaches Redis, nothing is under way."""
-
-    def well() -> bool:
-        try:
-            running = [each for each in seen_workers(desk) if each["running"]]
-        except requests.ConnectionError:
-            return False
-        return [each["broker"] for each in running] == ["up"] * WORKERS and ledger.unsettled(desk) == 0
-
-    eventually(well, within=PATIENCE, what="all well")
-
-
-def seconds_until_pushed(desk: Desk, outlet: Outlet, story: dict[str, Any]) -> float:
-    """From the 202 until the last endpoint has the story."""
-    article = desk.post(story).json()["article"]
-    accepted = time.time()
-    pushes = eventually(
-        lambda: len(found := outlet.of(article)) == len(desk.endpoints) and found,
-        within=15,
-        what="its pushes",
-    )
-    return max(each.at for each in pushes or ()) - accepted

@@ -1,0 +1,139 @@
+"""What the fault tests do to a desk and ask of it: post under load, wait until all is well, balance the ledger."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+import requests
+
+from service import embedded_redis
+from service.settings import Settings
+from tests.chaos import ledger, load
+from tests.chaos.conftest import WORKERS
+from tests.desk import Desk, eventually
+from tests.outlet import Outlet
+
+PATIENCE = 60.0
+_names = itertools.count(1)
+
+
+def some_stories(count: int) -> list[load.Story]:
+    return load.stories(f"load-{next(_names)}", count)
+
+
+def a_story() -> dict[str, Any]:
+    number = next(_names)
+    return {"id": f"f{number}", "headline": f"Fault {number}", "body_html": "<p>-</p>", "sections": ["world"]}
+
+
+def redis_of(desk: Desk) -> redis.Redis:
+    path = embedded_redis.socket_path(Settings(data_dir=desk.data_dir))
+    return redis.Redis(unix_socket_path=str(path), socket_timeout=5)
+
+
+def wipe_redis(desk: Desk) -> None:
+    with redis_of(desk) as client:
+        client.flushall()
+
+
+def workers(desk: Desk) -> dict[str, int]:
+    return {name: pid for name, pid in desk.children().items() if name.startswith("w") and name != "web"}
+
+
+def post_all(desk: Desk, stories: Sequence[load.Story], seconds: float) -> int:
+    """Posts every version, spread evenly over the seconds; whatever gets no 202 is sent again, as sources do.
+
+    Returns how many answers were 503.
+    """
+    refusals = 0
+    turns = list(load.in_order(stories, seed=len(stories)))
+    began = time.monotonic()
+    with requests.Session() as session:
+        for count, (story, post) in enumerate(turns):
+            wait = began + count * seconds / len(turns) - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            answer, refused = insist(desk, post, session)
+            story.public_id = answer["article"]
+            refusals += refused
+    return refusals
+
+
+@contextmanager
+def under_load(desk: Desk, stories: Sequence[load.Story], seconds: float) -> Iterator[None]:
+    """Posts the stories meanwhile; at the end all of them have got their 202."""
+    with ThreadPoolExecutor(1) as newsroom:
+        posted = newsroom.submit(post_all, desk, stories, seconds)
+        yield
+        posted.result()
+
+
+def insist(desk: Desk, post: load.Post, session: requests.Session) -> tuple[dict[str, Any], int]:
+    """The answer 202, and how many 503 came before it; each of them must say when to come back."""
+    refusals = 0
+
+    def accepted() -> dict[str, Any]:
+        nonlocal refusals
+        try:
+            answer = desk.post(post.article, message_id=post.message_id, session=session)
+        except requests.ConnectionError:
+            return {}
+        assert answer.status_code in {202, 503}, answer.text
+        if answer.status_code == 202:
+            return dict(answer.json())
+        assert int(answer.headers["Retry-After"]) > 0
+        refusals += 1
+        return {}
+
+    return eventually(accepted, within=20, what=f"a 202 for {post.message_id}"), refusals
+
+
+def wait_until_settled(desk: Desk, within: float) -> None:
+    eventually(lambda: ledger.unsettled(desk) == 0, within=within, what="every delivery settled")
+
+
+def balance(desk: Desk, outlet: Outlet, stories: Sequence[load.Story]) -> ledger.Ledger:
+    """Waits until all is settled, then holds what the desk says against what came; fails where they differ."""
+    wait_until_settled(desk, PATIENCE)
+    found = ledger.read(desk, outlet, stories)
+    ledger.assert_nothing_is_lost(found, stories, desk.endpoints)
+    ledger.assert_nothing_is_stale(found)
+    ledger.assert_every_delivery_is_settled(found)
+    ledger.assert_repeats_are_the_same(found)
+    assert outlet.refused == []
+    return found
+
+
+def seen_workers(desk: Desk) -> list[dict[str, Any]]:
+    return list(desk.get("/status.json").json()["pipeline"]["workers"])
+
+
+def wait_until_all_is_well(desk: Desk) -> None:
+    """The web answers, every worker runs and reaches Redis, nothing is under way."""
+
+    def well() -> bool:
+        try:
+            running = [each for each in seen_workers(desk) if each["running"]]
+        except requests.ConnectionError:
+            return False
+        return [each["broker"] for each in running] == ["up"] * WORKERS and ledger.unsettled(desk) == 0
+
+    eventually(well, within=PATIENCE, what="all well")
+
+
+def seconds_until_pushed(desk: Desk, outlet: Outlet, story: dict[str, Any]) -> float:
+    """From the 202 until the last endpoint has the story."""
+    article = desk.post(story).json()["article"]
+    accepted = time.time()
+    pushes = eventually(
+        lambda: len(found := outlet.of(article)) == len(desk.endpoints) and found,
+        within=15,
+        what="its pushes",
+    )
+    return max(each.at for each in pushes or ()) - accepted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -54,7 +55,10 @@ def bind(**facts: object) -> None:
 
 
 class _StandardError:
-    """Writes whole lines, one at a time. Looks standard error up anew, since tests put another in its place."""
+    """Writes whole lines, one at a time. Looks standard error up anew, since tests put another in its place.
+
+    A line that cannot be written, as on a full disk, is lost: what it tells of goes on.
+    """
 
     _lock = threading.Lock()
 
@@ -62,7 +66,7 @@ class _StandardError:
         self.name = name
 
     def msg(self, line: str) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError):
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
 

@@ -68,9 +68,21 @@ class Record:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except (DBAPIError, PoolTimeout) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
+        if not (isinstance(error, (OperationalError, InterfaceError, PoolTimeout)) or _is_unusable(cause)):
+            raise
         raise RecordUnavailable(f"{type(cause).__name__}: {cause}"[:300]) from error
+
+
+def _is_unusable(cause: BaseException | None) -> bool:
+    """A database that is there and cannot be used, which the drivers do not call operational."""
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the higher bits say it in more detail
+        return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    # 25006: read-only, as a standby is. XX…: PostgreSQL found its own files damaged.
+    state = getattr(cause, "sqlstate", None) or ""
+    return state == "25006" or state.startswith("XX")
 
 
 def open_record(database_url: str, secret_key: str) -> Record:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import io
 import logging
 from collections.abc import Iterator
 
@@ -36,3 +38,17 @@ def test_what_must_not_be_seen_is_hidden(name: str, capsys: pytest.CaptureFixtur
     logs.configure("info", json=True)
     logs.get("test").info("event.accepted", **{name: "do-not-show"})
     assert "do-not-show" not in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.configure("info", json=True)
+    tried = []
+
+    class FullDisk(io.StringIO):
+        def flush(self) -> None:
+            tried.append(self.getvalue())
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", FullDisk())
+    logs.get("test").warning("record.unavailable")
+    assert len(tried) == 1

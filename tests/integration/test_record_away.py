@@ -1,0 +1,52 @@
+"""A database that cannot do its work is told as such, whatever its driver calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from service.store import sections
+from service.store.errors import RecordUnavailable
+from service.store.record import Record, open_record
+from tests import builders
+from tests.conftest import KEY
+
+BIG = text("INSERT INTO section (slug, title, language, created_at) VALUES ('big', :title, 'en', 0)")
+
+
+def test_a_full_disk_is_a_record_that_is_unavailable_and_nothing_of_the_transaction_stands(
+    sqlite_record: Record,
+) -> None:
+    with sqlite_record.writing() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(RecordUnavailable, match="full"), sqlite_record.writing() as connection:
+        connection.execute(BIG, {"title": "x" * 1_000_000})
+    with sqlite_record.writing() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    sections.add(sqlite_record, "world", "World", "en", builders.NOW)
+    assert [each.slug for each in sections.all_sections(sqlite_record)] == ["world"]
+
+
+def test_a_file_that_is_no_database_any_more_is_a_record_that_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "dateline.db").write_bytes(b"overwritten by something else " * 1000)
+    record = open_record(f"sqlite:///{tmp_path / 'dateline.db'}", KEY)
+    with pytest.raises(RecordUnavailable, match="not a database"), record.reading() as connection:
+        connection.execute(text("SELECT 1 FROM section"))
+    record.close()
+
+
+@pytest.mark.parametrize("record", ["postgresql"], indirect=True)
+def test_a_postgresql_that_became_read_only_is_a_record_that_is_unavailable(record: Record) -> None:
+    on_a_standby = text(f"SET TRANSACTION READ ONLY; {BIG.text.replace(':title', chr(39) * 2)}")
+    with pytest.raises(RecordUnavailable, match="read-only"), record.writing() as connection:
+        connection.execute(on_a_standby)
+
+
+@pytest.mark.parametrize("record", ["postgresql"], indirect=True)
+def test_a_fault_of_our_own_is_not_called_an_unavailable_record(record: Record) -> None:
+    with pytest.raises(ProgrammingError, match="no_such_table"), record.reading() as connection:
+        connection.execute(text("SELECT 1 FROM no_such_table"))

@@ -1,7 +1,11 @@
-"""The database cut off and crashed: what got its 202 is kept, what could not be kept is refused."""
+"""The database cut off, crashed, and out of room: what got its 202 is kept, what could not be kept is refused."""
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,8 @@ from tests.chaos.steps import (
     some_stories,
     under_load,
     wait_until_all_is_well,
+    wait_until_settled,
+    workers,
 )
 from tests.desk import Desk, eventually
 from tests.outlet import Outlet
@@ -42,3 +48,56 @@ def test_the_ledger_balances_after_the_connections_were_cut_twice_and_the_databa
             assert "nothing was accepted" in refused.json()["detail"]
     balance(postgresql_desk, outlet, stories)
     wait_until_all_is_well(postgresql_desk)
+
+
+def test_an_article_is_refused_in_words_and_changes_nothing_while_the_disk_is_full(
+    sqlite_desk: Desk, outlet: Outlet
+) -> None:
+    wait_until_all_is_well(sqlite_desk)
+    story, before = a_story(), sqlite_desk.children()
+    article = sqlite_desk.post(story).json()["article"]
+    with no_room(sqlite_desk):
+        for changed in ({**story, "headline": "A newer headline"}, a_story()):
+            refused = sqlite_desk.post(changed)
+            assert refused.status_code == 503, refused.text
+            assert int(refused.headers["Retry-After"]) > 0
+            assert "nothing was accepted" in refused.json()["detail"]
+        assert sqlite_desk.get(f"/v1/articles/{article}").json()["revision"] == 1
+    assert sqlite_desk.get(f"/v1/articles/{article}").json()["revision"] == 1
+    wait_until_settled(sqlite_desk, within=20)
+    assert sqlite_desk.children() == before, "a part ended because the disk was full"
+
+
+def test_the_ledger_balances_after_the_disk_was_full_under_load(sqlite_desk: Desk, outlet: Outlet) -> None:
+    wait_until_all_is_well(sqlite_desk)
+    stories = some_stories(ARTICLES)
+    with under_load(sqlite_desk, stories, SECONDS):
+        for _ in range(2):
+            pushed = len(outlet.pushes)
+            with no_room(sqlite_desk):
+                assert sqlite_desk.post(a_story()).status_code == 503
+            eventually(lambda before=pushed: len(outlet.pushes) > before, within=10, what="another push")
+    balance(sqlite_desk, outlet, stories)
+
+
+@contextmanager
+def no_room(desk: Desk) -> Iterator[None]:
+    """No process of the desk that writes to the record can write to any file, its log included."""
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("only Linux limits a process that runs already")
+    parts = [desk.children()["web"], *workers(desk).values()]
+    pids = [pid for part in parts for pid in (part, *children_of(part))]
+    limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
+    try:
+        for pid, (_, hard) in limits.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+        yield
+    finally:
+        for pid, limit in limits.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+
+
+def children_of(pid: int) -> list[int]:
+    """The web answers from a process below its own."""
+    told = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for line in told for child in line.split()]

@@ -1,0 +1,133 @@
+"""Partners that misbehave beside partners that do not: their trouble stays their own, and is told in words."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.settings import Settings, ensure_keys
+from service.store import partners
+from service.store.record import open_record
+from tests.builders import SECRET
+from tests.chaos.conftest import LONG
+from tests.chaos.steps import a_story
+from tests.desk import Desk, eventually
+from tests.integration.test_transport import a_certificate, a_server, answering
+from tests.outlet import Outlet
+
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desks")]
+
+STORIES = 40 if LONG else 8
+SOON = 5.0  # for a healthy partner, in seconds
+HEALTHY = ("/healthy-1", "/healthy-2")
+METADATA = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"
+# The fault that the waiting delivery names.
+NAMED = {"closes": "closed the connection", "redirects": "redirect", "certificate": "certificate"}
+
+
+def drip(connection: Any, _request: bytes) -> None:
+    """A byte a second, until the other side has had enough."""
+    for byte in b"HTTP/1.1 200 OK\r\n" * 10:
+        connection.sendall(bytes([byte]))
+        time.sleep(1)
+
+
+def bomb(connection: Any, _request: bytes) -> None:
+    body = gzip.compress(bytes(16 * 1024 * 1024))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    connection.sendall(head + body)
+
+
+def hang(connection: Any, _request: bytes) -> None:
+    connection.recv(1)  # until the other side hangs up
+
+
+@contextmanager
+def misbehaving_partners(folder: Path) -> Iterator[dict[str, str]]:
+    """Their URLs by what they do."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(a_certificate(folder))
+    with ExitStack() as stack:
+        servers = {
+            "hangs": stack.enter_context(a_server(hang)),
+            "drips": stack.enter_context(a_server(drip)),
+            "closes": stack.enter_context(a_server(answering(b"HTTP/1.1 200 OK\r\nServ"))),
+            "bombs": stack.enter_context(a_server(bomb)),
+            "redirects": stack.enter_context(a_server(answering(METADATA))),
+            "certificate": stack.enter_context(a_server(answering(b""), tls)),
+        }
+        yield {name: server.url for name, server in servers.items()}
+
+
+def furnish(desk: Desk, urls: dict[str, str]) -> dict[str, int]:
+    """An endpoint at each URL; their numbers by what they do."""
+    keyed = ensure_keys(Settings(data_dir=desk.data_dir))
+    record = open_record(keyed.database_url, keyed.secret_key)
+    try:
+        return {
+            name: partners.add_endpoint(
+                record, "harbour", url, secret=SECRET, sections=None, now=datetime.now(UTC)
+            ).id
+            for name, url in urls.items()
+        }
+    finally:
+        record.close()
+
+
+def test_partners_that_misbehave_delay_no_other_and_their_faults_are_named(tmp_path: Path) -> None:
+    with (
+        Outlet() as outlet,
+        Desk(tmp_path, workers="2") as desk,
+        # They hang up before the desk ends: it waits for what is on the wire, but not for all of a push's 15 s.
+        misbehaving_partners(tmp_path) as urls,
+    ):
+        desk.furnish(outlet, *HEALTHY)
+        numbers = furnish(desk, urls)
+        events = [post_and_see_it_come(desk, outlet) for _ in range(STORIES)]
+
+        first = eventually(lambda: tried(desk, events[0], numbers), within=15, what="an attempt at each")
+        for name, words in NAMED.items():
+            assert first[name]["state"] == "waiting", first[name]
+            assert words in first[name]["last_words"]
+        assert first["bombs"]["state"] == "delivered"
+        states = {state_of(desk, event, numbers["hangs"]) for event in events}
+        assert states <= {"pending", "sending", "waiting"}
+        assert outlet.refused == []
+
+
+def post_and_see_it_come(desk: Desk, outlet: Outlet) -> str:
+    """The event of a story that both healthy partners had soon."""
+    answer, accepted = desk.post(a_story()).json(), time.time()
+    pushes = eventually(
+        lambda: len(found := outlet.of(answer["article"])) == len(HEALTHY) and found,
+        within=15,
+        what="the healthy partners' pushes",
+    )
+    assert max(each.at for each in pushes or ()) - accepted < SOON
+    return str(answer["event"])
+
+
+def deliveries(desk: Desk, event: str) -> dict[int, dict[str, Any]]:
+    return {each["endpoint_id"]: each for each in desk.get(f"/v1/events/{event}").json()["deliveries"]}
+
+
+def state_of(desk: Desk, event: str, endpoint: int) -> str:
+    return str(deliveries(desk, event)[endpoint]["state"])
+
+
+def tried(desk: Desk, event: str, numbers: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """The event's deliveries by what their partners do, as soon as those that answer at all have answered."""
+    found = deliveries(desk, event)
+    named = {name: found[number] for name, number in numbers.items()}
+    answered = all(
+        named[name]["attempts"] and named[name]["state"] != "sending" for name in (*NAMED, "bombs")
+    )
+    return named if answered else {}

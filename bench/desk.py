@@ -28,6 +28,17 @@ SOURCE = "wire"
 _HELD = timedelta(minutes=30)
 
 
+_PARTNER = text(
+    "INSERT INTO partner (slug, name, key_id, key_hash, created_at)"
+    " SELECT :slug, :slug, :slug, key_hash, created_at FROM partner WHERE slug = 'p0'"
+)
+_ENDPOINT = text(
+    "INSERT INTO endpoint (partner_id, url, secret_sealed, all_sections, max_in_flight, state_since, created_at)"
+    " SELECT p.id, :url, e.secret_sealed, e.all_sections, e.max_in_flight, e.state_since, e.created_at"
+    " FROM endpoint e, partner p WHERE e.id = :like AND p.slug = :slug"
+)
+
+
 @dataclass(frozen=True)
 class Ledger:
     """How many events stand accepted and what became of their deliveries. `void` says what does not balance."""
@@ -96,19 +107,24 @@ class Desk:
         self._processes.wait(last, lambda: len(checkup.beats(self.record)) == self.settings.workers)
 
     def add_endpoints(self, urls: Iterable[str], max_in_flight: int = 4) -> None:
-        """Each of a partner of its own, subscribed to everything."""
-        for number, url in enumerate(urls):
-            slug = f"p{number}"
-            partners.add_partner(self.record, slug, slug, key_id=slug, key_hash="0" * 64, now=_now())
-            partners.add_endpoint(
-                self.record,
-                slug,
-                url,
-                secret=self.secret,
-                sections=None,
-                max_in_flight=max_in_flight,
-                now=_now(),
-            )
+        """Each of a partner of its own, subscribed to everything. The first by the store, the others as its like."""
+        first, *others = urls
+        partners.add_partner(self.record, "p0", "p0", key_id="p0", key_hash="0" * 64, now=_now())
+        added = partners.add_endpoint(
+            self.record,
+            "p0",
+            first,
+            secret=self.secret,
+            sections=None,
+            max_in_flight=max_in_flight,
+            now=_now(),
+        )
+        values = [
+            {"slug": f"p{number}", "url": url, "like": added.id} for number, url in enumerate(others, 1)
+        ]
+        with self.record.writing() as connection:
+            for statement in (_PARTNER, _ENDPOINT) if values else ():
+                connection.execute(statement, values)
 
     def load(self, name: str, count: int, size: int, **options: float | None) -> Load:
         url = f"http://{self.settings.listen}/v1/articles"

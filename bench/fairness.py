@@ -31,7 +31,7 @@ def _p95(run: Run, database: str, sick: int) -> tuple[float, str]:
         manners = ["hang"] * sick + ["fail"] * sick + ["ok"] * (ENDPOINTS - 2 * sick)
         desk.add_endpoints(sink.url(number, manner) for number, manner in enumerate(manners))
         desk.start()
-        wanted = desk.load("f", int(PER_SECOND * run.scaled(15.0, 6.0)), SIZE)
+        wanted = desk.load("f", int(PER_SECOND * run.scaled(10.0, 5.0)), SIZE)
         posted = load.run(replace(wanted, per_second=PER_SECOND))
         desk.wait_delivered(len(posted.accepted) * manners.count("ok"))
         arrivals = sink.arrivals()

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select, text, update
 from ulid import ULID
 
+from service.store import order
 from service.store.lifecycle import State
 from service.store.schema import article, event, revision, to_micros
 
@@ -33,7 +34,7 @@ def read_held(connection: Connection, which: Any) -> Held | None:
 
     Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
     """
-    row = connection.execute(select(article).where(which).with_for_update()).one_or_none()
+    row = connection.execute(select(article).where(which).with_for_update(key_share=True)).one_or_none()
     if row is None:
         return None
     return Held(
@@ -88,6 +89,9 @@ _SUPERSEDE = text(
 
 
 def _supersede(connection: Connection, article_id: int, number: int, status: str, now: datetime) -> None:
+    order.lock_deliveries(
+        connection, "article_id = :article AND state IN ('pending', 'waiting')", {"article": article_id}
+    )
     connection.execute(
         _SUPERSEDE,
         {"revision": number, "now": to_micros(now), "article": article_id, "takedown": status != "usable"},

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
-from service.store import rates
+from service.store import order, rates
 from service.store.rates import Bucket
 from service.store.record import Record
 from service.store.schema import MICROSECOND, from_micros, to_micros
@@ -256,6 +256,7 @@ def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> 
         got = connection.execute(_TAKE_SQLITE, values | {"ids": json.dumps(ids)}).scalars().all()
         rows = connection.execute(_DETAILS_SQLITE, {"ids": json.dumps(list(got))}).all()
     else:
+        order.lock_deliveries(connection, order.BY_ID, {"ids": ids})
         rows = connection.execute(_TAKE_POSTGRESQL, values | {"ids": ids}).all()
     return [_claimed(row) for row in sorted(rows, key=_turn)]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text, update
 
+from service.store import order
 from service.store.placing import place, section_feeds
 from service.store.record import Record
 from service.store.schema import (
@@ -234,10 +235,7 @@ def number(connection: Connection, rows: list[dict[str, Any]]) -> None:
 
 # What is on the wire is locked too: its settlement, if it is being written at this moment, is waited for and then seen
 # by the update below; if it comes later, it sees what is being routed here. Either way a failure is not due again.
-_AWAIT_SETTLEMENTS = text(
-    "SELECT id FROM delivery WHERE article_id = ANY(CAST(:articles AS bigint[]))"
-    " AND state IN ('pending', 'waiting', 'sending') ORDER BY id FOR NO KEY UPDATE"
-)
+_UNSETTLED_OF = "article_id = ANY(CAST(:articles AS bigint[])) AND state IN ('pending', 'waiting', 'sending')"
 _SUPERSEDE = text(
     "UPDATE delivery SET state = 'superseded', superseded_by = :newest, settled_at = :now"
     " WHERE article_id = :article AND state IN ('pending', 'waiting') AND revision < :newest"
@@ -258,8 +256,7 @@ def _supersede(connection: Connection, events: list[Any], now: datetime) -> None
         if each.newest > 1 and each.revision == each.newest
     ]
     if stale:
-        if connection.dialect.name == "postgresql":
-            connection.execute(_AWAIT_SETTLEMENTS, {"articles": [each["article"] for each in stale]})
+        order.lock_deliveries(connection, _UNSETTLED_OF, {"articles": [each["article"] for each in stale]})
         connection.execute(_SUPERSEDE, stale)
 
 

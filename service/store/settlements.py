@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from service.store import notices
+from service.store import notices, order
 from service.store.claims import Claimed
 from service.store.record import Record
 from service.store.schema import to_micros
@@ -87,6 +87,7 @@ def settle_within(
     ]
     statement = _SETTLE_SQLITE if connection.dialect.name == "sqlite" else _SETTLE_POSTGRESQL
     values = {"rows": json.dumps(rows), "lease": lease, "now": to_micros(now)}
+    order.lock_deliveries(connection, order.BY_ID, {"ids": [each.delivery.id for each in settlements]})
     held = set(connection.execute(statement, values).scalars())
     kept = [each for each in settlements if each.delivery.id in held]
     if kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -480,3 +481,37 @@ def test_two_workers_claiming_at_once_never_share_a_delivery(record: Record) -> 
     for thread in threads:
         thread.join()
     assert len(got) == len(set(got)) == 200
+
+
+def test_posts_claims_and_settlements_of_the_same_articles_never_wait_in_a_circle(record: Record) -> None:
+    source = a_desk(record)
+    for _ in range(6):
+        an_endpoint(record, max_in_flight=50)
+    failed: list[BaseException] = []
+
+    def guarded(work: Callable[[int], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                for number in range(5):
+                    work(number)
+            except BaseException as error:
+                failed.append(error)
+
+        return threading.Thread(target=run)
+
+    def newsroom(number: int) -> None:
+        for article in range(8):
+            post(record, source, an_article(external_id=str(article), headline=f"Take {number} of {article}"))
+        routing.route(record, NOW)
+
+    def worker(name: str) -> Callable[[int], None]:
+        return lambda _: (
+            settle(record, claim(record, worker=name)[::-1], "waiting", due_at=NOW, worker=name) and None
+        )
+
+    threads = [guarded(newsroom), guarded(newsroom), guarded(worker("w1.test")), guarded(worker("w2.test"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []

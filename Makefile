@@ -20,7 +20,7 @@ test: lint
 	$(BIN)/pytest $(TESTS) -n $(JOBS) --dist loadgroup
 
 test-fast: $(DEV_STAMP)
-	$(BIN)/pytest $(TESTS) -m "not slow and not chaos"
+	$(BIN)/pytest $(TESTS) -n $(JOBS) --dist loadgroup -m "not slow and not chaos" -k "not postgresql"
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check

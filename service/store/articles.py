@@ -64,12 +64,6 @@ class Answer:
     outcome: str
 
 
-def find_answer(record: Record, source_id: int, key: str, body_hash: str) -> Answer | None:
-    """The answer given to this key before, or None. Raises KeyReused when it was for another body."""
-    with record.reading() as connection:
-        return _answer_given(connection, source_id, key, body_hash)
-
-
 def accept(
     record: Record,
     source: Source,

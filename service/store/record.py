@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -142,8 +141,3 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
-
-
-def holder_name() -> str:
-    """This process and thread, as the holder of a lease: unique among all that are alive."""
-    return f"{os.uname().nodename}:{os.getpid()}:{threading.get_ident()}"

@@ -17,6 +17,7 @@ from bench.content import SECTION, article
 from bench.load import Load, Posted
 from bench.processes import Failed, Processes, answers, free_port, module
 from service import embedded_redis, payload, queue, settings, signatures
+from service.cli_up import processes
 from service.intake import native
 from service.settings import Settings
 from service.store import articles, checkup, leases, migrations, partners, pushes, sections, sources
@@ -102,10 +103,11 @@ class Desk:
         self._processes.wait("web", lambda: answers(self.settings.port))
         if not workers:
             return
-        for number in range(1, self.settings.workers + 1):
-            self._processes.start(f"worker{number}", module("workers", "--name", f"w{number}"), shared)
-        last = f"worker{self.settings.workers}"
-        self._processes.wait(last, lambda: len(checkup.beats(self.record)) == self.settings.workers)
+        started = processes(self.settings)
+        for name, tasks in started:
+            part = f"worker-{name}" if "deliver" in tasks else name
+            self._processes.start(part, module("workers", "--name", name, "--tasks", tasks), shared)
+        self._processes.wait(part, lambda: len(checkup.beats(self.record)) == len(started))
 
     def add_endpoints(self, urls: Iterable[str], max_in_flight: int = 4) -> None:
         """Each of a partner of its own, subscribed to everything. The first by the store, the others as its like."""
@@ -179,7 +181,7 @@ class Desk:
         while self._unfinished():
             if time.monotonic() > deadline:
                 raise Failed(f"not settled after {seconds:g} s: {self._unfinished()} deliveries or events")
-            time.sleep(0.05)
+            time.sleep(0.25)
 
     def wait_delivered(self, count: int, seconds: float = 120) -> None:
         """Returns when as many deliveries stand as delivered; raises Failed if that takes longer."""

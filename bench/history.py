@@ -47,7 +47,7 @@ def measure(run: Run, database: str) -> list[Line]:
 def _claim(record: Record) -> None:
     """A claim that is taken back: the next one finds the same."""
     with record.engine.connect() as connection, connection.begin() as transaction:
-        claims.claim_within(record, connection, lease="bench", limit=128, cursor=Cursor(), now=_now())
+        claims.claim_within(connection, lease="bench", limit=128, cursor=Cursor(), now=_now())
         transaction.rollback()
 
 

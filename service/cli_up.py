@@ -18,6 +18,7 @@ import click
 
 from service import demo, embedded_redis, settings, supervise
 from service.cli_output import Desk, HostPort, Told, now, operation
+from service.queue import QUEUES, tasks_of
 from service.settings import Settings
 from service.store import checkup, migrations
 from service.store.record import Record, open_record
@@ -98,13 +99,21 @@ def parts(chosen: Settings) -> list[Part]:
     """Redis unless there is one, the web, and the workers."""
     shared = settings.environment(chosen)
     found = [Part("web", partial(supervise.dateline, "web"), shared)]
-    for number in range(1, chosen.workers + 1):
+    for name, tasks in processes(chosen):
         found.append(
-            Part(f"w{number}", partial(supervise.dateline, "worker", "--name", f"w{number}"), shared)
+            Part(name, partial(supervise.dateline, "worker", "--name", name, "--tasks", tasks), shared)
         )
     if not chosen.redis_url:
         found.insert(0, Part("redis", partial(_redis_command, chosen), last=True))
     return found
+
+
+def processes(chosen: Settings) -> list[tuple[str, str]]:
+    """The worker processes, each with its tasks: as many as are set that deliver, and one that builds the feeds."""
+    return [
+        *((f"w{number}", "route,deliver") for number in range(1, chosen.workers + 1)),
+        ("press", "publish"),
+    ]
 
 
 def _redis_command(chosen: Settings) -> Sequence[str]:
@@ -125,7 +134,8 @@ def _ready(desk: Desk, keyed: Settings, record: Record, started: datetime) -> Ca
     def ready() -> bool:
         nonlocal next_word
         seen = sum(beat.seen_at >= started for beat in checkup.beats(record))
-        missing = "" if seen >= keyed.workers else f"{keyed.workers - seen} workers have not been seen"
+        wanted = len(processes(keyed))
+        missing = "" if seen >= wanted else f"{wanted - seen} workers have not been seen"
         trouble = _web_trouble(keyed) or missing
         if trouble and time.monotonic() > next_word:
             desk.say(f"not ready yet: {trouble}")
@@ -195,15 +205,26 @@ def web(desk: Desk, listen: str | None) -> None:
 
 @click.command()
 @click.option("--name", default=None, help="What the status page calls it (default: host and process id).")
+@click.option(
+    "--tasks",
+    default=",".join(QUEUES.values()),
+    show_default=True,
+    help="What it does; publish is building the feeds. Every worker sweeps, too.",
+)
 @operation
-def worker(desk: Desk, name: str | None) -> None:
-    """Run one worker alone: route, publish, deliver, sweep."""
+def worker(desk: Desk, name: str | None, tasks: str) -> None:
+    """Run one worker alone."""
+    try:
+        tasks_of(tasks)
+    except ValueError as error:
+        raise CannotRun(str(error)) from None
     chosen = name or f"{socket.gethostname()}-{os.getpid()}"
     with desk.record():
         pass
     os.environ.update(settings.environment(desk.settings))
     # Replaces this process: the service does not import the workers, they import it.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "workers", "--name", chosen])  # noqa: S606
+    command = [sys.executable, "-P", "-m", "workers", "--name", chosen, "--tasks", tasks]
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 @click.command()

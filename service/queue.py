@@ -16,6 +16,15 @@ QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
 HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
 
 
+def tasks_of(names: str) -> frozenset[str]:
+    """The tasks of queues such as `route,deliver`. Raises ValueError for a name that is none."""
+    by_queue = {queue: task for task, queue in QUEUES.items()}
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    if not asked or not set(asked) <= by_queue.keys():
+        raise ValueError(f"--tasks {names}: name some of {', '.join(by_queue)}, joined by commas")
+    return frozenset(by_queue[name] for name in asked)
+
+
 def make_celery(broker_url: str, *, worker: bool) -> Celery:
     """The Celery application. `worker` False: for a process that only sends hints, and never waits for Redis."""
     app = Celery("dateline", broker=broker_url, set_as_current=False, fixups=[])

@@ -89,4 +89,5 @@ def post(
 def letters(record: Record, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
     """The pushes that a worker would send."""
     writer = Letters(record)
-    return writer.write(claimed, pushes.told(record, writer.unread(claimed)), now)
+    bodies = writer.bodies(claimed, pushes.told(record, writer.unread(claimed)))
+    return [writer.letter(each, body, now) for each, body in bodies]

@@ -1,4 +1,4 @@
-"""`python -m workers --name NAME`: one worker process. `dateline worker` starts it."""
+"""`python -m workers --name NAME [--tasks route,deliver]`: one worker process. `dateline worker` starts it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 
 from service import logs, settings
+from service.queue import QUEUES, tasks_of
 from service.store.errors import StoreError
 from workers import app
 
@@ -14,11 +15,13 @@ from workers import app
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dateline worker")
     parser.add_argument("--name", default=f"w{os.getpid()}")
-    name: str = parser.parse_args().name
+    parser.add_argument("--tasks", default=",".join(QUEUES.values()))
+    given = parser.parse_args()
+    name: str = given.name
     try:
         loaded = settings.ensure_keys(settings.load())
         logs.configure(loaded.log_level, json=not sys.stderr.isatty())
-        return app.run(loaded, name)
+        return app.run(loaded, name, tasks_of(given.tasks))
     except (settings.SettingsError, StoreError, ValueError) as error:
         print(f"dateline worker: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import secrets
 import signal
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Any
@@ -20,7 +22,7 @@ from celery.worker import state
 from service import logs
 from service.embedded_redis import redis_url_of
 from service.export import Exporter
-from service.queue import QUEUES, Waker, make_celery, send_hint
+from service.queue import PUBLISH, QUEUES, Waker, make_celery, send_hint
 from service.settings import Settings
 from service.store import leases, migrations
 from service.store.record import Record, open_record
@@ -37,11 +39,18 @@ log = logs.get("worker")
 
 CAPACITY = 256  # pushes on the wire at once
 
+TURN = 0.001  # seconds that a thread goes on while others wait
+NICE = 5
+
 THREADS = 4  # one delivers, one routes, one builds feeds, one takes the next hint
 
 
-def run(settings: Settings, name: str) -> int:
-    """Works until SIGTERM; returns the exit code. `name` is what operators see; the record's name adds the run."""
+def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
+    """Works on these tasks until SIGTERM; returns the exit code.
+
+    `name` is what operators see; the record's name adds the run.
+    """
+    _share_the_processor(tasks)
     record = open_record(settings.database_url, settings.secret_key)
     migrations.require_schema(record)
     worker = f"{name}.{secrets.token_hex(4)}"  # a restarted worker is another: what the dead one held is not its own
@@ -62,8 +71,8 @@ def run(settings: Settings, name: str) -> int:
     )
     courier = Courier(record, sender, worker, _now, random.random, pulse.stops)
     press = Press(record, settings.public_url, _now, withdrawn_stays=timedelta(days=settings.withdrawn_days))
-    hands = Hands(record, press, courier, worker, _now, waker.wake)
-    for task in QUEUES:
+    hands = Hands(record, press, courier, worker, _now, waker.wake, tasks)
+    for task in tasks:
         app.task(_doer(hands, task), name=task)
     hint_app = make_celery(broker_url, worker=False)
     sweep = Sweep(
@@ -76,14 +85,14 @@ def run(settings: Settings, name: str) -> int:
         clock=_now,
     )
     exporter = None
-    if settings.export_dir is not None:
+    if settings.export_dir is not None and PUBLISH in tasks:
         exporter = Exporter(record, settings.public_url, settings.export_dir, _now)
         exporter.start()
     log.info("worker.started", worker=worker)
     herald.start()
     sweep.start()
     try:
-        return _celery(app, worker, stopping=courier.stop)
+        return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=courier.stop)
     finally:
         sweep.close()
         herald.close()
@@ -102,7 +111,18 @@ class _Worker(AppWorker):  # type: ignore[misc]
         """The signals are ours: see `_end_on_signals`."""
 
 
-def _celery(app: Any, worker: str, *, stopping: Callable[[], None]) -> int:
+def _share_the_processor(tasks: Collection[str]) -> None:
+    """Feeds are built from what is being written anyway, and may be a moment late; a push may not.
+
+    Threads of one process are worse at sharing: each waits for the others' turn to end whenever it comes back from the
+    network, so turns are short, and those who build feeds are best alone.
+    """
+    sys.setswitchinterval(TURN)
+    if set(tasks) == {PUBLISH}:
+        os.nice(NICE)
+
+
+def _celery(app: Any, worker: str, queues: list[str], *, stopping: Callable[[], None]) -> int:
     signals.setup_logging.connect(_logs_are_ours)
     # It loads nothing but JSON and takes messages without payload: root can do no more harm here than elsewhere.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
@@ -113,7 +133,7 @@ def _celery(app: Any, worker: str, *, stopping: Callable[[], None]) -> int:
         hostname=worker,
         pool="threads",
         concurrency=THREADS,
-        queues=list(QUEUES.values()),
+        queues=queues,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

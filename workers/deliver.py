@@ -14,16 +14,18 @@ from service.store.claims import Claimed, Cursor
 from service.store.errors import RecordUnavailable
 from service.store.pushes import Told
 from service.store.record import Record
-from workers import outcome
 from workers.letters import Letters
 from workers.settling import Sent, Watch, settlement_of, touched, verdict_on
 from workers.transport import Sender
+from workers.tray import Laid, Pace, Tray
 
 log = logs.get("deliver")
 
-BATCH = 128  # claimed at once; a settlement of as many rows takes some 5 ms
-SETTLE_AT = 32
-SETTLE_AFTER = 0.015  # seconds: what was sent and not settled is sent again should we die
+BATCH = 128  # claimed at once
+IN_HAND = 2 * BATCH  # claimed and not back from the wire
+SETTLE_AT = 96
+SETTLE_AFTER = 0.03  # seconds: what was sent and not settled is sent again should we die
+BESIDE = 0.005  # seconds: how long to leave another worker that claims of the same endpoints at this moment
 IDLE_POLL = 0.02
 REST = (
     0.02,
@@ -37,11 +39,12 @@ class _Drain:
     """What one drain has in hand."""
 
     sent: list[Sent]
+    unsent: list[Claimed]  # to be given back
     hungry: bool = True
     settled: int = 0
     turned_at: float = 0.0
     failing_since: float | None = None
-    tokens_at: float | None = None  # a rate-limited endpoint may be sent to again; monotonic
+    again_at: float | None = None  # when to look again though nothing is said; monotonic
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,9 @@ class Courier:
         self._closing = threading.Event()
         self._cursor = Cursor()
         self._watch = Watch()
+        self._tray = Tray()
+        self._pace = Pace()
+        self._stood = stops()
 
     def drain(self) -> int:
         """Delivers until nothing is due; returns how many attempts were settled."""
@@ -102,64 +108,100 @@ class Courier:
             self._sender.close()
 
     def _drain(self) -> int:
-        drain = _Drain(sent=[])
+        drain = _Drain(sent=[], unsent=[])
         while self._goes_on(drain):
-            rested = drain.tokens_at is not None and time.monotonic() >= drain.tokens_at
+            rested = drain.again_at is not None and time.monotonic() >= drain.again_at
             if rested or self._again.is_set():
                 self._again.clear()
-                drain.tokens_at = None
+                drain.again_at = None
                 drain.hungry = not self._closing.is_set()
             if self._wants_turn(drain):
                 self._turn(drain)
+            self._send(drain)
             if self._sender.in_flight:
                 self._poll(drain)
-            elif drain.tokens_at is not None:
-                self._again.wait(max(0.0, drain.tokens_at - time.monotonic()))
+            elif drain.again_at is not None:
+                self._again.wait(max(0.0, drain.again_at - time.monotonic()))
         return drain.settled
 
     def _goes_on(self, drain: _Drain) -> bool:
-        if drain.hungry or drain.sent or self._sender.in_flight or self._again.is_set():
-            return True
-        return drain.tokens_at is not None
+        in_hand = drain.sent or drain.unsent or self._tray or self._sender.in_flight
+        return bool(drain.hungry or in_hand or self._again.is_set() or drain.again_at is not None)
 
     def _wants_turn(self, drain: _Drain) -> bool:
+        waited = time.monotonic() - drain.turned_at
         if drain.failing_since is not None:
-            return time.monotonic() - drain.turned_at > 0.25
-        if drain.hungry or len(drain.sent) >= SETTLE_AT:
+            return waited > 0.25
+        if len(drain.sent) >= SETTLE_AT or (drain.hungry and self._room >= BATCH // 2):
             return True
-        waited = time.monotonic() - drain.turned_at > SETTLE_AFTER
-        return bool(drain.sent) and (waited or not self._sender.in_flight)
+        idle = not self._sender.in_flight
+        return bool(drain.sent or drain.unsent or drain.hungry) and (waited > SETTLE_AFTER or idle)
+
+    @property
+    def _room(self) -> int:
+        return IN_HAND - len(self._tray) - self._sender.in_flight
 
     def _poll(self, drain: _Drain) -> None:
-        for push, answer in self._sender.poll(SETTLE_AFTER if drain.sent else IDLE_POLL):
+        soon = drain.sent or drain.unsent or drain.hungry
+        for push, answer in self._sender.poll(SETTLE_AFTER if soon else IDLE_POLL):
             claimed, started_at = push.token
             drain.sent.append(Sent(claimed, started_at, answer))
+            self._tray.landed(claimed)
+            if answer.delivered:
+                self._pace.answered(claimed, answer.timings.total / 1000)
+            else:
+                self._pace.failed(claimed)
+                drain.unsent += self._tray.withdraw(claimed.endpoint_id)
+
+    def _send(self, drain: _Drain) -> None:
+        """Puts on the wire what there is room for."""
+        if not self._tray:
+            return
+        late = self._tray.clear() if self._closing.is_set() else self._tray.late(time.monotonic())
+        for claimed in late:
+            self._pace.failed(claimed)
+        drain.unsent += late
+        for laid in self._tray.ready(self._sender.room):
+            if self._stood_still(drain):
+                self._tray.landed(laid.claimed)
+                drain.unsent.append(laid.claimed)
+                return
+            self._sender.submit(self._letters.letter(laid.claimed, laid.body, self._clock()))
+
+    def _stood_still(self, drain: _Drain) -> bool:
+        """If this process did since its last claim, others may have what it claimed: it goes back unsent."""
+        stops = self._stops()
+        if stops == self._stood:
+            return False
+        self._stood = stops
+        drain.unsent += self._tray.clear()
+        return True
 
     def _turn(self, drain: _Drain) -> None:
-        """Settles what came back and claims what there is room for, in one transaction; then sends it."""
-        sent, now, stops = drain.sent, self._clock(), self._stops()
-        limit = 0 if self._closing.is_set() else min(BATCH, self._sender.room)
+        """Settles what came back and claims what there is room for, in one transaction."""
+        self._stood_still(drain)
+        sent, unsent, now = drain.sent, drain.unsent, self._clock()
+        limit = 0 if self._closing.is_set() else min(BATCH, self._room)
         drain.turned_at = time.monotonic()
         try:
-            turn = self._settle_and_claim(sent, limit, now)
+            turn = self._settle_and_claim(sent, unsent, limit, now)
         except RecordUnavailable as error:
             self._record_failed(drain, error)
             return
         drain.failing_since = None
-        drain.sent = []
+        drain.sent, drain.unsent = [], []
         drain.settled += len(sent)
-        drain.hungry = bool(limit) and len(turn.claimed) >= limit
+        drain.hungry = bool(turn.claimed) and self._cursor.more
         if turn.token_at is not None and (wait := (turn.token_at - now).total_seconds()) <= REST[1]:
-            drain.tokens_at = drain.turned_at + max(REST[0], wait)
-        letters = self._letters.write(turn.claimed, turn.told, self._clock())
-        if self._stops() != stops:  # another worker may have taken these over: they go back unsent
-            late = outcome.unsent("the worker stood still before sending")
-            drain.sent = [Sent(each, now, late) for each in turn.claimed]
-            return
-        for letter in letters:
-            self._sender.submit(letter)
+            drain.again_at = drain.turned_at + max(REST[0], wait)
+        if limit and self._cursor.more and not turn.claimed:
+            drain.again_at = drain.turned_at + BESIDE
+        for claimed, body in self._letters.bodies(turn.claimed, turn.told):
+            self._tray.lay(Laid(claimed, body, drain.turned_at))
 
-    def _settle_and_claim(self, sent: Sequence[Sent], limit: int, now: datetime) -> _Turn:
+    def _settle_and_claim(
+        self, sent: Sequence[Sent], unsent: Sequence[Claimed], limit: int, now: datetime
+    ) -> _Turn:
         verdicts = [verdict_on(each, now, self._dice()) for each in sent]
         settled = [settlement_of(each, verdict, now) for each, verdict in zip(sent, verdicts, strict=True)]
         with self._record.writing() as connection:
@@ -167,8 +209,14 @@ class Courier:
             ids, decide = touched(sent, verdicts, self._watch, now, self._dice)
             turns = health.update_health(connection, ids, decide, now) if ids else []
             settlements.settle_within(connection, settled, lease=self._worker, now=now)
+            settlements.give_back(connection, unsent, lease=self._worker, now=now)
             claimed, cursor = claims.claim_within(
-                self._record, connection, lease=self._worker, limit=limit, cursor=self._cursor, now=now
+                connection,
+                lease=self._worker,
+                limit=limit,
+                cursor=self._cursor,
+                now=now,
+                ahead=self._pace.ahead,
             )
             # Read here, so that what is claimed can be written and sent whatever becomes of the record.
             unread = self._letters.unread(claimed)
@@ -186,7 +234,8 @@ class Courier:
         """The record is away or busy: what was sent is kept in hand and settled when it is back."""
         drain.failing_since = drain.failing_since or time.monotonic()
         log.warning("record.unavailable", unsettled=len(drain.sent), error=str(error))
-        if time.monotonic() - drain.failing_since > GIVE_UP_AFTER or not drain.sent:
+        drain.unsent += self._tray.clear()
+        if time.monotonic() - drain.failing_since > GIVE_UP_AFTER or not (drain.sent or drain.unsent):
             drain.hungry = False
             raise error
         if not self._sender.in_flight:

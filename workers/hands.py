@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from service import logs
-from service.queue import DELIVER, PUBLISH, ROUTE
+from service.queue import DELIVER, PUBLISH, QUEUES, ROUTE
 from service.store import leases
 from service.store.record import Record
 from workers import route
@@ -34,7 +34,9 @@ class Hands:
         worker: str,
         clock: Callable[[], datetime],
         hint: Callable[[str], None],
+        tasks: Collection[str] = tuple(QUEUES),
     ) -> None:
+        """`tasks`: what is done here; what is not is left to other processes."""
         self._record = record
         self._press = press
         self._courier = courier
@@ -44,17 +46,19 @@ class Hands:
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
         self._going: set[str] = set()
         self._lock = threading.Lock()
-        self._work: dict[str, Callable[[], None]] = {
-            ROUTE: self._route,
-            PUBLISH: self._publish,
-            DELIVER: self._deliver,
-        }
+        work = {ROUTE: self._route, PUBLISH: self._publish, DELIVER: self._deliver}
+        self._work: dict[str, Callable[[], None]] = {task: work[task] for task in tasks}
+
+    def does(self, task: str) -> bool:
+        return task in self._work
 
     def do(self, task: str) -> None:
         self._work[task]()
 
     def start(self, task: str) -> None:
-        """Without Redis: the work is done here, unless it is being done here already."""
+        """Without Redis: the work is done here, unless it is being done here already, or never is."""
+        if not self.does(task):
+            return
         with self._lock:
             if task in self._going:
                 return
@@ -78,9 +82,9 @@ class Hands:
         done = route.drain(self._record, self._clock)
         if done.feeds:
             self._hint(PUBLISH)
-        if done.deliveries > SPREAD_FROM:
+        if done.deliveries > SPREAD_FROM or (done.deliveries and not self.does(DELIVER)):
             self._hint(DELIVER)
-        if done.deliveries:
+        if done.deliveries and self.does(DELIVER):
             self._deliver()  # here and now: a message to ourselves would cost the time of a delivery
 
     def _deliver(self) -> None:

@@ -33,17 +33,18 @@ class Letters:
         """The events that must be read before these can be written: others are kept from before."""
         return {each.event_id for each in claimed} - self._bodies.keys()
 
-    def write(self, claimed: Sequence[Claimed], told: Mapping[int, Told], now: datetime) -> list[Push]:
-        """One push per claimed delivery, in the same order. `told` are the `unread` events. Signed as of `now`."""
+    def bodies(self, claimed: Sequence[Claimed], told: Mapping[int, Told]) -> list[tuple[Claimed, bytes]]:
+        """Each with what is to be sent, in the same order. `told` are the `unread` events."""
         for event_id, each in told.items():
             self._bodies[event_id] = payload.body(each)
-        self._forget_signers(now)
-        letters = [self._letter(each, self._bodies[each.event_id], now) for each in claimed]
+        written = [(each, self._bodies[each.event_id]) for each in claimed]
         while len(self._bodies) > KEPT_BODIES:
             self._bodies.popitem(last=False)
-        return letters
+        return written
 
-    def _letter(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
+    def letter(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
+        """The push, signed as of `now`."""
+        self._forget_signers(now)
         seconds = int(now.timestamp())
         signer = self._signer(claimed.sealed, now)
         headers = (

@@ -119,7 +119,7 @@ class Sweep:
 
     def _help_out(self, now: datetime) -> None:
         """A hint may be taken by a process that is sending already: whoever is idle sees for itself what is due."""
-        if agenda.deliveries_due(self._record, now):
+        if self._hands.does(DELIVER) and agenda.deliveries_due(self._record, now):
             self._hands.start(DELIVER)
 
     def _mend(self, found: Agenda, now: datetime) -> None:
@@ -155,7 +155,8 @@ class Sweep:
             self._seen_due.pop(task, None)
             return
         seen = self._seen_due[task] = self._seen_due.get(task, 0) + 1
-        if broker == "up" and seen < STUBBORN and self._hinted(task):
+        patient = seen < STUBBORN or not self._hands.does(task)
+        if broker == "up" and patient and self._hinted(task):
             return
         self._hands.start(task)
 

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import text
 
 from service.store import notices, rates
-from service.store.claims import ENDPOINTS
 from service.store.placing import PAGE
 from service.store.record import Record
+from service.store.rooms import ENDPOINTS
 from service.store.schema import from_micros, to_micros
 
 _EXISTS = {
@@ -51,6 +51,8 @@ def look(record: Record, now: datetime) -> Agenda:
         "now": to_micros(now),
         "limit": 1,
         "cursor": 0,
+        "lease": "",
+        "ahead": 0,
     }
     with record.reading() as connection:
         found = {
@@ -63,7 +65,7 @@ def look(record: Record, now: datetime) -> Agenda:
 
 def deliveries_due(record: Record, now: datetime) -> bool:
     """Whether some endpoint may be sent something now."""
-    values = {"now": to_micros(now), "limit": 1, "cursor": 0}
+    values = {"now": to_micros(now), "limit": 1, "cursor": 0, "lease": "", "ahead": 0}
     with record.reading() as connection:
         return any(
             connection.execute(text(ENDPOINTS[which]), values).first() is not None for which in ENDPOINTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -73,12 +73,12 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
         if not events:
             return Routed(0, 0, 0, more=False)
         rows = _deliveries(events, _desk(connection, events), now)
+        feeds = place(connection, events, now)
+        # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
         number(connection, rows)
         _supersede(connection, events, now)
-        if rows:
-            connection.execute(delivery.insert(), rows)
+        insert(connection, rows)
         _cancel_unheld(connection, events)
-        feeds = place(connection, events, now)
         ids = [each.id for each in events]
         connection.execute(update(event).where(event.c.id.in_(ids)).values(routed_at=now))
     return Routed(len(events), len(rows), feeds, more=len(events) == limit)
@@ -231,6 +231,44 @@ def number(connection: Connection, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         given[row["endpoint_id"]] += 1
         row["sequence"] = given[row["endpoint_id"]]
+
+
+_INSERTED = {
+    "endpoint_id": "bigint",
+    "event_id": "bigint",
+    "article_id": "bigint",
+    "revision": "integer",
+    "sequence": "bigint",
+    "priority": "integer",
+    "owed": "boolean",
+    "ordered": "boolean",
+    "state": "text",
+    "superseded_by": "integer",
+    "settled_at": "bigint",
+    "due_at": "bigint",
+    "created_at": "bigint",
+}
+_INSERT_POSTGRESQL = text(
+    f"INSERT INTO delivery ({', '.join(_INSERTED)}) SELECT * FROM unnest("
+    + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _INSERTED.items())
+    + ")"
+)
+_INSERT_SQLITE = f"INSERT INTO delivery ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
+
+
+def insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes new deliveries, thousands of them at once: one statement on PostgreSQL, tuples on SQLite."""
+    if not rows:
+        return
+    columns = {name: [_plain(row[name]) for row in rows] for name in _INSERTED}
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_INSERT_SQLITE, list(zip(*columns.values(), strict=True)))
+    else:
+        connection.execute(_INSERT_POSTGRESQL, columns)
+
+
+def _plain(value: Any) -> Any:
+    return to_micros(value) if isinstance(value, datetime) else value
 
 
 # What is on the wire is locked too: its settlement, if it is being written at this moment, is waited for and then seen

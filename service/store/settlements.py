@@ -41,7 +41,7 @@ _SETTLE = """
     UPDATE delivery SET state = v.state, due_at = v.due_at, reached = (delivery.reached OR v.reached),
         last_status = v.status, last_words = v.words, lease = NULL, lease_until = NULL,
         settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
-    FROM {} v
+    FROM {}
     WHERE delivery.id = v.id AND delivery.state = 'sending' AND delivery.lease = :lease
       AND delivery.attempts = v.attempts
     RETURNING delivery.id"""
@@ -50,54 +50,8 @@ _SETTLE_SQLITE = text(
         json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
         json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words,
         json_extract(value, '$.attempts') AS attempts
-    FROM json_each(:rows))""")
+    FROM json_each(:rows)) v""")
 )
-_SETTLE_POSTGRESQL = text(
-    _SETTLE.format("""(SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-        AS r(id bigint, state text, due_at bigint, reached boolean, status integer, words text, attempts integer))""")
-)
-
-
-def settle(record: Record, settlements: Sequence[Settlement], *, lease: str, now: datetime) -> set[int]:
-    """Writes state, attempt and receipt of each in one transaction; returns the ids of those whose lease held.
-
-    What failed while a newer revision was routed becomes superseded, never due again.
-    """
-    with record.writing() as connection:
-        return settle_within(connection, settlements, lease=lease, now=now)
-
-
-def settle_within(
-    connection: Connection, settlements: Sequence[Settlement], *, lease: str, now: datetime
-) -> set[int]:
-    """`settle` in the caller's transaction."""
-    if not settlements:
-        return set()
-    rows = [
-        {
-            "id": each.delivery.id,
-            "state": each.state,
-            "due_at": to_micros(each.due_at),
-            "reached": each.reached,
-            "status": each.status,
-            "words": each.words,
-            "attempts": each.delivery.attempts,
-        }
-        for each in settlements
-    ]
-    statement = _SETTLE_SQLITE if connection.dialect.name == "sqlite" else _SETTLE_POSTGRESQL
-    values = {"rows": json.dumps(rows), "lease": lease, "now": to_micros(now)}
-    order.lock_deliveries(connection, order.BY_ID, {"ids": [each.delivery.id for each in settlements]})
-    held = set(connection.execute(statement, values).scalars())
-    kept = [each for each in settlements if each.delivery.id in held]
-    if kept:
-        _write_attempts(connection, kept, lease)
-        _write_receipts(connection, kept, now)
-        _supersede_failed(connection, kept, now)
-        _tell_dead(connection, kept, now)
-    return held
-
-
 _ATTEMPT = {
     "delivery_id": "bigint",
     "number": "integer",
@@ -115,85 +69,174 @@ _ATTEMPT = {
     "response_body": "text",  # in JSON: base64
     "worker": "text",
 }
-_ATTEMPTS_SQLITE = f"INSERT INTO attempt ({', '.join(_ATTEMPT)}) VALUES ({', '.join('?' * len(_ATTEMPT))})"
-_ATTEMPTS_POSTGRESQL = text(f"""
-    INSERT INTO attempt ({", ".join(_ATTEMPT)})
-    SELECT {", ".join(_ATTEMPT).replace("response_body", "decode(response_body, 'base64')")}
-    FROM json_to_recordset(CAST(:rows AS json))
-        AS r({", ".join(f"{name} {kind}" for name, kind in _ATTEMPT.items())})""")
-
-
-def _write_attempts(connection: Connection, settlements: Sequence[Settlement], lease: str) -> None:
-    rows = [
-        {
-            **each.attempt,
-            "delivery_id": each.delivery.id,
-            "number": each.delivery.attempts,
-            "started_at": to_micros(each.attempt["started_at"]),
-            "worker": lease,
-        }
-        for each in settlements
-    ]
-    if connection.dialect.name == "sqlite":
-        tuples = [tuple([row[name] for name in _ATTEMPT]) for row in rows]
-        connection.exec_driver_sql(_ATTEMPTS_SQLITE, tuples)
-        return
-    for row in rows:
-        if row["response_body"] is not None:
-            row["response_body"] = b64encode(row["response_body"]).decode()
-    connection.execute(_ATTEMPTS_POSTGRESQL, {"rows": json.dumps(rows)})
-
-
+_INTO_ATTEMPT = f"INSERT INTO attempt ({', '.join(_ATTEMPT)})"
+_ATTEMPTS_SQLITE = f"{_INTO_ATTEMPT} VALUES ({', '.join('?' * len(_ATTEMPT))})"
 _HELD = """ ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE
     SET revision = excluded.revision, held_since = excluded.held_since
     WHERE receipt.revision < excluded.revision"""
 _INTO_RECEIPT = "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
 _RECEIPTS_SQLITE = f"{_INTO_RECEIPT} VALUES (?, ?, ?, ?, 'push', ?){_HELD}"
-# Grouped: no row may be written twice by one statement.
-_RECEIPTS_POSTGRESQL = text(f"""
-    {_INTO_RECEIPT}
-    SELECT partner, article, endpoint, max(revision), 'push', :now
-    FROM unnest(CAST(:partners AS bigint[]), CAST(:articles AS bigint[]), CAST(:endpoints AS bigint[]),
-        CAST(:revisions AS integer[])) AS r(partner, article, endpoint, revision)
-    GROUP BY partner, article, endpoint
-    {_HELD}""")
+_ROW = {
+    "id": "bigint",
+    "state": "text",
+    "due_at": "bigint",
+    "reached": "boolean",
+    "attempts": "integer",
+    "partner_id": "bigint",
+    "article_id": "bigint",
+    "endpoint_id": "bigint",
+    "revision": "integer",
+    **{name: kind for name, kind in _ATTEMPT.items() if name not in {"delivery_id", "number", "worker"}},
+}
+_OF_ROW = {
+    "delivery_id": "v.id",
+    "number": "v.attempts",
+    "worker": ":lease",
+    "response_body": "decode(v.response_body, 'base64')",
+}
+# Deliveries, attempts and receipts by one statement: each that is spared saves the way to the server and back. What
+# is locked is locked in the order of ids (order.py). Receipts are grouped: no row may be written twice at once.
+_RECORDSET = ", ".join(f"{name} {kind}" for name, kind in _ROW.items())
+_SETTLE_POSTGRESQL = text(f"""
+    WITH v AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({_RECORDSET})
+    ), locked AS MATERIALIZED (
+        SELECT d.id FROM delivery d WHERE d.id = ANY(CAST(:ids AS bigint[])) ORDER BY d.id FOR NO KEY UPDATE
+    ), settled AS (
+        {_SETTLE.format("v JOIN locked ON locked.id = v.id")}
+    ), noted AS (
+        {_INTO_ATTEMPT}
+        SELECT {", ".join(_OF_ROW.get(name, f"v.{name}") for name in _ATTEMPT)} FROM v JOIN settled ON settled.id = v.id
+    ), held AS (
+        {_INTO_RECEIPT}
+        SELECT v.partner_id, v.article_id, v.endpoint_id, max(v.revision), 'push', :now
+        FROM v JOIN settled ON settled.id = v.id
+        WHERE v.state = 'delivered' GROUP BY v.partner_id, v.article_id, v.endpoint_id
+        {_HELD}
+    )
+    SELECT id FROM settled""")
 
 
-def _write_receipts(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
-    held = [each.delivery for each in settlements if each.state == "delivered"]
-    if not held:
-        return
-    moment = to_micros(now)
-    if connection.dialect.name == "sqlite":
-        rows = [(each.partner_id, each.article_id, each.endpoint_id, each.revision, moment) for each in held]
-        connection.exec_driver_sql(_RECEIPTS_SQLITE, rows)
-        return
-    values = {
-        "partners": [each.partner_id for each in held],
-        "articles": [each.article_id for each in held],
-        "endpoints": [each.endpoint_id for each in held],
-        "revisions": [each.revision for each in held],
-        "now": moment,
+def settle(record: Record, settlements: Sequence[Settlement], *, lease: str, now: datetime) -> set[int]:
+    """Writes state, attempt and receipt of each in one transaction; returns the ids of those whose lease held.
+
+    What failed while a newer revision was routed becomes superseded, never due again.
+    """
+    with record.writing() as connection:
+        return settle_within(connection, settlements, lease=lease, now=now)
+
+
+def settle_within(
+    connection: Connection, settlements: Sequence[Settlement], *, lease: str, now: datetime
+) -> set[int]:
+    """`settle` in the caller's transaction."""
+    if not settlements:
+        return set()
+    write = _settle_sqlite if connection.dialect.name == "sqlite" else _settle_postgresql
+    held = write(connection, settlements, lease, to_micros(now))
+    kept = [each for each in settlements if each.delivery.id in held]
+    _supersede_waiting(connection, [each.delivery.id for each in kept if each.state == "waiting"], now)
+    _tell_dead(connection, kept, now)
+    return held
+
+
+def _settle_postgresql(
+    connection: Connection, settlements: Sequence[Settlement], lease: str, now: int
+) -> set[int]:
+    rows = [
+        {
+            **_state(each),
+            **each.attempt,
+            "partner_id": each.delivery.partner_id,
+            "article_id": each.delivery.article_id,
+            "endpoint_id": each.delivery.endpoint_id,
+            "revision": each.delivery.revision,
+            "started_at": to_micros(each.attempt["started_at"]),
+        }
+        for each in settlements
+    ]
+    for row in rows:
+        if row["response_body"] is not None:
+            row["response_body"] = b64encode(row["response_body"]).decode()
+    ids = [each.delivery.id for each in settlements]
+    values = {"rows": json.dumps(rows), "ids": ids, "lease": lease, "now": now}
+    return set(connection.execute(_SETTLE_POSTGRESQL, values).scalars())
+
+
+def _settle_sqlite(
+    connection: Connection, settlements: Sequence[Settlement], lease: str, now: int
+) -> set[int]:
+    rows = json.dumps([_state(each) for each in settlements])
+    held = set(connection.execute(_SETTLE_SQLITE, {"rows": rows, "lease": lease, "now": now}).scalars())
+    kept = [each for each in settlements if each.delivery.id in held]
+    if not kept:
+        return held
+    attempts = []
+    for each in kept:
+        own = {
+            "delivery_id": each.delivery.id,
+            "number": each.delivery.attempts,
+            "started_at": to_micros(each.attempt["started_at"]),
+            "worker": lease,
+        }
+        row = each.attempt | own
+        attempts.append(tuple([row[name] for name in _ATTEMPT]))
+    connection.exec_driver_sql(_ATTEMPTS_SQLITE, attempts)
+    receipts = [
+        (of.partner_id, of.article_id, of.endpoint_id, of.revision, now)
+        for of in (each.delivery for each in kept if each.state == "delivered")
+    ]
+    if receipts:
+        connection.exec_driver_sql(_RECEIPTS_SQLITE, receipts)
+    return held
+
+
+def _state(each: Settlement) -> dict[str, Any]:
+    return {
+        "id": each.delivery.id,
+        "state": each.state,
+        "due_at": to_micros(each.due_at),
+        "reached": each.reached,
+        "status": each.status,
+        "words": each.words,
+        "attempts": each.delivery.attempts,
     }
-    connection.execute(_RECEIPTS_POSTGRESQL, values)
 
 
-_SUPERSEDE_FAILED = text(
+_GIVE_BACK = text(
+    "UPDATE delivery SET state = CASE WHEN attempts = forgiven + 1 THEN 'pending' ELSE 'waiting' END,"
+    " attempts = attempts - 1, lease = NULL, lease_until = NULL"
+    " WHERE id = :id AND state = 'sending' AND lease = :lease AND attempts = :attempts"
+)
+
+
+def give_back(connection: Connection, claimed: Sequence[Claimed], *, lease: str, now: datetime) -> None:
+    """What was claimed and not sent stands as it did before, due at the time it was, for any worker to claim.
+
+    In the caller's transaction. What a newer revision has overtaken meanwhile is superseded.
+    """
+    if not claimed:
+        return
+    order.lock_deliveries(connection, order.BY_ID, {"ids": [each.id for each in claimed]})
+    connection.execute(
+        _GIVE_BACK, [{"id": each.id, "lease": lease, "attempts": each.attempts} for each in claimed]
+    )
+    _supersede_waiting(connection, [each.id for each in claimed], now)
+
+
+_SUPERSEDE_WAITING = text(
     "UPDATE delivery SET state = 'superseded', settled_at = :now, superseded_by ="
     " (SELECT max(o.revision) FROM delivery o"
     "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
-    " WHERE id = :id AND state = 'waiting' AND NOT ordered AND EXISTS (SELECT 1 FROM delivery o"
+    " WHERE id = :id AND state IN ('pending', 'waiting') AND NOT ordered AND EXISTS (SELECT 1 FROM delivery o"
     "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id"
     "  AND o.revision > delivery.revision)"
 )
 
 
-def _supersede_failed(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
-    rows = [
-        {"id": each.delivery.id, "now": to_micros(now)} for each in settlements if each.state == "waiting"
-    ]
-    if rows:
-        connection.execute(_SUPERSEDE_FAILED, rows)
+def _supersede_waiting(connection: Connection, ids: Sequence[int], now: datetime) -> None:
+    if ids:
+        connection.execute(_SUPERSEDE_WAITING, [{"id": each, "now": to_micros(now)} for each in ids])
 
 
 def _tell_dead(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from service.cli import dateline
-from service.queue import QUEUES
+from service.cli_up import processes
+from service.queue import QUEUES, tasks_of
 from service.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -68,24 +69,27 @@ def test_every_command_of_a_deployment_exists() -> None:
 
 
 def test_procfile_and_compose_run_the_same_processes() -> None:
-    assert set(procfile()) == {"web", "worker", "release"}
+    assert set(procfile()) == {"web", "worker", "press", "release"}
     services = compose()["services"]
     assert procfile()["release"] == services["migrate"]["command"]
-    for name in ("web", "worker"):
-        assert procfile()[name][:2] == services[name]["command"][:2]
+    assert procfile()["web"][:2] == services["web"]["command"][:2]
+    for name in ("worker", "press"):
+        assert procfile()[name] == services[name]["command"]
 
 
-def test_every_queue_is_consumed_by_the_procfiles_worker() -> None:
-    # `dateline worker` takes no list of queues: it consumes all that are registered, in workers/app.py.
-    assert procfile()["worker"] == ["dateline", "worker"]
-    assert "queues=list(QUEUES.values())" in read("workers/app.py")
+def test_every_queue_is_consumed_by_one_kind_of_worker() -> None:
+    asked = [tasks_of(procfile()[name][-1]) for name in ("worker", "press")]
+    assert sorted(task for tasks in asked for task in tasks) == sorted(QUEUES)
+    assert {tasks for _, tasks in processes(Settings())} == {
+        procfile()[name][-1] for name in ("worker", "press")
+    }
     assert set(QUEUES) == set(re.findall(r"dateline\.\w+", read("service/queue.py"))) & set(QUEUES)
     assert len(set(QUEUES.values())) == len(QUEUES)
 
 
 def test_migrations_run_before_web_and_worker_start() -> None:
     services = compose()["services"]
-    for name in ("web", "worker"):
+    for name in ("web", "worker", "press"):
         waits = services[name]["depends_on"]
         assert waits["migrate"] == {"condition": "service_completed_successfully"}
         assert waits["redis"] == {"condition": "service_healthy"}

@@ -24,7 +24,9 @@ DEEPER = (
 )
 WORKER = "w1.test"
 # What the queries call the deliveries.
-SCANS = re.compile(r"SCAN (delivery|d|f|o|x)\b")
+SCANS = re.compile(
+    r"SCAN (delivery|d|o|x|f(?! USING INDEX uq_delivery_flying))\b"
+)  # f: what is on the wire, all of it
 
 FILL = (
     """INSERT INTO article (id, public_id, source_id, external_id, revision, status, content_hash, first_published_at,
@@ -62,7 +64,7 @@ def add_articles(record: Record, first: int, count: int, state: str) -> None:
 
 
 def claim(record: Record, connection: Connection) -> int:
-    return len(claims.claim_within(record, connection, lease=WORKER, limit=128, cursor=Cursor(), now=NOW)[0])
+    return len(claims.claim_within(connection, lease=WORKER, limit=128, cursor=Cursor(), now=NOW)[0])
 
 
 @contextmanager

@@ -1,0 +1,126 @@
+"""The tray: what a worker has claimed beyond what may be on the wire at once, waiting for its turn. Pure.
+
+A claim costs about as much for a hundred deliveries as for ten. So where a partner answers fast, its next ones are
+claimed while the last are on the wire; where it answers slowly, or fails, nothing is claimed ahead, and what waits
+here goes back: a newer revision must not be kept waiting by it, nor another worker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from service.store.claims import Claimed
+
+AHEAD = 0.05  # seconds' worth of an endpoint's answers is claimed ahead
+MOST_AHEAD = 64  # deliveries of one endpoint
+WAITS = 0.5  # seconds; what was not sent by then is given back
+TAKEDOWNS = 0  # the lane of all of them; the others are endpoints
+_SMOOTH = 0.2  # the weight of the newest answer in the mean
+_FASTEST = 0.0005  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A claimed delivery and the bytes to send; `at` is when it was claimed, monotonic."""
+
+    claimed: Claimed
+    body: bytes
+    at: float
+
+
+class Tray:
+    """Keeps to every endpoint's cap on the wire. Takedowns wait for nothing here: their claims keep to the cap."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[int, deque[Laid]] = {}
+        self._flying: dict[int, int] = {}
+        self._ready: dict[int, None] = {}  # lanes that may have something to send, in turn
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def lay(self, laid: Laid) -> None:
+        lane = _lane(laid.claimed)
+        self._lanes.setdefault(lane, deque()).append(laid)
+        self._ready[lane] = None
+        self._count += 1
+
+    def ready(self, room: int) -> Iterator[Laid]:
+        """Up to `room` that go on the wire now; what is taken from here is on the wire."""
+        while room and self._ready:
+            lane = min(self._ready) if TAKEDOWNS in self._ready else next(iter(self._ready))
+            waiting = self._lanes.get(lane)
+            flying = self._flying.get(lane, 0)
+            if not waiting or (lane != TAKEDOWNS and flying >= waiting[0].claimed.cap):
+                del self._ready[lane]
+                continue
+            laid = waiting.popleft()
+            self._flying[lane] = flying + 1
+            self._count -= 1
+            room -= 1
+            yield laid
+
+    def landed(self, claimed: Claimed) -> None:
+        """It came back from the wire, however it went."""
+        lane = _lane(claimed)
+        self._flying[lane] -= 1
+        if self._lanes.get(lane):
+            self._ready[lane] = None
+
+    def withdraw(self, endpoint_id: int) -> list[Claimed]:
+        """Takes out what waits for this endpoint: it failed, and may not want the next one now."""
+        return self._take_out(self._lanes.get(endpoint_id, deque()), lambda _: True)
+
+    def late(self, now: float) -> list[Claimed]:
+        """Takes out what has waited for too long."""
+        return [
+            claimed
+            for waiting in self._lanes.values()
+            for claimed in self._take_out(waiting, lambda laid: now - laid.at > WAITS)
+        ]
+
+    def clear(self) -> list[Claimed]:
+        """Takes out all that waits."""
+        return [
+            claimed for waiting in self._lanes.values() for claimed in self._take_out(waiting, lambda _: True)
+        ]
+
+    def _take_out(self, waiting: deque[Laid], which: Callable[[Laid], bool]) -> list[Claimed]:
+        """From the front, where the oldest are."""
+        taken: list[Claimed] = []
+        while waiting and which(waiting[0]):
+            taken.append(waiting.popleft().claimed)
+        self._count -= len(taken)
+        return taken
+
+
+def _lane(claimed: Claimed) -> int:
+    return TAKEDOWNS if claimed.priority == 0 else claimed.endpoint_id
+
+
+class Pace:
+    """How fast each endpoint answers: a moving mean of what this worker saw.
+
+    `ahead` leads from endpoints to how many of theirs may be in hand; what is not in it keeps to its cap.
+    """
+
+    def __init__(self) -> None:
+        self._took: dict[int, float] = {}
+        self.ahead: dict[int, int] = {}
+
+    def answered(self, claimed: Claimed, seconds: float) -> None:
+        known = self._took.get(claimed.endpoint_id, seconds)
+        took = self._took[claimed.endpoint_id] = known + _SMOOTH * (seconds - known)
+        most = min(int(claimed.cap * AHEAD / max(took, _FASTEST)), claimed.cap + MOST_AHEAD)
+        if most > claimed.cap:
+            self.ahead[claimed.endpoint_id] = most
+        else:
+            self.ahead.pop(claimed.endpoint_id, None)
+
+    def failed(self, claimed: Claimed) -> None:
+        """Whatever the reason: nothing is claimed ahead until it has answered well again."""
+        self._took.pop(claimed.endpoint_id, None)
+        self.ahead.pop(claimed.endpoint_id, None)

@@ -21,11 +21,11 @@ from workers.tray import Laid, Pace, Tray
 
 log = logs.get("deliver")
 
-BATCH = 128  # claimed at once
+BATCH = 192  # claimed at once
 IN_HAND = 2 * BATCH  # claimed and not back from the wire
-SETTLE_AT = 96
+SETTLE_AT = 128
 SETTLE_AFTER = 0.03  # seconds: what was sent and not settled is sent again should we die
-BESIDE = 0.005  # seconds: how long to leave another worker that claims of the same endpoints at this moment
+BESIDE = 0.05  # seconds: how long to leave alone what another worker claims of, or routes to, at this moment
 IDLE_POLL = 0.02
 REST = (
     0.02,
@@ -182,12 +182,13 @@ class Courier:
         self._stood_still(drain)
         sent, unsent, now = drain.sent, drain.unsent, self._clock()
         limit = 0 if self._closing.is_set() else min(BATCH, self._room)
-        drain.turned_at = time.monotonic()
         try:
             turn = self._settle_and_claim(sent, unsent, limit, now)
         except RecordUnavailable as error:
             self._record_failed(drain, error)
             return
+        finally:
+            drain.turned_at = time.monotonic()
         drain.failing_since = None
         drain.sent, drain.unsent = [], []
         drain.settled += len(sent)
@@ -195,7 +196,7 @@ class Courier:
         if turn.token_at is not None and (wait := (turn.token_at - now).total_seconds()) <= REST[1]:
             drain.again_at = drain.turned_at + max(REST[0], wait)
         if limit and self._cursor.more and not turn.claimed:
-            drain.again_at = drain.turned_at + BESIDE
+            drain.again_at = time.monotonic() + BESIDE
         for claimed, body in self._letters.bodies(turn.claimed, turn.told):
             self._tray.lay(Laid(claimed, body, drain.turned_at))
 

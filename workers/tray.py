@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from service.store.claims import Claimed
 
-AHEAD = 0.05  # seconds' worth of an endpoint's answers is claimed ahead
+AHEAD = 0.25  # seconds: what an endpoint answers in this time may be in hand
 MOST_AHEAD = 64  # deliveries of one endpoint
 WAITS = 0.5  # seconds; what was not sent by then is given back
 TAKEDOWNS = 0  # the lane of all of them; the others are endpoints
@@ -102,25 +102,28 @@ def _lane(claimed: Claimed) -> int:
 
 
 class Pace:
-    """How fast each endpoint answers: a moving mean of what this worker saw.
+    """How much of each endpoint's may be in hand, its cap or more, by how fast it answers here.
 
-    `ahead` leads from endpoints to how many of theirs may be in hand; what is not in it keeps to its cap.
+    It grows by one with each success, which doubles it in a round, up to what the endpoint answers in AHEAD; it falls
+    back to the cap when a push fails, or waits here for too long. `ahead` holds those above their cap.
     """
 
     def __init__(self) -> None:
-        self._took: dict[int, float] = {}
+        self._took: dict[int, float] = {}  # a moving mean, in seconds
         self.ahead: dict[int, int] = {}
 
     def answered(self, claimed: Claimed, seconds: float) -> None:
-        known = self._took.get(claimed.endpoint_id, seconds)
-        took = self._took[claimed.endpoint_id] = known + _SMOOTH * (seconds - known)
-        most = min(int(claimed.cap * AHEAD / max(took, _FASTEST)), claimed.cap + MOST_AHEAD)
-        if most > claimed.cap:
-            self.ahead[claimed.endpoint_id] = most
+        endpoint_id, cap = claimed.endpoint_id, claimed.cap
+        known = self._took.get(endpoint_id, seconds)
+        took = self._took[endpoint_id] = known + _SMOOTH * (seconds - known)
+        most = min(
+            cap + MOST_AHEAD, int(cap * AHEAD / max(took, _FASTEST)), self.ahead.get(endpoint_id, cap) + 1
+        )
+        if most > cap:
+            self.ahead[endpoint_id] = most
         else:
-            self.ahead.pop(claimed.endpoint_id, None)
+            self.ahead.pop(endpoint_id, None)
 
     def failed(self, claimed: Claimed) -> None:
-        """Whatever the reason: nothing is claimed ahead until it has answered well again."""
-        self._took.pop(claimed.endpoint_id, None)
+        """Or waited for too long. Nothing is claimed ahead until it has answered well again."""
         self.ahead.pop(claimed.endpoint_id, None)

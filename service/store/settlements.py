@@ -41,16 +41,17 @@ _SETTLE = """
     UPDATE delivery SET state = v.state, due_at = v.due_at, reached = (delivery.reached OR v.reached),
         last_status = v.status, last_words = v.words, lease = NULL, lease_until = NULL,
         settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
-    FROM {}
-    WHERE delivery.id = v.id AND delivery.state = 'sending' AND delivery.lease = :lease
-      AND delivery.attempts = v.attempts
-    RETURNING delivery.id"""
+    FROM {} v WHERE {} RETURNING delivery.id"""
+_IS_OURS = "delivery.state = 'sending' AND delivery.lease = :lease AND delivery.attempts = v.attempts"
 _SETTLE_SQLITE = text(
-    _SETTLE.format("""(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
-        json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
-        json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words,
-        json_extract(value, '$.attempts') AS attempts
-    FROM json_each(:rows)) v""")
+    _SETTLE.format(
+        """(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
+            json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
+            json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words,
+            json_extract(value, '$.attempts') AS attempts
+        FROM json_each(:rows))""",
+        f"delivery.id = v.id AND {_IS_OURS}",
+    )
 )
 _ATTEMPT = {
     "delivery_id": "bigint",
@@ -97,13 +98,17 @@ _OF_ROW = {
 # Deliveries, attempts and receipts by one statement: each that is spared saves the way to the server and back. What
 # is locked is locked in the order of ids (order.py). Receipts are grouped: no row may be written twice at once.
 _RECORDSET = ", ".join(f"{name} {kind}" for name, kind in _ROW.items())
+# First the locks. Then for the plan's sake: the ids once more, so that not all deliveries are read in order to join
+# them; and what is asked of their state as one question, of which PostgreSQL does not guess that it leaves one row.
+_JOIN = f"""(SELECT count(*) FROM locked) > 0 AND delivery.id = ANY(CAST(:ids AS bigint[]))
+        AND delivery.id = v.id AND CASE WHEN {_IS_OURS} THEN true ELSE false END"""
 _SETTLE_POSTGRESQL = text(f"""
     WITH v AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({_RECORDSET})
     ), locked AS MATERIALIZED (
         SELECT d.id FROM delivery d WHERE d.id = ANY(CAST(:ids AS bigint[])) ORDER BY d.id FOR NO KEY UPDATE
     ), settled AS (
-        {_SETTLE.format("v JOIN locked ON locked.id = v.id")}
+        {_SETTLE.format("v AS", _JOIN)}
     ), noted AS (
         {_INTO_ATTEMPT}
         SELECT {", ".join(_OF_ROW.get(name, f"v.{name}") for name in _ATTEMPT)} FROM v JOIN settled ON settled.id = v.id

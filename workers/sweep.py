@@ -23,7 +23,7 @@ log = logs.get("sweep")
 EVERY = 1.0  # seconds
 PUT_BACK = timedelta(seconds=2)  # less is a clock being adjusted
 BACKFILL_FOR = 0.5  # seconds
-TAKEDOWNS_EVERY = 15.0  # seconds: how often late takedowns are looked for
+RARELY = 15.0  # seconds: how often what is late, and who is long dead, is looked for
 LEASE = timedelta(seconds=3)
 STUBBORN = 3  # looks in a row at which work was due though it was hinted: then it is done here
 
@@ -41,10 +41,11 @@ class Sweep:
         broker: Callable[[], str],
         tell: Callable[[], None],
         clock: Callable[[], datetime],
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`hint` raises when Redis cannot be reached; `broker` says 'up', or in words what is wrong with it.
 
-        `tell` has the notices sent that are due.
+        `tell` has the notices sent that are due. `steady` is seconds that go on whatever is done to the time of day.
         """
         self._record = record
         self._hands = hands
@@ -55,7 +56,9 @@ class Sweep:
         self._lookout = Lookout()
         self._looked: tuple[datetime, float] | None = None
         self._clock = clock
-        self._looked_at_takedowns = -TAKEDOWNS_EVERY
+        self._steady = steady
+        self._looked_rarely = float("-inf")
+        self._silent: set[tuple[str, int]] = set()
         self._seen_due: dict[str, int] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
@@ -88,7 +91,7 @@ class Sweep:
         """One round: say we live; then, if it is ours to sweep, mend what is overdue and have what is due done."""
         now = self._clock()
         broker = self._broker()
-        lost = self._lookout.lost(leases.flying(self._record), time.monotonic())
+        lost = self._lookout.lost(leases.flying(self._record), self._steady())
         leases.beat(self._record, self._worker, broker=broker, now=now)
         leading = leases.take(self._record, "sweep", self._worker, now=now, lasts=LEASE)
         if not leading and broker == "up":
@@ -109,7 +112,7 @@ class Sweep:
 
     def _mind_the_clock(self, now: datetime) -> None:
         """Notices when the time of day was put back since the last look, against a clock that goes on steadily."""
-        steady = time.monotonic()
+        steady = self._steady()
         if self._looked is not None:
             expected = self._looked[0] + timedelta(seconds=steady - self._looked[1])
             if expected - now > PUT_BACK:
@@ -128,13 +131,21 @@ class Sweep:
             self._have_done(ROUTE, True, "up")
         if found.waking:
             documents.wake_feeds(self._record, now)
-        if time.monotonic() - self._looked_at_takedowns >= TAKEDOWNS_EVERY:
-            self._looked_at_takedowns = time.monotonic()
+        if self._steady() - self._looked_rarely >= RARELY:
+            self._looked_rarely = self._steady()
             notices.raise_late_takedowns(self._record, now)
+            self._forget_dead(now)
         if found.backfills:
             self._backfill()
         if found.notices:
             self._tell()
+
+    def _forget_dead(self, now: datetime) -> None:
+        """Those silent for an hour, by the record's times; but clocks differ, so only who was seen silent here, too."""
+        silent = leases.silent(self._record, now)
+        if dead := silent & self._silent:
+            log.info("workers.forgotten", count=leases.forget(self._record, dead))
+        self._silent = silent
 
     def _backfill(self) -> None:
         """Half a second of it at a time: the sweep has other things to look after."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,12 +56,22 @@ def leave(record: Record, worker: str) -> None:
         connection.execute(text("DELETE FROM lease WHERE holder = :name"), {"name": worker})
 
 
-def forget_dead(record: Record, now: datetime) -> None:
-    """Removes the rows of workers that have been silent for an hour."""
-    with record.writing() as connection:
-        connection.execute(
-            text("DELETE FROM worker WHERE seen_at < :before"), {"before": to_micros(now - FORGET)}
+def silent(record: Record, now: datetime) -> set[tuple[str, int]]:
+    """Workers that seem silent for an hour, with their last heartbeats; or to have been seen in an hour from now."""
+    query = text("SELECT name, seen_at FROM worker WHERE seen_at < :before OR seen_at > :after")
+    with record.reading() as connection:
+        rows = connection.execute(
+            query, {"before": to_micros(now - FORGET), "after": to_micros(now + FORGET)}
         )
+        return {(name, seen_at) for name, seen_at in rows}
+
+
+def forget(record: Record, dead: Collection[tuple[str, int]]) -> int:
+    """Removes these workers' rows, but for those heard of since; returns how many."""
+    rows = [{"name": name, "seen_at": seen_at} for name, seen_at in dead]
+    with record.writing() as connection:
+        gone = text("DELETE FROM worker WHERE name = :name AND seen_at = :seen_at")
+        return sum(connection.execute(gone, row).rowcount for row in rows)
 
 
 @dataclass(frozen=True)
@@ -121,16 +131,17 @@ def free(record: Record, lost: Iterable[Flying], now: datetime) -> int:
     return freed
 
 
-_NEWS_NOW = text(
-    "UPDATE delivery SET due_at = :now WHERE state = 'pending' AND due_at > :now AND due_at <= :was"
-    " AND NOT EXISTS (SELECT 1 FROM article a WHERE a.id = delivery.article_id AND a.embargo_until > :now)"
+_DUE_STILL = text(
+    "UPDATE delivery SET due_at = (SELECT CASE WHEN a.embargo_until > :now AND delivery.priority > 0"
+    "  THEN a.embargo_until ELSE :now END FROM article a WHERE a.id = delivery.article_id)"
+    " WHERE state = 'pending' AND due_at > :now AND due_at <= :was"
 )
 
 
 def clock_put_back(record: Record, was: datetime, now: datetime) -> int:
     """The time of day went from `was` back to `now`: news that was due is due still; embargoes keep their time."""
     with record.writing() as connection:
-        return connection.execute(_NEWS_NOW, {"was": to_micros(was), "now": to_micros(now)}).rowcount
+        return connection.execute(_DUE_STILL, {"was": to_micros(was), "now": to_micros(now)}).rowcount
 
 
 def release(record: Record, name: str, holder: str) -> None:

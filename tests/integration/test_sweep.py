@@ -1,20 +1,24 @@
-"""The sweep of a worker that does not lead: it sees for itself what is due."""
+"""The sweep: what it finds, mends and tells of without a hint, whatever is done to the time of day."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 
 import pytest
+from sqlalchemy import text
 
-from service.store import leases, routing
+from service.store import checkup, leases, notices, routing
 from service.store.record import Record
-from tests.builders import a_desk, an_article, an_endpoint, post
+from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
+from tests.integration.test_notices import switch_off
+from tests.seeded import WORKER, claim_all, deliver_all
 from workers.deliver import Courier
 from workers.hands import Hands
 from workers.publish import Press
@@ -71,3 +75,169 @@ def test_idle_worker_delivers_though_another_one_leads_and_took_the_hint(
     hands.close()
     assert len(taken) == 1
     assert hints == []  # it is the leader's to tell the others
+
+
+class Clock:
+    """A machine's time as the test says it is: the time of day, and `steady`, which nobody can put back."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.seconds = 0.0
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def steady(self) -> float:
+        return self.seconds
+
+    def go_on(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+    def put_back(self, seconds: float) -> None:
+        self.now -= timedelta(seconds=seconds)
+
+
+@contextmanager
+def a_sweep(record: Record, clock: Clock, tell: Callable[[], None] = lambda: None) -> Iterator[Sweep]:
+    """The sweep of a worker that can reach 127.0.0.1 alone."""
+    sender = Sender((ip_network("127.0.0.0/8"),), user_agent="test", connect_timeout=0.5)
+    courier = Courier(record, sender, "leader", clock, random.random)
+    press = Press(record, "https://news.example.org", clock)
+    hands = Hands(record, press, courier, "leader", clock, lambda _: None)
+    yield Sweep(
+        record, hands, "leader", hint=lambda _: None, broker=lambda: "up", tell=tell, clock=clock,
+        steady=clock.steady,
+    )  # fmt: skip
+    hands.close()
+
+
+def names(record: Record) -> set[str]:
+    return {each.name for each in checkup.beats(record)}
+
+
+def test_workers_that_died_are_forgotten_after_an_hour_and_those_that_live_are_not(record: Record) -> None:
+    clock = Clock()
+    leases.beat(record, "dead", broker="up", now=NOW)
+    leases.beat(record, "behind", broker="up", now=later(-7200))
+    leases.beat(record, "dead ahead", broker="up", now=later(7300))
+    with a_sweep(record, clock) as sweep:
+        for _ in range(3):
+            sweep.look()
+            clock.go_on(15)
+            leases.beat(record, "behind", broker="up", now=clock.now - timedelta(hours=2))
+        assert names(record) == {"leader", "dead", "behind"}
+        clock.go_on(3600)
+        for _ in range(2):
+            sweep.look()
+            clock.go_on(15)
+            leases.beat(record, "behind", broker="up", now=clock.now - timedelta(hours=2))
+    assert names(record) == {"leader", "behind"}
+
+
+def test_news_that_was_due_goes_out_though_the_clock_was_put_back_and_embargoes_keep_their_time(
+    record: Record,
+) -> None:
+    clock = Clock()
+    source = a_desk(record)
+    an_endpoint(record, max_in_flight=8)
+    post(record, source, an_article(external_id="news"))
+    post(record, source, an_article(external_id="secret", embargo_until=later(1800)))
+    post(
+        record, source, an_article(external_id="open at eight", embargo_until=later(-1800)), now=later(-3000)
+    )
+    routing.route(record, NOW)
+    leases.beat(record, WORKER, broker="up", now=NOW)
+    with a_sweep(record, clock) as sweep:
+        sweep.look()
+        clock.go_on(1)
+        clock.put_back(3600)
+        assert claim_all(record, clock.now) == []
+        sweep.look()
+    claimed = claim_all(record, clock.now)
+    assert [external_id(record, each.article_id) for each in claimed] == ["news"]
+    assert [external_id(record, each.article_id) for each in claim_all(record, later(-1800))] == [
+        "open at eight"
+    ]
+    assert claim_all(record, later(1799)) == []
+    assert [external_id(record, each.article_id) for each in claim_all(record, later(1800))] == ["secret"]
+
+
+def test_a_kill_is_not_held_by_the_embargo_of_its_story_when_the_clock_was_put_back(record: Record) -> None:
+    clock = Clock()
+    source = a_desk(record)
+    an_endpoint(record)
+    leases.beat(record, WORKER, broker="up", now=NOW)
+    post(record, source, an_article(embargo_until=later(-60)), now=later(-120))
+    deliver_all(record, NOW)
+    post(record, source, a_takedown())
+    routing.route(record, NOW)
+    with a_sweep(record, clock) as sweep:
+        sweep.look()
+        clock.put_back(3600)
+        sweep.look()
+    assert [each.priority for each in claim_all(record, clock.now)] == [0]
+
+
+def test_a_clock_that_is_only_being_adjusted_changes_nothing(record: Record) -> None:
+    clock = Clock()
+    source = a_desk(record)
+    an_endpoint(record)
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    with a_sweep(record, clock) as sweep:
+        sweep.look()
+        clock.put_back(1.5)
+        sweep.look()
+    assert claim_all(record, later(-0.5)) == []
+    assert len(claim_all(record, NOW)) == 1
+
+
+def external_id(record: Record, article_id: int) -> str:
+    with record.reading() as connection:
+        query = text("SELECT external_id FROM article WHERE id = :id")
+        return str(connection.execute(query, {"id": article_id}).scalar_one())
+
+
+def test_new_endpoint_is_filled_by_the_sweep_without_anybody_asking(
+    record: Record, partner: tuple[str, list[str]]
+) -> None:
+    url, taken = partner
+    clock = Clock()
+    source = a_desk(record)
+    for number in range(3):
+        post(record, source, an_article(external_id=str(number)))
+    routing.route(record, NOW)
+    an_endpoint(record, url=url, backfill_since=NOW)
+    with a_sweep(record, clock) as sweep:
+        deadline = time.monotonic() + 10
+        while len(taken) < 3 and time.monotonic() < deadline:
+            sweep.look()
+            clock.go_on(1)
+            threading.Event().wait(0.02)
+    assert len(set(taken)) == 3
+
+
+def test_a_takedown_that_nobody_confirms_is_told_by_the_sweep_within_seconds_of_the_quarter_hour(
+    record: Record,
+) -> None:
+    clock = Clock()
+    told: list[datetime] = []
+    source = a_desk(record)
+    endpoint = an_endpoint(record)
+    leases.beat(record, WORKER, broker="up", now=NOW)
+    post(record, source, an_article())
+    deliver_all(record, NOW)
+    post(record, source, a_takedown())
+    routing.route(record, NOW)
+    switch_off(record, endpoint.id)
+    with a_sweep(record, clock, tell=lambda: told.append(clock.now)) as sweep:
+        clock.go_on(890)
+        while "takedown.late" not in [each.kind for each in notices.latest(record)]:
+            sweep.look()
+            clock.go_on(1)
+            assert clock.now < later(950)
+        raised_at = clock.now
+        sweep.look()
+    assert raised_at >= later(900)
+    assert told[-1] == raised_at

@@ -94,12 +94,12 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     try:
         return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=courier.stop)
     finally:
+        hands.close()  # what is on the wire is waited for; meanwhile the sweep says that this worker lives
         sweep.close()
         herald.close()
         if exporter is not None:
             exporter.close()
         waker.close()
-        hands.close()
         pulse.close()
         _leave(record, worker)
 

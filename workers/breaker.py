@@ -22,8 +22,8 @@ LONGEST_WAIT = 900.0
 JITTER = 0.2
 FULL_FROM = 64  # no endpoint has a higher cap
 
-# What the partner answered about this push says nothing about the endpoint's health; unsent is our own fault.
-_NEUTRAL = frozenset({"refused", "gone", "unsent"})
+# What the partner answered about this push says nothing about the endpoint's health; unsent and lost are our own doing.
+_NEUTRAL = frozenset({"refused", "gone", "unsent", "lost"})
 
 Counts = tuple[tuple[int, int, int], ...]
 

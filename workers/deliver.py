@@ -14,6 +14,7 @@ from service.store.claims import Claimed, Cursor
 from service.store.errors import RecordUnavailable
 from service.store.pushes import Told
 from service.store.record import Record
+from workers import outcome
 from workers.letters import Letters
 from workers.settling import Sent, Watch, settlement_of, touched, verdict_on
 from workers.transport import Sender
@@ -31,6 +32,7 @@ REST = (
     0.02,
     1.0,
 )  # seconds: how long a drain waits for a rate-limited endpoint; what takes longer the sweep finds
+HANG_UP_AFTER = 3.0  # seconds after the word to stop: the partners' time to answer what is on the wire
 GIVE_UP_AFTER = 60.0  # seconds without the record; then the leases run out and another worker sends again
 
 
@@ -79,6 +81,7 @@ class Courier:
         self._busy = threading.Lock()
         self._again = threading.Event()
         self._closing = threading.Event()
+        self._hang_up_at = float("inf")  # monotonic
         self._cursor = Cursor()
         self._watch = Watch()
         self._tray = Tray()
@@ -97,12 +100,14 @@ class Courier:
         return settled
 
     def stop(self) -> None:
-        """Claims nothing more; what is on the wire is waited for and settled."""
+        """Claims nothing more; what is on the wire is waited for, though not for long, and settled."""
+        if not self._closing.is_set():
+            self._hang_up_at = time.monotonic() + HANG_UP_AFTER
         self._closing.set()
         self._again.set()
 
-    def close(self, seconds: float = 20.0) -> None:
-        """Stops, and returns when what was on the wire is settled."""
+    def close(self, seconds: float = HANG_UP_AFTER + 2.0) -> None:
+        """Stops, and returns when what was on the wire is settled; or the record was away for as long as that."""
         self.stop()
         if self._busy.acquire(timeout=seconds):
             self._sender.close()
@@ -142,6 +147,8 @@ class Courier:
         return IN_HAND - len(self._tray) - self._sender.in_flight
 
     def _poll(self, drain: _Drain) -> None:
+        if self._late():
+            self._sender.drop(outcome.lost("the worker was stopped before an answer came"))
         soon = drain.sent or drain.unsent or drain.hungry
         for push, answer in self._sender.poll(SETTLE_AFTER if soon else IDLE_POLL):
             claimed, started_at = push.token
@@ -176,6 +183,9 @@ class Courier:
         self._stood = stops
         drain.unsent += self._tray.clear()
         return True
+
+    def _late(self, more: float = 0.0) -> bool:
+        return time.monotonic() >= self._hang_up_at + more
 
     def _turn(self, drain: _Drain) -> None:
         """Settles what came back and claims what there is room for, in one transaction."""
@@ -236,7 +246,8 @@ class Courier:
         drain.failing_since = drain.failing_since or time.monotonic()
         log.warning("record.unavailable", unsettled=len(drain.sent), error=str(error))
         drain.unsent += self._tray.clear()
-        if time.monotonic() - drain.failing_since > GIVE_UP_AFTER or not (drain.sent or drain.unsent):
+        waited = time.monotonic() - drain.failing_since
+        if waited > GIVE_UP_AFTER or self._late(1.0) or not (drain.sent or drain.unsent):
             drain.hungry = False
             raise error
         if not self._sender.in_flight:

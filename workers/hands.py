@@ -45,6 +45,7 @@ class Hands:
         self._hint = hint
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
         self._going: set[str] = set()
+        self._closed = False
         self._lock = threading.Lock()
         work = {ROUTE: self._route, PUBLISH: self._publish, DELIVER: self._deliver}
         self._work: dict[str, Callable[[], None]] = {task: work[task] for task in tasks}
@@ -60,12 +61,15 @@ class Hands:
         if not self.does(task):
             return
         with self._lock:
-            if task in self._going:
+            if self._closed or task in self._going:
                 return
             self._going.add(task)
-        self._pool.submit(self._run, task)
+            self._pool.submit(self._run, task)
 
     def close(self) -> None:
+        """Begins nothing more, and returns when what is being done is done: some seconds at the most."""
+        with self._lock:
+            self._closed = True
         self._courier.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -28,6 +28,7 @@ OUTCOMES = (
     "closed",  # the connection broke off before an answer
     "garbled",  # an answer that is not HTTP, or not as it says
     "unsent",  # never tried: the URL or a fault of ours
+    "lost",  # cut off by the end of the worker; it may have arrived. The partner has no part in it
 )
 BODY_KEPT = 4096  # bytes
 HEADERS_KEPT = 64
@@ -132,6 +133,11 @@ def classify(exchange: Exchange, now: datetime) -> Outcome:
 def unsent(words: str) -> Outcome:
     """The outcome of a push that could not even be tried."""
     return Outcome("unsent", None, words, None, False, Timings(None, None, None, None, 0.0), None, (), b"")
+
+
+def lost(words: str) -> Outcome:
+    """The outcome of a push that its own worker cut off."""
+    return replace(unsent(words), kind="lost")
 
 
 def parse_retry_after(value: str, now: datetime) -> float | None:

@@ -71,12 +71,14 @@ def decide(
     `schedule`: the endpoint's own, None for the default. `jitter` is from [0, 1) and spreads each wait by ±20 %. A
     moment is never before `now` nor before what Retry-After asks (up to 24 h). A takedown has its own schedule and is
     not given up until 7 days after `first_due`, when it was made; what is that old and was not tried yet, because
-    its endpoint was switched off, still gets the early attempts.
+    its endpoint was switched off, still gets the early attempts. What its own worker cut off is due at once.
     """
     if outcome.delivered:
         return Delivered()
     if outcome.kind == "gone":
         return SwitchOff(f"the partner {outcome.words}")
+    if outcome.kind == "lost":
+        return RetryAt(now)
     wait = _takedown_wait(attempt, now - first_due) if takedown else _wait(attempt, outcome, schedule)
     if wait is None:
         return Dead(_give_up_words(attempt, outcome))

@@ -145,6 +145,8 @@ def health_after(
     health: Health, outcome: Outcome, verdict: retry.Decision, now: datetime, dice: float
 ) -> Health:
     """One answer's effect on its endpoint: breaker, Retry-After, 410, and five days without a success."""
+    if outcome.kind == "lost":
+        return health
     state = breaker.Breaker(
         health.breaker,
         health.breaker_until,

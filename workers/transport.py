@@ -117,6 +117,17 @@ class Sender:
             if monotonic() >= deadline:
                 return self._ended()
 
+    def drop(self, told: Outcome) -> None:
+        """Hangs up on everybody: what was on the wire comes back by poll() as `told`, which says if it was reached."""
+        for line in self._busy.values():
+            push, exchange = line.end(pycurl.E_OK, "")
+            self._multi.remove_handle(line.curl)
+            line.close()
+            reached = exchange.request_bytes > 0
+            words = f"{told.words}; it may have arrived" if reached else told.words
+            self._failed.append((push, replace(told, words=words, reached=reached)))
+        self._busy.clear()
+
     def close(self) -> None:
         """Drops all connections and what is in flight; drain with poll() first to lose no outcome."""
         for line in self._busy.values():
@@ -135,7 +146,8 @@ class Sender:
         until = deadline if self._due is None else min(deadline, self._due)
         ready = self._selector.select(max(0.0, until - monotonic()))
         if self._stops() != self._stopped:
-            self._drop_all()
+            self._stopped = self._stops()  # libcurl has done nothing since: nothing is sent late
+            self.drop(outcome.unsent("the worker stood still while sending"))
             return
         for key, events in ready:
             bits = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
@@ -145,17 +157,6 @@ class Sender:
         if self._due is not None and self._due <= monotonic():
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-
-    def _drop_all(self) -> None:
-        """Hangs up on everybody. libcurl has done nothing since the process stood still: nothing is sent late."""
-        self._stopped = self._stops()
-        for line in self._busy.values():
-            self._multi.remove_handle(line.curl)
-            push, _ = line.end(pycurl.E_OK, "")
-            line.close()
-            told = outcome.unsent("the worker stood still while sending; it may have arrived")
-            self._failed.append((push, replace(told, reached=True)))
-        self._busy.clear()
 
     def _ended(self) -> list[tuple[Push, Outcome]]:
         ended, self._failed = self._failed, []

@@ -142,6 +142,7 @@ def settle_within(
     kept = [each for each in settlements if each.delivery.id in held]
     _supersede_waiting(connection, [each.delivery.id for each in kept if each.state == "waiting"], now)
     _tell_dead(connection, kept, now)
+    _forgive(connection, kept)
     return held
 
 
@@ -242,6 +243,13 @@ _SUPERSEDE_WAITING = text(
 def _supersede_waiting(connection: Connection, ids: Sequence[int], now: datetime) -> None:
     if ids:
         connection.execute(_SUPERSEDE_WAITING, [{"id": each, "now": to_micros(now)} for each in ids])
+
+
+def _forgive(connection: Connection, settlements: Sequence[Settlement]) -> None:
+    """What its own worker cut off is no attempt of the schedule's."""
+    lost = [{"id": each.delivery.id} for each in settlements if each.attempt["outcome"] == "lost"]
+    if lost:
+        connection.execute(text("UPDATE delivery SET forgiven = forgiven + 1 WHERE id = :id"), lost)
 
 
 def _tell_dead(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:

@@ -47,7 +47,7 @@ def test_a_success_between_starts_the_count_anew() -> None:
     assert after(Breaker(), [FAILURE] * 4 + [SUCCESS] + [FAILURE] * 4, NOW, 0.5).state == "closed"
 
 
-@pytest.mark.parametrize("kind", ["refused", "gone", "unsent"])
+@pytest.mark.parametrize("kind", ["refused", "gone", "unsent", "lost"])
 def test_a_refusal_counts_neither_way(kind: str) -> None:
     breaker = after(Breaker(), [an_outcome(kind)] * 50, NOW, 0.5)
     assert breaker == Breaker()

@@ -121,7 +121,12 @@ def test_giving_up_says_how_often_it_was_tried_and_why_it_failed() -> None:
     assert decision == Dead("tried 2 times and given up; the last time: did something")
 
 
-KINDS = st.sampled_from([kind for kind in outcome.OUTCOMES if kind not in ("delivered", "gone")])
+def test_what_its_own_worker_cut_off_is_due_at_once_however_often() -> None:
+    for takedown in (False, True):
+        assert decided(an_outcome("lost"), 99, schedule=(0,), takedown=takedown) == RetryAt(NOW)
+
+
+KINDS = st.sampled_from([kind for kind in outcome.OUTCOMES if kind not in ("delivered", "gone", "lost")])
 RESULTS = st.builds(
     an_outcome,
     KINDS,

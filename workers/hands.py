@@ -15,6 +15,7 @@ from service.store.record import Record
 from workers import route
 from workers.deliver import Courier
 from workers.publish import Press
+from workers.tenure import Tenure
 
 log = logs.get("worker")
 
@@ -45,6 +46,7 @@ class Hands:
         self._hint = hint
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
         self._going: set[str] = set()
+        self._tenure = Tenure(record, clock)
         self._closed = False
         self._lock = threading.Lock()
         work = {ROUTE: self._route, PUBLISH: self._publish, DELIVER: self._deliver}
@@ -97,7 +99,7 @@ class Hands:
     def _publish(self) -> None:
         """Builds until nothing is due. One process builds; the lease ends by itself should it die."""
         holder = f"{self._worker}/{threading.get_ident()}"
-        while leases.take(self._record, "publish", holder, now=self._clock(), lasts=PUBLISH_LEASE):
+        while self._tenure.take("publish", holder, PUBLISH_LEASE):
             try:
                 built = self._press.drain()
             finally:

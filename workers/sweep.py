@@ -17,6 +17,7 @@ from service.store.agenda import Agenda
 from service.store.record import Record
 from workers.hands import Hands
 from workers.lookout import Lookout
+from workers.tenure import Tenure
 
 log = logs.get("sweep")
 
@@ -54,6 +55,7 @@ class Sweep:
         self._broker = broker
         self._tell = tell
         self._lookout = Lookout()
+        self._tenure = Tenure(record, clock, steady)
         self._looked: tuple[datetime, float] | None = None
         self._clock = clock
         self._steady = steady
@@ -93,7 +95,7 @@ class Sweep:
         broker = self._broker()
         lost = self._lookout.lost(leases.flying(self._record), self._steady())
         leases.beat(self._record, self._worker, broker=broker, now=now)
-        leading = leases.take(self._record, "sweep", self._worker, now=now, lasts=LEASE)
+        leading = self._tenure.take("sweep", self._worker, LEASE)
         if not leading and broker == "up":
             self._help_out(now)
             return

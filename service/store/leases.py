@@ -16,13 +16,14 @@ ALIVE = timedelta(
     seconds=4
 )  # a worker not heard of for this long is taken for dead, and what it sent is sent again
 FORGET = timedelta(hours=1)
-LONGEST = timedelta(minutes=2)  # no lease is taken for as long
 
 _TAKE = text(
     "INSERT INTO lease (name, holder, until) VALUES (:name, :holder, :until)"
     " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until"
-    # Nobody takes one for longer than :latest: what ends later was taken by a clock that has been put back since.
-    " WHERE lease.holder = excluded.holder OR lease.until < :now OR lease.until > :latest"
+    " WHERE lease.holder = excluded.holder OR lease.until < :now"
+)
+_TAKE_OVER = text(
+    "UPDATE lease SET holder = :new, until = :ends WHERE name = :name AND holder = :holder AND until = :until"
 )
 _BEAT = text(
     "INSERT INTO worker (name, started_at, seen_at, broker) VALUES (:name, :now, :now, :broker)"
@@ -31,16 +32,34 @@ _BEAT = text(
 
 
 def take(record: Record, name: str, holder: str, *, now: datetime, lasts: timedelta) -> bool:
-    """Takes or keeps the lease; False while another holds it."""
-    values = {
-        "name": name,
-        "holder": holder,
-        "now": to_micros(now),
-        "until": to_micros(now + lasts),
-        "latest": to_micros(now + LONGEST),
-    }
+    """Takes or keeps the lease; False while another holds it, by this clock (workers/tenure.py)."""
+    values = {"name": name, "holder": holder, "now": to_micros(now), "until": to_micros(now + lasts)}
     with record.writing() as connection:
         return connection.execute(_TAKE, values).rowcount == 1
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease as it stands; `until` in its holder's time."""
+
+    name: str
+    holder: str
+    until: int
+
+
+def held(record: Record, name: str) -> Held | None:
+    with record.reading() as connection:
+        row = connection.execute(
+            text("SELECT name, holder, until FROM lease WHERE name = :name"), {"name": name}
+        ).one_or_none()
+    return None if row is None else Held(*row)
+
+
+def take_over(record: Record, dead: Held, holder: str, *, now: datetime, lasts: timedelta) -> bool:
+    """Takes a lease whose holder is known to be dead; False if it has changed since it was read."""
+    values = {**asdict(dead), "new": holder, "ends": to_micros(now + lasts)}
+    with record.writing() as connection:
+        return connection.execute(_TAKE_OVER, values).rowcount == 1
 
 
 def beat(record: Record, worker: str, *, broker: str, now: datetime) -> None:

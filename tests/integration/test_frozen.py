@@ -91,10 +91,3 @@ def test_news_is_not_held_up_by_a_clock_that_jumps(record: Record, hours: int) -
     assert moved == (1 if hours < 0 else 0)
     got = claims.claim(record, lease=WORKER, limit=10, cursor=Cursor(), now=jumped)[0]
     assert len(got) == (1 if hours < 0 else 2)
-
-
-def test_what_only_one_may_do_is_not_stuck_by_a_clock_that_was_put_back(record: Record) -> None:
-    lasts = timedelta(seconds=3)
-    assert leases.take(record, "sweep", "dead", now=later(3600), lasts=lasts)
-    assert leases.take(record, "sweep", "alive", now=NOW, lasts=lasts)
-    assert not leases.take(record, "sweep", "other", now=later(1), lasts=lasts)

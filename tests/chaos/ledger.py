@@ -26,20 +26,25 @@ class Ledger:
 
 
 def unsettled(desk: Desk) -> int:
-    """How much is still under way: events to route, deliveries that wait or are on the wire."""
+    """How much is still under way: events to route, deliveries to the desk's endpoints that wait or are on the wire."""
     status = desk.get("/status.json").json()
     endpoints = [each for partner in status["partners"] for each in partner["endpoints"]]
-    waiting = sum(each["backlog"] + each["scheduled"] for each in endpoints)
+    ours = [each for each in endpoints if each["id"] in desk.endpoints.values()]
+    waiting = sum(each["backlog"] + each["scheduled"] for each in ours)
     return int(status["pipeline"]["unrouted"]) + waiting
 
 
 def read(desk: Desk, outlet: Outlet, stories: Sequence[Story]) -> Ledger:
+    """What the desk says of the stories and of its own endpoints, and what came there."""
     with requests.Session() as session:
         articles = {
             story.public_id: desk.get(f"/v1/articles/{story.public_id}", session).json() for story in stories
         }
         names = [each["event"] for article in articles.values() for each in article["events"]]
         events = [desk.get(f"/v1/events/{name}", session).json() for name in names]
+    ours = set(desk.endpoints.values())
+    for event in events:
+        event["deliveries"] = [each for each in event["deliveries"] if each["endpoint_id"] in ours]
     pushes: dict[tuple[str, str], list[Push]] = defaultdict(list)
     for push in list(outlet.pushes):
         if push.data["article"] in articles:

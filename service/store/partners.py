@@ -108,7 +108,8 @@ def add_endpoint(
     actor: str = "operator",
 ) -> Endpoint:
     """Adds an endpoint; without `sections` it gets all of them; `rate` is pushes per second.
-    `backfill_since`: it also gets, behind all that is new, what is public and was changed since then.
+    `backfill_since`: it also gets, behind all that is new, what is public and was changed since then. What is under
+    embargo now it gets when that ends.
 
     Raises NotFound, UnknownSections, AlreadyExists.
 
@@ -137,10 +138,10 @@ def add_endpoint(
         }
         number = int(connection.execute(endpoint.insert().returning(endpoint.c.id), row).scalar_one())
         _subscribe(connection, number, wanted)
-        if backfill_since is not None:
-            before = backfill_since - timedelta(microseconds=1)
-            row = {"endpoint_id": number, "since": backfill_since, "after_at": before, "created_at": now}
-            connection.execute(backfill.insert(), row)
+        since = backfill_since or now
+        before = since - timedelta(microseconds=1)
+        row = {"endpoint_id": number, "since": since, "after_at": before, "created_at": now}
+        connection.execute(backfill.insert(), row)
         detail = {
             "partner": partner_slug,
             "url": url,

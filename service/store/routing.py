@@ -62,12 +62,7 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
     Killed half-way, nothing of it stands; run beside itself, the second finds the lock taken and does nothing.
     """
     with record.writing() as connection:
-        if (
-            not record.is_sqlite
-            and not connection.execute(
-                text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ROUTER_LOCK}
-            ).scalar()
-        ):
+        if not alone(record, connection):
             return Routed(0, 0, 0, more=False)
         events = _unrouted(connection, limit)
         if not events:
@@ -82,6 +77,14 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
         ids = [each.id for each in events]
         connection.execute(update(event).where(event.c.id.in_(ids)).values(routed_at=now))
     return Routed(len(events), len(rows), feeds, more=len(events) == limit)
+
+
+def alone(record: Record, connection: Connection) -> bool:
+    """Whether this transaction, until it ends, is the only one that writes deliveries of events."""
+    if record.is_sqlite:
+        return True  # it has the file's lock
+    lock = text("SELECT pg_try_advisory_xact_lock(:key)")
+    return bool(connection.execute(lock, {"key": ROUTER_LOCK}).scalar())
 
 
 def _unrouted(connection: Connection, limit: int) -> list[Any]:

@@ -151,7 +151,7 @@ def test_new_endpoint_gets_what_was_changed_since_and_is_public_oldest_first_beh
     assert agenda.look(record, later(300)).backfills
     post(record, source, an_article(external_id="news"), now=later(301))
     routing.route(record, later(301))
-    assert fill(record, later(302), limit=2) == 4
+    assert fill(record, later(302), limit=2) == 5
     assert not agenda.look(record, later(303)).backfills
     assert deliveries(record, endpoint.id) == [
         ("news", 1, "pending"),
@@ -159,9 +159,41 @@ def test_new_endpoint_gets_what_was_changed_since_and_is_public_oldest_first_beh
         ("1", 1, "pending"),
         ("4", 1, "pending"),
         ("2", 2, "pending"),
+        ("secret", 1, "pending"),
     ]
     assert [each.priority for each in claim_all(record, later(303))] == [2, 3, 3, 3, 3]
     assert backfills.step(record, later(304)).deliveries == 0
+
+
+@pytest.mark.parametrize("since", [NOW, later(5), None])
+def test_story_under_embargo_when_the_endpoint_was_added_comes_when_the_embargo_ends(
+    record: Record, since: datetime | None
+) -> None:
+    """It never came to that endpoint."""
+    source = a_desk(record)
+    for name in ("secret", "revised", "killed"):
+        post(record, source, an_article(external_id=name, embargo_until=later(3600)))
+    routing.route(record, NOW)
+    endpoint = an_endpoint(record, max_in_flight=8, backfill_since=since)
+    fill(record, later(10), limit=1)
+    post(
+        record,
+        source,
+        an_article(external_id="revised", headline="Second", embargo_until=later(3600)),
+        now=later(20),
+    )
+    post(record, source, a_takedown(external_id="killed"), now=later(20))
+    routing.route(record, later(20))
+    assert claim_all(record, later(3599)) == []
+    assert deliveries(record, endpoint.id) == [
+        ("secret", 1, "pending"),
+        ("revised", 1, "superseded"),
+        ("killed", 1, "cancelled"),
+        ("revised", 2, "pending"),
+    ]
+    claimed = claim_all(record, later(3600))
+    assert [(each.revision, each.priority) for each in claimed] == [(1, 2), (2, 2)]
+    assert fill(record, later(3601)) == 0
 
 
 def test_back_fill_and_routing_never_bring_the_same_revision_twice_nor_leave_a_gap(record: Record) -> None:

@@ -64,8 +64,8 @@ def _backlog(
         desk.hold()
         desk.start()
         for number in run.rounds():
-            desk.feed(f"r{number}", articles, SIZE, held=True)
             desk.hold()
+            desk.feed(f"r{number}", articles, SIZE)
             pushing = Pushing(urls, desk.bodies(), desk.secret, at_once=endpoints * cap)
             _bare(pushing, sink, rate, cpu)
             run.databases.settle(database)

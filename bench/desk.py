@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 from sqlalchemy import text
 
@@ -26,9 +27,9 @@ from service.store.schema import to_micros
 from service.supervise import dateline
 
 SOURCE = "wire"
-_HELD = leases.LONGEST - timedelta(seconds=10)  # a longer one is taken for a clock's mistake
-_HOLD_AGAIN = 200  # articles
-
+_HOLDER = "bench"
+_HELD = timedelta(minutes=1)
+_HOLD_AGAIN = 1.0  # seconds: a lease that is not renewed is taken over after four
 
 _PARTNER = text(
     "INSERT INTO partner (slug, name, key_id, key_hash, created_at)"
@@ -90,8 +91,11 @@ class Desk:
         self.api_key = key.text
         self.secret = signatures.new_secret()  # of every endpoint
         self._seen = 0  # events of earlier rounds
+        self._released = Event()
+        self._holding: Thread | None = None
 
     def close(self) -> None:
+        self._let_go()
         self.record.close()
 
     def start(self, *, workers: bool = True) -> None:
@@ -134,23 +138,42 @@ class Desk:
         return Load(url, self.api_key, name, count, size, **options)  # type: ignore[arg-type]
 
     def hold(self) -> None:
-        """Keeps the workers from looking for work, so that a round can be laid in: ours is the sweep's lease."""
-        values = {"until": to_micros(_now() + _HELD)}
+        """Keeps the workers from looking for work until `release`, so that a round can be laid in.
+
+        Ours is the sweep's lease, renewed as a worker that lives would.
+        """
+        if self._holding is None:
+            self._released.clear()
+            self._renew()
+            self._holding = Thread(target=self._go_on_holding, name="hold", daemon=True)
+            self._holding.start()
+
+    def _go_on_holding(self) -> None:
+        while not self._released.wait(_HOLD_AGAIN):
+            self._renew()
+
+    def _renew(self) -> None:
+        values = {"until": to_micros(_now() + _HELD), "holder": _HOLDER}
         with self.record.writing() as connection:
             connection.execute(
                 text(
-                    "INSERT INTO lease (name, holder, until) VALUES ('sweep', 'bench', :until)"
-                    " ON CONFLICT (name) DO UPDATE SET holder = 'bench', until = :until"
+                    "INSERT INTO lease (name, holder, until) VALUES ('sweep', :holder, :until)"
+                    " ON CONFLICT (name) DO UPDATE SET holder = :holder, until = :until"
                 ),
                 values,
             )
 
-    def feed(self, name: str, count: int, size: int, *, held: bool = False) -> None:
+    def _let_go(self) -> None:
+        if self._holding is not None:
+            self._released.set()
+            self._holding.join()
+            self._holding = None
+            leases.release(self.record, "sweep", _HOLDER)
+
+    def feed(self, name: str, count: int, size: int) -> None:
         """Articles through intake's own reading and the store, without HTTP and without a wake-up."""
 
         def accept(number: int) -> None:
-            if held and number % _HOLD_AGAIN == 0:
-                self.hold()
             body = article(f"{name}-{number}", size)
             articles.accept(
                 self.record,
@@ -167,8 +190,7 @@ class Desk:
 
     def release(self) -> float:
         """Lets the workers go and wakes them as intake does; returns the Unix time."""
-        with self.record.writing() as connection:
-            connection.execute(text("DELETE FROM lease WHERE name = 'sweep' AND holder = 'bench'"))
+        self._let_go()
         app = queue.make_celery(embedded_redis.redis_url_of(self.settings), worker=False)
         at = time.time()
         queue.send_hint(app, queue.ROUTE)

@@ -13,7 +13,7 @@ from service import access, logs, status_facts, wording_desk
 from service.pages_session import Door, guarded
 from service.settings import Settings
 from service.status_metrics import DeskCollector
-from service.store import migrations, overview, overview_trouble
+from service.store import migrations, notices, overview, overview_trouble
 from service.store.record import Record
 from service.wording import span
 
@@ -71,7 +71,8 @@ def _facts(record: Record, now: datetime) -> Response:
     partners = overview.partners_now(record, now)
     pipeline = overview.pipeline_now(record)
     events = overview.latest_events(record, now)
-    return jsonify(status_facts.facts(partners, pipeline, events, now))
+    told = notices.latest(record)
+    return jsonify(status_facts.facts(partners, pipeline, events, told, now))
 
 
 @dataclass(frozen=True)

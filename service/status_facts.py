@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from service import wording_desk
+from service.store.notices import Notice
 from service.store.overview import EndpointNow, EventNow, PartnerNow, PipelineNow
 from service.wording import Word
 
@@ -14,7 +15,11 @@ Facts = dict[str, Any]
 
 
 def facts(
-    partners: Sequence[PartnerNow], pipeline: PipelineNow, events: Sequence[EventNow], now: datetime
+    partners: Sequence[PartnerNow],
+    pipeline: PipelineNow,
+    events: Sequence[EventNow],
+    notices: Sequence[Notice],
+    now: datetime,
 ) -> Facts:
     """Times are ISO 8601 in UTC, ages whole seconds; what is not known is null."""
     summary = wording_desk.summary(partners, pipeline, now)
@@ -24,6 +29,7 @@ def facts(
         "partners": [_partner(each, now) for each in wording_desk.worst_first(partners, now)],
         "pipeline": _pipeline(pipeline, now),
         "events": [_event(each, now) for each in events],
+        "notices": [_notice(each) for each in notices],
     }
 
 
@@ -107,6 +113,19 @@ def _event(event: EventNow, now: datetime) -> Facts:
         "occurred_at": _iso(event.occurred_at),
         "routed_at": _iso(event.routed_at),
         "deliveries": dict(event.deliveries),
+    }
+
+
+def _notice(notice: Notice) -> Facts:
+    return {
+        "id": notice.public_id,
+        "type": notice.kind,
+        "words": notice.words,
+        "count": notice.count,
+        "about": notice.about,
+        "partner": notice.partner,
+        "endpoint": notice.endpoint_id,
+        "created_at": _iso(notice.created_at),
     }
 
 

@@ -76,6 +76,7 @@ NOTICE_WORDS = {
     "endpoint.paused": "Paused",
     "endpoint.resumed": "Resumed",
     "endpoint.off": "Switched off",
+    "endpoint.behind": "Behind",
     "endpoint.rate_changed": "Rate changed",
     "delivery.dead": "Deliveries given up",
     "takedown.late": "Takedown not confirmed",

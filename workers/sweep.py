@@ -136,6 +136,7 @@ class Sweep:
         if self._steady() - self._looked_rarely >= RARELY:
             self._looked_rarely = self._steady()
             notices.raise_late_takedowns(self._record, now)
+            notices.raise_behind(self._record, now)
             self._forget_dead(now)
         if found.backfills:
             self._backfill()

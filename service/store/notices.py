@@ -19,6 +19,7 @@ from service.store.schema import endpoint, notice, partner, to_micros
 GATHER = timedelta(minutes=1)  # what comes in heaps is counted for as long before it is told
 AT_MOST_EVERY = timedelta(hours=1)
 LATE_TAKEDOWN = timedelta(minutes=15)
+BEHIND = timedelta(minutes=15)
 LEASE = timedelta(minutes=1)  # a try takes less; then another worker may try
 KEPT = timedelta(days=30)  # after it was sent or given up
 
@@ -122,6 +123,46 @@ def _late(row: Row[Any], now: datetime) -> dict[str, Any]:
         "now": to_micros(now),
         "due_at": to_micros(now),
     }
+
+
+# News, not back-fill, that a live endpoint could have had for as long; after a pause, since its end. Told once for all
+# that waits: what was due when it was told is not told again.
+_BEHIND = text("""
+    SELECT * FROM (
+        SELECT e.id AS endpoint_id, e.breaker, e.last_failure, e.rate_per_second,
+            (SELECT min(d.due_at) FROM delivery d WHERE d.endpoint_id = e.id AND d.priority IN (1, 2)
+                AND d.state IN ('pending', 'waiting') AND d.due_at <= :before) AS due_since
+        FROM endpoint e WHERE e.state = 'live' AND e.state_since <= :before) w
+    WHERE due_since IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notice n
+        WHERE n.about = 'endpoint:' || CAST(w.endpoint_id AS text) AND n.kind = 'endpoint.behind'
+        AND (n.created_at >= w.due_since OR n.created_at > :lately))
+    ORDER BY endpoint_id LIMIT 100""")
+
+
+def raise_behind(record: Record, now: datetime) -> int:
+    """One notice for each live endpoint to which something due was not sent for 15 minutes; returns how many are new.
+
+    Once for as long as it lasts; should other things be that late in turn, once an hour.
+    """
+    values = {"before": to_micros(now - BEHIND), "lately": to_micros(now - AT_MOST_EVERY)}
+    with record.reading() as connection:
+        found = connection.execute(_BEHIND, values).all()
+    if found:
+        with record.writing() as connection:
+            for row in found:
+                of_endpoint(connection, "endpoint.behind", row.endpoint_id, _behind(row, now), now)
+    return len(found)
+
+
+def _behind(row: Row[Any], now: datetime) -> str:
+    minutes = (to_micros(now) - row.due_since) // 60_000_000
+    if row.breaker != "closed":
+        why = f"it fails: {row.last_failure or 'it does not answer'}"
+    elif row.rate_per_second:
+        why = f"more comes than its rate of {row.rate_per_second:g} a second lets through"
+    else:
+        why = "more comes than it takes, or than the workers can send"
+    return f"the oldest of what is due to it has waited for {minutes} minutes: {why}"
 
 
 # One that is due in more than two days was put off by a clock that has been put back since.

@@ -21,7 +21,7 @@ from service import app, openapi, settings, status_facts, wording
 from service.cli import dateline
 from service.intake import native
 from service.intake.article import Article
-from service.store import overview
+from service.store import notices, overview
 from service.store.record import Record
 from tests import seeded
 
@@ -259,6 +259,7 @@ def test_every_key_of_the_status_as_json_is_explained(sqlite_record: Record) -> 
         overview.partners_now(sqlite_record, NOW),
         overview.pipeline_now(sqlite_record),
         overview.latest_events(sqlite_record, NOW),
+        notices.latest(sqlite_record),
         NOW,
     )
     section = text_of(OPERATIONS).partition("### Status as JSON")[2].partition("### ")[0]

@@ -11,13 +11,15 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from service import signatures
-from service.store import agenda, claims, leases, notices, partners, routing, settlements
+from service.store import agenda, backfills, claims, leases, notices, partners, routing, schema, settlements
 from service.store.health import Health, update_health
 from service.store.notices import Notice
 from service.store.partners import Changes
 from service.store.record import Record
+from service.store.sources import Source
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.integration.test_transport import Misbehaving
 from tests.seeded import WORKER, a_settlement, claim_all
@@ -201,6 +203,80 @@ def test_a_takedown_not_confirmed_within_15_minutes_is_told_once(record: Record,
     assert notices.raise_late_takedowns(record, later(900)) == 1
     assert notices.raise_late_takedowns(record, later(1800)) == 0
     assert "takedown.late" in [each.kind for each in notices.take(record, 10, later(901))]
+
+
+def behind(record: Record, now: datetime) -> list[str]:
+    notices.raise_behind(record, now)
+    notices.take(record, 10, now)
+    return [each.words for each in notices.latest(record) if each.kind == "endpoint.behind"]
+
+
+def news(record: Record, source: Source, name: str, now: datetime, **changes: Any) -> None:
+    post(record, source, an_article(external_id=name, **changes), now=now)
+    routing.route(record, now)
+
+
+def send_one(record: Record, now: datetime) -> None:
+    [claimed] = claim_all(record, now)
+    settlements.settle(record, [a_settlement(claimed, "delivered", "took it", now)], lease=WORKER, now=now)
+
+
+def test_an_endpoint_15_minutes_behind_is_told_once_for_all_that_waits_and_again_after_an_hour(
+    record: Record,
+) -> None:
+    source = a_desk(record)
+    an_endpoint(record, max_in_flight=1)
+    leases.beat(record, WORKER, broker="up", now=NOW)
+    for number in range(3):
+        news(record, source, str(number), later(600 * number))
+    assert behind(record, later(899)) == []
+    [words] = behind(record, later(900))
+    assert words == (
+        "the oldest of what is due to it has waited for 15 minutes:"
+        " more comes than it takes, or than the workers can send"
+    )
+    send_one(record, later(1000))
+    assert len(behind(record, later(3000))) == 1  # the second had been waiting, too
+    send_one(record, later(3000))
+    assert len(behind(record, later(4499))) == 1
+    assert len(behind(record, later(4501))) == 2  # the third had not been late
+
+
+def test_an_endpoint_is_not_behind_for_what_is_under_embargo_paused_or_filled_back(record: Record) -> None:
+    source = a_desk(record)
+    news(record, source, "old", NOW)
+    an_endpoint(record, sections=["world"], backfill_since=NOW)
+    while backfills.step(record, NOW).more:
+        pass
+    news(record, source, "secret", NOW, embargo_until=later(5000))
+    paused = an_endpoint(record, sections=["china"])
+    partners.pause(record, paused.id, reason="moving", actor="operator", now=NOW)
+    news(record, source, "while paused", NOW, sections=("china",))
+    assert behind(record, later(4999)) == []
+    partners.resume(record, paused.id, actor="operator", now=later(5100))
+    assert len(behind(record, later(5900))) == 1
+    assert len(behind(record, later(5999))) == 1
+    assert len(behind(record, later(6000))) == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        (
+            {"breaker": "open", "last_failure": "did not answer within 15 s"},
+            "it fails: did not answer within 15 s",
+        ),
+        ({"rate_per_second": 0.5}, "more comes than its rate of 0.5 a second lets through"),
+    ],
+)
+def test_why_an_endpoint_is_behind_is_told(record: Record, columns: dict[str, Any], why: str) -> None:
+    source = a_desk(record)
+    an_endpoint(record)
+    news(record, source, "42", NOW)
+    with record.writing() as connection:
+        connection.execute(update(schema.endpoint).values(**columns))
+    [words] = behind(record, later(1300))
+    assert words == f"the oldest of what is due to it has waited for 21 minutes: {why}"
 
 
 def switch_off(record: Record, endpoint_id: int) -> None:

@@ -308,6 +308,11 @@ def test_the_overview_says_how_the_desk_stands_and_its_json_twin_says_the_same(o
     assert by_slug["flaky-times"]["given_up"] == 1
     assert by_slug["flaky-times"]["last_failure"] == "answered 503 Service Unavailable"
     assert by_slug["harbour-herald"]["last_failure"] is None
+    lately = [text_of(row) for row in page.xpath("//section[@aria-labelledby='lately']//tbody/tr")]
+    assert len(lately) == len(facts["notices"]) > 0
+    for told, row in zip(facts["notices"], lately, strict=True):
+        assert told["partner"] in row
+        assert told["words"][1:] in row  # the page begins it with a capital letter
     assert facts["pipeline"]["unrouted"] == 1
     assert [each["name"] for each in facts["pipeline"]["workers"]] == [seeded.WORKER]
 

@@ -92,7 +92,7 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     herald.start()
     sweep.start()
     try:
-        return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=courier.stop)
+        return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=hands.stop)
     finally:
         hands.close()  # what is on the wire is waited for; meanwhile the sweep says that this worker lives
         sweep.close()

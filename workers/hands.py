@@ -47,7 +47,7 @@ class Hands:
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
         self._going: set[str] = set()
         self._tenure = Tenure(record, clock)
-        self._closed = False
+        self._stopping = False
         self._lock = threading.Lock()
         work = {ROUTE: self._route, PUBLISH: self._publish, DELIVER: self._deliver}
         self._work: dict[str, Callable[[], None]] = {task: work[task] for task in tasks}
@@ -63,15 +63,20 @@ class Hands:
         if not self.does(task):
             return
         with self._lock:
-            if self._closed or task in self._going:
+            if self._stopping or task in self._going:
                 return
             self._going.add(task)
             self._pool.submit(self._run, task)
 
+    def stop(self) -> None:
+        """Begins nothing more; what is being done comes to its end soon. For signal handlers: takes no lock."""
+        self._stopping = True
+        self._press.stop()
+        self._courier.stop()
+
     def close(self) -> None:
-        """Begins nothing more, and returns when what is being done is done: some seconds at the most."""
-        with self._lock:
-            self._closed = True
+        """Stops, and returns when what is being done is done: some seconds at the most."""
+        self.stop()
         self._courier.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -85,7 +90,7 @@ class Hands:
                 self._going.discard(task)
 
     def _route(self) -> None:
-        done = route.drain(self._record, self._clock)
+        done = route.drain(self._record, self._clock, lambda: self._stopping)
         if done.feeds:
             self._hint(PUBLISH)
         if done.deliveries > SPREAD_FROM or (done.deliveries and not self.does(DELIVER)):

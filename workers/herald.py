@@ -54,10 +54,11 @@ class Herald:
         self._due.set()
 
     def close(self) -> None:
+        """Ends, soon: a notice that hangs on its way then is told again, by whoever finds it due."""
         self._closing = True
         self._due.set()
         if self._thread.is_alive():
-            self._thread.join(5)
+            self._thread.join(1)
         self._errands.close()
 
     def tell(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from time import perf_counter
 
 import feeds
@@ -41,6 +42,11 @@ class Press:
         self._withdrawn_stays = withdrawn_stays
         self._shelf = Shelf(record)
         self._made = 0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ends a drain after the document at hand; the others stay due."""
+        self._stopping = True
 
     def drain(self) -> int:
         """Builds every feed that is due, then some pages of archives; returns how many documents of either.
@@ -49,20 +55,23 @@ class Press:
         what is old, and they are some at a time, so that there may be many.
         """
         built = 0
-        while due := documents.due_feeds(self._record):
+        while not self._stopping and (due := documents.due_feeds(self._record)):
             desk = self._desk()
-            for each in due:
+            for each in takewhile(self._goes_on, due):
                 self.build(desk, each, self._clock())
                 built += 1
         pages = archives.due_pages(self._record, self._clock())
         if pages:
             desk, known = self._desk(), {each.slug: each for each in documents.open_feeds(self._record)}
-            for page in pages:
+            for page in takewhile(self._goes_on, pages):
                 if page.feed in known:
                     self._build_page(desk, known[page.feed], page, self._clock())
                     built += 1
         self._prune()
         return built
+
+    def _goes_on(self, _: object) -> bool:
+        return not self._stopping
 
     def build(self, desk: Desk, due: FeedDue, now: datetime) -> None:
         """Renders one feed in all formats and writes what changed."""

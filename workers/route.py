@@ -22,8 +22,10 @@ class Done:
     feeds: int
 
 
-def drain(record: Record, clock: Callable[[], datetime]) -> Done:
-    """Routes until no event is left. Run beside itself, one works and the other finds nothing."""
+def drain(
+    record: Record, clock: Callable[[], datetime], stopping: Callable[[], bool] = lambda: False
+) -> Done:
+    """Routes until no event is left, or it is `stopping`. Run beside itself, one works and the other finds nothing."""
     events = deliveries = feeds = 0
     while True:
         routed = routing.route(record, clock())
@@ -32,5 +34,5 @@ def drain(record: Record, clock: Callable[[], datetime]) -> Done:
         feeds += routed.feeds
         if routed.events:
             log.info("events.routed", events=routed.events, deliveries=routed.deliveries, feeds=routed.feeds)
-        if not routed.more:
+        if not routed.more or stopping():
             return Done(events, deliveries, feeds)

@@ -124,7 +124,11 @@ def wait_until_all_is_well(desk: Desk) -> None:
             return False
         return [each["broker"] for each in running] == ["up"] * WORKERS and ledger.unsettled(desk) == 0
 
-    eventually(well, within=PATIENCE, what="all well")
+    try:
+        eventually(well, within=PATIENCE, what="all well")
+    except AssertionError as error:
+        found = f"{ledger.unsettled(desk)} unsettled, workers {seen_workers(desk)}"
+        raise AssertionError(f"{error}: {found}; {desk.log()[-3000:]}") from None
 
 
 def seconds_until_pushed(desk: Desk, outlet: Outlet, story: dict[str, Any]) -> float:

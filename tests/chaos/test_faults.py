@@ -29,7 +29,7 @@ from tests.outlet import Outlet
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desks")]
 
 # A kill falls each second; where workers start slowly it goes on until there were so many.
-ARTICLES, SECONDS, KILLS = (3000, 120.0, 80) if LONG else (300, 8.0, 6)
+ARTICLES, SECONDS, KILLS = (1200, 60.0, 30) if LONG else (300, 8.0, 6)
 KILL_EVERY = 1.0
 
 

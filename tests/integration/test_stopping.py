@@ -19,8 +19,9 @@ from tests.builders import a_desk, an_article, an_endpoint, post
 from tests.desk import eventually
 from tests.integration.test_transport import OK, Misbehaving, a_push, a_sender, a_server
 from tests.seeded import claim_all
-from workers import deliver, outcome
+from workers import deliver, outcome, route
 from workers.deliver import Courier
+from workers.publish import Press
 from workers.transport import Sender
 
 WORDS = "the worker was stopped before an answer came; it may have arrived"
@@ -118,3 +119,17 @@ def test_a_push_that_was_not_connected_yet_is_not_said_to_have_arrived() -> None
             each.close()
     assert (told.kind, told.reached) == ("lost", False)
     assert told.words == "the worker was stopped before an answer came"
+
+
+def test_a_worker_that_is_stopped_leaves_what_it_has_not_routed_or_built_to_the_others(
+    record: Record,
+) -> None:
+    source = a_desk(record)
+    for number in range(3):
+        post(record, source, an_article(external_id=str(number)), now=now())
+    press = Press(record, "https://news.example.org", now)
+    routing.route(record, now(), limit=1)
+    press.stop()
+    assert press.drain() == 0
+    assert route.drain(record, now, lambda: True).events == 2  # the batch at hand, whole
+    assert Press(record, "https://news.example.org", now).drain() > 0

@@ -35,7 +35,7 @@ format: $(DEV_STAMP)
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench
 
-# The long form of the fault tests; `make test` runs a short one.
+# The long form of the fault tests, some eight minutes; `make test` runs a short one.
 chaos: $(DEV_STAMP)
 	CHAOS=long $(BIN)/pytest tests/chaos
 

@@ -15,7 +15,6 @@ import requests
 from service import embedded_redis
 from service.settings import Settings
 from tests.chaos import ledger, load
-from tests.chaos.conftest import WORKERS
 from tests.desk import Desk, eventually
 from tests.outlet import Outlet
 
@@ -122,7 +121,8 @@ def wait_until_all_is_well(desk: Desk) -> None:
             running = [each for each in seen_workers(desk) if each["running"]]
         except requests.ConnectionError:
             return False
-        return [each["broker"] for each in running] == ["up"] * WORKERS and ledger.unsettled(desk) == 0
+        names = sorted(each["name"].partition(".")[0] for each in running if each["broker"] == "up")
+        return names == sorted(desk.children().keys() - {"web", "redis"}) and ledger.unsettled(desk) == 0
 
     try:
         eventually(well, within=PATIENCE, what="all well")

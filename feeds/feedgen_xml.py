@@ -100,7 +100,8 @@ def _describe_feed(generator: Any, feed: Feed, updated: datetime, fmt: str) -> N
     generator.author(name=feed.authority)
     generator.generator("Dateline")
     generator.language(feed.language)
-    generator.link(href=feed.own_url("rss" if fmt == "rss" else "atom"), rel="self", type=kind)
+    if not feed.private:
+        generator.link(href=feed.own_url("rss" if fmt == "rss" else "atom"), rel="self", type=kind)
     generator.link(href=feed.home_url, rel="alternate", type="text/html")
     if feed.hub:
         generator.link(href=feed.hub, rel="hub")

@@ -52,7 +52,7 @@ def _head(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> byt
             "version": VERSION,
             "title": feed.title,
             "home_page_url": feed.home_url,
-            "feed_url": feed.url("json"),
+            "feed_url": None if feed.private else feed.url("json"),
             "description": feed.description,
             "authors": [{"name": feed.authority}],
             "language": feed.language,

@@ -114,7 +114,8 @@ class Feed:
 
     `id` is a tag: URI and never changes; `authority` names the publisher; `hub` is a WebSub hub's URL.
     `updated` is the time told while the feed has no entry at all: that of its making. Its archive (RFC 5005) has
-    `pages` complete pages at …/{slug}/{number}.{rss|atom}; with `page` set, this is that page.
+    `pages` complete pages at …/{slug}/{number}.{rss|atom}; with `page` set, this is that page. A `private` one is
+    elsewhere, at an address that is a secret, and its documents do not tell it.
     """
 
     slug: str
@@ -129,6 +130,7 @@ class Feed:
     hub: str | None = None
     pages: int = 0
     page: int | None = None
+    private: bool = False
 
     def url(self, fmt: Format) -> str:
         """Where the document of the newest stories is."""

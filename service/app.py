@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, redirect, request
 
-from service import api, api_partner, discovery, feeds, openapi, pages, problems, status
+from service import api, api_partner, discovery, feeds, openapi, pages, partner_feeds, problems, status
 from service.intake import endpoint
 from service.intake.authenticate import Gate
 from service.serving.front import Front
@@ -41,6 +41,7 @@ def create_app(
     intake = endpoint.create_blueprint(record, gate, authority=authority, wake=wake, clock=clock)
     app.register_blueprint(intake)
     app.register_blueprint(feeds.create_blueprint(record, settings.public_url))
+    app.register_blueprint(partner_feeds.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(api.create_blueprint(record, settings.operator_token))
     app.register_blueprint(api_partner.create_blueprint(record, settings.public_url, clock))

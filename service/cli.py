@@ -14,6 +14,7 @@ from service.cli_articles import kill, publish, replay, restore
 from service.cli_desk import partner, section, source
 from service.cli_endpoint import endpoint, reseal
 from service.cli_feeds import feeds, package
+from service.cli_partner_feeds import feed
 from service.cli_receive import receive
 from service.cli_up import migrate, up, web, worker
 from service.doctor import doctor
@@ -25,6 +26,7 @@ WHERE_TO_LOOK = {
     "delivered article": "name one that was pushed, by its public id (tag:…) or the last part of that",
     "delivery": "its number (dlv_…) is on the status page, and the partner has it as webhook-id",
     "endpoint": "'dateline endpoint list' shows them",
+    "feed": "'dateline feed list' shows them",
     "partner": "'dateline partner list' shows them",
     "source": "'dateline source list' shows them",
 }
@@ -41,7 +43,7 @@ def dateline() -> None:
 
 COMMANDS: tuple[click.Command, ...] = (
     up, web, worker, migrate, doctor,
-    section, package, feeds, source, partner, endpoint,
+    section, package, feeds, source, partner, endpoint, feed,
     publish, kill, restore, replay, receive, reseal,
 )  # fmt: skip
 for _command in COMMANDS:

@@ -225,6 +225,25 @@ def _paths() -> dict[str, Any]:
             )
         },
         **_public_paths(),
+        "/partner/feeds/{token}.{format}": {
+            "get": _operation(
+                "A partner's own feed: the token in its address is all that opens it",
+                [],
+                {
+                    "200": _content(
+                        "The document. That it was read is written down.", {"type": "string"}, "*/*"
+                    ),
+                    "304": {
+                        "description": "You have it: If-None-Match, or If-Modified-Since, is the document's."
+                    },
+                    **_refusals(404, 406, 410, 503),
+                },
+                parameters=[
+                    _path("token", "feed_…, as `dateline feed add` printed it."),
+                    _path("format", "rss, atom or json."),
+                ],
+            )
+        },
         "/status.json": {
             "get": _operation(
                 "The status page's facts", operator, {"200": _content("The facts."), **_refusals(401)}

@@ -26,7 +26,15 @@ from service.pages_session import (
     refuse_forged,
 )
 from service.settings import Settings
-from service.store import notices, overview, overview_articles, overview_deliveries, overview_trouble, pushes
+from service.store import (
+    notices,
+    overview,
+    overview_articles,
+    overview_deliveries,
+    overview_feeds,
+    overview_trouble,
+    pushes,
+)
 from service.store.errors import RecordUnavailable
 from service.store.record import Record
 
@@ -174,6 +182,8 @@ def _words(now: datetime) -> dict[str, Any]:
         "notice_words": wording.NOTICE_WORDS,
         "delivery_word": lambda each: wording.delivery_word(each.state, each.due_at, now),
         "delivery_counts": wording.delivery_counts,
+        "feed_state": lambda each: wording_desk.feed_state(each, now),
+        "token_words": lambda each: wording_desk.token_words(each, now),
         "endpoint_state": lambda each: wording_desk.endpoint_state(each, now),
         "partner_state": lambda each: wording_desk.partner_state(each, now),
         "shown_text": wording.shown_text,
@@ -215,7 +225,10 @@ class Desk:
         return render_template(
             "status/partner.html",
             partner=found[0],
-            notices=notices.latest(self._record, LATELY, ids),
+            notices=notices.latest(self._record, LATELY, slug),
+            fetches={
+                each.id: overview_feeds.latest_fetches(self._record, each.id) for each in found[0].feeds
+            },
             waiting={each: overview_deliveries.undelivered(self._record, each) for each in ids},
             latest={each: overview_deliveries.latest_deliveries(self._record, each) for each in ids},
         )

@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from service import logs
+from service.signatures import hide_feed_tokens
 from service.store.errors import RecordUnavailable
 
 log = logs.get("http")
@@ -36,6 +37,11 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
         "The idempotency key was used for another body. Each new body needs a key of its own.",
     ),
     (410, "closed", "The feed was closed and will not come back."),
+    (
+        410,
+        "revoked",
+        "The address of a partner's own feed was replaced or revoked: ask the desk for a new one.",
+    ),
     (413, "too-large", "An article may have 1 MiB at the most."),
     (415, "media-type", "Send application/json in UTF-8, without Content-Encoding."),
     (416, "range", "The feed is shorter than the range asked for: see Content-Range."),
@@ -111,7 +117,7 @@ _KINDS = {413: "too-large", 415: "media-type"}
 
 def _words(error: HTTPException) -> str:
     if error.code == 404:
-        return f"there is nothing at {request.path}; /docs lists what there is"
+        return f"there is nothing at {_path()}; /docs lists what there is"
     if error.code == 405:
         return f"{request.method} is not possible here"
     return error.description or error.name
@@ -125,7 +131,7 @@ def _record_away(error: RecordUnavailable) -> Response:
 
 
 def note_record_away(error: RecordUnavailable) -> None:
-    log.warning("record.unavailable", path=request.path, error=str(error))
+    log.warning("record.unavailable", path=_path(), error=str(error))
 
 
 def _unexpected(error: Exception) -> Response:
@@ -137,5 +143,9 @@ def _unexpected(error: Exception) -> Response:
 def note_unexpected(error: Exception) -> str:
     """Writes a fault of ours into the log; returns the number by which it is found there."""
     number = secrets.token_hex(4)
-    log.error("request.failed", number=number, path=request.path, exc_info=error)
+    log.error("request.failed", number=number, path=_path(), exc_info=error)
     return number
+
+
+def _path() -> str:
+    return hide_feed_tokens(request.path)

@@ -217,5 +217,34 @@ def read_api_key(text: str) -> tuple[str, str] | None:
     return (found[1], _key_hash(found[2])) if found else None
 
 
+FEED_TOKEN = "feed_"  # noqa: S105 - what all of them begin with
+
+
+@dataclass(frozen=True)
+class FeedToken:
+    """What the address of a partner's own feed has in it: `feed_` and 43 random characters (256 bits).
+
+    `text` is shown once and never stored; the record keeps `hash`, and finds the feed by it.
+    """
+
+    text: str = field(repr=False)
+    hash: str
+
+
+def new_feed_token() -> FeedToken:
+    text = FEED_TOKEN + randomness.token_urlsafe(32)
+    return FeedToken(text, _key_hash(text))
+
+
+def read_feed_token(text: str) -> str | None:
+    """The hash of what may be a feed's token; None if it has not the form of one."""
+    return _key_hash(text) if re.fullmatch(FEED_TOKEN + r"[A-Za-z0-9_-]{43}", text) else None
+
+
+def hide_feed_tokens(text: str) -> str:
+    """The text, an address say, with what may be a feed's token made unreadable: for logs and error pages."""
+    return re.sub(FEED_TOKEN + r"[^\s/]+", FEED_TOKEN + "…", text)
+
+
 def _key_hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 from service import wording_desk
 from service.store.notices import Notice
 from service.store.overview import EndpointNow, EventNow, PartnerNow, PipelineNow
+from service.store.overview_feeds import FeedNow
 from service.wording import Word
 
 Facts = dict[str, Any]
@@ -51,6 +52,7 @@ def _partner(partner: PartnerNow, now: datetime) -> Facts:
         "last_failure_at": _iso(failed.last_failure_at) if failed else None,
         "last_failure": failed.last_failure if failed else None,
         "endpoints": [_endpoint(each, now) for each in endpoints],
+        "feeds": [_feed(each, now) for each in partner.feeds],
     }
 
 
@@ -74,6 +76,31 @@ def _endpoint(endpoint: EndpointNow, now: datetime) -> Facts:
         "last_success_at": _iso(endpoint.last_success_at),
         "last_failure_at": _iso(endpoint.last_failure_at),
         "last_failure": endpoint.last_failure,
+    }
+
+
+def _feed(feed: FeedNow, now: datetime) -> Facts:
+    return {
+        "id": feed.id,
+        "title": feed.title,
+        **_state(wording_desk.feed_state(feed, now)),
+        "sections": None if feed.sections is None else list(feed.sections),
+        "created_at": _iso(feed.created_at),
+        "revoked_at": _iso(feed.revoked_at),
+        "last_fetched_at": _iso(feed.fetched_at),
+        "unfetched_seconds": None if feed.revoked_at else _age(feed.fetched_at or feed.created_at, now),
+        "fetches": feed.fetches,
+        "tokens": [
+            {
+                "number": each.number,
+                "created_at": _iso(each.created_at),
+                "works_until": _iso(each.until),
+                "last_fetched_at": _iso(each.fetched_at),
+                "fetches": each.fetches,
+                "last_refused_at": _iso(each.refused_at),
+            }
+            for each in feed.tokens
+        ],
     }
 
 

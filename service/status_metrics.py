@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service import logs, wording_desk
@@ -68,14 +68,29 @@ def _of_partners(partners: Iterable[PartnerNow], now: datetime) -> Iterator[Metr
     live = GaugeMetricFamily(
         "dateline_partner_endpoints_live", "Endpoints neither paused nor switched off.", labels=["partner"]
     )
+    fetches = CounterMetricFamily(
+        "dateline_partner_feed_fetches",
+        "Fetches of a partner's own feeds, revoked ones too.",
+        labels=["partner"],
+    )
+    unfetched = GaugeMetricFamily(
+        "dateline_partner_feed_unfetched_seconds",
+        "Since when a partner has not fetched its own feed: the longest.",
+        labels=["partner"],
+    )
     for each in partners:
+        if each.feeds:
+            fetches.add_metric([each.slug], sum(one.fetches for one in each.feeds))
+        if opened := wording_desk.open_feeds(each):
+            since = min(one.fetched_at or one.created_at for one in opened)
+            unfetched.add_metric([each.slug], _age(since, now))
         for state, number in STATES:
             counts.add_metric([each.slug, state], sum(map(number, each.endpoints)))
         oldest.add_metric([each.slug], _age(wording_desk.oldest_since(each), now))
         flying.add_metric([each.slug], sum(one.in_flight for one in each.endpoints))
         breaker.add_metric([each.slug], max((BREAKERS[one.breaker] for one in each.endpoints), default=0))
         live.add_metric([each.slug], sum(one.state == "live" for one in each.endpoints))
-    yield from (counts, oldest, flying, breaker, live)
+    yield from (counts, oldest, flying, breaker, live, fetches, unfetched)
 
 
 def _of_pipeline(pipeline: PipelineNow, now: datetime) -> Iterator[Metric]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.store.overview import EndpointNow, PartnerNow, PipelineNow
+from service.store.overview_feeds import FeedNow, TokenNow
 from service.wording import LEVELS, Word, ago, count, span, until
 
 BEHIND = timedelta(seconds=60)  # undelivered for longer than this, a partner is not current
 SEEN = timedelta(seconds=15)  # a worker silent for longer than this is not counted on
 LAGGING = timedelta(seconds=30)  # events not routed, feeds not built
+SILENT = timedelta(hours=24)  # a partner's own feed not fetched for longer than this is told of
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,62 @@ def _struggling(endpoint: EndpointNow, now: datetime) -> Word | None:
 
 
 def partner_state(partner: PartnerNow, now: datetime) -> Word:
-    """That of its worst endpoint."""
-    if not partner.endpoints:
-        return Word("quiet", "none", "No endpoint", "it is pushed nothing; its feeds are not affected")
-    return max(
-        (endpoint_state(each, now) for each in partner.endpoints), key=lambda word: LEVELS.index(word.level)
-    )
+    """That of its worst endpoint or feed."""
+    words = [endpoint_state(each, now) for each in partner.endpoints]
+    words += [feed_state(each, now) for each in open_feeds(partner)]
+    if not words:
+        return Word("quiet", "none", "No endpoint", "it is pushed nothing; the public feeds are not affected")
+    return max(words, key=lambda word: LEVELS.index(word.level))
+
+
+def open_feeds(partner: PartnerNow) -> list[FeedNow]:
+    """Its own feeds, but for the revoked."""
+    return [each for each in partner.feeds if each.revoked_at is None]
+
+
+def feed_state(feed: FeedNow, now: datetime) -> Word:
+    """Whether a partner fetches its own feed."""
+    if feed.revoked_at is not None:
+        return Word("quiet", "off", "Revoked", f"on {until(feed.revoked_at, now)}")
+    if feed.fetched_at is None:
+        waited = now - feed.created_at
+        words = f"its feed was made {span(waited)} ago"
+        return (
+            Word("warn", "slow", "Never fetched", words)
+            if waited > SILENT
+            else Word("quiet", "pending", "Never fetched", words)
+        )
+    if is_silent(feed, now):
+        return Word(
+            "warn", "slow", "Has stopped fetching", f"has not fetched since {until(feed.fetched_at, now)}"
+        )
+    return Word("good", "good", "Fetches", f"last {ago(feed.fetched_at, now)}")
+
+
+def is_silent(feed: FeedNow, now: datetime) -> bool:
+    """It should be fetched and was not for a day."""
+    return feed.revoked_at is None and now - (feed.fetched_at or feed.created_at) > SILENT
+
+
+def token_words(token: TokenNow, now: datetime) -> str:
+    """What of a feed's token is to be known: until when it works, and whether it is used."""
+    ended = token.until is not None and token.until <= now
+    if ended:
+        tried = f"; still tried {ago(token.refused_at, now)}" if token.refused_at else ""
+        return f"replaced, ended {until(token.until or now, now)}{tried}"
+    used = f"used {ago(token.fetched_at, now)}" if token.fetched_at else "not used yet"
+    if token.until is None:
+        return (
+            used
+            if token.refused_at is None
+            else f"{used}; tried {ago(token.refused_at, now)} after it was revoked"
+        )
+    still = "not used since it was replaced" if not _used_lately(token, now) else f"still {used}"
+    return f"replaced, works until {until(token.until, now)}; {still}"
+
+
+def _used_lately(token: TokenNow, now: datetime) -> bool:
+    return token.fetched_at is not None and now - token.fetched_at <= SILENT
 
 
 def oldest_since(partner: PartnerNow) -> datetime | None:
@@ -132,6 +184,11 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
         return Summary(
             "warn", f"{current} of {count(len(partners), 'partner')} current; {names} {verb} pushed nothing"
         )
+    silent = [each for each in partners if any(is_silent(one, now) for one in each.feeds)]
+    if silent:
+        names = _names([each.name for each in silent])
+        verb = "has" if len(silent) == 1 else "have"
+        return Summary("warn", f"{names} {verb} not fetched for more than a day")
     return Summary(
         "good",
         "The one partner is current" if len(partners) == 1 else f"All {len(partners)} partners are current",

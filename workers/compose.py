@@ -41,12 +41,13 @@ def compose(
             updated=max((at for _, at, _ in lines), default=feed.updated),
             tombstones=tuple(feeds.Tombstone(p.public_id, at) for p, at, _ in lines if p.withdrawn),
         )
-        made[fmt] = _rendered(frame, [entry for _, _, entry in lines])
+        stories = tuple((place.article_id, place.revision) for place, _, _ in lines)
+        made[fmt] = _rendered(frame, [entry for _, _, entry in lines], stories)
     return made
 
 
-def _rendered(frame: feeds.Frame, entries: Sequence[Entry]) -> Rendered:
+def _rendered(frame: feeds.Frame, entries: Sequence[Entry], stories: tuple[tuple[int, int], ...]) -> Rendered:
     etag = hashlib.blake2b(frame.head, digest_size=16)
     etag.update(b"".join(entry.digest for entry in entries))
     etag.update(frame.tail)
-    return Rendered(frame.around([entry.body for entry in entries]), etag.hexdigest())
+    return Rendered(frame.around([entry.body for entry in entries]), etag.hexdigest(), stories)

@@ -10,10 +10,11 @@ from time import perf_counter
 
 import feeds
 from service import logs
-from service.store import archives, documents, places, sections
+from service.store import archives, documents, partner_places, places, sections
 from service.store.archives import PageDue
 from service.store.documents import FeedDue
 from service.store.entries import prune_entries
+from service.store.places import Place
 from service.store.record import Record
 from workers.compose import compose
 from workers.entries import Shelf
@@ -74,13 +75,13 @@ class Press:
         return not self._stopping
 
     def build(self, desk: Desk, due: FeedDue, now: datetime) -> None:
-        """Renders one feed in all formats and writes what changed."""
+        """Renders one feed in all its formats and writes what changed."""
         started = perf_counter()
-        due = replace(due, sequence=places.number_new(self._record, due, now))
-        shown = places.places(self._record, due, now, withdrawn_stays=self._withdrawn_stays)
+        due, shown, due_at = self._shown(due, now)
         entries, made = self._shelf.take(desk, shown)
-        due_at = places.next_change(self._record, due, shown, now, withdrawn_stays=self._withdrawn_stays)
-        bodies = compose(feed_of(desk, due), shown, entries, feeds.RENDITIONS)
+        # A partner's own is not for people to look at, and its page would tell its address.
+        formats = feeds.FORMATS if due.private else feeds.RENDITIONS
+        bodies = compose(feed_of(desk, due), shown, entries, formats)
         changed = documents.store_documents(self._record, due, bodies, due_at=due_at, now=now, made=made)
         self._made += len(made)
         log.info(
@@ -91,6 +92,16 @@ class Press:
             changed=list(changed or ()),
             ms=round((perf_counter() - started) * 1000, 1),
         )
+
+    def _shown(self, due: FeedDue, now: datetime) -> tuple[FeedDue, list[Place], datetime | None]:
+        """The feed with what is new in it numbered, what stands in it, and when that changes by itself."""
+        stays = self._withdrawn_stays
+        if due.private:
+            found = partner_places.shown(self._record, due, now, withdrawn_stays=stays)
+            return due, found.places, found.due_at
+        due = replace(due, sequence=places.number_new(self._record, due, now))
+        shown = places.places(self._record, due, now, withdrawn_stays=stays)
+        return due, shown, places.next_change(self._record, due, shown, now, withdrawn_stays=stays)
 
     def _build_page(self, desk: Desk, due: FeedDue, page: PageDue, now: datetime) -> None:
         shown = places.page_places(self._record, page.feed, page.page, now)

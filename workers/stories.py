@@ -41,11 +41,12 @@ def feed_of(desk: Desk, due: FeedDue) -> feeds.Feed:
         title=due.title,
         id=f"tag:{desk.authority},{due.made_at.date().isoformat()}:feed/{due.born}",
         public_url=desk.public_url,
-        home_url=f"{desk.public_url}/feeds/{due.slug}",
+        home_url=f"{desk.public_url}/feeds" if due.private else f"{desk.public_url}/feeds/{due.slug}",
         authority=desk.authority,
         updated=due.made_at.replace(microsecond=0),
         language=due.language,
         pages=due.pages,
+        private=due.private,
     )
 
 

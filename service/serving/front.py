@@ -53,7 +53,7 @@ class Front:
         accepted = acceptable(environ.get("HTTP_ACCEPT_ENCODING"))
         if not accepted:
             return _not_acceptable(environ, start)
-        held_by_client = _held_by_client(environ, held, accepted)
+        held_by_client = held.client_has(environ, accepted)
         if held_by_client is not None:
             start("304 Not Modified", held.answer(held_by_client).unchanged)
             return []
@@ -86,15 +86,6 @@ class Front:
         except RecordUnavailable as error:
             log.warning("document.unavailable", path=address.path, error=str(error))
             return None
-
-
-def _held_by_client(environ: Environ, held: Held, accepted: tuple[Coding, ...]) -> Coding | None:
-    """If-None-Match beats If-Modified-Since (RFC 9110, 13.2.2)."""
-    tags = environ.get("HTTP_IF_NONE_MATCH")
-    if tags is not None:
-        return held.match(tags, accepted)
-    since = environ.get("HTTP_IF_MODIFIED_SINCE")
-    return accepted[0] if since is not None and held.unmoved(since) else None
 
 
 def _ranged(environ: Environ, start: StartResponse, held: Held) -> Iterable[bytes]:

@@ -61,6 +61,46 @@ class Answer:
         return len(self.body[0])
 
 
+@dataclass(frozen=True)
+class Manners:
+    """The headers that say who may keep a document, read it, and ask for parts of it. `always`: with a 304, too."""
+
+    always: Headers
+    whole: Headers
+    ranges: bool
+
+
+def public_manners(address: Address, public_url: str) -> Manners:
+    """For everybody, and for caches in between."""
+    slug = quote(address.slug)
+    always = [
+        ("Cache-Control", CACHE),
+        ("CDN-Cache-Control", CDN_CACHE),
+        ("Vary", "Accept-Encoding"),
+        ("Link", links(f"{public_url}/feeds/{slug}", address.fmt)),
+        ("Access-Control-Allow-Origin", "*"),
+    ]
+    whole = [
+        ("Access-Control-Expose-Headers", EXPOSED),
+        ("Surrogate-Key", f"feeds feed:{slug}"),
+        ("Cache-Tag", f"feeds,feed:{slug}"),
+    ]
+    return Manners(always, whole, ranges=True)
+
+
+# For one partner: no cache shares it, each use asks again, no page of another site reads it, no search engine keeps it.
+PRIVATE = Manners(
+    [
+        ("Cache-Control", "private, no-cache"),
+        ("Vary", "Accept-Encoding"),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Robots-Tag", "noindex"),
+    ],
+    [],
+    ranges=False,
+)
+
+
 class Held:
     """One version of a document. Safe among threads: answers are replaced, never changed.
 
@@ -69,7 +109,11 @@ class Held:
     """
 
     def __init__(
-        self, address: Address, document: Document, public_url: str, former: Mapping[str, bytes] | None = None
+        self,
+        address: Address,
+        document: Document,
+        manners: Manners,
+        former: Mapping[str, bytes] | None = None,
     ) -> None:
         self.address = address
         self.document = document
@@ -78,9 +122,7 @@ class Held:
         self.modified = format_datetime(document.modified_at.astimezone(UTC), usegmt=True)
         self.used = 0
         self.deltas: dict[tuple[str, Coding], Answer | None] = {}
-        self._links = [("Link", _links(address, public_url)), ("Access-Control-Allow-Origin", "*")]
-        slug = quote(address.slug)
-        self._keys = [("Surrogate-Key", f"feeds feed:{slug}"), ("Cache-Tag", f"feeds,feed:{slug}")]
+        self._manners = manners
         self._known = {
             known: coding
             for coding in CODINGS
@@ -116,6 +158,17 @@ class Held:
         else:
             self.answers[coding] = replace(answer, best=True)
 
+    def client_has(self, environ: Mapping[str, str], accepted: Sequence[Coding]) -> Coding | None:
+        """The coding in which the client has this version, by what it asks; None if it has not.
+
+        If-None-Match beats If-Modified-Since (RFC 9110, 13.2.2).
+        """
+        tags = environ.get("HTTP_IF_NONE_MATCH")
+        if tags is not None:
+            return self.match(tags, accepted)
+        since = environ.get("HTTP_IF_MODIFIED_SINCE")
+        return accepted[0] if since is not None and self.unmoved(since) else None
+
     def match(self, if_none_match: str, accepted: Sequence[Coding]) -> Coding | None:
         """The coding in which the client has this version, by weak comparison; None if it has not."""
         coding = self._known.get(if_none_match)
@@ -146,29 +199,24 @@ class Held:
         unchanged = [
             ("ETag", self.etag(coding)),
             ("Last-Modified", self.modified),
-            ("Cache-Control", CACHE),
-            ("CDN-Cache-Control", CDN_CACHE),
-            ("Vary", "Accept-Encoding"),
-            *self._links,
+            *self._manners.always,
         ]
         ok = [
             ("Content-Type", feeds.CONTENT_TYPES[self.address.fmt]),
             ("Content-Length", str(len(body))),
-            ("Accept-Ranges", "bytes" if coding == IDENTITY else "none"),
+            ("Accept-Ranges", "bytes" if self._manners.ranges and coding == IDENTITY else "none"),
             *([] if coding == IDENTITY else [("Content-Encoding", coding)]),
             ("X-Content-Type-Options", "nosniff"),
-            ("Access-Control-Expose-Headers", EXPOSED),
-            *self._keys,
+            *self._manners.whole,
         ]
         return Answer([body], [*unchanged, *ok], unchanged, best)
 
 
-def _links(address: Address, public_url: str) -> str:
-    """The document's own address, and those of the other formats."""
-    url = f"{public_url}/feeds/{quote(address.slug)}"
-    links = [f'<{url}.{address.fmt}>; rel="self"']
+def links(url: str, own: feeds.Format) -> str:
+    """The document's own address, `url` and its ending, and those of the other formats, for the header Link."""
+    told = [f'<{url}.{own}>; rel="self"']
     for fmt in feeds.FORMATS:
-        if fmt != address.fmt:
+        if fmt != own:
             kind = feeds.CONTENT_TYPES[fmt].partition(";")[0]
-            links.append(f'<{url}.{fmt}>; rel="alternate"; type="{kind}"')
-    return ", ".join(links)
+            told.append(f'<{url}.{fmt}>; rel="alternate"; type="{kind}"')
+    return ", ".join(told)

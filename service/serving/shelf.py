@@ -14,7 +14,7 @@ from contextlib import suppress
 from time import monotonic
 
 from service import logs
-from service.serving.held import Address, Held
+from service.serving.held import Address, Held, public_manners
 from service.store import documents
 from service.store.errors import RecordUnavailable
 from service.store.record import Record
@@ -132,7 +132,8 @@ class Shelf:
             return None
         if before is not None and before.document.etag == document.etag:
             return before
-        held = Held(address, document, self._public_url, before.former_of_next() if before else None)
+        manners = public_manners(address, self._public_url)
+        held = Held(address, document, manners, before.former_of_next() if before else None)
         held.used = self.looks
         if before is not None:
             # In the forms that are asked for, so that no request waits for them.

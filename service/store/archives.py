@@ -45,8 +45,10 @@ class Listed:
 
 
 def listing(record: Record) -> list[Listed]:
-    """All documents and pages there are, without their bodies."""
-    all_documents = select(document.c.feed, document.c.format, document.c.etag)
+    """All public documents and pages there are, without their bodies."""
+    all_documents = select(document.c.feed, document.c.format, document.c.etag).where(
+        document.c.feed.not_like("partner/%")
+    )
     all_pages = select(archive.c.feed, archive.c.page, archive.c.format, archive.c.etag)
     with record.reading() as connection:
         found = [Listed(row.feed, None, row.format, row.etag) for row in connection.execute(all_documents)]

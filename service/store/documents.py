@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text, update
 
+from service.store import kinds
 from service.store.entries import NewEntry, keep
 from service.store.placing import PAGE
 from service.store.record import Record
@@ -27,10 +29,15 @@ class Document:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A document as made. `etag` is of its bytes: equal bytes have equal ones."""
+    """A document as made. `etag` is of its bytes: equal bytes have equal ones.
+
+    `stories`: the (article, revision) to be read in it. Each entry tells its revision's own time: equal bytes have
+    equal stories.
+    """
 
     body: bytes
     etag: str
+    stories: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,11 @@ class FeedDue:
     def pages(self) -> int:
         return self.sequence // PAGE
 
+    @property
+    def private(self) -> bool:
+        """A partner's own."""
+        return kinds.is_private(self.slug)
+
 
 @dataclass(frozen=True)
 class Whereabouts:
@@ -63,6 +75,9 @@ class Whereabouts:
 
 
 def get_document(record: Record, slug: str, fmt: str) -> Document | None:
+    """A public document; those of partners' own feeds are read by `service.store.fetches` alone."""
+    if kinds.is_private(slug):
+        return None
     with record.reading() as connection:
         row = connection.execute(
             document.select().where(document.c.feed == slug, document.c.format == fmt)
@@ -71,8 +86,8 @@ def get_document(record: Record, slug: str, fmt: str) -> Document | None:
 
 
 def listing(record: Record) -> dict[tuple[str, str], str]:
-    """(feed, format) → ETag of every document there is. Cheap: no body is touched."""
-    query = text("SELECT feed, format, etag FROM document")
+    """(feed, format) → ETag of every public document there is. Cheap: no body is touched."""
+    query = text("SELECT feed, format, etag FROM document WHERE feed NOT LIKE 'partner/%'")
     with record.reading() as connection:
         return {(slug, fmt): etag for slug, fmt, etag in connection.execute(query).all()}
 
@@ -100,7 +115,7 @@ _FEED = """
         f.created_at, f.wanted, f.sequence
     FROM feed f LEFT JOIN section s ON s.slug = f.slug WHERE f.closed_at IS NULL AND """
 _DUE = text(_FEED + "f.wanted > f.built ORDER BY f.wanted_at, f.slug")
-_OPEN = text(_FEED + "1 = 1 ORDER BY s.id IS NULL, s.id")
+_OPEN = text(_FEED + "f.slug NOT LIKE 'partner/%' ORDER BY s.id IS NULL, s.id")
 
 
 def due_feeds(record: Record) -> list[FeedDue]:
@@ -109,7 +124,7 @@ def due_feeds(record: Record) -> list[FeedDue]:
 
 
 def open_feeds(record: Record) -> list[FeedDue]:
-    """All feeds that are not closed: sections in the order they were added, then the rest by slug."""
+    """All public feeds that are not closed: sections in the order they were added, then the rest by slug."""
     # By Python, for databases do not agree on the order of texts; it leaves the sections' as it is.
     return sorted(_feeds(record, _OPEN), key=lambda each: each.slug if "/" in each.slug else "")
 
@@ -172,7 +187,9 @@ def _store(
     now: datetime,
 ) -> bool:
     second = now.replace(microsecond=0)
-    values = {"body": rendered.body, "etag": rendered.etag, "modified_at": second}
+    values: dict[str, Any] = {"body": rendered.body, "etag": rendered.etag, "modified_at": second}
+    if kinds.is_private(slug):
+        values["stories"] = json.dumps(rendered.stories)
     if held is None:
         connection.execute(document.insert(), {"feed": slug, "format": fmt, **values})
         return True

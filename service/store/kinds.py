@@ -7,8 +7,9 @@
 | `package/china-focus` | a package (a special report): named by the articles themselves |
 | `language/ur`, `language/zh-hans` | a language, and a language in one script |
 | `source/wire` | what one content system sent |
+| `partner/7` | what one partner reads, at an address of its own: in no list, and made of its sections' feeds |
 
-All but sections are made when the first article needs them.
+All but sections and partners are made when the first article needs them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 ALL = "all"
 KINDS = ("package", "language", "source")
+PARTNER = "partner"
 RESERVED = frozenset({ALL, *KINDS})  # no section may take these names
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -82,6 +84,16 @@ def languages(tag: str | None) -> Iterable[Definition]:
 
 
 def kind_of(slug: str) -> str:
-    """`section` (`all` is one too), `package`, `language` or `source`."""
+    """`section` (`all` is one too), `package`, `language`, `source` or `partner`."""
     kind, slash, _ = slug.partition("/")
     return kind if slash else "section"
+
+
+def of_partner(partner_feed_id: int) -> str:
+    """The slug of a partner's feed."""
+    return f"{PARTNER}/{partner_feed_id}"
+
+
+def is_private(slug: str) -> bool:
+    """A partner's own: it is shown to nobody else, and told of nowhere."""
+    return kind_of(slug) == PARTNER

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, func, or_, select, text
 from ulid import ULID
 
 from service.store.record import Record
-from service.store.schema import endpoint, notice, partner, to_micros
+from service.store.schema import endpoint, from_micros, notice, partner, to_micros
 
 GATHER = timedelta(minutes=1)  # what comes in heaps is counted for as long before it is told
 AT_MOST_EVERY = timedelta(hours=1)
 LATE_TAKEDOWN = timedelta(minutes=15)
 BEHIND = timedelta(minutes=15)
+WATCHED = timedelta(days=7)  # for as long as pushes of takedowns are tried
 LEASE = timedelta(minutes=1)  # a try takes less; then another worker may try
 KEPT = timedelta(days=30)  # after it was sent or given up
 
@@ -41,8 +42,8 @@ class Notice:
 
 
 _RAISE = text(
-    "INSERT INTO notice (public_id, kind, about, words, count, endpoint_id, created_at, due_at)"
-    " VALUES (:public_id, :kind, :about, :words, :count, :endpoint_id, :now, :due_at)"
+    "INSERT INTO notice (public_id, kind, about, words, count, endpoint_id, partner_id, created_at, due_at)"
+    " VALUES (:public_id, :kind, :about, :words, :count, :endpoint_id, :partner_id, :now, :due_at)"
     " ON CONFLICT (kind, about) WHERE tries = 0"
     " DO UPDATE SET count = notice.count + excluded.count, words = excluded.words"
 )
@@ -82,6 +83,7 @@ def _raise(
         "words": words,
         "count": count,
         "endpoint_id": endpoint_id,
+        "partner_id": None,
         "now": to_micros(now),
         "due_at": to_micros(due_at),
     }
@@ -99,13 +101,36 @@ _LATE = text("""
     ORDER BY d.id LIMIT 100""")
 
 
+# What was read in a feed of the partner's own, and was taken down since: it hears of it when it fetches, or by a push.
+# Told once for as long as it does not fetch, however much is taken down meanwhile. What was unpublished, as all is that
+# expires, can wait until it fetches.
+_UNREAD = text("""
+    SELECT p.id, p.name, count(*) AS takedowns, min(a.public_id) AS article,
+        (SELECT max(f.fetched_at) FROM partner_feed f WHERE f.partner_id = p.id) AS fetched_at,
+        (SELECT count(*) FROM partner_feed f WHERE f.partner_id = p.id AND f.revoked_at IS NULL) AS feeds
+    FROM article a JOIN receipt r ON r.article_id = a.id AND r.endpoint_id = 0 AND r.revision < a.revision
+    JOIN partner p ON p.id = r.partner_id
+    WHERE a.status <> 'usable' AND a.status IN ('killed', 'withheld')
+        AND a.changed_at <= :before AND a.changed_at > :oldest
+        AND NOT EXISTS (SELECT 1 FROM receipt o WHERE o.partner_id = p.id AND o.article_id = a.id
+            AND o.revision >= a.revision)
+        AND NOT EXISTS (SELECT 1 FROM notice n WHERE n.about = 'partner:' || CAST(p.id AS text)
+            AND n.kind = 'takedown.late' AND n.created_at > coalesce(
+                (SELECT max(f.fetched_at) FROM partner_feed f WHERE f.partner_id = p.id), 0))
+    GROUP BY p.id, p.name ORDER BY p.id""")
+
+
 def raise_late_takedowns(record: Record, now: datetime) -> int:
-    """One notice for each takedown that an outlet has not confirmed within 15 minutes; returns how many are new."""
+    """Of each takedown that an outlet has not confirmed within 15 minutes: one notice for each push, one for each
+    partner that has not fetched its feed since. Returns how many are new."""
+    before, oldest = to_micros(now - LATE_TAKEDOWN), to_micros(now - WATCHED)
     with record.reading() as connection:
-        late = connection.execute(_LATE, {"before": to_micros(now - LATE_TAKEDOWN)}).all()
+        late = [_late(row, now) for row in connection.execute(_LATE, {"before": before})]
+        unread = connection.execute(_UNREAD, {"before": before, "oldest": oldest})
+        late += [_late_in_feed(row, now) for row in unread]
     if late:
         with record.writing() as connection:
-            connection.execute(_RAISE, [_late(row, now) for row in late])
+            connection.execute(_RAISE, late)
     return len(late)
 
 
@@ -113,13 +138,31 @@ def _late(row: Row[Any], now: datetime) -> dict[str, Any]:
     why = row.last_words or "it was not sent yet"
     if row.state == "off":
         why = "the endpoint is switched off"
+    words = f"the takedown of {row.article} is not confirmed after 15 minutes: {why}"
+    return _takedown_late(f"delivery:{row.id}", words, now, endpoint_id=row.endpoint_id)
+
+
+def _late_in_feed(row: Row[Any], now: datetime) -> dict[str, Any]:
+    last = f"{from_micros(row.fetched_at):%Y-%m-%d %H:%M} UTC" if row.fetched_at else "it was made"
+    why = f"its feed was not fetched since {last}" if row.feeds else "its feed is revoked: tell it by hand"
+    subject = f"the takedown of {row.article} is"
+    if row.takedowns > 1:
+        subject = f"{row.takedowns} takedowns, the first of {row.article}, are"
+    words = f"{subject} not confirmed by {row.name} after 15 minutes: {why}"
+    return _takedown_late(f"partner:{row.id}", words, now, partner_id=row.id)
+
+
+def _takedown_late(
+    about: str, words: str, now: datetime, *, endpoint_id: int | None = None, partner_id: int | None = None
+) -> dict[str, Any]:
     return {
         "public_id": f"ntc_{ULID()}",
         "kind": "takedown.late",
-        "about": f"delivery:{row.id}",
-        "words": f"the takedown of {row.article} is not confirmed after 15 minutes: {why}",
+        "about": about,
+        "words": words,
         "count": 1,
-        "endpoint_id": row.endpoint_id,
+        "endpoint_id": endpoint_id,
+        "partner_id": partner_id,
         "now": to_micros(now),
         "due_at": to_micros(now),
     }
@@ -213,11 +256,13 @@ def settle(
     return settled == 1
 
 
-def latest(record: Record, limit: int = 20, endpoints: Sequence[int] | None = None) -> list[Notice]:
-    """What happened lately, the newest first; of these endpoints, or of all."""
+def latest(record: Record, limit: int = 20, partner_slug: str | None = None) -> list[Notice]:
+    """What happened lately, the newest first; to this partner, or to all."""
     query = select(notice.c.id).order_by(notice.c.id.desc()).limit(limit)
-    if endpoints is not None:
-        query = query.where(notice.c.endpoint_id.in_(endpoints))
+    if partner_slug is not None:
+        own = select(partner.c.id).where(partner.c.slug == partner_slug).scalar_subquery()
+        endpoints = select(endpoint.c.id).where(endpoint.c.partner_id == own)
+        query = query.where(or_(notice.c.endpoint_id.in_(endpoints), notice.c.partner_id == own))
     with record.reading() as connection:
         return _read(connection, connection.execute(query).scalars().all())[::-1]
 
@@ -226,7 +271,7 @@ def _read(connection: Connection, ids: Sequence[int]) -> list[Notice]:
     query = (
         select(notice, partner.c.slug)
         .outerjoin(endpoint, endpoint.c.id == notice.c.endpoint_id)
-        .outerjoin(partner, partner.c.id == endpoint.c.partner_id)
+        .outerjoin(partner, partner.c.id == func.coalesce(endpoint.c.partner_id, notice.c.partner_id))
         .where(notice.c.id.in_(ids))
         .order_by(notice.c.id)
     )

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select, text
 
 from service.store.claims import LEASE
+from service.store.overview_feeds import FeedNow, read_feeds
 from service.store.record import Record
 from service.store.schema import (
     delivery,
@@ -65,9 +66,12 @@ class EndpointNow:
 
 @dataclass(frozen=True)
 class PartnerNow:
+    """`feeds` are its own, revoked ones too."""
+
     slug: str
     name: str
     endpoints: tuple[EndpointNow, ...]
+    feeds: tuple[FeedNow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,14 @@ def partners_now(record: Record, now: datetime, slug: str | None = None) -> list
         known = connection.execute(wanted).all()
         ids = [each.id for each in known] if slug is not None else None
         found = _endpoints(connection, now, ids)
+        feeds = read_feeds(connection, ids)
     return [
-        PartnerNow(each.slug, each.name, tuple(one for owner, one in found if owner == each.id))
+        PartnerNow(
+            each.slug,
+            each.name,
+            tuple(one for owner, one in found if owner == each.id),
+            tuple(one for one in feeds if one.partner_id == each.id),
+        )
         for each in known
     ]
 

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.store import audit, keys, notices, revivals
-from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
+from service.store.errors import AlreadyExists, NotFound, NotPossible
 from service.store.record import Record
 from service.store.schema import backfill, endpoint, partner, section, subscription
+from service.store.sections import ids_of
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def add_endpoint(
         if owner is None:
             raise NotFound("partner", partner_slug)
         _refuse_a_second(connection, owner, url)
-        wanted = _section_ids(connection, sections)
+        wanted = ids_of(connection, sections)
         row = {
             "partner_id": owner,
             "url": url,
@@ -172,7 +173,7 @@ def change_endpoint(
         if values:
             connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**values))
         if changes.all_sections or changes.sections is not None:
-            wanted = _section_ids(connection, None if changes.all_sections else changes.sections)
+            wanted = ids_of(connection, None if changes.all_sections else changes.sections)
             connection.execute(subscription.delete().where(subscription.c.endpoint_id == endpoint_id))
             _subscribe(connection, endpoint_id, wanted)
         after = _one(connection, endpoint_id)
@@ -293,15 +294,6 @@ def _refuse_a_second(connection: Connection, owner: int, url: str) -> None:
     same = select(endpoint.c.id).where(endpoint.c.partner_id == owner, endpoint.c.url == url)
     if connection.execute(same).first():
         raise AlreadyExists("endpoint", url)
-
-
-def _section_ids(connection: Connection, slugs: Sequence[str] | None) -> list[int]:
-    if slugs is None:
-        return []
-    known = {row.slug: row.id for row in connection.execute(select(section.c.slug, section.c.id))}
-    if unknown := [slug for slug in slugs if slug not in known]:
-        raise UnknownSections(unknown, sorted(known))
-    return [known[slug] for slug in dict.fromkeys(slugs)]
 
 
 def _subscribe(connection: Connection, endpoint_id: int, section_ids: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from service.store import kinds
 from service.store.kinds import Definition
@@ -55,8 +55,15 @@ def place(connection: Connection, events: Sequence[Any], now: datetime) -> int:
 
 
 def want(connection: Connection, slugs: Iterable[str], now: datetime) -> int:
-    """Asks for these feeds to be built, unless they are closed; returns how many."""
-    asked = update(feed).where(feed.c.slug.in_(sorted(slugs)), feed.c.closed_at.is_(None))
+    """Asks for these feeds, and those of partners that read them, to be built, unless they are closed.
+
+    Returns how many.
+    """
+    wanted = set(slugs)
+    if wanted:
+        rows = connection.execute(_READERS, {"slugs": sorted(wanted), "everything": kinds.ALL in wanted})
+        wanted |= {kinds.of_partner(number) for number in rows.scalars()}
+    asked = update(feed).where(feed.c.slug.in_(sorted(wanted)), feed.c.closed_at.is_(None))
     return connection.execute(asked.values(wanted=feed.c.wanted + 1, wanted_at=now)).rowcount
 
 
@@ -119,6 +126,11 @@ def _rewrite_pages(connection: Connection, events: Sequence[Any], now: datetime)
         )
 
 
+_READERS = text(
+    "SELECT f.id FROM partner_feed f WHERE f.revoked_at IS NULL AND (f.all_sections AND :everything"
+    " OR EXISTS (SELECT 1 FROM partner_feed_section w JOIN section s ON s.id = w.section_id"
+    " WHERE w.partner_feed_id = f.id AND s.slug IN :slugs))"
+).bindparams(bindparam("slugs", expanding=True))
 _MAKE = text(
     "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at)"
     " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now) ON CONFLICT (slug) DO NOTHING"

@@ -146,6 +146,13 @@ article = Table(
         sqlite_where=text("expires_at IS NOT NULL AND status = 'usable'"),
         postgresql_where=text("expires_at IS NOT NULL AND status = 'usable'"),
     ),
+    # What was taken down: partners that fetch are watched until they were told.
+    Index(
+        "ix_article_withdrawn",
+        "changed_at",
+        sqlite_where=text("status <> 'usable'"),
+        postgresql_where=text("status <> 'usable'"),
+    ),
 )
 
 revision = Table(
@@ -392,6 +399,7 @@ notice = Table(
     Column("words", Text, nullable=False),
     Column("count", Integer, nullable=False, server_default=text("1")),
     Column("endpoint_id", Id),
+    Column("partner_id", Id),  # where it is about a partner and no endpoint of it
     Column("created_at", Instant, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("tries", Integer, nullable=False, server_default=text("0")),

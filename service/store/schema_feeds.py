@@ -22,7 +22,8 @@ from service.store.schema import Id, Instant, metadata
 feed = Table(
     "feed",
     metadata,
-    Column("slug", Text, primary_key=True),  # a section's, 'all', 'package/…', 'language/…', 'source/…'
+    # a section's, 'all', 'package/…', 'language/…', 'source/…'; 'partner/7': that of partner_feed 7
+    Column("slug", Text, primary_key=True),
     # The slug it was made with: part of its id, which never changes.
     Column("born", Text, nullable=False, server_default=text("''")),
     Column("title", Text),  # NULL for a section's, which has the section's
@@ -112,7 +113,63 @@ document = Table(
     Column("body", LargeBinary, nullable=False),
     Column("etag", Text, nullable=False),  # of the bytes, without quotes
     Column("modified_at", Instant, nullable=False),  # whole seconds; moves only with the bytes
+    # Of a partner's feed only. JSON: [[article id, revision], …], what is to be read in it; and the ETag of the last
+    # version of which the receipts are written.
+    Column("stories", Text),
+    Column("noted", Text),
     # The web looks several times a second for what is new, and builds for what there is: at this alone, for SQLite
     # reads all of a body to find what stands behind it.
     Index("ix_document_listing", "feed", "format", "etag"),
+)
+
+# A feed for one partner, at an address that has a token in it. It stands in `feed` as 'partner/<id>'.
+partner_feed = Table(
+    "partner_feed",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("partner_id", Id, ForeignKey("partner.id"), nullable=False, index=True),
+    Column("all_sections", Boolean, nullable=False),  # else: rows in partner_feed_section
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    Column("fetched_at", Instant),  # the last time that it was read, or found unchanged
+    Column("fetches", BigInteger, nullable=False, server_default=text("0")),
+)
+
+partner_feed_section = Table(
+    "partner_feed_section",
+    metadata,
+    Column("partner_feed_id", Id, ForeignKey("partner_feed.id"), primary_key=True),
+    Column("section_id", Id, ForeignKey("section.id"), primary_key=True),
+)
+
+# What an address of a partner's feed has in it, as SHA-256. Numbered 1, 2, 3… per feed, in the order of making.
+feed_token = Table(
+    "feed_token",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("partner_feed_id", Id, ForeignKey("partner_feed.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+    Column("until", Instant),  # it was replaced, and works until then
+    Column("fetched_at", Instant),
+    Column("fetches", BigInteger, nullable=False, server_default=text("0")),
+    Column("refused_at", Instant),  # when it was last tried after its end, to the minute
+    UniqueConstraint("partner_feed_id", "number"),
+)
+
+# The evidence: what each fetch was answered, written before the answer. The newest of each feed are kept.
+feed_fetch = Table(
+    "feed_fetch",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("partner_feed_id", Id, ForeignKey("partner_feed.id"), nullable=False),
+    Column("token", Integer, nullable=False),  # its number
+    Column("at", Instant, nullable=False),
+    Column("method", Text, nullable=False),  # 'GET', 'HEAD'
+    Column("format", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("etag", Text, nullable=False),  # of the very document that was answered from
+    Column("agent", Text),  # the start of the User-Agent
+    Index("ix_feed_fetch_newest", "partner_feed_id", "id"),
 )

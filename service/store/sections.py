@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.store import audit, kinds
-from service.store.errors import AlreadyExists, NotFound, NotPossible
+from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
 from service.store.kinds import ALL, Definition
 from service.store.placing import make_feed, want
 from service.store.record import Record
@@ -54,7 +55,7 @@ def rename(record: Record, slug: str, new: str, now: datetime, *, actor: str = "
             _check_name(connection, new, of=slug)
             connection.execute(update(section).where(section.c.slug == slug).values(slug=new))
             _rename_feed(connection, slug, new, now)
-            want(connection, [ALL], now)
+            want(connection, [ALL, new], now)
             detail = {"to": new}
             audit.note(connection, actor=actor, action="section.renamed", target=slug, detail=detail, now=now)
     except IntegrityError:
@@ -73,6 +74,7 @@ def close(record: Record, slug: str, now: datetime, *, actor: str = "operator") 
         connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
         for table in (document, archive):
             connection.execute(delete(table).where(table.c.feed == slug))
+        want(connection, [slug], now)  # partners that read it
         audit.note(connection, actor=actor, action="section.closed", target=slug, detail={}, now=now)
 
 
@@ -101,6 +103,16 @@ def names(connection: Connection) -> set[str]:
     """Every name under which an article may be posted: those of all sections, and those they had."""
     held = set(connection.execute(select(section.c.slug)).scalars())
     return held | set(connection.execute(select(moved.c.slug)).scalars())
+
+
+def ids_of(connection: Connection, slugs: Sequence[str] | None) -> list[int]:
+    """Of the sections of these names, for a subscription; none for None. Raises UnknownSections."""
+    if slugs is None:
+        return []
+    known = {row.slug: row.id for row in connection.execute(select(section.c.slug, section.c.id))}
+    if unknown := [slug for slug in slugs if slug not in known]:
+        raise UnknownSections(unknown, sorted(known))
+    return [known[slug] for slug in dict.fromkeys(slugs)]
 
 
 def add_package(record: Record, name: str, title: str, now: datetime, *, actor: str = "operator") -> str:

@@ -153,8 +153,10 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
     partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     assert a_herald(record, "", clock).tell() == 1
     assert not agenda.look(record, later(7200)).notices
-    assert [each.kind for each in notices.latest(record, endpoints=[endpoint.id])] == ["endpoint.paused"]
-    assert notices.latest(record, endpoints=[endpoint.id + 1]) == []
+    assert [each.kind for each in notices.latest(record, partner_slug=endpoint.partner)] == [
+        "endpoint.paused"
+    ]
+    assert notices.latest(record, partner_slug="another") == []
 
 
 def test_a_thousand_deliveries_given_up_are_one_notice_an_hour_with_their_count(record: Record) -> None:

@@ -147,7 +147,7 @@ def _late_in_feed(row: Row[Any], now: datetime) -> dict[str, Any]:
     why = f"its feed was not fetched since {last}" if row.feeds else "its feed is revoked: tell it by hand"
     subject = f"the takedown of {row.article} is"
     if row.takedowns > 1:
-        subject = f"{row.takedowns} takedowns, the first of {row.article}, are"
+        subject = f"{row.takedowns} takedowns, one of them of {row.article}, are"
     words = f"{subject} not confirmed by {row.name} after 15 minutes: {why}"
     return _takedown_late(f"partner:{row.id}", words, now, partner_id=row.id)
 

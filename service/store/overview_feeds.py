@@ -72,9 +72,7 @@ def read_feeds(connection: Connection, partner_ids: Sequence[int] | None = None)
     if not rows:
         return []
     slugs = [of_partner(row.id) for row in rows]
-    titles = dict(
-        connection.execute(select(feed.c.slug, feed.c.title).where(feed.c.slug.in_(slugs))).tuples().all()
-    )
+    titles = dict(connection.execute(select(feed.c.slug, feed.c.title).where(feed.c.slug.in_(slugs))).all())
     chosen, tokens = _sections(connection), _tokens(connection)
     return [_feed(row, titles, chosen, tokens) for row in rows]
 

@@ -1,0 +1,294 @@
+"""What stands in a partner's own feed, and that nobody else hears of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import feedparser
+import pytest
+from lxml import etree
+
+from feeds import FORMATS
+from service import catalogue
+from service.export import Exporter
+from service.store import archives, articles, documents, partner_feeds, routing, sections
+from service.store.errors import NotFound, NotPossible, UnknownSections
+from service.store.partner_places import MOST, UNTOLD_STAYS
+from service.store.places import NEWEST
+from service.store.record import Record
+from service.store.sources import Source
+from tests.builders import NOW, a_desk, a_takedown, an_article, later, post
+from tests.feed_desk import URL, FeedDesk
+from tests.reading import Reader
+
+HASH = "0" * 64
+
+
+@pytest.fixture
+def source(record: Record) -> Source:
+    return a_desk(record)
+
+
+@pytest.fixture
+def desk(record: Record, source: Source) -> FeedDesk:
+    return FeedDesk(record)
+
+
+def publish(desk: FeedDesk, source: Source, external_id: str, **changes: Any) -> str:
+    """A story of the section world unless told, built into its feeds; returns its public id."""
+    story = an_article(external_id=external_id, headline=f"Story {external_id}", **changes)
+    answer = post(desk.record, source, story, now=desk.now)
+    desk.work()
+    return answer.article
+
+
+def kill(desk: FeedDesk, article: str, seconds: float) -> None:
+    desk.now = later(seconds)
+    articles.kill(desk.record, article, reason="Wrong person", actor="operator", now=desk.now)
+    desk.work()
+
+
+def test_a_partner_reads_the_stories_of_its_sections_once_each_the_last_changed_first(
+    desk: FeedDesk, source: Source
+) -> None:
+    sections.add(desk.record, "sport", "Sport", "en", NOW)
+    both, everything = Reader(desk, ["world", "china"]), Reader(desk)
+    for number, where in enumerate([("world",), ("china", "world"), ("sport",)]):
+        desk.now = later(number)
+        publish(desk, source, str(number), sections=where)
+    assert both.headlines() == ["Story 1", "Story 0"]
+    assert everything.headlines() == ["Story 2", "Story 1", "Story 0"]
+    assert everything.read() == desk.items("all")  # entries are the public ones, byte for byte
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_readers_take_a_partners_feed_and_its_documents_do_not_tell_its_address(
+    desk: FeedDesk, source: Source, fmt: str
+) -> None:
+    reader = Reader(desk, ["world"])
+    publish(desk, source, "1")
+    answer = reader.get(fmt)
+    assert reader.token.encode() not in answer.data
+    assert b"partner/" not in answer.data.replace(b"feed/partner/", b"")  # its id is the only mention
+    own = f'<{URL}/partner/feeds/{reader.token}.{fmt}>; rel="self"'
+    assert answer.headers["Link"].startswith(own)
+    if fmt == "json":
+        told = json.loads(answer.data)
+        assert "feed_url" not in told
+        assert (told["title"], told["language"]) == ("World", "en")
+    else:
+        parsed = feedparser.parse(answer.data)
+        assert not parsed.bozo
+        assert parsed.feed.title == "World"
+        assert etree.fromstring(answer.data).xpath("//*[@rel='self' or @rel='prev-archive']") == []
+        assert [each.title for each in parsed.entries] == ["Story 1"]
+
+
+def test_a_feed_is_titled_by_its_sections_unless_it_is_given_a_title(desk: FeedDesk) -> None:
+    add = partner_feeds.add
+    slug = Reader(desk).slug
+    assert (
+        add(desk.record, slug, token_hash="1", sections=["world", "china"], now=NOW).title == "World, China"
+    )
+    assert add(desk.record, slug, token_hash="2", now=NOW).title == "All sections"
+    assert add(desk.record, slug, token_hash="3", title="For Herald", now=NOW).title == "For Herald"
+
+
+def test_what_cannot_be_made_is_refused_and_leaves_nothing(desk: FeedDesk) -> None:
+    with pytest.raises(NotFound, match="there is no partner 'nobody'"):
+        partner_feeds.add(desk.record, "nobody", token_hash=HASH, now=NOW)
+    slug = Reader(desk).slug
+    before = len(documents.due_feeds(desk.record))
+    with pytest.raises(UnknownSections, match="moon"):
+        partner_feeds.add(desk.record, slug, token_hash=HASH, sections=["moon"], now=NOW)
+    assert len(documents.due_feeds(desk.record)) == before
+    for what in (partner_feeds.rotate, partner_feeds.revoke):
+        options = {"token_hash": HASH} if what is partner_feeds.rotate else {}
+        with pytest.raises(NotFound, match="there is no feed '99'"):
+            what(desk.record, 99, now=NOW, **options)  # type: ignore[operator]
+
+
+def test_a_partners_feed_is_in_no_list_and_at_no_public_address(
+    desk: FeedDesk, source: Source, tmp_path: Path
+) -> None:
+    reader = Reader(desk, title="Only for Herald")
+    publish(desk, source, "1")
+    slug = f"partner/{reader.feed_id}"
+    assert reader.headlines() == ["Story 1"]
+    record = desk.record
+    assert slug not in {each.slug for each in documents.open_feeds(record)}
+    assert slug not in {feed for feed, _ in documents.listing(record)}
+    assert slug not in {each.feed for each in archives.listing(record)}
+    assert all(documents.get_document(record, slug, fmt) is None for fmt in FORMATS)
+    for page in (catalogue.outline(record, URL), catalogue.index(record, URL)):
+        assert b"Herald" not in page
+        assert b"partner" not in page
+    assert Exporter(record, URL, tmp_path, lambda: NOW).sync().files > 5
+    assert not (tmp_path / "feeds" / "partner").exists()
+    for path in (f"/feeds/{slug}.json", f"/feeds/{slug}", f"/feeds/{slug}/1.atom", "/feeds/partner.rss"):
+        assert reader.client.get(path).status_code == 404, path
+
+
+def test_what_is_under_embargo_comes_at_its_time(desk: FeedDesk, source: Source) -> None:
+    reader = Reader(desk, ["world"])
+    publish(desk, source, "1")
+    publish(desk, source, "2", embargo_until=later(600))
+    desk.work(later(599))
+    assert reader.headlines() == ["Story 1"]
+    desk.work(later(600))
+    assert reader.headlines() == ["Story 2", "Story 1"]
+
+
+def test_a_renamed_section_is_still_read_and_a_closed_one_is_not(desk: FeedDesk, source: Source) -> None:
+    reader = Reader(desk, ["world", "china"])
+    publish(desk, source, "1")
+    publish(desk, source, "2", sections=("china",))
+    sections.rename(desk.record, "world", "abroad", later(1))
+    desk.work(later(1))
+    publish(desk, source, "3", sections=("abroad",))
+    assert sorted(reader.headlines()) == ["Story 1", "Story 2", "Story 3"]
+    sections.close(desk.record, "china", later(2))
+    desk.work(later(2))
+    assert sorted(reader.headlines()) == ["Story 1", "Story 3"]
+
+
+def fill(desk: FeedDesk, source: Source, first: int, last: int, seconds: float) -> None:
+    desk.now = later(seconds)
+    for number in range(first, last):
+        post(
+            desk.record, source, an_article(external_id=str(number), headline=f"Story {number}"), now=desk.now
+        )
+    desk.work()
+
+
+def test_who_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> None:
+    source, desk = a_desk(sqlite_record), FeedDesk(sqlite_record)
+    reader = Reader(desk, ["world"])
+    fill(desk, source, 0, 40, 60)
+    desk.now = later(7200)
+    assert len(reader.read()) == 40
+    fill(desk, source, 40, 140, 86_400)  # a day later; nobody has read since
+    desk.now = later(86_400 + 7200)
+    assert len(reader.read()) == 100
+    fill(desk, source, 140, 141, 2 * 86_400)  # all were read but one: the newest are enough
+    assert len(reader.read()) == NEWEST
+    fill(desk, source, 141, 141 + MOST + 20, 4 * 86_400)
+    assert len(reader.read()) == MOST
+
+
+def test_a_takedown_stays_until_the_partner_was_told(desk: FeedDesk, source: Source) -> None:
+    reader = Reader(desk, ["world"])
+    story = publish(desk, source, "1")
+    assert reader.headlines() == ["Story 1"]
+    day = 86_400.0
+    kill(desk, story, day)
+    for days in (16, 89):  # long after the public feed has dropped the notice
+        desk.now = later(days * day)
+        publish(desk, source, f"at {days}")
+        assert "1" not in {each.get("external_id") for each in desk.items("world")}
+        assert [each["_dateline"]["status"] for each in desk.items("world")].count("killed") == 0
+    told = reader.read()
+    assert [each["_dateline"]["status"] for each in told] == ["usable", "usable", "killed"]
+    desk.now = later(90 * day)
+    publish(desk, source, "after")
+    assert "killed" not in {each["_dateline"]["status"] for each in reader.read()}
+
+
+def test_a_takedown_that_was_told_stays_its_usual_days_however_much_is_published(
+    sqlite_record: Record,
+) -> None:
+    source, desk = a_desk(sqlite_record), FeedDesk(sqlite_record)
+    reader = Reader(desk, ["world"])
+    story = publish(desk, source, "first")
+    reader.read()
+    kill(desk, story, 60)
+    reader.read()
+    for hour in range(1, 4):
+        fill(desk, source, hour * 100, hour * 100 + 70, hour * 7200)
+        assert reader.read()[-1]["_dateline"]["status"] == "killed"
+    desk.now = later(15 * 86_400)
+    publish(desk, source, "last")
+    assert "killed" not in {each["_dateline"]["status"] for each in reader.read()}
+
+
+def test_a_partner_that_is_gone_for_good_is_not_waited_for_without_end(
+    desk: FeedDesk, source: Source
+) -> None:
+    reader = Reader(desk, ["world"])
+    story = publish(desk, source, "1")
+    reader.read()
+    kill(desk, story, 60)
+    desk.now = later(60) + UNTOLD_STAYS
+    publish(desk, source, "2")
+    assert reader.headlines() == ["Story 2"]
+
+
+def test_a_new_feed_does_not_begin_with_what_others_were_told(desk: FeedDesk, source: Source) -> None:
+    old = Reader(desk, ["world"])
+    story = publish(desk, source, "1")
+    old.read()
+    kill(desk, story, 60)
+    desk.now = later(30 * 86_400)
+    new = Reader(desk, ["world"])
+    publish(desk, source, "2")
+    assert new.headlines() == ["Story 2"]
+
+
+def test_a_story_that_moved_elsewhere_and_was_killed_there_is_told_to_who_has_read_it(
+    desk: FeedDesk, source: Source
+) -> None:
+    reader = Reader(desk, ["world"])
+    publish(desk, source, "1")
+    reader.read()
+    desk.now = later(60)
+    publish(desk, source, "1", sections=("china",))
+    assert reader.headlines() == []
+    desk.now = later(120)
+    post(desk.record, source, a_takedown("withheld", external_id="1"), now=desk.now)
+    desk.work()
+    [notice] = reader.read()
+    assert notice["_dateline"]["status"] == "withheld"
+    assert reader.held() == {"1": 3}
+
+
+def test_a_notice_that_waits_to_be_read_does_not_keep_the_workers_building(
+    desk: FeedDesk, source: Source
+) -> None:
+    reader = Reader(desk, ["world"])
+    story = publish(desk, source, "1")
+    reader.read()
+    kill(desk, story, 60)
+    desk.work(later(60) + timedelta(days=14, seconds=1))
+    assert desk.work() == 0
+
+
+def test_a_revoked_feed_is_not_built_any_more_and_cannot_be_brought_back(
+    desk: FeedDesk, source: Source
+) -> None:
+    reader = Reader(desk)
+    publish(desk, source, "1")
+    reader.revoke()
+    assert not partner_feeds.revoke(desk.record, reader.feed_id, now=NOW)
+    post(desk.record, source, an_article(external_id="2"), now=later(1))
+    routing.route(desk.record, later(1))
+    assert f"partner/{reader.feed_id}" not in {each.slug for each in documents.due_feeds(desk.record)}
+    with pytest.raises(NotPossible, match="dateline feed add"):
+        reader.rotate()
+
+
+def test_the_same_stories_make_the_same_bytes_and_an_unchanged_feed_keeps_its_validators(
+    desk: FeedDesk, source: Source
+) -> None:
+    one, other = Reader(desk, ["world"]), Reader(desk, ["world"])
+    publish(desk, source, "1")
+    before = one.get("rss")
+    assert before.data == other.get("rss").data
+    with desk.record.writing() as connection:
+        connection.exec_driver_sql("UPDATE feed SET wanted = wanted + 1")
+    desk.work(later(3600))
+    after = one.get("rss")
+    assert (after.data, after.headers["ETag"]) == (before.data, before.headers["ETag"])
+    assert after.headers["Last-Modified"] == before.headers["Last-Modified"]

@@ -225,25 +225,6 @@ def _paths() -> dict[str, Any]:
             )
         },
         **_public_paths(),
-        "/partner/feeds/{token}.{format}": {
-            "get": _operation(
-                "A partner's own feed: the token in its address is all that opens it",
-                [],
-                {
-                    "200": _content(
-                        "The document. That it was read is written down.", {"type": "string"}, "*/*"
-                    ),
-                    "304": {
-                        "description": "You have it: If-None-Match, or If-Modified-Since, is the document's."
-                    },
-                    **_refusals(404, 406, 410, 503),
-                },
-                parameters=[
-                    _path("token", "feed_…, as `dateline feed add` printed it."),
-                    _path("format", "rss, atom or json."),
-                ],
-            )
-        },
         "/status.json": {
             "get": _operation(
                 "The status page's facts", operator, {"200": _content("The facts."), **_refusals(401)}
@@ -271,6 +252,10 @@ _PUBLIC = {  # for everybody: in words, and which refusals there are
     "/feeds.opml": ("All feeds, as OPML 2.0", ()),
     "/feeds/{feed}.{format}": ("A feed, or a page of its archive", (404, 405, 406, 410, 416, 503)),
     "/feeds/{feed}": ("A feed, as a page to read and to subscribe from", (404, 410, 503)),
+    "/partner/feeds/{token}.{format}": (
+        "A partner's own feed, for whoever has its address; each fetch is written down",
+        (404, 406, 410, 503),
+    ),
     "/sitemaps/news.xml": ("The stories of the last two days for Google News, or an index of files", ()),
     "/sitemaps/news-{number}.xml": ("A thousand of them, where there are more", (404,)),
 }
@@ -278,6 +263,7 @@ _IN_PATHS = {
     "feed": "A section's slug, all, package/…, language/… or source/…; with /1, /2… a page of its archive.",
     "format": "rss, atom or json; an archive has rss and atom.",
     "number": "From 1.",
+    "token": "feed_…, from the address that the desk gave.",
 }
 
 
@@ -303,7 +289,7 @@ def _public_paths() -> dict[str, Any]:
                 [],
                 {
                     **given,
-                    **(moved if 410 in refused else {}),
+                    **(moved if "{feed}" in path else {}),
                     **(parts if 416 in refused else {}),
                     **_refusals(*refused),
                 },

@@ -103,23 +103,15 @@ def is_silent(feed: FeedNow, now: datetime) -> bool:
 
 def token_words(token: TokenNow, now: datetime) -> str:
     """What of a feed's token is to be known: until when it works, and whether it is used."""
-    ended = token.until is not None and token.until <= now
-    if ended:
-        tried = f"; still tried {ago(token.refused_at, now)}" if token.refused_at else ""
-        return f"replaced, ended {until(token.until or now, now)}{tried}"
-    used = f"used {ago(token.fetched_at, now)}" if token.fetched_at else "not used yet"
+    used = f"used {ago(token.fetched_at, now)}" if token.fetched_at else None
+    tried = f"tried {ago(token.refused_at, now)}" if token.refused_at else None
     if token.until is None:
-        return (
-            used
-            if token.refused_at is None
-            else f"{used}; tried {ago(token.refused_at, now)} after it was revoked"
-        )
-    still = "not used since it was replaced" if not _used_lately(token, now) else f"still {used}"
-    return f"replaced, works until {until(token.until, now)}; {still}"
-
-
-def _used_lately(token: TokenNow, now: datetime) -> bool:
-    return token.fetched_at is not None and now - token.fetched_at <= SILENT
+        return (used or "not used yet") + (f"; {tried} after it was revoked" if tried else "")
+    if token.until <= now:
+        return f"replaced, ended {until(token.until, now)}" + (f"; still {tried}" if tried else "")
+    lately = token.fetched_at is not None and now - token.fetched_at <= SILENT
+    use = f"{'still' if lately else 'last'} {used}" if used else "never used"
+    return f"replaced, works until {until(token.until, now)}; {use}"
 
 
 def oldest_since(partner: PartnerNow) -> datetime | None:
@@ -187,8 +179,8 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
     silent = [each for each in partners if any(is_silent(one, now) for one in each.feeds)]
     if silent:
         names = _names([each.name for each in silent])
-        verb = "has" if len(silent) == 1 else "have"
-        return Summary("warn", f"{names} {verb} not fetched for more than a day")
+        have = "has not fetched its feed" if len(silent) == 1 else "have not fetched their feeds"
+        return Summary("warn", f"{names} {have} for more than a day")
     return Summary(
         "good",
         "The one partner is current" if len(partners) == 1 else f"All {len(partners)} partners are current",

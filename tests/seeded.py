@@ -6,8 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.store import articles, claims, leases, partners, routing, sections, settlements
+from service.store import (
+    articles,
+    claims,
+    fetches,
+    leases,
+    partner_feeds,
+    partners,
+    routing,
+    sections,
+    settlements,
+)
 from service.store.articles import Answer
+from service.store.documents import Document
+from service.store.fetches import Edition, Fetch
 from service.store.health import Health, update_health
 from service.store.record import Record
 from service.store.settlements import Settlement
@@ -96,6 +108,7 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     posted["secret"] = post(record, source, secret, now=now - timedelta(minutes=1))
     deliver_all(record, now - timedelta(minutes=1))
     posted["new"] = post(record, source, an_article(external_id="new", headline="Just in"), now=now)
+    _feeds(record, now)
     return Seeded(posted, endpoints)
 
 
@@ -117,6 +130,23 @@ def _endpoint(record: Record, slug: str, name: str) -> int:
     now = builders.NOW
     partners.add_partner(record, slug, name, key_id=f"p{slug}", key_hash="0" * 64, now=now)
     return builders.an_endpoint(record, slug, url=f"https://{slug}.example.org/dateline").id
+
+
+def _feeds(record: Record, now: datetime) -> None:
+    """Two feeds of the healthy partner's own: one that is read, by its old address still, and one revoked."""
+    day = timedelta(days=1)
+    first, _ = [
+        partner_feeds.add(record, "harbour-herald", token_hash=f"hash{n}", sections=wanted, now=now - 3 * day)
+        for n, wanted in enumerate((["world", "china"], None))
+    ]
+    partner_feeds.rotate(record, first.id, token_hash="new", now=now - day)
+    partner_feeds.revoke(record, first.id + 1, now=now - day)
+    found = fetches.find(record, "hash0", "rss")
+    assert found is not None
+    edition = Edition(Document(b"", "d41d8cd98f00b204e9800998ecf8427e", now), ())
+    for minutes, method, status in ((50, "HEAD", 200), (40, "GET", 200), (5, "GET", 304)):
+        fetch = Fetch(method, "rss", status, "<b>Herald</b> reader/1.0")
+        assert fetches.note(record, found, edition, fetch, now - timedelta(minutes=minutes))
 
 
 def claim_all(record: Record, now: datetime) -> list[claims.Claimed]:

@@ -13,6 +13,7 @@ from service.store.record import Record
 from tests.web import an_app
 
 EVERYBODY, OPERATOR, SOURCE, PARTNER, SESSION = "everybody", "operator", "source", "partner", "session"
+ADDRESS = "who has the address"  # a token is part of it: to all others there is nothing
 # A new route fails the tests until someone writes here who may use it.
 WHO: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/articles"): {SOURCE},
@@ -21,6 +22,7 @@ WHO: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/articles/<path:name>"): {OPERATOR, SOURCE},
     ("GET", "/v1/events/<name>"): {OPERATOR},
     ("GET", "/v1/partner/events"): {PARTNER},
+    ("GET", "/partner/feeds/<token>.<fmt>"): {ADDRESS},
     ("GET", "/feeds"): {EVERYBODY},
     ("GET", "/feeds/<path:name>.<fmt>"): {EVERYBODY},
     ("GET", "/feeds/<path:name>"): {EVERYBODY},
@@ -51,7 +53,13 @@ PAGES: dict[tuple[str, str], set[str]] = {
     ("GET", "/status/dead"): {SESSION},
     ("GET", "/status/<path:name>"): {SESSION},
 }
-SCHEMES = {SOURCE: {"apiKey", "signature"}, PARTNER: {"apiKey"}, OPERATOR: {"operator"}, EVERYBODY: set()}
+SCHEMES = {
+    SOURCE: {"apiKey", "signature"},
+    PARTNER: {"apiKey"},
+    OPERATOR: {"operator"},
+    EVERYBODY: set(),
+    ADDRESS: set(),
+}
 
 
 @pytest.fixture
@@ -99,6 +107,8 @@ def test_a_route_lets_in_a_stranger_only_if_it_is_for_everybody(app: Flask, meth
     to_the_door = answer.status_code in {302, 303} and answer.location.startswith("/status/login")
     if who == {SESSION}:
         assert to_the_door
+    elif who == {ADDRESS}:
+        assert answer.status_code == 404
     else:
         assert (answer.status_code == 401) is (EVERYBODY not in who)
         assert not to_the_door

@@ -26,6 +26,8 @@ PROMISED = {
     "dateline_partner_inflight": {"partner"},
     "dateline_partner_breaker_state": {"partner"},
     "dateline_partner_endpoints_live": {"partner"},
+    "dateline_partner_feed_fetches": {"partner"},
+    "dateline_partner_feed_unfetched_seconds": {"partner"},
     "dateline_leases_oldest_seconds": set(),
     "dateline_events_unrouted": set(),
     "dateline_event_oldest_unrouted_seconds": set(),
@@ -128,7 +130,7 @@ def test_the_metrics_are_what_prometheus_reads_and_tell_the_desks_state(record: 
     families = metrics(record)
     assert set(families) == set(PROMISED)
     for name, labels in PROMISED.items():
-        assert families[name].type == "gauge"
+        assert families[name].type == ("counter" if name == "dateline_partner_feed_fetches" else "gauge")
         assert families[name].documentation
         assert all(set(each.labels) == labels for each in families[name].samples), name
     assert values(families["dateline_record_up"]) == {(): 1}

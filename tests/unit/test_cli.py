@@ -84,6 +84,64 @@ def test_section_is_renamed_and_closed_in_words(dateline: Dateline) -> None:
     assert dateline("section", "list", "--json").json == {"sections": []}
 
 
+def test_partners_feed_is_made_listed_given_a_new_address_and_revoked(dateline: Dateline) -> None:
+    dateline("section", "add", "world", "--title", "World")
+    dateline("partner", "add", "herald", "--name", "Harbour Herald")
+    assert "dateline feed add PARTNER" in dateline("feed", "list").out
+    added = dateline("feed", "add", "herald", "--sections", "world", "--json").json
+    assert (added["title"], added["sections"], list(added["feeds"])) == (
+        "World",
+        ["world"],
+        ["rss", "atom", "json"],
+    )
+    address = added["feeds"]["rss"]
+    assert address.startswith("http://127.0.0.1:8600/partner/feeds/feed_")
+    [listed] = dateline("feed", "list", "--json").json["feeds"]
+    assert (listed["feed"], listed["partner"], listed["fetches"]) == (added["feed"], "herald", 0)
+    number = str(added["feed"])
+    rotated = dateline("feed", "rotate", number, "--overlap", "12h", "--json").json
+    assert rotated["token"] == 2
+    assert rotated["feeds"]["rss"] != address
+    overlap = datetime.fromisoformat(rotated["old_until"]) - datetime.now(UTC)
+    assert timedelta(hours=11) < overlap < timedelta(hours=12)
+    assert "answer 410 from now on" in dateline("feed", "rotate", number, "--overlap", "0").out
+    assert "answer 410 from now on" in dateline("feed", "revoke", number).out
+    assert dateline("feed", "revoke", number, "--json").json == {"feed": 1, "revoked": True, "changed": False}
+    assert "Revoked" in dateline("feed", "list").out
+
+
+def test_partners_feeds_address_is_shown_this_once(dateline: Dateline) -> None:
+    dateline("partner", "add", "herald", "--name", "Harbour Herald")
+    added = dateline("feed", "add", "herald", "--title", "For Herald")
+    token = added.out.partition("/partner/feeds/")[2].partition(".rss")[0]
+    assert added.out.count(token) == 3
+    assert token not in added.err
+    assert token not in dateline("feed", "list", "--json").out
+    for path in settings.load().data_dir.glob("dateline.db*"):
+        assert token.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("add", "nobody"), 1, "there is no partner 'nobody'; 'dateline partner list' shows them"),
+        (("add", "herald", "--sections", "moon"), 1, "unknown sections: moon; this desk has: none yet"),
+        (("add", "herald", "--sections", ","), 2, "leave it out for all sections"),
+        (("rotate", "7"), 1, "there is no feed '7'; 'dateline feed list' shows them"),
+        (("revoke", "7"), 1, "there is no feed '7'; 'dateline feed list' shows them"),
+        (("rotate", "7", "--overlap", "soon"), 2, "write 30m, 12h or 7d, up to 90d, or 0 for at once"),
+        (("rotate", "7", "--overlap", "91d"), 2, "up to 90d"),
+    ],
+)
+def test_what_is_wrong_about_a_partners_feed_is_told_in_words(
+    dateline: Dateline, words: tuple[str, ...], status: int, told: str
+) -> None:
+    dateline("partner", "add", "herald", "--name", "Harbour Herald")
+    ran = dateline("feed", *words)
+    assert ran.status == status
+    assert told in ran.err
+
+
 def test_package_gets_a_title_and_says_where_its_feed_is(dateline: Dateline) -> None:
     told = dateline("package", "add", "China Focus", "--title", "China in focus", "--json").json
     assert told["feed"] == "package/china-focus"

@@ -129,6 +129,46 @@ def test_a_posted_story_is_corrected_and_killed_and_each_is_seen_everywhere_in_t
     assert outlet.refused == []
 
 
+def test_a_partner_that_only_fetches_is_known_to_hold_a_story_and_to_have_seen_its_kill(desk: Desk) -> None:
+    name = f"reader-{next(_numbers)}"
+    desk.dateline("partner", "add", name, "--name", "Quiet Reader")
+    made = desk.dateline("feed", "add", name, "--sections", "world")
+    address, story = made["feeds"]["json"], a_story()
+    article = desk.post(story).json()["article"]
+
+    def read(status: str) -> requests.Response | None:
+        answer = requests.get(address, timeout=20)
+        items = answer.json()["items"] if answer.status_code == 200 else []
+        found = [each for each in items if each["id"] == article]
+        return answer if [each["_dateline"]["status"] for each in found] == [status] else None
+
+    def held() -> list[tuple[int, str]]:
+        known = desk.get(f"/v1/articles/{last_part(article)}").json()["partners"]
+        return [(each["revision"], each["channel"]) for each in known if each["partner"] == name]
+
+    whole = eventually(lambda: read("usable"), within=PATIENCE, what="the story in the partner's own feed")
+    assert whole
+    assert held() == [(1, "feed")]
+    again = requests.get(address, headers={"If-None-Match": whole.headers["ETag"]}, timeout=20)
+    assert again.status_code == 304
+
+    assert desk.post({"id": story["id"], "version": 2, "status": "killed"}).status_code == 202
+    assert eventually(lambda: read("killed"), within=PATIENCE, what="its notice in the partner's own feed")
+    assert held() == [(2, "feed")]
+    [partner] = [each for each in desk.get("/status.json").json()["partners"] if each["slug"] == name]
+    [feed] = partner["feeds"]
+    assert (feed["state"], feed["tokens"][0]["number"]) == ("Fetches", 1)
+    assert feed["fetches"] >= 3
+
+    rotated = desk.dateline("feed", "rotate", str(made["feed"]))
+    assert requests.get(rotated["feeds"]["json"], timeout=20).status_code == 200
+    assert requests.get(address, timeout=20).status_code == 200
+    desk.dateline("feed", "revoke", str(made["feed"]))
+    for each in (address, rotated["feeds"]["rss"]):
+        assert requests.get(each, timeout=20).status_code == 410
+        assert each.rpartition("/")[2].partition(".")[0] not in desk.log()
+
+
 def test_before_its_time_a_story_under_embargo_is_in_no_feed_push_public_page_or_log(
     desk: Desk, outlet: Outlet
 ) -> None:

@@ -41,6 +41,7 @@ from service.store.record import Record
 REFRESH_SECONDS = 10
 SEARCH_MAX = 200
 LATELY = 20
+FETCHES = 10
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
@@ -227,7 +228,8 @@ class Desk:
             partner=found[0],
             notices=notices.latest(self._record, LATELY, slug),
             fetches={
-                each.id: overview_feeds.latest_fetches(self._record, each.id) for each in found[0].feeds
+                each.id: overview_feeds.latest_fetches(self._record, each.id, FETCHES)
+                for each in found[0].feeds
             },
             waiting={each: overview_deliveries.undelivered(self._record, each) for each in ids},
             latest={each: overview_deliveries.latest_deliveries(self._record, each) for each in ids},

@@ -127,6 +127,10 @@ def last_success_at(partner: PartnerNow) -> datetime | None:
     return max((each.last_success_at for each in partner.endpoints if each.last_success_at), default=None)
 
 
+def last_fetched_at(partner: PartnerNow) -> datetime | None:
+    return max((each.fetched_at for each in open_feeds(partner) if each.fetched_at), default=None)
+
+
 def last_failed(partner: PartnerNow) -> EndpointNow | None:
     """The endpoint that failed last."""
     failed = [(each.last_failure_at, each.id, each) for each in partner.endpoints if each.last_failure_at]

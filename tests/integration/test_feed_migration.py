@@ -13,13 +13,14 @@ from service.store.migrations import _config
 from service.store.record import Record
 from tests.builders import a_desk, an_article, later, post
 from tests.feed_desk import FeedDesk
+from tests.reading import Reader
 
 
 def step(record: Record, way: str) -> None:
     config = _config()
     with record.writing() as connection:
         config.attributes["connection"] = connection
-        (command.downgrade if way == "0002" else command.upgrade)(config, way)
+        (command.downgrade if way in {"0002", "0003"} else command.upgrade)(config, way)
 
 
 @pytest.fixture
@@ -63,3 +64,25 @@ def test_an_empty_record_is_migrated_too(record: Record) -> None:
 def test_the_migrations_make_the_schema_that_the_code_knows(record: Record) -> None:
     with record.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema_feeds.metadata) == []
+
+
+def test_a_record_that_goes_back_has_no_partners_feeds_and_its_public_ones_are_as_they_were(
+    record: Record,
+) -> None:
+    source = a_desk(record)
+    desk = FeedDesk(record)
+    reader = Reader(desk, ["world"])
+    post(record, source, an_article(headline="Seen"))
+    desk.work()
+    reader.read()
+    public = desk.body("world", "rss")
+    step(record, "0003")
+    with record.reading() as connection:
+        feeds = set(connection.execute(text("SELECT slug FROM feed")).scalars())
+        assert connection.execute(text("SELECT count(*) FROM receipt")).scalar() == 1
+    assert feeds == {"world", "china", "all", "language/en", "source/wire"}
+    migrations.migrate(record)
+    assert reader.get().status_code == 404
+    assert Reader(desk, ["world"]).feed_id == 1
+    desk.work()
+    assert desk.body("world", "rss") == public

@@ -406,3 +406,23 @@ def test_public_documents_have_no_evidence_to_keep(reader: Reader) -> None:
         if reader.record.is_sqlite:
             public = public.replace("%%", "%")
         assert connection.exec_driver_sql(public).scalar() == 0
+
+
+def test_what_dies_while_it_writes_its_evidence_leaves_none_and_gives_no_answer(
+    sqlite_record: Record,
+) -> None:
+    desk = FeedDesk(sqlite_record)
+    source = a_desk(sqlite_record)
+    reader = Reader(desk, ["world"])
+    publish(desk, source, "1")
+    dies = (
+        "CREATE TRIGGER dies BEFORE UPDATE OF noted ON document BEGIN SELECT RAISE(ABORT, 'dies here'); END"
+    )
+    with sqlite_record.writing() as connection:
+        connection.exec_driver_sql(dies)  # the very last statement, behind the fetch and the receipts
+    assert reader.get().status_code == 500
+    assert (seen(reader), reader.held(), of(reader).fetches) == ([], {}, 0)
+    with sqlite_record.writing() as connection:
+        connection.exec_driver_sql("DROP TRIGGER dies")
+    reader.read()
+    assert (len(seen(reader)), reader.held(), of(reader).fetches) == (1, {"1": 1}, 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from feeds import feedgen_xml, json_feed, page
-from feeds.model import RENDITIONS, Feed, Format, Item, Tombstone
+from feeds.model import RENDITIONS, EntryError, Feed, Format, Item, Tombstone
 from feeds.public import distinct, public, public_feed, tombstone
 
 
@@ -39,10 +39,22 @@ def entry(item: Item, fmt: Format) -> bytes:
     Bytes that parse on their own. Raises EntryError, for a story that cannot be shown, and nothing else.
     """
     _check(fmt)
-    shown = public(item)
-    if fmt == "html":
-        return page.story_bytes(shown)
-    return json_feed.item_bytes(shown) if fmt == "json" else feedgen_xml.entry_bytes(shown, fmt)
+    return _serialised(public(item), fmt)
+
+
+def entries(item: Item) -> dict[Format, bytes | EntryError]:
+    """The same in every format, for less: what all formats share is made once. An error where there is no entry."""
+    try:
+        shown = public(item)
+    except EntryError as error:
+        return dict.fromkeys(RENDITIONS, error)
+    made: dict[Format, bytes | EntryError] = {}
+    for fmt in RENDITIONS:
+        try:
+            made[fmt] = _serialised(shown, fmt)
+        except EntryError as error:
+            made[fmt] = error
+    return made
 
 
 def document(
@@ -87,6 +99,12 @@ def told_at(updated: datetime, item_id: str) -> datetime:
 def tombstones(items: Sequence[Item]) -> tuple[Tombstone, ...]:
     """Those of the withdrawn among these items, in their order."""
     return tuple(stone for item in items if (stone := tombstone(item)))
+
+
+def _serialised(shown: Item, fmt: Format) -> bytes:
+    if fmt == "html":
+        return page.story_bytes(shown)
+    return json_feed.item_bytes(shown) if fmt == "json" else feedgen_xml.entry_bytes(shown, fmt)
 
 
 def _check(fmt: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +30,7 @@ def item_bytes(item: Item) -> bytes:
             "image": item.images[0].url if item.images else None,
             "date_published": rfc3339(item.published),
             "date_modified": rfc3339(item.updated),
-            "authors": [_present(asdict(author)) for author in creators(item)],
+            "authors": [_present(vars(author)) for author in creators(item)],
             "tags": list(dict.fromkeys([title for _, title in item.sections] + list(item.keywords))),
             "language": item.language,
             "attachments": [_attachment(image) for image in item.images],
@@ -69,14 +68,14 @@ def _dateline(item: Item) -> dict[str, Any]:
             "revision": item.revision,
             "status": item.withdrawn or "usable",
             "correction_note": item.correction_note,
-            "origin": _present(asdict(item.origin)) if item.origin else None,
+            "origin": _present(vars(item.origin)) if item.origin else None,
             "original_author": item.original_author,
             "original_headline": item.original_headline,
             "responsible_editor": item.responsible_editor,
-            "rights": _present(asdict(item.rights)) if item.rights else None,
+            "rights": _present(vars(item.rights)) if item.rights else None,
             "sections": [slug for slug, _ in item.sections],
             "packages": list(item.packages),
-            "images": [_present(asdict(image)) for image in item.images],
+            "images": [_present(vars(image)) for image in item.images],
             "source": item.source_name,
         }
     )

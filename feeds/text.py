@@ -11,6 +11,10 @@ from urllib.parse import quote, urlsplit, urlunsplit
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd-\uffff]")
 # A parser reads every one of these as a line feed, or should: written as one, text comes back as it was sent.
 _NEWLINE = re.compile("\r\n|\r|\x85")
+# The URLs that nearly all are: nothing in them is to be written in another way.
+_PLAIN_URI = re.compile(
+    r"https?://(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}/[A-Za-z0-9._~/@!$&'()*+,;=:-]*(?:\?[A-Za-z0-9._~/@!$&'()*+,;=:?-]+)?"
+)
 _BREAK = re.compile("[\t\n]+")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -22,6 +26,9 @@ _LEAD = 300
 
 def prose(text: str) -> str:
     """The text without the characters that no feed may carry; lines end in a line feed."""
+    # Nearly every text is clean, and to see that by these is ten times faster than by a pattern.
+    if "\ufffd" not in text and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return _ILLEGAL.sub("", _NEWLINE.sub("\n", text))
 
 
@@ -32,6 +39,8 @@ def line(text: str | None) -> str | None:
 
 def uri(url: str | None) -> str | None:
     """An http or https URL in ASCII (RFC 3986, host in IDNA); None if it is not an absolute one."""
+    if url is not None and _PLAIN_URI.fullmatch(url):
+        return url
     try:
         parts = urlsplit((line(url) or "").replace("\\", "%5C"))
         port = "" if parts.port is None else f":{parts.port}"

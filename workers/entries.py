@@ -56,8 +56,7 @@ class Shelf:
         kept = kept_entries(self._record, wanted, desk.profile)
         unmade = [p for p in missing if any((p.article_id, fmt) not in kept for fmt in feeds.RENDITIONS)]
         for story in stories(self._record, unmade):
-            for fmt in feeds.RENDITIONS:
-                body = serialise(desk, story, fmt)
+            for fmt, body in serialise(desk, story).items():
                 kept[story.article_id, fmt] = body
                 made.append(NewEntry(story.article_id, story.revision, fmt, desk.profile, body))
         return [
@@ -73,13 +72,17 @@ class Shelf:
                 self._bytes -= _size(self._held.popitem(last=False)[1])
 
 
-def serialise(desk: Desk, story: Story, fmt: feeds.Format) -> bytes | None:
-    """The story's entry; None for one that cannot be shown: it is left out, and the rest of the feed stands."""
-    try:
-        return feeds.entry(item_of(desk, story), fmt)
-    except feeds.EntryError as error:
-        log.warning("story.not_shown", article=story.public_id, revision=story.revision, why=error.why)
-        return None
+def serialise(desk: Desk, story: Story) -> dict[feeds.Format, bytes | None]:
+    """The story's entries; None for one that cannot be shown: it is left out, and the rest of the feed stands."""
+    made = feeds.entries(item_of(desk, story))
+    return {fmt: _shown(story, entry) for fmt, entry in made.items()}
+
+
+def _shown(story: Story, made: bytes | feeds.EntryError) -> bytes | None:
+    if isinstance(made, bytes):
+        return made
+    log.warning("story.not_shown", article=story.public_id, revision=story.revision, why=made.why)
+    return None
 
 
 def _entry(body: bytes | None) -> Entry | None:

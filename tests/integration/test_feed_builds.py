@@ -33,11 +33,12 @@ def desk(record: Record) -> FeedDesk:
 def serialised(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     """How often each story was serialised in each format."""
     counted: Counter[tuple[str, str]] = Counter()
-    real: Callable[..., bytes | None] = shelf.serialise
+    real: Callable[..., dict[feeds.Format, bytes | None]] = shelf.serialise
 
-    def counting(desk: object, story: shelf.Story, fmt: feeds.Format) -> bytes | None:
-        counted[story.public_id, fmt] += 1
-        return real(desk, story, fmt)
+    def counting(desk: object, story: shelf.Story) -> dict[feeds.Format, bytes | None]:
+        made = real(desk, story)
+        counted.update((story.public_id, fmt) for fmt in made)
+        return made
 
     monkeypatch.setattr(shelf, "serialise", counting)
     return counted

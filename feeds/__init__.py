@@ -1,7 +1,18 @@
 """(feed, items) → bytes, as RSS 2.0, Atom 1.0 and JSON Feed 1.1. No I/O, no clock, nothing else of ours."""
 
 from feeds.delta import FINGERPRINT, fingerprints, unknown
-from feeds.documents import PROFILE, Frame, changed, document, entries, entry, frame, render, told_at, tombstones
+from feeds.documents import (
+    PROFILE,
+    Frame,
+    changed,
+    document,
+    entries,
+    entry,
+    frame,
+    render,
+    told_at,
+    tombstones,
+)
 from feeds.model import (
     ARCHIVED,
     CONTENT_TYPES,

@@ -7,6 +7,7 @@ import re
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from feeds.model import Author, EntryError, Feed, Image, Item, Origin, Rights, Tombstone
@@ -35,6 +36,7 @@ def public(item: Item) -> Item:
     return _withdrawn(item) if item.withdrawn else _usable(item)
 
 
+@lru_cache(maxsize=512)
 def public_feed(feed: Feed) -> Feed:
     """The feed with clean texts and URLs in ASCII. Raises ValueError if it has no address."""
     home_url = uri(feed.home_url)

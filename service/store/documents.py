@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from service.store import kinds
 from service.store.entries import NewEntry, keep
@@ -155,27 +155,42 @@ def store_documents(
     `made` are entries to keep for the builds to come.
     """
     with record.writing() as connection:
-        mine = (
-            update(feed)
-            .where(feed.c.slug == due.slug, feed.c.built < due.wanted, feed.c.closed_at.is_(None))
-            .values(built=due.wanted, built_at=now, due_at=due_at)
-        )
-        if connection.execute(mine).rowcount != 1:
+        values = {"which": due.slug, "wanted_then": due.wanted, "now": now, "due": due_at}
+        if connection.execute(_MINE, values).rowcount != 1:
             return None
         keep(connection, made, now)
         held = {
-            row.format: (row.etag, row.modified_at)
-            for row in connection.execute(
-                select(document.c.format, document.c.etag, document.c.modified_at).where(
-                    document.c.feed == due.slug
-                )
-            )
+            row.format: (row.etag, row.modified_at) for row in connection.execute(_HELD, {"which": due.slug})
         }
         return [
             fmt
             for fmt, rendered in bodies.items()
             if _store(connection, due.slug, fmt, rendered, held.get(fmt), now)
         ]
+
+
+# Made once: to put them together and read their parameters takes longer than to run them.
+_MINE = (
+    update(feed)
+    .where(
+        feed.c.slug == bindparam("which"), feed.c.built < bindparam("wanted_then"), feed.c.closed_at.is_(None)
+    )
+    .values(built=bindparam("wanted_then"), built_at=bindparam("now"), due_at=bindparam("due"))
+)
+_HELD = select(document.c.format, document.c.etag, document.c.modified_at).where(
+    document.c.feed == bindparam("which")
+)
+_INSERT = document.insert()
+_UPDATE = (
+    update(document)
+    .where(document.c.feed == bindparam("which"), document.c.format == bindparam("fmt"))
+    .values(
+        body=bindparam("new_body"),
+        etag=bindparam("new_etag"),
+        modified_at=bindparam("now"),
+        stories=bindparam("new_stories"),
+    )
+)
 
 
 def _store(
@@ -187,16 +202,14 @@ def _store(
     now: datetime,
 ) -> bool:
     second = now.replace(microsecond=0)
-    values: dict[str, Any] = {"body": rendered.body, "etag": rendered.etag, "modified_at": second}
-    if kinds.is_private(slug):
-        values["stories"] = json.dumps(rendered.stories)
+    stories = json.dumps(rendered.stories) if kinds.is_private(slug) else None
     if held is None:
-        connection.execute(document.insert(), {"feed": slug, "format": fmt, **values})
+        values = {"body": rendered.body, "etag": rendered.etag, "modified_at": second, "stories": stories}
+        connection.execute(_INSERT, {"feed": slug, "format": fmt, **values})
         return True
     if held[0] == rendered.etag:
         return False
-    values["modified_at"] = max(second, held[1] + timedelta(seconds=1))
-    connection.execute(
-        update(document).where(document.c.feed == slug, document.c.format == fmt).values(**values)
-    )
+    moved_at = max(second, held[1] + timedelta(seconds=1))
+    values = {"new_body": rendered.body, "new_etag": rendered.etag, "now": moved_at, "new_stories": stories}
+    connection.execute(_UPDATE, {"which": slug, "fmt": fmt, **values})
     return True

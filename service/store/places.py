@@ -141,8 +141,7 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
         if connection.execute(_statement(query + " LIMIT 1"), values).first() is None:
             return due.sequence
     with record.writing() as connection:
-        held = select(feed.c.sequence).where(feed.c.slug == due.slug).with_for_update(key_share=True)
-        last = connection.execute(held).scalar()
+        last = connection.execute(_LAST, {"which": due.slug}).scalar()
         if last is None:
             return due.sequence  # renamed meanwhile
         ids = connection.execute(_statement(query), values).scalars().all()
@@ -150,17 +149,21 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
         return int(last) + len(ids)
 
 
+_LAST = select(feed.c.sequence).where(feed.c.slug == bindparam("which")).with_for_update(key_share=True)
+_GIVE = (
+    update(placement)
+    .where(placement.c.feed == bindparam("in_feed"), placement.c.article_id == bindparam("which"))
+    .values(sequence=bindparam("number"))
+)
+_TELL = update(feed).where(feed.c.slug == bindparam("which")).values(sequence=bindparam("number"))
+
+
 def _number(connection: Connection, slug: str, last: int, ids: Collection[int]) -> None:
     if not ids:
         return
-    give = (
-        update(placement)
-        .where(placement.c.feed == slug, placement.c.article_id == bindparam("which"))
-        .values(sequence=bindparam("number"))
-    )
-    rows = [{"which": which, "number": number} for number, which in enumerate(ids, last + 1)]
-    connection.execute(give, rows)
-    connection.execute(update(feed).where(feed.c.slug == slug).values(sequence=last + len(ids)))
+    rows = [{"in_feed": slug, "which": which, "number": number} for number, which in enumerate(ids, last + 1)]
+    connection.execute(_GIVE, rows)
+    connection.execute(_TELL, {"which": slug, "number": last + len(ids)})
 
 
 def stories(record: Record, wanted: Collection[Place]) -> list[Story]:

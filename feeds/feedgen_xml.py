@@ -45,6 +45,7 @@ class _Unwritten(datetime):
 
 
 _UNWRITTEN = _Unwritten(2000, 1, 1, tzinfo=UTC)
+_LONGEST = 10_000_000  # libxml2's limit of a text, with which most readers parse
 # XML can hold it, and no text that is public does: not what `prose` has cleaned, nor what `unescape` makes.
 _PLACEHOLDER = "\x7f"
 _MARK = datetime(1907, 6, 5, 4, 3, 2, 987654, tzinfo=UTC)
@@ -70,6 +71,8 @@ def _with_content(skeleton: bytes, item: Item, fmt: str) -> bytes:
     The body is nearly all of an entry's bytes, and to take it through two trees nearly all of its cost.
     """
     content = content_html(item)
+    if len(content.encode()) >= _LONGEST:
+        raise ValueError(f"its body is longer than {_LONGEST} bytes: parsers refuse it")
     if fmt == "rss":
         written = content.replace("]]>", "]]]]><![CDATA[>")
     else:

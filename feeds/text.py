@@ -39,10 +39,13 @@ def line(text: str | None) -> str | None:
 
 def uri(url: str | None) -> str | None:
     """An http or https URL in ASCII (RFC 3986, host in IDNA); None if it is not an absolute one."""
-    if url is not None and _PLAIN_URI.fullmatch(url):
-        return url
+    return url if url is not None and _PLAIN_URI.fullmatch(url) else rewritten(line(url) or "")
+
+
+def rewritten(url: str) -> str | None:
+    """What `uri` makes of a URL that is not plain; of a plain one it would make the same."""
     try:
-        parts = urlsplit((line(url) or "").replace("\\", "%5C"))
+        parts = urlsplit(url.replace("\\", "%5C"))
         port = "" if parts.port is None else f":{parts.port}"
         host = _host(parts.hostname or "")
     except ValueError:

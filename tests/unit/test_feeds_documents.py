@@ -33,6 +33,19 @@ def test_a_spliced_document_has_the_bytes_of_a_full_feedgen_build(
     assert render(a_feed(), items, fmt) == whole
 
 
+@pytest.mark.parametrize("item", [a_full_item(), an_item(), an_item(withdrawn="killed")])
+def test_the_entries_of_all_formats_at_once_are_those_of_each(item: feeds.Item) -> None:
+    assert feeds.entries(item) == {fmt: entry(item, fmt) for fmt in feeds.RENDITIONS}
+
+
+def test_a_story_too_long_for_xml_is_still_in_the_formats_that_can_hold_it() -> None:
+    made = feeds.entries(an_item(body_html="<p>x</p>" * 1_500_000))
+    assert {fmt for fmt in made if isinstance(made[fmt], EntryError)} == {"rss", "atom"}
+    assert {str(each) for each in feeds.entries(an_item(headline="\x00")).values()} == {
+        f"{an_item().id}: the headline has no printable character; send one"
+    }
+
+
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_an_item_in_many_sections_is_serialised_once(fmt: Format) -> None:
     made = entry(a_full_item(), fmt)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from lxml import etree
 from test_feeds_sample import a_feed, an_item
 
-from feeds import FORMATS, Author, Feed, Format, Image, Item, Origin, Rights, render
+from feeds import FORMATS, Author, Feed, Format, Image, Item, Origin, Rights, changed, render, text
+from feeds.feedgen_xml import full_build
+from feeds.public import public, public_feed
 
 NASTY = (
     *(
@@ -115,6 +117,20 @@ def test_any_text_in_any_field_gives_well_formed_xml_twice_the_same(
     root = etree.fromstring(made, etree.XMLParser(**XML_PARSER))  # type: ignore[arg-type]
     assert len(root.findall("channel/item") or root.findall("{*}entry")) == 2
     assert made == render(feed, [item, an_item(2)], fmt)
+
+
+@pytest.mark.parametrize("fmt", ["rss", "atom"])
+@settings(max_examples=80, deadline=None)
+@example(item=an_item(summary=None, body_html="&#0;&#127;&#x7f;]]>]]&gt;"))
+@given(item=items(ANY_TEXT))
+def test_any_text_in_any_field_is_written_as_feedgen_writes_it(fmt: Format, item: Item) -> None:
+    whole = full_build(public_feed(a_feed()), [public(item)], (), changed(a_feed(), [item]), fmt)
+    assert render(a_feed(), [item], fmt) == whole
+
+
+@given(url=st.from_regex(text._PLAIN_URI, fullmatch=True))
+def test_a_plain_url_stays_as_it_is_and_would_by_the_whole_reading_too(url: str) -> None:
+    assert text.uri(url) == text.rewritten(url) == url
 
 
 @settings(max_examples=80, deadline=None)

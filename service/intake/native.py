@@ -83,13 +83,13 @@ def _tidy_object(
     fields: dict[str, Any], model: type[BaseModel], at: str, warnings: list[Note]
 ) -> dict[str, Any]:
     """The fields known to the model, without nulls, their texts cleaned; tells what was left out."""
+    known = model.model_fields
     tidied: dict[str, Any] = {}
     for name, value in fields.items():
-        pointer = f"{at}/{_escaped(name)}"
-        if name not in model.model_fields:
-            warnings.append(Note(pointer, "This field is not known and was ignored."))
+        if name not in known:
+            warnings.append(Note(f"{at}/{_escaped(name)}", "This field is not known and was ignored."))
             continue
-        tidy = _tidy(name, value, pointer, warnings)
+        tidy = _tidy(name, value, f"{at}/{name}", warnings)
         if tidy is not None and (tidy not in ("", [], {}) or name in _KEPT_EMPTY):
             tidied[name] = tidy
     return tidied
@@ -106,9 +106,10 @@ def _tidy(name: str, value: Any, pointer: str, warnings: list[Note]) -> Any:
 
 
 def _tidy_text(name: str, value: str, pointer: str, warnings: list[Note]) -> str:
-    if text.legal(value) != value:
+    legal = text.legal(value)
+    if legal != value:
         warnings.append(Note(pointer, "Control characters were removed."))
-    return text.prose(value) if name in _PROSE else text.line(value)
+    return text.prose(legal) if name in _PROSE else text.line(legal)
 
 
 def _validated(fields: dict[str, Any], errors: list[Note]) -> Article | None:
@@ -161,8 +162,8 @@ def _complete(fields: dict[str, Any], errors: list[Note]) -> bool:
 def _content(article: Article, warnings: list[Note], errors: list[Note]) -> dict[str, Any]:
     content: dict[str, Any] = article.model_dump(exclude_none=True, exclude=_NOT_CONTENT)
     content["sections"] = _once(content["sections"], warnings)
-    html = _body_html(article, warnings)
-    words = article.body_text or text.from_html(html)
+    html, shown = _body(article, warnings)
+    words = article.body_text or shown
     if not html and not words:
         errors.append(
             Note("/body_html", "Nothing is left of the body after cleaning: give body_html or body_text.")
@@ -174,12 +175,13 @@ def _content(article: Article, warnings: list[Note], errors: list[Note]) -> dict
     return content
 
 
-def _body_html(article: Article, warnings: list[Note]) -> str:
+def _body(article: Article, warnings: list[Note]) -> tuple[str, str]:
+    """The body's HTML, cleaned, and what a reader sees of it as text; nothing of one that shows nothing."""
     cleaned = clean(article.body_html or "", article.url)
     if cleaned.removed:
         warnings.append(Note("/body_html", "removed: " + ", ".join(cleaned.removed)))
-    shows = text.from_html(cleaned.html) or "<img" in cleaned.html
-    return cleaned.html if shows else ""
+    shown = text.from_html(cleaned.html)
+    return (cleaned.html, shown) if shown or "<img" in cleaned.html else ("", "")
 
 
 def _once(sections: list[str], warnings: list[Note]) -> list[str]:

@@ -36,6 +36,7 @@ _TRACKING = re.compile(
 _MAY_TRACK = re.compile(r"[?&](?:utm_|fbclid|g?clid|gcls|dclid|[gw]braid|ms|mc_|ig|tw|tt|yc)", re.I)
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/<>]{0,40})")
+_OPENING = re.compile(r"<([a-zA-Z][^\s/<>]{0,40})")
 _HEADING = re.compile(r"<(/?)h([156])(?=[\s/>])", re.I)
 # Bounded repeats: a page of openings that never close must not be searched to its end for each of them.
 _EMBED = re.compile(
@@ -75,14 +76,16 @@ def clean(html: str, base: str | None) -> Cleaned:
     if _depth(markup) > _DEEPEST:
         return Cleaned(_as_text(markup), (f"all tags: they are nested deeper than {_DEEPEST}",))
     _tell_tags(markup, told)
-    markup = _washed(_replaced(markup), base, told, telling=True)
-    return Cleaned(_settled(markup, base), _words(told))
+    washed = _cleaner(base, told, telling=True).clean(_replaced(markup)).strip()
+    if "&#" in markup:  # by number, a character comes through that may not come as itself
+        washed = legal(washed)
+    return Cleaned(washed if washed == markup else _settled(washed), _words(told))
 
 
-def _settled(markup: str, base: str | None) -> str:
+def _settled(markup: str) -> str:
     """Washed until nothing changes: a parser may read badly nested HTML otherwise once it is written out."""
     for _ in range(_PASSES):
-        again = _washed(_replaced(markup), base, Counter(), telling=False)
+        again = _AGAIN.clean(_replaced(markup)).strip()
         if again == markup:
             return markup
         markup = again
@@ -114,8 +117,8 @@ def _depth(markup: str) -> int:
 
 
 def _tell_tags(markup: str, told: Counter[str]) -> None:
-    names = Counter(name.lower() for closing, name in _TAG.findall(markup) if not closing)
-    for name, times in names.items():
+    for each, times in Counter(_OPENING.findall(markup)).items():
+        name = each.lower()
         if name not in TAGS and name not in ("html", "head", "body"):
             told[f"<{name}>"] += times
     told["comment"] += markup.count("<!--")
@@ -139,9 +142,9 @@ def _link_to(frame: re.Match[str]) -> str:
     return f'<a href="{address}">{address}</a>'
 
 
-def _washed(markup: str, base: str | None, told: Counter[str], *, telling: bool) -> str:
-    """By nh3. `telling` shows it every attribute so that those taken out are counted; the allow-list is the same."""
-    cleaner = nh3.Cleaner(
+def _cleaner(base: str | None, told: Counter[str], *, telling: bool) -> nh3.Cleaner:
+    """`telling` shows it every attribute so that those taken out are counted; the allow-list is the same."""
+    return nh3.Cleaner(
         tags=TAGS,
         clean_content_tags=_WITH_CONTENT,
         attributes=ATTRIBUTES,
@@ -151,7 +154,6 @@ def _washed(markup: str, base: str | None, told: Counter[str], *, telling: bool)
         url_schemes=_SCHEMES,
         url_relative=lambda address: _absolute(address, base),
     )
-    return cleaner.clean(markup).strip()
 
 
 def _attribute_filter(base: str | None, told: Counter[str]) -> Callable[[str, str, str], str | None]:
@@ -203,3 +205,7 @@ def _untracked(address: str, told: Counter[str]) -> str:
 
 def _words(told: Counter[str]) -> tuple[str, ...]:
     return tuple(f"{what} ({times})" for what, times in told.items() if times)
+
+
+# What was washed once has absolute addresses only, and what is taken out of it now was told already.
+_AGAIN = _cleaner(None, Counter(), telling=False)

@@ -6,7 +6,9 @@ import html as entities
 import re
 
 # What no document may hold: C0 and C1 controls, DEL, lone surrogates, U+FFFE and U+FFFF. Tab and newlines stay.
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_NOWHERE = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
+_ILLEGAL = re.compile(f"[{_NOWHERE}]")
+_LEGAL = re.compile(f"[^{_NOWHERE}]*")
 _NEWLINE = re.compile("\r\n?")
 _BREAK = re.compile("[\t\r\n]+")
 _TAG = re.compile(r'<[a-zA-Z/!](?:[^<>"]|"[^"]*")*>')
@@ -16,14 +18,14 @@ _ROW_TAG = re.compile(r"</?(?:li|dt|dd|tr|rp)\b[^<>]*>")
 _BLOCK_TAG = re.compile(
     r"</?(?:p|h2|h3|h4|ul|ol|dl|blockquote|figure|figcaption|pre|table|caption|hr|div)\b[^<>]*>"
 )
-_AROUND_LINES = re.compile(" ?\n ?")
 _PARAGRAPH = re.compile("\n{2,}")
 _SOFT_LINE = re.compile(r"[ \t]*\n[ \t]*")
 
 
 def legal(text: str) -> str:
     """The text without the characters that no document may hold."""
-    return _ILLEGAL.sub("", text)
+    # To see that there are none takes half as long as to look for them.
+    return text if _LEGAL.fullmatch(text) else _ILLEGAL.sub("", text)
 
 
 def line(text: str) -> str:
@@ -39,12 +41,17 @@ def prose(text: str) -> str:
 def from_html(markup: str) -> str:
     """What a reader sees of sanitised HTML: an empty line between paragraphs, one line feed for <br> and items."""
     flat = markup if "\n" not in markup or "<pre" in markup else _SOFT_LINE.sub(" ", markup)
+    flat = flat.replace("</p> <p>", "</p><p>").replace("</p><p>", "\n\n")  # most tags of most stories
     flat = _LINE_TAG.sub("\n", flat)
     flat = _ROW_TAG.sub("\n", _CELL_TAG.sub(" ", flat))
     flat = _TAG.sub("", _BLOCK_TAG.sub("\n\n", flat))
     flat = _no_longer(" ", 1, entities.unescape(flat).replace("\t", " "))
-    flat = flat.replace(" \n", "\n").replace("\n ", "\n")
-    return _no_longer("\n", 2, legal(flat)).strip()
+    return _no_longer("\n", 2, _bare_lines(flat)).strip()
+
+
+def _bare_lines(text: str) -> str:
+    """Without one blank before and after each line feed: a fraction of the time of a pattern for it."""
+    return text.replace(" \n", "\n").replace("\n ", "\n")
 
 
 def _no_longer(character: str, most: int, text: str) -> str:
@@ -57,7 +64,7 @@ def _no_longer(character: str, most: int, text: str) -> str:
 
 def to_html(text: str) -> str:
     """Escaped text in <p>, one for each paragraph, with <br> for the lines within."""
-    paragraphs = (part.strip() for part in _PARAGRAPH.split(_AROUND_LINES.sub("\n", prose(text))))
+    paragraphs = (part.strip() for part in _PARAGRAPH.split(_bare_lines(prose(text))))
     return "".join(f"<p>{_escaped(part)}</p>" for part in paragraphs if part)
 
 

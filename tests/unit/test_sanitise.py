@@ -71,6 +71,10 @@ def test_what_was_removed_is_told_in_words(given_html: str, removed: tuple[str, 
     assert clean(given_html, None).removed == removed
 
 
+def test_no_character_that_breaks_a_feed_comes_through_by_its_number() -> None:
+    assert clean("<p>a&#1;b&#xFFFE;c &#9731;</p>", None).html == "<p>abc \u2603</p>"
+
+
 def test_html_nested_too_deep_is_kept_as_text() -> None:
     cleaned = clean("<div>" * 200_000 + "story", None)
     assert cleaned.html == "<p>story</p>"

@@ -6,6 +6,7 @@ Each setting has its reason; the faults behind them are listed in docs/decisions
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from celery import Celery
 ROUTE, PUBLISH, DELIVER = "dateline.route", "dateline.publish", "dateline.deliver"
 QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
 HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
+# A hint costs its sender as much as an article: in a burst they are sent this far apart, the first of them at once.
+HINT_PACE = 0.02
 
 
 def tasks_of(names: str) -> frozenset[str]:
@@ -63,22 +66,27 @@ def make_celery(broker_url: str, *, worker: bool) -> Celery:
 
 
 class Waker:
-    """Sends hints from a thread of its own: `wake` returns at once, never raises, and may be lost without harm."""
+    """Sends hints from a thread of its own: `wake` returns at once, never raises, and may be lost without harm.
+
+    A hint goes out at once, unless another for the same task went out less than HINT_PACE seconds ago.
+    """
 
     def __init__(self, broker_url: str, *, on_sent: Callable[[bool], None] | None = None) -> None:
         self._app = make_celery(broker_url, worker=False)
         self._on_sent = on_sent
         self._wanted: set[str] = set()
+        self._not_before: dict[str, float] = {}  # by the monotonic clock
         self._change = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
         self._thread.start()
 
     def wake(self, task: str = ROUTE) -> None:
-        """Asks the workers to look. Many calls while one hint is being sent make one hint."""
+        """Asks the workers to look. Many calls before the next hint is sent make one hint."""
         with self._change:
-            self._wanted.add(task)
-            self._change.notify()
+            if task not in self._wanted:
+                self._wanted.add(task)
+                self._change.notify()
 
     def close(self, seconds: float = 2.0) -> None:
         """Sends what is still wanted, at most this long."""
@@ -88,19 +96,28 @@ class Waker:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        while (wanted := self._next()) is not None:
-            for task in sorted(wanted):
+        while due := self._next():
+            for task in sorted(due):
                 sent = self._send(task)
                 if self._on_sent is not None:
                     self._on_sent(sent)
         self._app.close()
 
-    def _next(self) -> set[str] | None:
+    def _next(self) -> set[str]:
+        """The tasks to be hinted at now, once there are any; none when it was closed and nothing is wanted."""
         with self._change:
-            while not self._wanted and not self._closed:
-                self._change.wait()
-            wanted, self._wanted = self._wanted, set()
-        return wanted or None
+            while True:
+                now = time.monotonic()
+                due = {
+                    task for task in self._wanted if self._closed or self._not_before.get(task, now) <= now
+                }
+                if due or self._closed:
+                    break
+                times = [self._not_before[task] - now for task in self._wanted]
+                self._change.wait(min(times, default=None))
+            self._wanted -= due
+            self._not_before |= dict.fromkeys(due, now + HINT_PACE)
+        return due
 
     def _send(self, task: str) -> bool:
         try:

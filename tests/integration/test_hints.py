@@ -1,0 +1,62 @@
+"""Hints to the workers, sent through a real Redis: soon, but never one per article in a burst."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from service import embedded_redis, settings
+from service.queue import HINT_PACE, Waker
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    desk = settings.load(env_file=None, data_dir=tmp_path)
+    with subprocess.Popen(embedded_redis.command(desk)) as server:
+        try:
+            embedded_redis.wait_until_answers(embedded_redis.socket_path(desk), seconds=10)
+            yield embedded_redis.redis_url_of(desk)
+        finally:
+            server.terminate()
+
+
+def hints(tmp_path: Path) -> int:
+    with redis.Redis(unix_socket_path=str(tmp_path / "redis.sock")) as client:
+        return int(client.llen("dateline:route"))
+
+
+def test_articles_that_come_one_after_another_share_hints(address: str, tmp_path: Path) -> None:
+    stop = threading.Event()
+    waker = Waker(address)
+    started = time.monotonic()
+
+    def post() -> None:
+        while not stop.wait(0.001):
+            waker.wake()
+
+    posting = threading.Thread(target=post)
+    posting.start()
+    deadline = started + 10
+    while hints(tmp_path) < 5 and time.monotonic() < deadline:
+        stop.wait(HINT_PACE)
+    stop.set()
+    posting.join()
+    waker.close()
+    most = (time.monotonic() - started) / HINT_PACE + 2  # the first, and what was wanted when it closed
+    assert 5 <= hints(tmp_path) <= most
+
+
+def test_what_was_wanted_last_is_hinted_at_before_the_process_ends(address: str, tmp_path: Path) -> None:
+    sent = threading.Semaphore(0)
+    waker = Waker(address, on_sent=lambda _: sent.release())
+    waker.wake()
+    assert sent.acquire(timeout=10)
+    waker.wake()  # not due yet
+    waker.close()
+    assert hints(tmp_path) == 2

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.store import articles, partners, pushes, sections, sources
-from service.store.articles import Answer, Posted
+from service.store.answers import Answer
+from service.store.articles import Posted
 from service.store.claims import Claimed
 from service.store.partners import Endpoint
 from service.store.record import Record

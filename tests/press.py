@@ -14,7 +14,7 @@ from werkzeug.test import Client, TestResponse
 from service.app import create_app
 from service.settings import Settings
 from service.store import articles, routing
-from service.store.articles import Answer
+from service.store.answers import Answer
 from service.store.record import Record
 from service.store.sources import Source
 from tests.builders import a_desk, an_article, later, post

@@ -17,7 +17,7 @@ from service.store import (
     sections,
     settlements,
 )
-from service.store.articles import Answer
+from service.store.answers import Answer
 from service.store.documents import Document
 from service.store.fetches import Edition, Fetch
 from service.store.health import Health, update_health

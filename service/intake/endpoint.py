@@ -22,7 +22,7 @@ from service.intake.json_body import NotJson
 from service.intake.native import Reading
 from service.problems import Problem
 from service.store import articles
-from service.store.articles import Answer
+from service.store.answers import Answer
 from service.store.errors import ContentMissing, KeyReused, UnknownSections
 from service.store.record import Record
 

@@ -5,30 +5,42 @@ Everything here is safe to run twice: an idempotency key gives the first answer 
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
 
-from service.store import audit, sections
+from service.store import answers, audit, sections
+from service.store.answers import Answer
 from service.store.changes import (
     Held,
     advance,
+    canonical,
     content_held,
     fingerprint,
+    held_where,
     read_held,
     write_event,
     write_revision,
 )
-from service.store.errors import ContentMissing, KeyReused, NotFound, NotPossible, UnknownSections
+from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownSections
 from service.store.lifecycle import Change, Repeat, Stale, State, judge
 from service.store.record import Record
-from service.store.schema import answer, article, event, to_micros
+from service.store.schema import article, event, to_micros
 from service.store.sources import Source
+
+# Statements are made once: see `changes`.
+_NEW = article.insert().returning(article.c.id)
+_BY_ID = held_where(article.c.id == bindparam("id_"))
+_BY_SOURCE = held_where(
+    (article.c.source_id == bindparam("source")) & (article.c.external_id == bindparam("name"))
+)
+_NEWEST = select(event.c.public_id, event.c.type).where(
+    event.c.article_id == bindparam("article"), event.c.revision == bindparam("number")
+)
 
 _TICK = timedelta(microseconds=1)
 _TRIES = 4  # two posts of a new article at once: the second finds what the first wrote
@@ -54,14 +66,11 @@ class Posted:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a source is told: `outcome` is accepted, repeat or stale."""
+class _Kept:
+    """What is kept of a post: its canonical content, and the state that it puts the article in."""
 
-    article: str
-    revision: int
-    event: str
-    type: str
-    outcome: str
+    content: str
+    state: State
 
 
 def accept(
@@ -78,10 +87,11 @@ def accept(
 
     Raises KeyReused, UnknownSections, ContentMissing; then nothing was changed.
     """
+    said = None if posted.content is None else _kept(posted, _content(posted, posted.content))
     for last in range(_TRIES, 0, -1):
         try:
             with record.writing() as connection:
-                return _accept(connection, source, posted, key, body_hash, authority, now)
+                return _accept(connection, source, posted, said, key, body_hash, authority, now)
         except IntegrityError:
             if last == 1:
                 raise
@@ -111,7 +121,7 @@ def expire_due(record: Record, now: datetime, limit: int = 100) -> int:
         )
         ids = due.scalars().all()
         for article_id in ids:
-            held = read_held(connection, article.c.id == article_id)
+            held = read_held(connection, _BY_ID, {"id_": article_id})
             if held is not None:
                 _set_status(connection, held, "unpublished", "system", "expired", now)
     return len(ids)
@@ -121,22 +131,20 @@ def _accept(
     connection: Connection,
     source: Source,
     posted: Posted,
+    said: _Kept | None,
     key: str | None,
     body_hash: str,
     authority: str,
     now: datetime,
 ) -> Answer:
-    if key is not None and (given := _answer_given(connection, source.id, key, body_hash)) is not None:
-        return given
-    held = read_held(
-        connection, (article.c.source_id == source.id) & (article.c.external_id == posted.external_id)
-    )
-    content = _content(connection, posted, held)
-    state = _state_posted(posted, content)
-    match judge(held.state if held else None, state):
+    if key is not None and (told := answers.given(connection, source.id, key, body_hash)) is not None:
+        return told
+    held = read_held(connection, _BY_SOURCE, {"source": source.id, "name": posted.external_id})
+    kept = _to_keep(connection, posted, said, held)
+    match judge(held.state if held else None, kept.state):
         case Repeat():
             assert held is not None
-            _hold_version(connection, held, state)
+            _hold_version(connection, held, kept.state)
             # No revision and no answer is stored: the next post of it is a repeat too.
             return _answer_of(connection, held, "repeat")
         case Stale(why=why):
@@ -155,8 +163,7 @@ def _accept(
                 connection,
                 source,
                 posted,
-                content,
-                state,
+                kept,
                 held,
                 kind,
                 f"source:{source.slug}",
@@ -164,16 +171,7 @@ def _accept(
                 now,
             )
     if key is not None:
-        connection.execute(
-            answer.insert(),
-            {
-                "source_id": source.id,
-                "key": key,
-                "body_hash": body_hash,
-                "body": json.dumps(asdict(given)),
-                "given_at": now,
-            },
-        )
+        answers.keep(connection, source.id, key, body_hash, given, now)
     return given
 
 
@@ -190,60 +188,49 @@ def _later(held: Any, posted: Any) -> Any:
     return held if posted is None or (held is not None and held > posted) else posted
 
 
-def _answer_given(connection: Connection, source_id: int, key: str, body_hash: str) -> Answer | None:
-    row = connection.execute(
-        select(answer.c.body_hash, answer.c.body).where(answer.c.source_id == source_id, answer.c.key == key)
-    ).one_or_none()
-    if row is None:
-        return None
-    if row.body_hash != body_hash:
-        raise KeyReused(key)
-    return Answer(**json.loads(row.body))
-
-
 def _answer_of(connection: Connection, held: Held, outcome: str) -> Answer:
-    row = connection.execute(
-        select(event.c.public_id, event.c.type).where(
-            event.c.article_id == held.id, event.c.revision == held.revision
-        )
-    ).one()
+    row = connection.execute(_NEWEST, {"article": held.id, "number": held.revision}).one()
     return Answer(held.public_id, held.revision, row.public_id, row.type, outcome)
 
 
-def _content(connection: Connection, posted: Posted, held: Held | None) -> dict[str, Any]:
-    """The canonical content to keep: as posted, or as held when a takedown came without."""
-    if posted.content is None:
-        if held is None:
-            raise ContentMissing(posted.external_id)
-        return content_held(connection, held)
-    known = sections.names(connection)
-    if unknown := [slug for slug in posted.sections if slug not in known]:
-        raise UnknownSections(unknown, sorted(known))
-    content = {**posted.content, "sections": list(posted.sections)}
+def _content(posted: Posted, given: dict[str, Any]) -> str:
+    content = {**given, "sections": list(posted.sections)}
     if posted.correction_note is not None:
         content["correction_note"] = posted.correction_note
     for name in ("embargo_until", "expires_at"):
         if (moment := getattr(posted, name)) is not None:
             content[name] = moment.isoformat().replace("+00:00", "Z")
-    return content
+    return canonical(content)
 
 
-def _state_posted(posted: Posted, content: dict[str, Any]) -> State:
-    return State(
+def _kept(posted: Posted, content: str) -> _Kept:
+    state = State(
         status=posted.status,
         fingerprint=fingerprint(posted.status, content),
         version=posted.version,
         updated_at=posted.updated_at,
         corrected=posted.correction_note is not None,
     )
+    return _Kept(content, state)
+
+
+def _to_keep(connection: Connection, posted: Posted, said: _Kept | None, held: Held | None) -> _Kept:
+    """As posted, or with the content held when a takedown came without."""
+    if said is None:
+        if held is None:
+            raise ContentMissing(posted.external_id)
+        return _kept(posted, content_held(connection, held))
+    known = sections.names(connection)
+    if unknown := [slug for slug in posted.sections if slug not in known]:
+        raise UnknownSections(unknown, sorted(known))
+    return said
 
 
 def _record_change(
     connection: Connection,
     source: Source,
     posted: Posted,
-    content: dict[str, Any],
-    state: State,
+    kept: _Kept,
     held: Held | None,
     kind: str,
     actor: str,
@@ -255,21 +242,21 @@ def _record_change(
     if posted.content is None and held is not None:
         dates = {"embargo_until": held.embargo_until, "expires_at": held.expires_at}
     values = {
-        "status": state.status,
-        "content_hash": state.fingerprint,
-        "version": state.version,
-        "source_updated_at": state.updated_at,
+        "status": kept.state.status,
+        "content_hash": kept.state.fingerprint,
+        "version": kept.state.version,
+        "source_updated_at": kept.state.updated_at,
         "killed_by_desk": False,
         "changed_at": at,
         **dates,
     }
     if held is None:
-        article_id, public_id = _new_article(connection, source, posted, content, values, authority, at)
+        article_id, public_id = _new_article(connection, source, posted, values, authority, at)
         number = 1
     else:
         article_id, public_id, number = held.id, held.public_id, held.revision + 1
         advance(connection, held, values)
-    write_revision(connection, article_id, number, content, values)
+    write_revision(connection, article_id, number, kept.content, values)
     event_id = write_event(connection, article_id, number, kind, actor, posted.reason, at)
     return Answer(public_id, number, event_id, kind, "accepted")
 
@@ -278,13 +265,12 @@ def _new_article(
     connection: Connection,
     source: Source,
     posted: Posted,
-    content: dict[str, Any],
     values: dict[str, Any],
     authority: str,
     now: datetime,
 ) -> tuple[int, str]:
     public_id = f"tag:{authority},{now.date().isoformat()}:item/{ULID()}"
-    published = content.get("published_at")
+    published = (posted.content or {}).get("published_at")
     row = {
         **values,
         "public_id": public_id,
@@ -293,7 +279,7 @@ def _new_article(
         "revision": 1,
         "first_published_at": datetime.fromisoformat(published) if published else now,
     }
-    return int(connection.execute(article.insert().returning(article.c.id), row).scalar_one()), public_id
+    return int(connection.execute(_NEW, row).scalar_one()), public_id
 
 
 def named(name: str) -> Any:
@@ -307,7 +293,7 @@ def named(name: str) -> Any:
 
 def _by_desk(record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime) -> Answer:
     with record.writing() as connection:
-        held = read_held(connection, named(name))
+        held = read_held(connection, held_where(named(name)), {})
         if held is None:
             raise NotFound("article", name)
         if held.state.status == status == "usable":

@@ -99,10 +99,12 @@ def titles(record: Record) -> dict[str, tuple[str, str]]:
     return known | {old: known[new] for old, new in former if new in known}
 
 
+_NAMES = select(section.c.slug).union_all(select(moved.c.slug))
+
+
 def names(connection: Connection) -> set[str]:
     """Every name under which an article may be posted: those of all sections, and those they had."""
-    held = set(connection.execute(select(section.c.slug)).scalars())
-    return held | set(connection.execute(select(moved.c.slug)).scalars())
+    return set(connection.execute(_NAMES).scalars())
 
 
 def ids_of(connection: Connection, slugs: Sequence[str] | None) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 from service.store import sections
 from service.store.errors import RecordUnavailable
 from service.store.record import Record, open_record
-from tests import builders
+from tests import builders, postgres
 from tests.conftest import KEY
 
 BIG = text("INSERT INTO section (slug, title, language, created_at) VALUES ('big', :title, 'en', 0)")
@@ -50,3 +51,16 @@ def test_a_postgresql_that_became_read_only_is_a_record_that_is_unavailable(reco
 def test_a_fault_of_our_own_is_not_called_an_unavailable_record(record: Record) -> None:
     with pytest.raises(ProgrammingError, match="no_such_table"), record.reading() as connection:
         connection.execute(text("SELECT 1 FROM no_such_table"))
+
+
+@pytest.mark.parametrize("record", ["postgresql"], indirect=True)
+def test_a_postgresql_that_was_restarted_costs_a_reconnect_and_no_error(
+    record: Record, postgres_server: Any
+) -> None:
+    with record.reading() as one, record.reading() as other:
+        pids = [each.execute(text("SELECT pg_backend_pid()")).scalar_one() for each in (one, other)]
+    for pid in pids:
+        postgres.admin(postgres_server, f"SELECT pg_terminate_backend({pid}, 10000)")
+    with record.reading() as one, record.reading() as other:
+        anew = [each.execute(text("SELECT pg_backend_pid()")).scalar_one() for each in (one, other)]
+    assert not set(pids) & set(anew)

@@ -6,7 +6,7 @@ import select
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class Record:
         self.engine = engine
         self.keyring = keyring
         self.dialect = engine.dialect.name
-        self._writer = threading.Lock()
+        self._writing = engine.execution_options(**{_WRITING: True})
+        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
 
     @property
     def is_sqlite(self) -> bool:
@@ -51,14 +52,8 @@ class Record:
 
         Raises RecordUnavailable when the database is away or ends it, and then nothing of it stands.
         """
-        if not self.is_sqlite:
-            with _translated(), self.engine.begin() as connection:
-                yield connection
-            return
-        with _translated(), self._writer, self.engine.connect() as connection:
-            writer = connection.execution_options(**{_WRITING: True})
-            with writer.begin():
-                yield writer
+        with _translated(), self._turn, self._writing.begin() as connection:
+            yield connection
 
     def close(self) -> None:
         self.engine.dispose()

@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, abort, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -58,7 +58,7 @@ def create_blueprint(
     """
     pages = Blueprint("pages", __name__, template_folder="templates")
     door, desk = Door(settings), Desk(record, clock)
-    pages.record_once(lambda state: door.prepare(state.app.config))
+    pages.record_once(lambda state: door.prepare(cast(Flask, state.app)))
     pages.before_request(lambda: _ask_for_login(door))
     pages.after_request(guarded)
     pages.register_error_handler(HTTPException, _trouble)

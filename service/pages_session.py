@@ -12,9 +12,9 @@ import secrets
 import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
-from flask import Request, Response, abort, session
+from flask import Flask, Request, Response, abort, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from service.settings import Settings
 
@@ -42,9 +42,10 @@ class Door:
         self._keys = [_derived(each, b"cookie") for each in settings.secret_key.split(",")]  # the first signs
         self._secure = settings.public_url.startswith("https://")
 
-    def prepare(self, config: dict[str, Any]) -> None:
-        """Sets, in an application's configuration, how its session cookie is made."""
-        config.update(
+    def prepare(self, app: Flask) -> None:
+        """Sets how an application's session cookie is made and read."""
+        app.session_interface = _Sessions()
+        app.config.update(
             SECRET_KEY=self._keys[0],
             SECRET_KEY_FALLBACKS=self._keys[1:],
             SESSION_COOKIE_NAME="dateline_session",
@@ -134,6 +135,14 @@ def own_path(path: str) -> str:
     below = path == "/status" or path.startswith(("/status/", "/status?"))
     plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path
     return path if below and plain else "/status"
+
+
+class _Sessions(SecureCookieSessionInterface):
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        # No post and no feed reader comes with the cookie: for them the keys need not be made ready.
+        if self.get_cookie_name(app) not in request.cookies:
+            return SecureCookieSession()
+        return super().open_session(app, request)
 
 
 def _derived(secret_key: str, purpose: bytes, more: bytes = b"") -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html as entities
 import re
+import threading
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -76,16 +76,16 @@ def clean(html: str, base: str | None) -> Cleaned:
     if _depth(markup) > _DEEPEST:
         return Cleaned(_as_text(markup), (f"all tags: they are nested deeper than {_DEEPEST}",))
     _tell_tags(markup, told)
-    washed = _cleaner(base, told, telling=True).clean(_replaced(markup)).strip()
+    washed = _WASHER.wash(markup, base, told)
     if "&#" in markup:  # by number, a character comes through that may not come as itself
         washed = legal(washed)
-    return Cleaned(washed if washed == markup else _settled(washed), _words(told))
+    return Cleaned(washed if washed == markup else _settled(washed, base), _words(told))
 
 
-def _settled(markup: str) -> str:
+def _settled(markup: str, base: str | None) -> str:
     """Washed until nothing changes: a parser may read badly nested HTML otherwise once it is written out."""
     for _ in range(_PASSES):
-        again = _AGAIN.clean(_replaced(markup)).strip()
+        again = _WASHER.wash(markup, base, Counter())
         if again == markup:
             return markup
         markup = again
@@ -142,30 +142,38 @@ def _link_to(frame: re.Match[str]) -> str:
     return f'<a href="{address}">{address}</a>'
 
 
-def _cleaner(base: str | None, told: Counter[str], *, telling: bool) -> nh3.Cleaner:
-    """`telling` shows it every attribute so that those taken out are counted; the allow-list is the same."""
-    return nh3.Cleaner(
-        tags=TAGS,
-        clean_content_tags=_WITH_CONTENT,
-        attributes=ATTRIBUTES,
-        attribute_filter=_attribute_filter(base, told),
-        generic_attribute_prefixes={""} if telling else None,
-        link_rel=None,
-        url_schemes=_SCHEMES,
-        url_relative=lambda address: _absolute(address, base),
-    )
+class _Washer(threading.local):
+    """nh3 with our lists, one for each thread: to make one takes as long as to wash a story with it.
 
+    It is shown every attribute, so that those taken out are counted.
+    """
 
-def _attribute_filter(base: str | None, told: Counter[str]) -> Callable[[str, str, str], str | None]:
-    everywhere = ATTRIBUTES["*"]
+    def __init__(self) -> None:
+        self._base: str | None = None
+        self._told: Counter[str] = Counter()
+        self._cleaner = nh3.Cleaner(
+            tags=TAGS,
+            clean_content_tags=_WITH_CONTENT,
+            attributes=ATTRIBUTES,
+            attribute_filter=self._attribute,
+            generic_attribute_prefixes={""},
+            link_rel=None,
+            url_schemes=_SCHEMES,
+            url_relative=lambda address: _absolute(address, self._base),
+        )
 
-    def keep(tag: str, name: str, value: str) -> str | None:
-        if name not in everywhere and name not in ATTRIBUTES.get(tag, ()):
-            told[f"attribute {name[:40]}"] += 1
+    def wash(self, markup: str, base: str | None, told: Counter[str]) -> str:
+        self._base, self._told = base, told
+        return self._cleaner.clean(_replaced(markup)).strip()
+
+    def _attribute(self, tag: str, name: str, value: str) -> str | None:
+        if name not in ATTRIBUTES["*"] and name not in ATTRIBUTES.get(tag, ()):
+            self._told[f"attribute {name[:40]}"] += 1
             return None
-        return _address(name, value, base, told) if name in ("href", "src") else value
+        return _address(name, value, self._base, self._told) if name in ("href", "src") else value
 
-    return keep
+
+_WASHER = _Washer()
 
 
 def _address(name: str, value: str, base: str | None, told: Counter[str]) -> str | None:
@@ -205,7 +213,3 @@ def _untracked(address: str, told: Counter[str]) -> str:
 
 def _words(told: Counter[str]) -> tuple[str, ...]:
     return tuple(f"{what} ({times})" for what, times in told.items() if times)
-
-
-# What was washed once has absolute addresses only, and what is taken out of it now was told already.
-_AGAIN = _cleaner(None, Counter(), telling=False)

@@ -6,10 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 
 from service.store.errors import KeyReused
 from service.store.schema import answer
+from service.store.statement import Statement, insert
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,19 @@ class Answer:
     outcome: str
 
 
-_GIVEN = select(answer.c.body_hash, answer.c.body).where(
-    answer.c.source_id == bindparam("source"), answer.c.key == bindparam("its_key")
-)
-_KEEP = answer.insert()
+_GIVEN = Statement("SELECT body_hash, body FROM answer WHERE source_id = :source AND key = :key")
+_KEEP = insert(answer, "source_id key body_hash body given_at")
 
 
 def given(connection: Connection, source_id: int, key: str, body_hash: str) -> Answer | None:
     """The answer that the key got before, if it did. Raises KeyReused when that was for another body."""
-    row = connection.execute(_GIVEN, {"source": source_id, "its_key": key}).one_or_none()
+    row = _GIVEN.row(connection, source=source_id, key=key)
     if row is None:
         return None
-    if row.body_hash != body_hash:
+    first_hash, first = row
+    if first_hash != body_hash:
         raise KeyReused(key)
-    return Answer(**json.loads(row.body))
+    return Answer(**json.loads(first))
 
 
 def keep(
@@ -44,4 +44,4 @@ def keep(
 ) -> None:
     """In the transaction of what is answered for."""
     values = {"source_id": source_id, "key": key, "body_hash": body_hash, "given_at": now}
-    connection.execute(_KEEP, {**values, "body": json.dumps(asdict(told))})
+    _KEEP.run(connection, {**values, "body": json.dumps(asdict(told))})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import IntegrityError
 from ulid import ULID
 
@@ -21,26 +21,17 @@ from service.store.changes import (
     canonical,
     content_held,
     fingerprint,
-    held_where,
-    read_held,
+    held_by_id,
+    held_by_source,
     write_event,
     write_revision,
 )
 from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownSections
 from service.store.lifecycle import Change, Repeat, Stale, State, judge
 from service.store.record import Record
-from service.store.schema import article, event, to_micros
+from service.store.schema import article, to_micros
 from service.store.sources import Source
-
-# Statements are made once: see `changes`.
-_NEW = article.insert().returning(article.c.id)
-_BY_ID = held_where(article.c.id == bindparam("id_"))
-_BY_SOURCE = held_where(
-    (article.c.source_id == bindparam("source")) & (article.c.external_id == bindparam("name"))
-)
-_NEWEST = select(event.c.public_id, event.c.type).where(
-    event.c.article_id == bindparam("article"), event.c.revision == bindparam("number")
-)
+from service.store.statement import Statement, insert
 
 _TICK = timedelta(microseconds=1)
 _TRIES = 4  # two posts of a new article at once: the second finds what the first wrote
@@ -121,7 +112,7 @@ def expire_due(record: Record, now: datetime, limit: int = 100) -> int:
         )
         ids = due.scalars().all()
         for article_id in ids:
-            held = read_held(connection, _BY_ID, {"id_": article_id})
+            held = held_by_id(connection, article_id)
             if held is not None:
                 _set_status(connection, held, "unpublished", "system", "expired", now)
     return len(ids)
@@ -139,7 +130,7 @@ def _accept(
 ) -> Answer:
     if key is not None and (told := answers.given(connection, source.id, key, body_hash)) is not None:
         return told
-    held = read_held(connection, _BY_SOURCE, {"source": source.id, "name": posted.external_id})
+    held = held_by_source(connection, source.id, posted.external_id)
     kept = _to_keep(connection, posted, said, held)
     match judge(held.state if held else None, kept.state):
         case Repeat():
@@ -188,9 +179,12 @@ def _later(held: Any, posted: Any) -> Any:
     return held if posted is None or (held is not None and held > posted) else posted
 
 
+_NEWEST = Statement("SELECT public_id, type FROM event WHERE article_id = :article AND revision = :number")
+
+
 def _answer_of(connection: Connection, held: Held, outcome: str) -> Answer:
-    row = connection.execute(_NEWEST, {"article": held.id, "number": held.revision}).one()
-    return Answer(held.public_id, held.revision, row.public_id, row.type, outcome)
+    ((event_id, kind),) = _NEWEST.rows(connection, article=held.id, number=held.revision)
+    return Answer(held.public_id, held.revision, event_id, kind, outcome)
 
 
 def _content(posted: Posted, given: dict[str, Any]) -> str:
@@ -261,6 +255,14 @@ def _record_change(
     return Answer(public_id, number, event_id, kind, "accepted")
 
 
+_NEW = insert(
+    article,
+    "public_id source_id external_id revision status content_hash version source_updated_at embargo_until"
+    " expires_at killed_by_desk first_published_at changed_at",
+    returning="id",
+)
+
+
 def _new_article(
     connection: Connection,
     source: Source,
@@ -279,7 +281,8 @@ def _new_article(
         "revision": 1,
         "first_published_at": datetime.fromisoformat(published) if published else now,
     }
-    return int(connection.execute(_NEW, row).scalar_one()), public_id
+    ((number,),) = _NEW.rows(connection, **row)
+    return int(number), public_id
 
 
 def named(name: str) -> Any:
@@ -293,7 +296,8 @@ def named(name: str) -> Any:
 
 def _by_desk(record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime) -> Answer:
     with record.writing() as connection:
-        held = read_held(connection, held_where(named(name)), {})
+        number = connection.execute(select(article.c.id).where(named(name))).scalar_one_or_none()
+        held = None if number is None else held_by_id(connection, number)
         if held is None:
             raise NotFound("article", name)
         if held.state.status == status == "usable":

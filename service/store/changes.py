@@ -1,7 +1,4 @@
-"""How an article changes: a new revision and its event, and what waits of the old one superseded. One transaction.
-
-Statements are made once, at import: to compose one anew takes several times as long as to execute it.
-"""
+"""How an article changes: a new revision and its event, and what waits of the old one superseded. One transaction."""
 
 from __future__ import annotations
 
@@ -11,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, text, update
+from sqlalchemy import Connection
 from ulid import ULID
 
 from service.store import order
 from service.store.lifecycle import State
-from service.store.schema import article, event, revision, to_micros
+from service.store.schema import event, from_micros, revision
+from service.store.statement import Row, Statement, insert
 
 
 @dataclass(frozen=True)
@@ -32,33 +30,49 @@ class Held:
     state: State
 
 
-def held_where(which: Any) -> Select[Any]:
-    """What `read_held` asks. The article is locked by itself: joined to its newest revision, the lock's waiting would
-    end on a row that is the newest no more.
-    """
-    return select(article).where(which).with_for_update(key_share=True)
+# Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
+_HELD = (
+    "SELECT id, public_id, revision, embargo_until, expires_at, changed_at,"
+    " status, content_hash, version, source_updated_at, killed_by_desk FROM article WHERE "
+)
+_LOCKED = " FOR NO KEY UPDATE"
+_BY_ID = Statement(_HELD + "id = :article", locking=_LOCKED)
+_BY_SOURCE = Statement(_HELD + "source_id = :source AND external_id = :external_id", locking=_LOCKED)
 
 
-def read_held(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Held | None:
-    """The article as held, locked against other changes until the transaction ends. `query`: see `held_where`."""
-    row = connection.execute(query, values).one_or_none()
+def held_by_id(connection: Connection, article_id: int) -> Held | None:
+    """The article as held, locked against other changes until the transaction ends."""
+    return _held(_BY_ID.row(connection, article=article_id))
+
+
+def held_by_source(connection: Connection, source_id: int, external_id: str) -> Held | None:
+    """The same, by the source and the source's own id."""
+    return _held(_BY_SOURCE.row(connection, source=source_id, external_id=external_id))
+
+
+def _held(row: Row | None) -> Held | None:
     if row is None:
         return None
+    number, public_id, newest, embargo, expiry, changed, status, digest, version, updated, by_desk = row
     return Held(
-        id=row.id,
-        public_id=row.public_id,
-        revision=row.revision,
-        embargo_until=row.embargo_until,
-        expires_at=row.expires_at,
-        changed_at=row.changed_at,
+        id=number,
+        public_id=public_id,
+        revision=newest,
+        embargo_until=_moment(embargo),
+        expires_at=_moment(expiry),
+        changed_at=from_micros(changed),
         state=State(
-            status=row.status,
-            fingerprint=row.content_hash,
-            version=row.version,
-            updated_at=row.source_updated_at,
-            killed_by_desk=row.killed_by_desk,
+            status=status,
+            fingerprint=digest,
+            version=version,
+            updated_at=_moment(updated),
+            killed_by_desk=bool(by_desk),
         ),
     )
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
 
 
 def canonical(content: dict[str, Any]) -> str:
@@ -66,14 +80,13 @@ def canonical(content: dict[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-_CONTENT = select(revision.c.content).where(
-    revision.c.article_id == bindparam("article"), revision.c.number == bindparam("number")
-)
+_CONTENT = Statement("SELECT content FROM revision WHERE article_id = :article AND number = :number")
 
 
 def content_held(connection: Connection, held: Held) -> str:
     """The canonical content of the newest revision."""
-    return str(connection.execute(_CONTENT, {"article": held.id, "number": held.revision}).scalar_one())
+    ((content,),) = _CONTENT.rows(connection, article=held.id, number=held.revision)
+    return str(content)
 
 
 def fingerprint(status: str, content: str) -> str:
@@ -81,21 +94,23 @@ def fingerprint(status: str, content: str) -> str:
     return hashlib.sha256(f"{status}\n{content}".encode()).hexdigest()
 
 
-_ADVANCE = update(article).where(
-    article.c.id == bindparam("held_id"), article.c.revision == bindparam("held_revision")
+_ADVANCE = Statement(
+    "UPDATE article SET revision = :revision, status = :status, content_hash = :content_hash, version = :version,"
+    " source_updated_at = :source_updated_at, embargo_until = :embargo_until, expires_at = :expires_at,"
+    " killed_by_desk = :killed_by_desk, changed_at = :changed_at WHERE id = :held AND revision = :held_revision"
 )
 
 
 def advance(connection: Connection, held: Held, values: dict[str, Any]) -> None:
-    held_is = {"held_id": held.id, "held_revision": held.revision}
-    changed = connection.execute(_ADVANCE, {**held_is, "revision": held.revision + 1, **values})
-    assert changed.rowcount == 1, "the article was locked, so nobody else advanced it"
+    held_is = {"held": held.id, "held_revision": held.revision}
+    changed = _ADVANCE.run(connection, {**held_is, "revision": held.revision + 1, **values})
+    assert changed == 1, "the article was locked, so nobody else advanced it"
     _supersede(connection, held.id, held.revision + 1, values["status"], values["changed_at"])
 
 
 # What waits to be sent of this article is stale from the moment the new revision commits. An endpoint that wants
 # every revision (`ordered`) still gets the old ones first, but never the content of a story that was taken down.
-_SUPERSEDE = text(
+_SUPERSEDE = Statement(
     "UPDATE delivery SET state = 'superseded', superseded_by = :revision, settled_at = :now"
     " WHERE article_id = :article AND state IN ('pending', 'waiting') AND (NOT ordered OR :takedown)"
 )
@@ -105,21 +120,24 @@ def _supersede(connection: Connection, article_id: int, number: int, status: str
     order.lock_deliveries(
         connection, "article_id = :article AND state IN ('pending', 'waiting')", {"article": article_id}
     )
-    connection.execute(
-        _SUPERSEDE,
-        {"revision": number, "now": to_micros(now), "article": article_id, "takedown": status != "usable"},
+    taken_down = status != "usable"
+    _SUPERSEDE.run(
+        connection, {"revision": number, "now": now, "article": article_id, "takedown": taken_down}
     )
 
 
-_REVISION = revision.insert()
-_EVENT = event.insert()
+_REVISION = insert(
+    revision,
+    "article_id number content content_hash status version source_updated_at embargo_until accepted_at",
+)
+_EVENT = insert(event, "public_id article_id revision type occurred_at actor reason")
 
 
 def write_revision(
     connection: Connection, article_id: int, number: int, content: str, values: dict[str, Any]
 ) -> None:
-    connection.execute(
-        _REVISION,
+    _REVISION.run(
+        connection,
         {
             "article_id": article_id,
             "number": number,
@@ -144,8 +162,8 @@ def write_event(
     at: datetime,
 ) -> str:
     public_id = f"evt_{ULID()}"
-    connection.execute(
-        _EVENT,
+    _EVENT.run(
+        connection,
         {
             "public_id": public_id,
             "article_id": article_id,

@@ -16,6 +16,7 @@ from service.store.placing import make_feed, want
 from service.store.record import Record
 from service.store.schema import section
 from service.store.schema_feeds import archive, document, feed, moved, placement
+from service.store.statement import Statement
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,12 @@ def titles(record: Record) -> dict[str, tuple[str, str]]:
     return known | {old: known[new] for old, new in former if new in known}
 
 
-_NAMES = select(section.c.slug).union_all(select(moved.c.slug))
+_NAMES = Statement("SELECT slug FROM section UNION ALL SELECT slug FROM moved")
 
 
 def names(connection: Connection) -> set[str]:
     """Every name under which an article may be posted: those of all sections, and those they had."""
-    return set(connection.execute(_NAMES).scalars())
+    return {slug for (slug,) in _NAMES.rows(connection)}
 
 
 def ids_of(connection: Connection, slugs: Sequence[str] | None) -> list[int]:

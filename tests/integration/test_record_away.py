@@ -64,3 +64,27 @@ def test_a_postgresql_that_was_restarted_costs_a_reconnect_and_no_error(
     with record.reading() as one, record.reading() as other:
         anew = [each.execute(text("SELECT pg_backend_pid()")).scalar_one() for each in (one, other)]
     assert not set(pids) & set(anew)
+
+
+@pytest.mark.parametrize("record", ["postgresql"], indirect=True)
+def test_a_postgresql_that_goes_away_amid_a_transaction_is_unavailable_and_then_there_again(
+    record: Record, postgres_server: Any
+) -> None:
+    with pytest.raises(RecordUnavailable), record.writing() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        postgres.admin(postgres_server, f"SELECT pg_terminate_backend({pid}, 10000)")
+        sections.names(connection)
+    sections.add(record, "world", "World", "en", builders.NOW)
+
+
+def test_an_article_that_finds_no_room_on_the_disk_is_refused_and_leaves_nothing(
+    sqlite_record: Record,
+) -> None:
+    source = builders.a_desk(sqlite_record)
+    with sqlite_record.writing() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(RecordUnavailable, match="full"):
+        builders.post(sqlite_record, source, builders.an_article(body_html="x" * 100_000))
+    with sqlite_record.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM article")).scalar_one() == 0

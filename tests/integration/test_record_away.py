@@ -70,10 +70,14 @@ def test_a_postgresql_that_was_restarted_costs_a_reconnect_and_no_error(
 def test_a_postgresql_that_goes_away_amid_a_transaction_is_unavailable_and_then_there_again(
     record: Record, postgres_server: Any
 ) -> None:
-    with pytest.raises(RecordUnavailable), record.writing() as connection:
-        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        postgres.admin(postgres_server, f"SELECT pg_terminate_backend({pid}, 10000)")
-        sections.names(connection)
+    def ask() -> None:
+        with record.writing() as connection:
+            pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            postgres.admin(postgres_server, f"SELECT pg_terminate_backend({pid}, 10000)")
+            sections.names(connection)
+
+    with pytest.raises(RecordUnavailable):
+        ask()
     sections.add(record, "world", "World", "en", builders.NOW)
 
 

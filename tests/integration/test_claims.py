@@ -133,3 +133,79 @@ def test_result_of_an_earlier_claim_does_not_settle_a_later_one_of_the_same_work
     assert [each.id for each in again] == [each.id for each in first]
     assert settle(record, first) == set()
     assert settle(record, again) == {again[0].id}
+
+
+def claim_ahead(
+    record: Record, ahead: dict[int, int], worker: str = WORKER, limit: int = 1000
+) -> list[Claimed]:
+    with record.writing() as connection:
+        return claims.claim_within(
+            connection, lease=worker, limit=limit, cursor=Cursor(), now=NOW, ahead=ahead
+        )[0]
+
+
+def test_more_than_the_cap_is_claimed_of_an_endpoint_that_answers_fast_but_by_one_worker_alone(
+    record: Record,
+) -> None:
+    source = a_desk(record)
+    fast, other = an_endpoint(record, max_in_flight=2).id, an_endpoint(record, max_in_flight=2).id
+    stories(record, source, 20)
+    mine = claim_ahead(record, {fast: 10})
+    assert [each.endpoint_id for each in mine].count(fast) == 10
+    assert [each.endpoint_id for each in mine].count(other) == 2
+    assert claim_ahead(record, {fast: 10, other: 10}, worker="w2.test") == []
+    assert len(claim_ahead(record, {fast: 12})) == 2
+
+
+def test_worker_claims_nothing_ahead_where_another_has_something_in_flight(record: Record) -> None:
+    source = a_desk(record)
+    endpoint = an_endpoint(record, max_in_flight=4).id
+    stories(record, source, 20)
+    assert len(claim_ahead(record, {}, worker="w2.test", limit=1)) == 1
+    assert len(claim_ahead(record, {endpoint: 10})) == 3
+
+
+@pytest.mark.parametrize("trouble", [{"breaker": "half_open"}, {"slow_start": 1}, {"rate_per_second": 5.0}])
+def test_nothing_is_claimed_ahead_of_an_endpoint_in_trouble_or_with_a_rate(
+    record: Record, trouble: dict[str, Any]
+) -> None:
+    source = a_desk(record)
+    endpoint = an_endpoint(record, max_in_flight=4).id
+    stories(record, source, 20)
+    set_endpoint(record, **trouble)
+    assert len(claim_ahead(record, {endpoint: 20})) <= 4
+
+
+def test_what_is_given_back_stands_as_before_and_another_worker_may_claim_it(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record, max_in_flight=4)
+    stories(record, source, 2)
+    claimed = claim(record)
+    with record.writing() as connection:
+        settlements.give_back(connection, claimed, lease="w2.test", now=NOW)  # not its own: nothing happens
+    assert flying(record) == 2
+    with record.writing() as connection:
+        settlements.give_back(connection, claimed, lease=WORKER, now=NOW)
+    assert flying(record) == 0
+    again = claim(record, worker="w2.test")
+    assert sorted(each.id for each in again) == sorted(each.id for each in claimed)
+    assert {each.attempts for each in again} == {1}
+    assert settle(record, claimed) == set()
+
+
+def test_what_is_given_back_after_a_newer_revision_came_is_superseded(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record, max_in_flight=4)
+    stories(record, source, 1)
+    claimed = claim(record)
+    post(record, source, an_article(external_id="0", headline="Second"))
+    routing.route(record, NOW)
+    with record.writing() as connection:
+        settlements.give_back(connection, claimed, lease=WORKER, now=NOW)
+    table = schema.delivery.c
+    with record.reading() as connection:
+        rows = connection.execute(
+            select(table.revision, table.state, table.superseded_by).order_by(table.revision)
+        ).all()
+    assert [tuple(row) for row in rows] == [(1, "superseded", 2), (2, "pending", None)]
+    assert [each.revision for each in claim(record)] == [2]

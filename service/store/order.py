@@ -6,11 +6,22 @@ them here first. SQLite lets one writer in at a time and needs none of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
+
+
+def lock_endpoints(connection: Connection, ids: Collection[int]) -> None:
+    """Locks these endpoints until the transaction ends: nothing of theirs is claimed meanwhile."""
+    if ids and connection.dialect.name == "postgresql":
+        connection.execute(_ENDPOINTS, {"ids": list(ids)})
+
+
+_ENDPOINTS = text(
+    "SELECT id FROM endpoint WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
+)
 
 
 def lock_deliveries(connection: Connection, which: str, values: Mapping[str, Any]) -> None:

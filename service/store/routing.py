@@ -69,6 +69,11 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
             return Routed(0, 0, 0, more=False)
         rows = _deliveries(events, _desk(connection, events), now)
         feeds = place(connection, events, now)
+        if owing := [each.article_id for each in events if each.type in OWED_TO_HOLDERS]:
+            _stop_claims(connection, owing, rows)
+            rows = _deliveries(
+                events, _desk(connection, events), now
+            )  # with those who became holders until now
         # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
         number(connection, rows)
         _supersede(connection, events, now)
@@ -148,6 +153,19 @@ def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]
         for article_id, endpoint_id in connection.execute(query):
             holders[article_id].add(endpoint_id)
     return holders
+
+
+def _stop_claims(connection: Connection, articles: list[int], rows: list[dict[str, Any]]) -> None:
+    """Until this transaction ends nobody becomes a holder of these articles unseen.
+
+    What of them still waits could be claimed between the look at the holders and its being superseded: then it
+    would be sent, and its takedown would not. A claim needs its endpoint's lock; one that has it is waited for.
+    """
+    waiting = select(delivery.c.endpoint_id).where(
+        delivery.c.article_id.in_(articles), delivery.c.state.in_(("pending", "waiting"))
+    )
+    ids = {row["endpoint_id"] for row in rows}.union(connection.execute(waiting).scalars())
+    order.lock_endpoints(connection, ids)
 
 
 def _read_owed(connection: Connection, desk: _Desk, articles: list[int]) -> None:

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from service.store import claims, leases, routing, schema, settlements
 from service.store.claims import Claimed, Cursor
 from service.store.record import Record
 from service.store.sources import Source
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
+from tests.desk import eventually
 from tests.seeded import a_settlement
 
 WORKER = "w1.test"
@@ -209,3 +210,34 @@ def test_what_is_given_back_after_a_newer_revision_came_is_superseded(record: Re
         ).all()
     assert [tuple(row) for row in rows] == [(1, "superseded", 2), (2, "pending", None)]
     assert [each.revision for each in claim(record)] == [2]
+
+
+@pytest.mark.parametrize("record", ["postgresql"], indirect=True)  # SQLite lets one writer in at a time
+def test_a_story_that_was_being_claimed_when_its_kill_was_routed_is_killed_where_it_was_sent(
+    record: Record,
+) -> None:
+    """It was delivered, and the kill was not."""
+    source = a_desk(record)
+    an_endpoint(record)
+    stories(record, source, 1)
+    [claimed] = claim(record)
+    post(record, source, a_takedown(external_id="0"))
+    with record.writing() as connection:  # given back unsent: it waits again, and the kill is not routed yet
+        settlements.give_back(connection, [claimed], lease=WORKER, now=NOW)
+    router = threading.Thread(target=routing.route, args=(record, NOW))
+    with record.writing() as connection:
+        [again], _ = claims.claim_within(connection, lease=WORKER, limit=9, cursor=Cursor(), now=NOW)
+        router.start()
+        eventually(lambda: waits_for_a_lock(record), within=10, what="a router that waits")
+    router.join()
+    settle(record, [again])
+    [kill] = claim(record)
+    assert (kill.revision, kill.priority) == (2, 0)
+
+
+def waits_for_a_lock(record: Record) -> bool:
+    query = text(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with record.reading() as connection:
+        return connection.execute(query).first() is not None

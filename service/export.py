@@ -2,7 +2,8 @@
 
 The directory mirrors the addresses, with `.html` for the pages: `feeds/world.rss`, `feeds/world/3.atom`,
 `feeds/world.html`, `feeds.html` (all feeds), `feeds.opml`, `sitemaps/news.xml`. A manifest in it names what was
-written, in which state; only what it names is ever deleted.
+written, in which state; only what it names is ever deleted. Beside each file stand its compressed forms, `.gz`, `.br`
+and `.zst`, so that a web server need not compress.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from service import catalogue, logs
+from service.compression import SUFFIXES, Coding, compress
 from service.store import archives, documents
 from service.store.archives import Listed
 from service.store.record import Record
@@ -108,14 +111,17 @@ class Exporter:
         for listed in archives.listing(self._record):
             path = _path(listed)
             if _SAFE.fullmatch(path):
-                yield path, (listed.etag, _reader(self._record, listed))
+                # An archive's page stays as it is for years; a feed is another in a minute.
+                yield from _forms(
+                    path, listed.etag, _reader(self._record, listed), best=listed.page is not None
+                )
         made = {
             "feeds.opml": catalogue.outline(self._record, self._public_url),
             "feeds.html": catalogue.index(self._record, self._public_url),
             **{f"sitemaps/{name}": body for name, body in self._news.files().items()},
         }
         for path, body in made.items():
-            yield path, (hashlib.sha256(body).hexdigest()[:32], _constant(body))
+            yield from _forms(path, hashlib.sha256(body).hexdigest()[:32], _constant(body), best=False)
 
     def _manifest(self) -> dict[str, str]:
         """What was written. Without it, or if it is damaged, everything is written anew and nothing deleted."""
@@ -156,6 +162,19 @@ def _reader(record: Record, listed: Listed) -> Callable[[], bytes | None]:
         return None if found is None else found.body
 
     return read
+
+
+def _forms(
+    path: str, etag: str, read: Callable[[], bytes | None], *, best: bool
+) -> Iterator[tuple[str, tuple[str, Callable[[], bytes | None]]]]:
+    """A file and its compressed forms, one after another."""
+
+    def compressed(coding: Coding) -> bytes | None:
+        body = read()
+        return None if body is None else compress(body, coding, best=best)
+
+    for coding, suffix in SUFFIXES.items():
+        yield path + suffix, (etag, partial(compressed, coding))
 
 
 def _constant(body: bytes) -> Callable[[], bytes]:

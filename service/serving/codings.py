@@ -1,15 +1,10 @@
-"""Content codings: which a request accepts, and how a document is put into them. RFC 9110, 8.4 and 12.5.3."""
+"""Content codings: which a request accepts. RFC 9110, 12.5.3."""
 
 from __future__ import annotations
 
-import gzip
 from functools import lru_cache
-from typing import Literal
 
-import brotli
-import zstandard
-
-Coding = Literal["br", "zstd", "gzip", "identity"]
+from service.compression import Coding
 
 IDENTITY: Coding = "identity"
 # Where a request likes several equally well: the smallest first. The plain bytes only where nothing else will do.
@@ -28,20 +23,6 @@ def acceptable(header: str | None) -> tuple[Coding, ...]:
     if header is None:
         return (IDENTITY,)
     return _kept(header) if len(header) <= _LONGEST_KEPT else _read(header)
-
-
-def compress(body: bytes, coding: Coding, *, best: bool) -> bytes:
-    """Fast: under ten milliseconds for a feed, to be had while a client waits. Best: up to half a second.
-
-    The same bytes for the same input. Lets other threads run.
-    """
-    if coding == "br":
-        return bytes(brotli.compress(body, mode=brotli.MODE_TEXT, quality=11 if best else 5))
-    if coding == "zstd":
-        return zstandard.ZstdCompressor(level=19 if best else 3).compress(body)
-    if coding == "gzip":
-        return gzip.compress(body, 9 if best else 6, mtime=0)
-    return body
 
 
 def _read(header: str) -> tuple[Coding, ...]:

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 import feeds
+from service.compression import Coding, compress
 from service.serving import conditions
-from service.serving.codings import Coding, compress
 from service.serving.held import Answer, Held
 
 # newsboat, and lemon24's reader: tests/e2e/test_readers.py.

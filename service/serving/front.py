@@ -10,9 +10,10 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication
 
 from service import logs
+from service.compression import Coding
 from service.problems import Problem
 from service.serving import conditions
-from service.serving.codings import IDENTITY, Coding, acceptable
+from service.serving.codings import IDENTITY, acceptable
 from service.serving.deltas import Deltas
 from service.serving.held import EXPOSED, Address, Held
 from service.serving.shelf import Shelf

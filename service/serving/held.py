@@ -9,8 +9,9 @@ from email.utils import format_datetime
 from urllib.parse import quote
 
 import feeds
+from service.compression import Coding, compress
 from service.serving import conditions
-from service.serving.codings import CODINGS, IDENTITY, Coding, compress
+from service.serving.codings import CODINGS, IDENTITY
 from service.store.documents import Document
 
 Headers = list[tuple[str, str]]

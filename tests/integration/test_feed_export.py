@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 
+from service.compression import SUFFIXES
 from service.export import LOCK, MANIFEST, Exported, Exporter
 from service.store import sections
 from service.store.placing import PAGE
@@ -18,6 +22,8 @@ from service.store.record import Record
 from service.store.sources import Source
 from tests.builders import a_desk, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
+
+FORMS = len(SUFFIXES)  # plain, gzip, br, zstd
 
 
 @pytest.fixture
@@ -56,6 +62,11 @@ def test_files_are_what_is_served(desk: FeedDesk, source: Source, tmp_path: Path
     assert b"<h1>Feeds of" in found["feeds.html"]
     assert b"<urlset" in found["sitemaps/news.xml"]
     assert not list((tmp_path / "out").rglob(".*.*.????????"))
+    for path, body in found.items():
+        if not path.endswith((".gz", ".br", ".zst")):
+            assert gzip.decompress(found[f"{path}.gz"]) == body
+            assert brotli.decompress(found[f"{path}.br"]) == body
+            assert zstandard.ZstdDecompressor().decompress(found[f"{path}.zst"]) == body
 
 
 def test_only_what_changed_is_written(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
@@ -64,7 +75,7 @@ def test_only_what_changed_is_written(desk: FeedDesk, source: Source, tmp_path: 
     before = (tmp_path / "feeds/china.rss").stat().st_ino, (tmp_path / "feeds/world.rss").stat().st_ino
     post(desk.record, source, an_article(external_id="0", headline="Changed"), now=later(10))
     desk.work(later(10))
-    assert exporter(desk, tmp_path).sync().written == 5 * 4
+    assert exporter(desk, tmp_path).sync().written == 5 * 4 * FORMS
     after = (tmp_path / "feeds/china.rss").stat().st_ino, (tmp_path / "feeds/world.rss").stat().st_ino
     assert (before[0] == after[0], before[1] == after[1]) == (True, False)
     (tmp_path / "feeds/world.rss").unlink()
@@ -127,7 +138,7 @@ def test_what_cannot_be_written_leaves_the_former_file_whole(
         with pytest.raises(OSError, match="No space"):
             exporter(desk, tmp_path / "out").sync()
     assert files(tmp_path / "out") == former
-    assert exporter(desk, tmp_path / "out").sync().written == 5 * 4
+    assert exporter(desk, tmp_path / "out").sync().written == 5 * 4 * FORMS
 
 
 def test_a_started_exporter_follows_the_record_by_itself(

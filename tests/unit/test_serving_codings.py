@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.serving.codings import CODINGS, Coding, acceptable, compress
+from service.compression import Coding, compress
+from service.serving.codings import CODINGS, acceptable
 from tests.press import UNPACK
 
 

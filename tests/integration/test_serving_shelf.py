@@ -92,7 +92,7 @@ def test_while_the_record_is_away_the_feeds_are_served_as_they_were(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'one_test'",
         )
         try:
-            until(lambda: "shelf.record_away" in capfd.readouterr().out)
+            until(lambda: "shelf.record_away" in "".join(capfd.readouterr()))
             during = get(web)
             assert (during.status_code, during.data) == (200, before.data)
             assert dict(during.headers) == dict(before.headers)

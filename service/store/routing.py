@@ -71,9 +71,8 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
         feeds = place(connection, events, now)
         if owing := [each.article_id for each in events if each.type in OWED_TO_HOLDERS]:
             _stop_claims(connection, owing, rows)
-            rows = _deliveries(
-                events, _desk(connection, events), now
-            )  # with those who became holders until now
+            # Once more, with those who became holders until now.
+            rows = _deliveries(events, _desk(connection, events), now)
         # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
         number(connection, rows)
         _supersede(connection, events, now)

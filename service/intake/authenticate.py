@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 
+from flask import request
+
 from service import access, signatures
 from service.access import unauthenticated
 from service.problems import Problem
@@ -37,10 +39,10 @@ class Gate:
         self._sources: list[Source] = []
         self._read_at: datetime | None = None
 
-    def admit(self, headers: Mapping[str, str], body: bytes, named: str | None) -> Sender:
-        """The sender, or a 401; 403 when it is another source than the one `named` in the address."""
-        if "webhook-signature" in headers:
-            return self._by_signature(headers, body, named)
+    def admit(self, body: bytes, named: str | None) -> Sender:
+        """The request's sender, or a 401; 403 when it is another source than the one `named` in the address."""
+        if "webhook-signature" in request.headers:
+            return self._by_signature(dict(request.headers), body, named)
         sender = Sender(self.by_key(), None)
         if named is not None and sender.source.slug != named:
             raise Problem(403, "not-yours", f"this API key is not that of the source {named!r}")

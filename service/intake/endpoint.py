@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -42,8 +41,7 @@ def create_blueprint(
 
     def take(named: str | None) -> Response:
         body = _body()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        sender = gate.admit(headers, body, named)
+        sender = gate.admit(body, named)
         key = _key(sender)
         reading = _read(sender, body)
         answer = _accept(record, sender, reading, key, body, authority, clock())
@@ -151,7 +149,7 @@ def _accept(
 
 
 def _answer(answer: Answer, reading: Reading) -> Response:
-    body: dict[str, Any] = asdict(answer)
+    body: dict[str, Any] = {**vars(answer)}
     if reading.warnings:
         body["warnings"] = [{"pointer": each.pointer, "detail": each.detail} for each in reading.warnings]
     return Response(

@@ -17,9 +17,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.store.errors import RecordUnavailable
 from service.store.sealing import Keyring
+from service.store.statement import Statement
 
 SQLITE_BUSY_SECONDS = 30
 _WRITING = "dateline_writing"
+_BEGIN, _BEGIN_WRITING = Statement("BEGIN"), Statement("BEGIN IMMEDIATE")
 
 
 class Record:
@@ -163,7 +165,6 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # IMMEDIATE takes the write lock at once: a transaction that reads first and writes later could fail half-way.
-        writing = connection.get_execution_options().get(_WRITING)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        (_BEGIN_WRITING if connection.get_execution_options().get(_WRITING) else _BEGIN).run(connection, {})
 
     return engine

@@ -20,7 +20,11 @@ from workers.tenure import Tenure
 log = logs.get("worker")
 
 SPREAD_FROM = 64  # deliveries: below it, telling other processes costs more than it gains
-PUBLISH_PAUSE = 0.1  # seconds between two builds, so that a burst of articles is one build
+# Pushes go first: feeds are built this long after they were asked for, and a burst of articles is one build.
+GATHER = 0.05  # seconds
+# After a build none is begun for eight times as long, so that a flood leaves its processor to the pushes; but never
+# for longer than the last of these, in seconds.
+PUBLISH_PAUSE = (0.1, 8.0, 2.0)
 PUBLISH_LEASE = timedelta(seconds=10)
 
 
@@ -47,7 +51,11 @@ class Hands:
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
         self._going: set[str] = set()
         self._tenure = Tenure(record, clock)
+        self._asked = threading.Event()
+        self._pressing = threading.Lock()
+        self._build_at = 0.0  # monotonic
         self._stopping = False
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
         work = {ROUTE: self._route, PUBLISH: self._publish, DELIVER: self._deliver}
         self._work: dict[str, Callable[[], None]] = {task: work[task] for task in tasks}
@@ -71,6 +79,7 @@ class Hands:
     def stop(self) -> None:
         """Begins nothing more; what is being done comes to its end soon. For signal handlers: takes no lock."""
         self._stopping = True
+        self._stopped.set()
         self._press.stop()
         self._courier.stop()
 
@@ -102,13 +111,27 @@ class Hands:
         self._courier.drain()
 
     def _publish(self) -> None:
-        """Builds until nothing is due. One process builds; the lease ends by itself should it die."""
-        holder = f"{self._worker}/{threading.get_ident()}"
-        while self._tenure.take("publish", holder, PUBLISH_LEASE):
+        """Builds until nothing is due. May be called from any thread: one builds, the others leave word and return."""
+        self._asked.set()
+        while self._asked.is_set() and not self._stopping and self._pressing.acquire(blocking=False):
             try:
-                built = self._press.drain()
+                self._stopped.wait(max(GATHER, self._build_at - time.monotonic()))
+                self._asked.clear()
+                if not self._stopping and self._build():
+                    self._asked.set()
             finally:
-                leases.release(self._record, "publish", holder)
-            if not built:
-                return
-            time.sleep(PUBLISH_PAUSE)
+                self._pressing.release()
+
+    def _build(self) -> int:
+        """How many documents were built. One process builds; the lease ends by itself should it die."""
+        holder = f"{self._worker}/{threading.get_ident()}"
+        if not self._tenure.take("publish", holder, PUBLISH_LEASE):
+            return 0
+        began = time.monotonic()
+        try:
+            return self._press.drain()
+        finally:
+            leases.release(self._record, "publish", holder)
+            least, times, most = PUBLISH_PAUSE
+            ended = time.monotonic()
+            self._build_at = ended + min(max(least, times * (ended - began)), most)

@@ -104,13 +104,18 @@ class Press:
         return due, shown, places.next_change(self._record, due, shown, now, withdrawn_stays=stays)
 
     def _build_page(self, desk: Desk, due: FeedDue, page: PageDue, now: datetime) -> None:
+        wanted = archives.asked(self._record, page.feed)
         shown = places.page_places(self._record, page.feed, page.page, now)
         entries, made = self._shelf.take(desk, shown)
         feed = replace(feed_of(desk, due), page=page.page)
         bodies = compose(feed, shown, entries, feeds.ARCHIVED)
         due_at = archives.opens_at(self._record, page.feed, page.page, now)
-        archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=made)
+        stored = archives.store_page(
+            self._record, page, bodies, wanted=wanted, due_at=due_at, now=now, made=made
+        )
         self._made += len(made)
+        if not stored:
+            return
         log.info("page.rendered", feed=page.feed, page=page.page, stories=len(shown), again=bool(page.due_at))
 
     def _desk(self) -> Desk:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from service.store import kinds
-from service.store.documents import Document, Rendered
+from service.store.documents import Document, Overtaken, Rendered, begin
 from service.store.entries import NewEntry, keep
+from service.store.packing import pack, unpack
 from service.store.placing import PAGE
 from service.store.record import Record
 from service.store.schema import article
@@ -32,7 +34,7 @@ def get_page(record: Record, slug: str, page: int, fmt: str) -> Document | None:
         row = connection.execute(
             archive.select().where(archive.c.feed == slug, archive.c.page == page, archive.c.format == fmt)
         ).one_or_none()
-    return None if row is None else Document(bytes(row.body), row.etag, row.modified_at)
+    return None if row is None else Document(unpack(row.body), row.etag, row.modified_at)
 
 
 @dataclass(frozen=True)
@@ -96,34 +98,45 @@ def opens_at(record: Record, slug: str, page: int, now: datetime) -> datetime | 
     return moment
 
 
+def asked(record: Record, slug: str) -> int:
+    """How often this feed was asked for so far, for `store_page`; 0 if there is none."""
+    with record.reading() as connection:
+        wanted: int | None = connection.execute(select(feed.c.wanted).where(feed.c.slug == slug)).scalar()
+    return wanted or 0
+
+
 def store_page(
     record: Record,
     due: PageDue,
     bodies: Mapping[Any, Rendered],
     *,
+    wanted: int,
     due_at: datetime | None,
     now: datetime,
     made: Sequence[NewEntry] = (),
-) -> None:
-    """Writes a page. ETag and Last-Modified move only when its bytes do. Asked for again meanwhile, it stays due."""
-    with record.writing() as connection:
-        connection.execute(select(feed.c.slug).where(feed.c.slug == due.feed).with_for_update(key_share=True))
+) -> bool:
+    """Writes a page; False if it was overtaken and is due still, or no more.
+
+    ETag and Last-Modified move only when its bytes do. `wanted` is what was `asked` of its feed before the page was
+    rendered: nobody marks a page that is not there yet, so a new one stands only if nothing came to the feed since.
+    """
+    packed = {each.etag: pack(each.body) for each in bodies.values()}
+    with suppress(Overtaken), record.writing() as connection:
+        begin(connection, due.feed)
         keep(connection, made, now)
-        if due.due_at is None:
-            mine = update(feed).where(
-                feed.c.slug == due.feed, feed.c.archived == due.page - 1, feed.c.closed_at.is_(None)
-            )
-            if connection.execute(mine.values(archived=due.page)).rowcount != 1:
-                return
         this = (archive.c.feed == due.feed) & (archive.c.page == due.page)
         rows = connection.execute(
             select(archive.c.format, archive.c.etag, archive.c.modified_at, archive.c.due_at).where(this)
         )
         held = {row.format: row for row in rows}
         if due.due_at is not None and not held:
-            return  # closed or renamed meanwhile
+            raise Overtaken  # closed or renamed meanwhile
         for fmt, rendered in bodies.items():
-            values = {"body": rendered.body, "etag": rendered.etag, "modified_at": now.replace(microsecond=0)}
+            values = {
+                "body": packed[rendered.etag],
+                "etag": rendered.etag,
+                "modified_at": now.replace(microsecond=0),
+            }
             if fmt not in held:
                 row = {"feed": due.feed, "page": due.page, "format": fmt, "due_at": due_at, **values}
                 connection.execute(archive.insert(), row)
@@ -134,3 +147,19 @@ def store_page(
                 connection.execute(update(archive).where(this, archive.c.format == fmt).values(**values))
         asked_again = (archive.c.due_at.is_not(None)) & (archive.c.due_at != due.due_at)
         connection.execute(update(archive).where(this, ~asked_again).values(due_at=due_at))
+        if due.due_at is None:
+            _count(connection, due, wanted)
+        return True
+    return False
+
+
+def _count(connection: Connection, due: PageDue, wanted: int) -> None:
+    """Of a new page, and last: see `documents.store_documents`."""
+    mine = update(feed).where(
+        feed.c.slug == due.feed,
+        feed.c.archived == due.page - 1,
+        feed.c.wanted == wanted,
+        feed.c.closed_at.is_(None),
+    )
+    if connection.execute(mine.values(archived=due.page)).rowcount != 1:
+        raise Overtaken

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text, update
 
-from service.store import kinds
+from service.store import kinds, order
 from service.store.entries import NewEntry, keep
+from service.store.packing import pack, unpack
 from service.store.placing import PAGE
 from service.store.record import Record
 from service.store.schema import from_micros
@@ -82,7 +84,7 @@ def get_document(record: Record, slug: str, fmt: str) -> Document | None:
         row = connection.execute(
             document.select().where(document.c.feed == slug, document.c.format == fmt)
         ).one_or_none()
-    return None if row is None else Document(bytes(row.body), row.etag, row.modified_at)
+    return None if row is None else Document(unpack(row.body), row.etag, row.modified_at)
 
 
 def listing(record: Record) -> dict[tuple[str, str], str]:
@@ -154,19 +156,45 @@ def store_documents(
     ETag and Last-Modified move only when the bytes do; two changes within one second still move the latter.
     `made` are entries to keep for the builds to come.
     """
-    with record.writing() as connection:
-        values = {"which": due.slug, "wanted_then": due.wanted, "now": now, "due": due_at}
-        if connection.execute(_MINE, values).rowcount != 1:
-            return None
+    packed = _packed(record, due.slug, bodies)
+    with suppress(Overtaken), record.writing() as connection:
+        begin(connection, due.slug)
         keep(connection, made, now)
-        held = {
-            row.format: (row.etag, row.modified_at) for row in connection.execute(_HELD, {"which": due.slug})
-        }
-        return [
+        held = _held(connection, due.slug)
+        changed = [
             fmt
             for fmt, rendered in bodies.items()
-            if _store(connection, due.slug, fmt, rendered, held.get(fmt), now)
+            if _store(connection, due.slug, fmt, rendered, packed, held.get(fmt), now)
         ]
+        # Last, for routing locks the feed as well: it must not wait for the documents, nor the pushes with it.
+        values = {"which": due.slug, "wanted_then": due.wanted, "now": now, "due": due_at}
+        if connection.execute(_MINE, values).rowcount != 1:
+            raise Overtaken
+        return changed
+    return None
+
+
+class Overtaken(Exception):
+    """A later build was there first, or the feed was closed or renamed: nothing of this one is kept."""
+
+
+def begin(connection: Connection, slug: str) -> None:
+    """Begins to write documents, or pages, of this feed. Raises Overtaken if it is closed or not there any more."""
+    order.lock_documents(connection)
+    if connection.execute(_OPEN_STILL, {"which": slug}).first() is None:
+        raise Overtaken
+
+
+def _packed(record: Record, slug: str, bodies: Mapping[Any, Rendered]) -> dict[str, bytes]:
+    """By ETag, what of these is new: made before the transaction, in which others wait."""
+    with record.reading() as connection:
+        held = {etag for etag, _ in _held(connection, slug).values()}
+    return {each.etag: pack(each.body) for each in bodies.values() if each.etag not in held}
+
+
+def _held(connection: Connection, slug: str) -> dict[str, tuple[str, datetime]]:
+    rows = connection.execute(_HELD, {"which": slug})
+    return {row.format: (row.etag, row.modified_at) for row in rows}
 
 
 # Made once: to put them together and read their parameters takes longer than to run them.
@@ -180,6 +208,7 @@ _MINE = (
 _HELD = select(document.c.format, document.c.etag, document.c.modified_at).where(
     document.c.feed == bindparam("which")
 )
+_OPEN_STILL = select(feed.c.slug).where(feed.c.slug == bindparam("which"), feed.c.closed_at.is_(None))
 _INSERT = document.insert()
 _UPDATE = (
     update(document)
@@ -198,18 +227,20 @@ def _store(
     slug: str,
     fmt: str,
     rendered: Rendered,
+    packed: Mapping[str, bytes],
     held: tuple[str, datetime] | None,
     now: datetime,
 ) -> bool:
+    if held is not None and held[0] == rendered.etag:
+        return False
+    body = packed[rendered.etag] if rendered.etag in packed else pack(rendered.body)
     second = now.replace(microsecond=0)
     stories = json.dumps(rendered.stories) if kinds.is_private(slug) else None
     if held is None:
-        values = {"body": rendered.body, "etag": rendered.etag, "modified_at": second, "stories": stories}
+        values = {"body": body, "etag": rendered.etag, "modified_at": second, "stories": stories}
         connection.execute(_INSERT, {"feed": slug, "format": fmt, **values})
         return True
-    if held[0] == rendered.etag:
-        return False
     moved_at = max(second, held[1] + timedelta(seconds=1))
-    values = {"new_body": rendered.body, "new_etag": rendered.etag, "now": moved_at, "new_stories": stories}
+    values = {"new_body": body, "new_etag": rendered.etag, "now": moved_at, "new_stories": stories}
     connection.execute(_UPDATE, {"which": slug, "fmt": fmt, **values})
     return True

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, delete, or_, select, text, update
 
 from service.store.documents import Document
 from service.store.kinds import PARTNER, of_partner
+from service.store.packing import unpack
 from service.store.record import Record
 from service.store.schema import Instant, to_micros
 from service.store.schema_feeds import document, feed_fetch, feed_token, partner_feed
@@ -105,7 +106,7 @@ def edition(record: Record, slug: str, fmt: str) -> Edition | None:
     if row is None:
         return None
     stories = tuple((article, revision) for article, revision in json.loads(row.stories or "[]"))
-    return Edition(Document(bytes(row.body), row.etag, row.modified_at), stories)
+    return Edition(Document(unpack(row.body), row.etag, row.modified_at), stories)
 
 
 def note(record: Record, addressed: Addressed, answered: Edition, fetch: Fetch, now: datetime) -> bool:

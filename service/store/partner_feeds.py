@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
-from service.store import audit, kinds
+from service.store import audit, kinds, order
 from service.store.errors import NotFound, NotPossible
 from service.store.kinds import Definition
 from service.store.placing import make_feed
@@ -101,6 +101,7 @@ def revoke(record: Record, feed_id: int, *, now: datetime, actor: str = "operato
     """Ends the feed at once and for good; whether that is new. A fetch under way is refused. Raises NotFound."""
     slug = kinds.of_partner(feed_id)
     with record.writing() as connection:
+        order.lock_documents(connection)
         if _locked(connection, feed_id).revoked_at is not None:
             return False
         connection.execute(update(partner_feed).where(partner_feed.c.id == feed_id).values(revoked_at=now))

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.store import audit, kinds
+from service.store import audit, kinds, order
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
 from service.store.kinds import ALL, Definition
 from service.store.placing import make_feed, want
@@ -52,6 +52,7 @@ def rename(record: Record, slug: str, new: str, now: datetime, *, actor: str = "
     """
     try:
         with record.writing() as connection:
+            order.lock_documents(connection)
             _find(connection, slug)
             _check_name(connection, new, of=slug)
             connection.execute(update(section).where(section.c.slug == slug).values(slug=new))
@@ -69,6 +70,7 @@ def close(record: Record, slug: str, now: datetime, *, actor: str = "operator") 
     Raises NotFound. Closed already: nothing happens.
     """
     with record.writing() as connection:
+        order.lock_documents(connection)
         if _find(connection, slug) is not None:
             return
         connection.execute(update(section).where(section.c.slug == slug).values(closed_at=now))

@@ -50,13 +50,14 @@ class Press:
         self._stopping = True
 
     def drain(self) -> int:
-        """Builds every feed that is due, then some pages of archives; returns how many documents of either.
+        """Builds every feed that is due now, then some pages of archives; returns how many documents of either.
 
-        Killed half-way, what is not written is still due. Pages come last: what is new is never kept waiting by
-        what is old, and they are some at a time, so that there may be many.
+        Killed half-way, what is not written is still due. What is asked for meanwhile is the next call's: in a flood,
+        builds would follow one another without end. Pages come last: what is new is never kept waiting by what is
+        old, and they are some at a time, so that there may be many.
         """
         built = 0
-        while not self._stopping and (due := documents.due_feeds(self._record)):
+        if due := documents.due_feeds(self._record):
             desk = self._desk()
             for each in takewhile(self._goes_on, due):
                 self.build(desk, each, self._clock())

@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from service.store.outlets import BACKFILL, REST
 from service.store.record import Record
-from service.store.routing import BACKFILL, REST, alone, insert, number
+from service.store.routing import alone, insert, number
 from service.store.schema import from_micros, to_micros
 
 BATCH = 500  # articles looked at in one transaction: some 20 ms

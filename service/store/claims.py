@@ -14,18 +14,20 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from service.store import order, rates, rooms
 from service.store.record import Record
 from service.store.rooms import REST, TAKEDOWN, Rooms
-from service.store.schema import from_micros, to_micros
+from service.store.schema import from_micros
+from service.store.statement import Row, Statement
 
 LEASE = timedelta(
     seconds=40
 )  # longer than the longest request; a dead worker is noticed sooner by its heartbeat
 _UNSETTLED = "state IN ('pending', 'waiting')"
 
+PRIORITIES = {TAKEDOWN: (0,), REST: (1, 2, 3)}
 _Candidate = tuple[int, int, int]  # delivery, endpoint, article
 
 
@@ -95,13 +97,18 @@ def claim_within(
     """
     if limit <= 0:
         return [], cursor
-    urgent = rooms.look(connection, TAKEDOWN, lease=lease, ahead={}, limit=limit, cursor=0, now=now)
-    taken, urged = _claim(connection, TAKEDOWN, urgent, lease, {}, limit, now)
+    values: dict[str, Any] = {
+        "lease": lease,
+        "ahead": ahead,
+        "limit": limit,
+        "cursor": cursor.endpoint_id,
+        "now": now,
+    }
+    found = rooms.look(connection, **values)
+    taken, urged = _claim(connection, TAKEDOWN, found[TAKEDOWN], lease, {}, limit, now)
     if len(taken) >= limit:
         return taken, replace(cursor, more=True)
-    rest = rooms.look(
-        connection, REST, lease=lease, ahead=ahead, limit=limit, cursor=cursor.endpoint_id, now=now
-    )
+    rest = rooms.look_at_rest(connection, **values) if taken else found[REST]
     claimed, rested = _claim(connection, REST, rest, lease, ahead, limit - len(taken), now)
     return taken + claimed, Cursor(rested.endpoint_id or cursor.endpoint_id, urged.more or rested.more)
 
@@ -118,7 +125,7 @@ def _claim(
     """What was taken, and the last endpoint whose turn it was; 0 if it was none's."""
     if not found.left:
         return [], Cursor()
-    picked = _pick(connection, found.left, (0,) if which == TAKEDOWN else (1, 2, 3), limit, now)
+    picked = _pick(connection, found.left, which, limit, now)
     visited = picked[-1][1] if len(picked) >= limit else next(reversed(found.left))
     if picked and connection.dialect.name != "sqlite":
         ids = sorted({endpoint_id for _, endpoint_id, _ in picked})
@@ -139,59 +146,65 @@ _MAY_GO = """
              ELSE o.revision > x.revision END))"""
 _CANDIDATES = f"""
     SELECT {{}} FROM delivery x
-    WHERE x.endpoint_id = e.id AND x.state IN ('pending', 'waiting') AND x.priority = :priority
+    WHERE x.endpoint_id = e.id AND x.state IN ('pending', 'waiting') AND x.priority = {{}}
       AND x.due_at <= :now AND {_MAY_GO}
     ORDER BY x.due_at, x.id LIMIT """
 # Endpoint by endpoint, in the order of their turn, until the limit is reached: who is visited last is first next time.
-_PICK_SQLITE = text(f"""
+_PICK_SQLITE = Statement(f"""
     SELECT d.id, d.endpoint_id, d.article_id FROM
         (SELECT json_extract(value, '$[0]') AS id FROM json_each(:rooms)) e
-        CROSS JOIN delivery d ON d.id IN ({_CANDIDATES.format("x.id")} :most)
+        CROSS JOIN delivery d ON d.id IN ({_CANDIDATES.format("x.id", ":priority")} :most)
     LIMIT :limit""")
-_PICK_POSTGRESQL = text(f"""
-    SELECT c.id, c.endpoint_id, c.article_id FROM
+_PICK = f"""SELECT c.id, c.endpoint_id, c.article_id, {{0}} AS priority FROM
         unnest(CAST(:ids AS bigint[]), CAST(:rooms AS integer[])) AS e(id, room)
-        CROSS JOIN LATERAL ({_CANDIDATES.format("x.id, x.endpoint_id, x.article_id")} e.room) c
-    LIMIT :limit""")
+        CROSS JOIN LATERAL ({_CANDIDATES.format("x.id, x.endpoint_id, x.article_id", "{0}")} e.room) c
+        LIMIT :limit"""
+# One priority after the other: a later one is looked at only where the earlier ones left room.
+_PICK_POSTGRESQL = {
+    priorities: Statement(
+        " UNION ALL ".join(f"SELECT * FROM ({_PICK.format(each)}) p{each}" for each in priorities)
+        + " LIMIT :limit"
+    )
+    for priorities in PRIORITIES.values()
+}
 _WIDE = 8  # rooms wider than this are asked for apart on SQLite, which takes one limit for all that is asked at once
 
 
 def _pick(
-    connection: Connection, left: Mapping[int, int], priorities: Sequence[int], limit: int, now: datetime
+    connection: Connection, left: Mapping[int, int], which: str, limit: int, now: datetime
 ) -> list[_Candidate]:
     """Up to `limit` candidates that fit into the rooms, by priority, then in the order of the endpoints."""
     room = dict(left)
-    picked: list[_Candidate] = []
     busy: set[tuple[int, int]] = set()
-    for priority in priorities:
-        for group in _groups(connection, room):
+    if connection.dialect.name != "sqlite":
+        values = {"ids": list(room), "rooms": list(room.values()), "limit": limit, "now": now}
+        rows = _PICK_POSTGRESQL[PRIORITIES[which]].rows(connection, **values)
+        rows.sort(key=lambda row: row[3])
+        return _fitting([(row[0], row[1], row[2]) for row in rows], room, busy, limit)
+    picked: list[_Candidate] = []
+    for priority in PRIORITIES[which]:
+        for group in _groups(room):
             if len(picked) < limit:
-                rows = _candidates(connection, group, priority, limit - len(picked), now)
-                picked += _fitting(rows, room, busy, limit - len(picked))
+                found = _candidates(connection, group, priority, limit - len(picked), now)
+                picked += _fitting(found, room, busy, limit - len(picked))
     return picked
 
 
-def _groups(connection: Connection, room: Mapping[int, int]) -> list[dict[int, int]]:
-    open_rooms = {number: size for number, size in room.items() if size > 0}
-    if connection.dialect.name != "sqlite":
-        return [open_rooms] if open_rooms else []
-    wide = {number: size for number, size in open_rooms.items() if size > _WIDE}
-    narrow = {number: size for number, size in open_rooms.items() if size <= _WIDE}
+def _groups(room: Mapping[int, int]) -> list[dict[int, int]]:
+    wide = {number: size for number, size in room.items() if size > _WIDE}
+    narrow = {number: size for number, size in room.items() if 0 < size <= _WIDE}
     return [group for group in (wide, narrow) if group]
 
 
 def _candidates(
     connection: Connection, room: Mapping[int, int], priority: int, limit: int, now: datetime
 ) -> Sequence[_Candidate]:
-    values: dict[str, Any] = {"now": to_micros(now), "priority": priority}
-    if connection.dialect.name != "sqlite":
-        values |= {"ids": list(room), "rooms": list(room.values()), "limit": limit}
-        rows = connection.execute(_PICK_POSTGRESQL, values)
-    else:
-        most = max(room.values())
-        spare = sum(most - size for size in room.values())
-        values |= {"rooms": json.dumps(list(room.items())), "most": most, "limit": limit + spare}
-        rows = connection.execute(_PICK_SQLITE, values)
+    most = max(room.values())
+    spare = sum(most - size for size in room.values())
+    rooms_json = json.dumps(list(room.items()))
+    rows = _PICK_SQLITE.rows(
+        connection, rooms=rooms_json, most=most, limit=limit + spare, priority=priority, now=now
+    )
     return [(row[0], row[1], row[2]) for row in rows]
 
 
@@ -221,7 +234,7 @@ _DETAILS = """x.id, x.endpoint_id, e.partner_id, x.event_id, x.article_id, x.rev
         v.public_id, x.replay, x.due_at, e.max_in_flight"""
 # All is checked again: since the pick, which locks nothing, an intake may have superseded one of them, and another
 # worker may have claimed it, or another of the same article.
-_TAKE_POSTGRESQL = text(
+_TAKE_POSTGRESQL = Statement(
     _TAKE.replace("delivery SET", "delivery x SET").format(
         "FROM endpoint e, event v WHERE x.id = ANY(CAST(:ids AS bigint[]))"
         f" AND e.id = x.endpoint_id AND v.id = x.event_id AND {_MAY_GO} AND x."
@@ -229,8 +242,8 @@ _TAKE_POSTGRESQL = text(
     + _DETAILS
 )
 # SQLite's RETURNING knows no other table.
-_TAKE_SQLITE = text(_TAKE.format("WHERE id IN (SELECT value FROM json_each(:ids)) AND ") + "id")
-_DETAILS_SQLITE = text(f"""
+_TAKE_SQLITE = Statement(_TAKE.format("WHERE id IN (SELECT value FROM json_each(:ids)) AND ") + "id")
+_DETAILS_SQLITE = Statement(f"""
     SELECT {_DETAILS} FROM delivery x JOIN endpoint e ON e.id = x.endpoint_id JOIN event v ON v.id = x.event_id
     WHERE x.id IN (SELECT value FROM json_each(:ids))""")
 
@@ -238,21 +251,21 @@ _DETAILS_SQLITE = text(f"""
 def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[Claimed]:
     if not ids:
         return []
-    values: dict[str, Any] = {"lease": lease, "until": to_micros(now + LEASE)}
+    values: dict[str, Any] = {"lease": lease, "until": now + LEASE}
     if connection.dialect.name == "sqlite":
-        got = connection.execute(_TAKE_SQLITE, values | {"ids": json.dumps(ids)}).scalars().all()
-        rows = connection.execute(_DETAILS_SQLITE, {"ids": json.dumps(list(got))}).all()
+        got = [number for (number,) in _TAKE_SQLITE.rows(connection, **values, ids=ids)]
+        rows = _DETAILS_SQLITE.rows(connection, ids=got)
     else:
         order.lock_deliveries(connection, order.BY_ID, {"ids": ids})
-        rows = connection.execute(_TAKE_POSTGRESQL, values | {"ids": ids}).all()
+        rows = _TAKE_POSTGRESQL.rows(connection, **values, ids=ids)
     return [_claimed(row) for row in sorted(rows, key=_turn)]
 
 
-def _turn(row: Any) -> tuple[int, int, int]:
+def _turn(row: Row) -> tuple[int, int, int]:
     return row[7], row[17], row[0]
 
 
-def _claimed(row: Any) -> Claimed:
+def _claimed(row: Row) -> Claimed:
     (number, endpoint_id, partner_id, event_id, article_id, revision, sequence, priority, attempts, forgiven,
      created_at, url, sealed, schedule, healthy, event_public_id, replay, _, cap) = row  # fmt: skip
     return Claimed(

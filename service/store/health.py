@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, update
 
 from service.store import audit, notices, revivals
-from service.store.schema import endpoint
+from service.store.schema import Instant, endpoint, from_micros
+from service.store.statement import Statement
 
 
 @dataclass(frozen=True)
@@ -50,34 +51,41 @@ def update_health(
     """Applies `decide(endpoint id, health)` to each endpoint, in the caller's transaction; notes what turned."""
     turns: list[Turn] = []
     well: list[dict[str, Any]] = []  # nothing to say of these but that they took something: one statement
-    query = (
-        select(endpoint.c.id, *(endpoint.c[name] for name in _NAMES))
-        .where(endpoint.c.id.in_(sorted(ids)))
-        .order_by(endpoint.c.id)
-        .with_for_update(key_share=True)
-    )
-    for row in connection.execute(query).all():
-        before = Health(*row[1:])
-        after = decide(row.id, before)
+    for number, *columns in _READ.rows(connection, ids=sorted(ids)):
+        before = _health(columns)
+        after = decide(number, before)
         if after == before:
             continue
         if after == replace(before, last_success_at=now, breaker_counts=after.breaker_counts):
-            well.append({"which": row.id, "counts": after.breaker_counts})
+            well.append({"which": number, "counts": after.breaker_counts, "now": now})
             continue
         changed = asdict(after)
         if after.state != before.state:
             changed["state_since"] = now
-        connection.execute(update(endpoint).where(endpoint.c.id == row.id).values(**changed))
-        turns += _turns(row.id, before, after, _welcome_back(connection, row.id, before, after, now))
-    if well:
-        values = {"last_success_at": now, "breaker_counts": bindparam("counts")}
-        connection.execute(update(endpoint).where(endpoint.c.id == bindparam("which")).values(values), well)
+        connection.execute(update(endpoint).where(endpoint.c.id == number).values(**changed))
+        turns += _turns(number, before, after, _welcome_back(connection, number, before, after, now))
+    _WELL.run_all(connection, well)
     for turn in turns:
         detail = {"words": turn.words}
         target = str(turn.endpoint_id)
         audit.note(connection, actor="system", action=turn.what, target=target, detail=detail, now=now)
         notices.of_endpoint(connection, turn.what, turn.endpoint_id, turn.words, now)
     return turns
+
+
+_READ = Statement(
+    f"SELECT id, {', '.join(_NAMES)} FROM endpoint WHERE id IN :ids[] ORDER BY id",
+    locking=" FOR NO KEY UPDATE",
+)
+_WELL = Statement("UPDATE endpoint SET last_success_at = :now, breaker_counts = :counts WHERE id = :which")
+_MOMENTS = frozenset(name for name in _NAMES if isinstance(endpoint.c[name].type, Instant))
+
+
+def _health(columns: Sequence[Any]) -> Health:
+    values = dict(zip(_NAMES, columns, strict=True))
+    return Health(
+        **values | {each: from_micros(values[each]) for each in _MOMENTS if values[each] is not None}
+    )
 
 
 def _welcome_back(

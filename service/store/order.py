@@ -12,7 +12,9 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection
+
+from service.store.statement import Statement
 
 DOCUMENTS_LOCK = 0x0DA7E20D
 
@@ -24,19 +26,19 @@ def lock_documents(connection: Connection) -> None:
     for documents, nor the pushes with it. A renaming locks them the other way round.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(_DOCUMENTS, {"key": DOCUMENTS_LOCK})
+        _DOCUMENTS.rows(connection, key=DOCUMENTS_LOCK)
 
 
-_DOCUMENTS = text("SELECT pg_advisory_xact_lock(:key)")
+_DOCUMENTS = Statement("SELECT pg_advisory_xact_lock(:key)")
 
 
 def lock_endpoints(connection: Connection, ids: Collection[int]) -> None:
     """Locks these endpoints until the transaction ends: nothing of theirs is claimed meanwhile."""
     if ids and connection.dialect.name == "postgresql":
-        connection.execute(_ENDPOINTS, {"ids": list(ids)})
+        _ENDPOINTS.rows(connection, ids=list(ids))
 
 
-_ENDPOINTS = text(
+_ENDPOINTS = Statement(
     "SELECT id FROM endpoint WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
 )
 
@@ -44,12 +46,12 @@ _ENDPOINTS = text(
 def lock_deliveries(connection: Connection, which: str, values: Mapping[str, Any]) -> None:
     """Locks the deliveries that the condition `which` names, until the transaction ends."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_lock(which), dict(values))
+        _lock(which).rows(connection, **values)
 
 
 @cache
-def _lock(which: str) -> TextClause:
-    return text(f"SELECT id FROM delivery WHERE {which} ORDER BY id FOR NO KEY UPDATE")
+def _lock(which: str) -> Statement:
+    return Statement(f"SELECT id FROM delivery WHERE {which} ORDER BY id FOR NO KEY UPDATE")
 
 
 BY_ID = "id = ANY(CAST(:ids AS bigint[]))"

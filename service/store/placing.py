@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, select, text
 
 from service.store import kinds
 from service.store.kinds import Definition
-from service.store.schema import TAKEDOWNS, article, section, source, to_micros
-from service.store.schema_feeds import feed, moved, placement
+from service.store.outlets import Event
+from service.store.schema import TAKEDOWNS, to_micros
+from service.store.schema_feeds import feed
+from service.store.statement import Statement
 
 PAGE = 50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 _REWRITES = frozenset({*TAKEDOWNS, "article.restored"})
 
 
-def place(connection: Connection, events: Sequence[Any], now: datetime) -> int:
+def place(connection: Connection, events: Sequence[Event], sections: Mapping[str, str], now: datetime) -> int:
     """Notes in which feeds each article stands, and asks for those it stands or stood in; returns how many.
 
-    Every event counts, not only the newest: where a story once stood, its takedown will be told.
+    Every event counts, not only the newest: where a story once stood, its takedown will be told. `sections` are those
+    of `section_feeds`.
     """
-    known = section_feeds(connection)
-    articles = sorted({each.article_id for each in events})
-    sources = _sources(connection, articles)
-    stood = _stood(connection, articles)
+    stood = _stood(connection, sorted({each.article_id for each in events if each.revision > 1}))
     made: dict[str, Definition] = {}
     rows: dict[tuple[int, str], dict[str, Any]] = {}
     for each in events:
-        found = kinds.stands_in(json.loads(each.content), source=sources[each.article_id], sections=known)
+        found = kinds.stands_in(each.content, source=each.source, sections=sections)
         stands = {definition.slug: definition for definition in found}
         made |= stands
         stood[each.article_id] |= stands.keys()
@@ -45,13 +44,13 @@ def place(connection: Connection, events: Sequence[Any], now: datetime) -> int:
                 "listed": slug in stands,
                 "changed_at": to_micros(changed_at),
             }
-    _make(connection, made.values(), now)
-    # The feeds first: who numbers what is new in a feed, or writes its pages, holds the feed as well.
-    asked = want(connection, {slug for _, slug in rows}, now)
-    if rows:
-        connection.execute(_PLACE, sorted(rows.values(), key=lambda row: (row["feed"], row["article_id"])))
+    # The feeds first: who numbers what is new in a feed holds the feed as well.
+    asked = _want(connection, {slug for _, slug in rows}, now)
+    if missing := [definition for slug, definition in made.items() if slug not in asked]:
+        _make(connection, missing, now)
+    _place(connection, sorted(rows.values(), key=lambda row: (row["feed"], row["article_id"])))
     _rewrite_pages(connection, events, now)
-    return asked
+    return len(asked.union(each.slug for each in missing))
 
 
 def want(connection: Connection, slugs: Iterable[str], now: datetime) -> int:
@@ -59,12 +58,14 @@ def want(connection: Connection, slugs: Iterable[str], now: datetime) -> int:
 
     Returns how many.
     """
-    wanted = set(slugs)
-    if wanted:
-        rows = connection.execute(_READERS, {"slugs": sorted(wanted), "everything": kinds.ALL in wanted})
-        wanted |= {kinds.of_partner(number) for number in rows.scalars()}
-    asked = update(feed).where(feed.c.slug.in_(sorted(wanted)), feed.c.closed_at.is_(None))
-    return connection.execute(asked.values(wanted=feed.c.wanted + 1, wanted_at=now)).rowcount
+    return len(_want(connection, set(slugs), now))
+
+
+def _want(connection: Connection, slugs: set[str], now: datetime) -> set[str]:
+    if not slugs:
+        return set()
+    values = {"slugs": sorted(slugs), "everything": kinds.ALL in slugs, "now": now}
+    return {slug for (slug,) in _WANT.rows(connection, **values)}
 
 
 def make_feed(connection: Connection, definition: Definition, now: datetime) -> None:
@@ -74,26 +75,22 @@ def make_feed(connection: Connection, definition: Definition, now: datetime) -> 
 
 def section_feeds(connection: Connection) -> dict[str, str]:
     """From every name that an open section has, or had before it was renamed, to its feed's slug."""
-    open_sections = select(section.c.slug).where(section.c.closed_at.is_(None))
-    slugs = set(connection.execute(open_sections).scalars())
-    former = connection.execute(select(moved.c.slug, moved.c.feed))
-    return {slug: slug for slug in slugs} | {old: new for old, new in former if new in slugs}
+    return dict(_SECTION_FEEDS.rows(connection))
 
 
-def _sources(connection: Connection, articles: list[int]) -> dict[int, tuple[str, str]]:
-    query = select(article.c.id, source.c.slug, source.c.name).join(
-        source, source.c.id == article.c.source_id
-    )
-    rows = connection.execute(query.where(article.c.id.in_(articles)))
-    return {number: (slug, name) for number, slug, name in rows}
+_SECTION_FEEDS = Statement("""
+    SELECT slug, slug FROM section WHERE closed_at IS NULL
+    UNION ALL SELECT m.slug, m.feed FROM moved m JOIN section s ON s.slug = m.feed WHERE s.closed_at IS NULL""")
 
 
 def _stood(connection: Connection, articles: list[int]) -> dict[int, set[str]]:
     stood: dict[int, set[str]] = defaultdict(set)
-    query = select(placement.c.article_id, placement.c.feed).where(placement.c.article_id.in_(articles))
-    for article_id, slug in connection.execute(query):
+    for article_id, slug in _STOOD.rows(connection, articles=articles) if articles else ():
         stood[article_id].add(slug)
     return stood
+
+
+_STOOD = Statement("SELECT article_id, feed FROM placement WHERE article_id IN :articles[]")
 
 
 def _make(connection: Connection, definitions: Iterable[Definition], now: datetime) -> None:
@@ -113,7 +110,7 @@ def _make(connection: Connection, definitions: Iterable[Definition], now: dateti
         connection.execute(_MAKE, rows)
 
 
-def _rewrite_pages(connection: Connection, events: Sequence[Any], now: datetime) -> None:
+def _rewrite_pages(connection: Connection, events: Sequence[Event], now: datetime) -> None:
     """A page of an archive is made again for a takedown, its end, or a new embargo; never for an update."""
     articles = {
         each.article_id
@@ -126,21 +123,45 @@ def _rewrite_pages(connection: Connection, events: Sequence[Any], now: datetime)
         )
 
 
-_READERS = text(
-    "SELECT f.id FROM partner_feed f WHERE f.revoked_at IS NULL AND (f.all_sections AND :everything"
-    " OR EXISTS (SELECT 1 FROM partner_feed_section w JOIN section s ON s.id = w.section_id"
-    " WHERE w.partner_feed_id = f.id AND s.slug IN :slugs))"
-).bindparams(bindparam("slugs", expanding=True))
+# Of these feeds, and of those of partners that read them.
+_READERS = """
+    SELECT 'partner/' || CAST(f.id AS text) FROM partner_feed f WHERE f.revoked_at IS NULL AND (
+        f.all_sections AND :everything OR EXISTS (
+            SELECT 1 FROM partner_feed_section w JOIN section s ON s.id = w.section_id
+            WHERE w.partner_feed_id = f.id AND s.slug IN :slugs[text]))"""
+_WANT = Statement(
+    "UPDATE feed SET wanted = wanted + 1, wanted_at = :now WHERE closed_at IS NULL"
+    f" AND slug IN (SELECT value FROM json_each(:slugs) UNION ALL {_READERS}) RETURNING slug",
+    postgresql="UPDATE feed SET wanted = wanted + 1, wanted_at = :now WHERE closed_at IS NULL"
+    f" AND slug = ANY(CAST(:slugs AS text[]) || ARRAY({_READERS})) RETURNING slug",
+)
 _MAKE = text(
     "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at)"
     " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now) ON CONFLICT (slug) DO NOTHING"
 )
-_PLACE = text(
-    "INSERT INTO placement (feed, article_id, listed, changed_at)"
-    " VALUES (:feed, :article_id, :listed, :changed_at)"
-    " ON CONFLICT (feed, article_id) DO UPDATE"
-    " SET listed = excluded.listed, changed_at = excluded.changed_at"
+_PLACED = {"feed": "text", "article_id": "bigint", "listed": "boolean", "changed_at": "bigint"}
+_ON_PLACED = (
+    " ON CONFLICT (feed, article_id) DO UPDATE SET listed = excluded.listed, changed_at = excluded.changed_at"
 )
+_PLACE = Statement(
+    "INSERT INTO placement (feed, article_id, listed, changed_at)"
+    f" VALUES (:feed, :article_id, :listed, :changed_at){_ON_PLACED}"
+)
+_PLACE_POSTGRESQL = Statement(
+    "INSERT INTO placement (feed, article_id, listed, changed_at) SELECT * FROM unnest("
+    + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _PLACED.items())
+    + f"){_ON_PLACED}"
+)
+
+
+def _place(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One statement for all of them on PostgreSQL."""
+    if connection.dialect.name == "sqlite":
+        _PLACE.run_all(connection, rows)
+    elif rows:
+        _PLACE_POSTGRESQL.run(connection, {name: [row[name] for row in rows] for name in _PLACED})
+
+
 _REWRITE = text(
     "UPDATE archive SET due_at = :now WHERE EXISTS (SELECT 1 FROM placement p WHERE p.article_id = :article"
     f" AND p.feed = archive.feed AND p.sequence > (archive.page - 1) * {PAGE}"

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from service.store.record import Record
-from service.store.schema import article, event, revision
+from service.store.schema import from_micros
+from service.store.statement import Statement
 
 
 @dataclass(frozen=True)
@@ -36,34 +37,25 @@ def told(record: Record, event_ids: Iterable[int]) -> dict[int, Told]:
 
 def told_within(connection: Connection, event_ids: Iterable[int]) -> dict[int, Told]:
     """`told` in the caller's transaction."""
-    query = (
-        select(
-            event.c.id,
-            event.c.public_id,
-            event.c.type,
-            event.c.occurred_at,
-            article.c.public_id.label("article"),
-            revision.c.number,
-            revision.c.status,
-            revision.c.content,
-            article.c.first_published_at,
-        )
-        .join(article, article.c.id == event.c.article_id)
-        .join(
-            revision, (revision.c.article_id == event.c.article_id) & (revision.c.number == event.c.revision)
-        )
-        .where(event.c.id.in_(list(event_ids)))
-    )
     return {
-        row.id: Told(
-            event=row.public_id,
-            type=row.type,
-            occurred_at=row.occurred_at,
-            article=row.article,
-            revision=row.number,
-            status=row.status,
-            content=json.loads(row.content),
-            first_published_at=row.first_published_at,
+        number: Told(
+            event=name,
+            type=kind,
+            occurred_at=from_micros(occurred),
+            article=article,
+            revision=revision,
+            status=status,
+            content=json.loads(content),
+            first_published_at=from_micros(first),
         )
-        for row in connection.execute(query)
+        for number, name, kind, occurred, article, revision, status, content, first in _TOLD.rows(
+            connection, ids=list(event_ids)
+        )
     }
+
+
+_TOLD = Statement("""
+    SELECT v.id, v.public_id, v.type, v.occurred_at, a.public_id, r.number, r.status, r.content, a.first_published_at
+    FROM event v JOIN article a ON a.id = v.article_id
+        JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision
+    WHERE v.id IN :ids[]""")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from service.store.schema import from_micros, to_micros
+from service.store.statement import Statement
 
 LOWEST, HIGHEST = 0.001, 10_000.0  # per second
 BURST = (
@@ -56,7 +57,7 @@ def bucket_of(row: Any) -> Bucket | None:
     return Bucket(row.rate_per_second, row.tokens, row.refilled_at)
 
 
-_SPEND = text("UPDATE endpoint SET tokens = :tokens, refilled_at = :now WHERE id = :id")
+_SPEND = Statement("UPDATE endpoint SET tokens = :tokens, refilled_at = :now WHERE id = :id")
 
 
 def spend(
@@ -78,7 +79,7 @@ def spend(
             }
             for number, count in sorted(taken.items())
         ]
-        connection.execute(_SPEND, rows)
+        _SPEND.run_all(connection, rows)
 
 
 def _latest(bucket: Bucket, now: int) -> int:
@@ -87,7 +88,7 @@ def _latest(bucket: Bucket, now: int) -> int:
 
 
 # The few endpoints first, then their deliveries: the other way round each delivery that is due would be looked at.
-_NEXT = text(f"""
+_NEXT = Statement(f"""
     WITH e AS MATERIALIZED (SELECT e.id, e.refilled_at + (1 - e.tokens) * 1000000 / e.rate_per_second AS moment
         FROM endpoint e WHERE e.rate_per_second IS NOT NULL AND NOT {READY} AND e.state = 'live')
     SELECT min(e.moment) FROM e
@@ -97,5 +98,5 @@ _NEXT = text(f"""
 
 def next_token(connection: Connection, now: datetime) -> datetime | None:
     """When the next push that only its endpoint's rate holds back may go; None if there is none."""
-    moment = connection.execute(_NEXT, {"now": to_micros(now)}).scalar()
+    ((moment,),) = _NEXT.rows(connection, now=now)
     return None if moment is None else from_micros(int(moment) + 1)

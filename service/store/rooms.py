@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from service.store import rates
 from service.store.rates import Bucket
 from service.store.schema import MICROSECOND, to_micros
+from service.store.statement import Statement
 
 # No breaker and no Retry-After sets a wait longer than these: one that ends later was set by a clock that has been put
 # back since, and is over. Otherwise an endpoint would be held for as long as the clock was wrong.
@@ -31,46 +32,64 @@ _TAKES_REST = f"""e.state = 'live'
       AND (e.breaker = 'closed' OR e.breaker_until IS NULL OR e.breaker_until <= :now
            OR e.breaker_until > :now + {LONGEST_OPEN // MICROSECOND})
       AND {rates.READY}"""
-_REST_COLUMNS = f"""e.id, {_CAP} AS cap, e.rate_per_second, e.tokens, e.refilled_at,
-      (e.breaker = 'closed' AND e.slow_start IS NULL AND e.rate_per_second IS NULL) AS steady"""
+_STEADY = "(e.breaker = 'closed' AND e.slow_start IS NULL AND e.rate_per_second IS NULL)"
+_LIMITED = "e.rate_per_second, e.tokens, e.refilled_at"
+_UNLIMITED = "CAST(NULL AS float8), CAST(NULL AS float8), CAST(NULL AS bigint)"
 # Once for all endpoints: counting each one's anew costs more, most of all where much was on the wire a moment ago.
 _IN_FLIGHT = """WITH flying AS MATERIALIZED (
-        SELECT f.endpoint_id, count(*) AS total, count(CASE WHEN f.lease <> :lease THEN 1 END) AS others
+        SELECT f.endpoint_id, count(*) AS total, count(CASE WHEN f.lease <> :lease THEN 1 END) AS others,
+            count(CASE WHEN f.priority = 0 THEN 1 END) AS takedowns
         FROM delivery f WHERE f.state = 'sending'{} GROUP BY f.endpoint_id)"""
 # The offset keeps PostgreSQL from turning this into a join, for which it would read all that is due: a look into the
 # index for each endpoint finds out as much.
 _DUE = """EXISTS (SELECT 1 FROM delivery d
           WHERE d.endpoint_id = e.id AND d.state IN ('pending', 'waiting') AND d.due_at <= :now AND d.priority {}
           LIMIT 1 OFFSET 0)"""
+_WITH_TAKEDOWNS = f"""
+    SELECT '{TAKEDOWN}' AS which, e.id, e.max_in_flight AS cap, {_UNLIMITED}, false AS steady,
+        coalesce(flying.takedowns, 0) AS total, 0 AS others
+    FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
+    WHERE e.state <> 'off' AND e.max_in_flight > coalesce(flying.takedowns, 0) AND {_DUE.format("= 0")}
+    ORDER BY e.id LIMIT :limit"""
 # An endpoint that is full may have room still for the worker that has all of it: up to :ahead, which the caller knows.
-ENDPOINTS = {
-    TAKEDOWN: text(f"""
-        {_IN_FLIGHT.format(" AND f.priority = 0")}
-        SELECT e.id, e.max_in_flight AS cap, coalesce(flying.total, 0) AS total, 0 AS others
-        FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
-        WHERE e.state <> 'off' AND e.max_in_flight > coalesce(flying.total, 0) AND {_DUE.format("= 0")}
-        ORDER BY e.id LIMIT :limit"""),
-    REST: text(f"""
-        {_IN_FLIGHT.format("")}
-        SELECT {_REST_COLUMNS}, coalesce(flying.total, 0) AS total, coalesce(flying.others, 0) AS others
-        FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
-        WHERE {_TAKES_REST}
-          AND ({_CAP} > coalesce(flying.total, 0) OR (flying.others = 0 AND flying.total < :ahead))
-          AND {_DUE.format("IN (1, 2, 3)")}
-        ORDER BY CASE WHEN e.id <= :cursor THEN 1 ELSE 0 END, e.id LIMIT :limit"""),
-}
+_WITH_REST = f"""
+    SELECT '{REST}' AS which, e.id, {_CAP} AS cap, {_LIMITED}, {_STEADY} AS steady,
+        coalesce(flying.total, 0) AS total, coalesce(flying.others, 0) AS others
+    FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
+    WHERE {_TAKES_REST}
+      AND ({_CAP} > coalesce(flying.total, 0) OR (flying.others = 0 AND flying.total < :ahead))
+      AND {_DUE.format("IN (1, 2, 3)")}
+    ORDER BY CASE WHEN e.id <= :cursor THEN 1 ELSE 0 END, e.id LIMIT :limit"""
+_LOOK = Statement(
+    f"{_IN_FLIGHT.format('')} SELECT * FROM ({_WITH_TAKEDOWNS}) t UNION ALL SELECT * FROM ({_WITH_REST}) r"
+)
+_LOOK_AT_REST = Statement(f"{_IN_FLIGHT.format('')} {_WITH_REST}")
 _AMONG = "e.id = ANY(CAST(:ids AS bigint[])) ORDER BY e.id FOR NO KEY UPDATE SKIP LOCKED"
 _LOCKED = {
-    TAKEDOWN: text(
-        f"SELECT e.id, e.max_in_flight AS cap FROM endpoint e WHERE e.state <> 'off' AND {_AMONG}"
+    TAKEDOWN: Statement(
+        f"SELECT '{TAKEDOWN}', e.id, e.max_in_flight, {_UNLIMITED}, false, 0, 0 FROM endpoint e"
+        f" WHERE e.state <> 'off' AND {_AMONG}"
     ),
-    REST: text(f"SELECT {_REST_COLUMNS} FROM endpoint e WHERE {_TAKES_REST} AND {_AMONG}"),
+    REST: Statement(
+        f"SELECT '{REST}', e.id, {_CAP}, {_LIMITED}, {_STEADY}, 0, 0 FROM endpoint e WHERE {_TAKES_REST} AND {_AMONG}"
+    ),
 }
-_THEIR_FLYING = " AND f.endpoint_id = ANY(CAST(:ids AS bigint[]))"
-_FLYING = {
-    TAKEDOWN: text(f"{_IN_FLIGHT.format(_THEIR_FLYING + ' AND f.priority = 0')} SELECT * FROM flying"),
-    REST: text(f"{_IN_FLIGHT.format(_THEIR_FLYING)} SELECT * FROM flying"),
-}
+_FLYING = Statement(
+    f"{_IN_FLIGHT.format(' AND f.endpoint_id = ANY(CAST(:ids AS bigint[]))')}"
+    " SELECT endpoint_id, total, others, takedowns FROM flying"
+)
+
+
+class _Room(NamedTuple):
+    which: str
+    id: int
+    cap: int
+    rate_per_second: float | None
+    tokens: float | None
+    refilled_at: int | None
+    steady: bool
+    total: int
+    others: int
 
 
 @dataclass
@@ -81,26 +100,46 @@ class Rooms:
     buckets: dict[int, Bucket] = field(default_factory=dict)
 
 
+def anybody(connection: Connection, now: datetime) -> bool:
+    """Whether some endpoint has due work that any worker may claim, whoever it is."""
+    values = {"now": now, "lease": "", "limit": 1, "cursor": 0, "ahead": 0}
+    return bool(_LOOK.rows(connection, **values))
+
+
 def look(
+    connection: Connection, *, lease: str, ahead: Mapping[int, int], limit: int, cursor: int, now: datetime
+) -> dict[str, Rooms]:
+    """Endpoints with due work that it may be sent to now, by its kind: takedowns and the rest.
+
+    `ahead`: how many of an endpoint's the worker `lease` may have in hand, beyond the cap on the wire, as long as no
+    other worker has any.
+    """
+    return _look(_LOOK, connection, lease, ahead, limit, cursor, now)
+
+
+def look_at_rest(
+    connection: Connection, *, lease: str, ahead: Mapping[int, int], limit: int, cursor: int, now: datetime
+) -> Rooms:
+    """Once more, after takedowns were claimed, which take room as well."""
+    return _look(_LOOK_AT_REST, connection, lease, ahead, limit, cursor, now)[REST]
+
+
+def _look(
+    statement: Statement,
     connection: Connection,
-    which: str,
-    *,
     lease: str,
     ahead: Mapping[int, int],
     limit: int,
     cursor: int,
     now: datetime,
-) -> Rooms:
-    """Endpoints with due work of this kind, takedowns or the rest, that it may be sent to now.
-
-    `ahead`: how many of an endpoint's the worker `lease` may have in hand, beyond the cap on the wire, as long as no
-    other worker has any.
-    """
-    values: dict[str, Any] = {"now": to_micros(now), "limit": limit, "lease": lease}
-    if which == REST:
-        values |= {"cursor": cursor, "ahead": max(ahead.values(), default=0)}
-    rows = connection.execute(ENDPOINTS[which], values).all()
-    return _rooms(rows, {row.id: (row.total, row.others) for row in rows}, which, ahead, now)
+) -> dict[str, Rooms]:
+    most = max(ahead.values(), default=0)
+    values = {"now": now, "limit": limit, "lease": lease, "cursor": cursor, "ahead": most}
+    rows = [_Room(*row) for row in statement.rows(connection, **values)]
+    rows.sort(key=lambda row: (row.which == REST and row.id <= cursor, row.id))
+    return {
+        which: _rooms([row for row in rows if row.which == which], ahead, now) for which in (TAKEDOWN, REST)
+    }
 
 
 def lock(
@@ -117,36 +156,30 @@ def lock(
     Those that another worker claims of at this moment have none. What is in flight is counted after the lock: the
     query that locks sees the record as it was before it waited.
     """
-    values: dict[str, Any] = {"ids": list(ids)}
-    if which == REST:
-        values["now"] = to_micros(now)
-    rows = connection.execute(_LOCKED[which], values).all()
-    flying: dict[int, tuple[int, int]] = {}
+    rows = [_Room(*row) for row in _LOCKED[which].rows(connection, ids=list(ids), now=now)]
     if rows:
-        counted = connection.execute(_FLYING[which], {"ids": [row.id for row in rows], "lease": lease})
-        flying = {number: (total, others) for number, total, others in counted}
-    return _rooms(rows, flying, which, ahead, now)
+        flying = _FLYING.rows(connection, ids=[row.id for row in rows], lease=lease)
+        counts = {
+            number: (takedowns, 0) if which == TAKEDOWN else (total, others)
+            for number, total, others, takedowns in flying
+        }
+        counted = [(row, *counts.get(row.id, (0, 0))) for row in rows]
+        rows = [row._replace(total=total, others=others) for row, total, others in counted]
+    return _rooms(rows, ahead, now)
 
 
-def _rooms(
-    rows: Sequence[Any],
-    flying: Mapping[int, tuple[int, int]],
-    which: str,
-    ahead: Mapping[int, int],
-    now: datetime,
-) -> Rooms:
+def _rooms(rows: Sequence[_Room], ahead: Mapping[int, int], now: datetime) -> Rooms:
     moment = to_micros(now)
     found = Rooms()
     for row in rows:
-        total, others = flying.get(row.id, (0, 0))
         most = row.cap
-        if which == REST:
-            if row.steady and not others:
+        if row.which == REST:
+            if row.steady and not row.others:
                 most = max(most, ahead.get(row.id, 0))
             bucket = rates.bucket_of(row)
             if bucket is not None:
                 found.buckets[row.id] = bucket
-                most = min(most, total + bucket.whole(moment))
-        if most > total:
-            found.left[row.id] = most - total
+                most = min(most, row.total + bucket.whole(moment))
+        if most > row.total:
+            found.left[row.id] = most - row.total
     return found

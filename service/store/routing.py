@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, select, text, update
 
-from service.store import order
+from service.store import order, outlets
+from service.store.outlets import OWED_TO_HOLDERS, Event
 from service.store.placing import place, section_feeds
 from service.store.record import Record
-from service.store.schema import (
-    TAKEDOWNS,
-    article,
-    delivery,
-    endpoint,
-    event,
-    receipt,
-    revision,
-    section,
-    subscription,
-    to_micros,
-)
-from service.store.statement import plain
+from service.store.schema import TAKEDOWNS, delivery, to_micros
+from service.store.statement import Statement, plain
 
 ROUTER_LOCK = 0x0DA7E207
-# What every outlet that holds an earlier revision must get, subscribed still or not (invariant 4).
-OWED_TO_HOLDERS = frozenset({*TAKEDOWNS, "article.corrected", "article.restored"})
-TAKEDOWN, CORRECTION, REST, BACKFILL = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -44,19 +31,6 @@ class Routed:
     more: bool
 
 
-@dataclass
-class _Desk:
-    """What routing needs to know, read once per batch."""
-
-    endpoints: dict[int, bool]  # id → wants every revision
-    everything: list[int]  # endpoints subscribed to all sections
-    by_section: dict[str, list[int]]
-    holders: dict[int, set[int]]  # article id → endpoints that hold it or may
-    owed: dict[tuple[int, int], dict[int, int]] = field(
-        default_factory=dict
-    )  # (article, superseder) → {endpoint: priority}
-
-
 def route(record: Record, now: datetime, limit: int = 200) -> Routed:
     """Claims unrouted events and writes their deliveries, in one transaction: each event is routed exactly once.
 
@@ -65,94 +39,34 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
     with record.writing() as connection:
         if not alone(record, connection):
             return Routed(0, 0, 0, more=False)
-        events = _unrouted(connection, limit)
+        events = outlets.unrouted(connection, limit)
         if not events:
             return Routed(0, 0, 0, more=False)
-        rows = _deliveries(events, _desk(connection, events), now)
-        feeds = place(connection, events, now)
+        sections = section_feeds(connection)
+        rows = outlets.deliveries(events, outlets.read(connection, events, sections), now)
+        feeds = place(connection, events, sections, now)
         if owing := [each.article_id for each in events if each.type in OWED_TO_HOLDERS]:
             _stop_claims(connection, owing, rows)
             # Once more, with those who became holders until now.
-            rows = _deliveries(events, _desk(connection, events), now)
+            rows = outlets.deliveries(events, outlets.read(connection, events, sections), now)
         # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
         number(connection, rows)
         _supersede(connection, events, now)
         insert(connection, rows)
         _cancel_unheld(connection, events)
-        ids = [each.id for each in events]
-        connection.execute(update(event).where(event.c.id.in_(ids)).values(routed_at=now))
+        _ROUTED.run(connection, {"ids": [each.id for each in events], "now": now})
     return Routed(len(events), len(rows), feeds, more=len(events) == limit)
+
+
+_ROUTED = Statement("UPDATE event SET routed_at = :now WHERE id IN :ids[]")
+_ALONE = Statement("SELECT pg_try_advisory_xact_lock(:key)")
 
 
 def alone(record: Record, connection: Connection) -> bool:
     """Whether this transaction, until it ends, is the only one that writes deliveries of events."""
     if record.is_sqlite:
         return True  # it has the file's lock
-    lock = text("SELECT pg_try_advisory_xact_lock(:key)")
-    return bool(connection.execute(lock, {"key": ROUTER_LOCK}).scalar())
-
-
-def _unrouted(connection: Connection, limit: int) -> list[Any]:
-    query = (
-        select(
-            event.c.id,
-            event.c.article_id,
-            event.c.revision,
-            event.c.type,
-            revision.c.content,
-            revision.c.embargo_until,
-            revision.c.accepted_at,
-            article.c.revision.label("newest"),
-            article.c.status.label("newest_status"),
-        )
-        .join(
-            revision, (revision.c.article_id == event.c.article_id) & (revision.c.number == event.c.revision)
-        )
-        .join(article, article.c.id == event.c.article_id)
-        .where(text("event.routed_at IS NULL"))
-        .order_by(event.c.id)
-        .limit(limit)
-    )
-    return list(connection.execute(query).all())
-
-
-def _desk(connection: Connection, events: list[Any]) -> _Desk:
-    columns = select(endpoint.c.id, endpoint.c.every_revision, endpoint.c.all_sections).order_by(
-        endpoint.c.id
-    )
-    endpoints = connection.execute(columns).all()
-    by_section: dict[str, list[int]] = defaultdict(list)
-    pairs = select(section.c.slug, subscription.c.endpoint_id).join(subscription)
-    for slug, endpoint_id in connection.execute(pairs):
-        by_section[slug].append(endpoint_id)
-    for former, slug in section_feeds(connection).items():
-        by_section[former] = by_section[slug]  # a source may go on using the name that a section had
-    changed = sorted({each.article_id for each in events if each.revision > 1})
-    desk = _Desk(
-        endpoints={each.id: each.every_revision for each in endpoints},
-        everything=[each.id for each in endpoints if each.all_sections],
-        by_section=by_section,
-        holders=_holders(connection, changed),
-    )
-    _read_owed(connection, desk, changed)
-    return desk
-
-
-def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]:
-    """Endpoints that hold some revision, or may: bytes of it were sent, or are on the wire now."""
-    holders: dict[int, set[int]] = defaultdict(set)
-    if not articles:
-        return holders
-    held = select(receipt.c.article_id, receipt.c.endpoint_id).where(
-        receipt.c.article_id.in_(articles), receipt.c.endpoint_id != 0
-    )
-    maybe = select(delivery.c.article_id, delivery.c.endpoint_id).where(
-        delivery.c.article_id.in_(articles), delivery.c.reached | (delivery.c.state == "sending")
-    )
-    for query in (held, maybe):
-        for article_id, endpoint_id in connection.execute(query):
-            holders[article_id].add(endpoint_id)
-    return holders
+    return _ALONE.row(connection, key=ROUTER_LOCK) == (True,)
 
 
 def _stop_claims(connection: Connection, articles: list[int], rows: list[dict[str, Any]]) -> None:
@@ -168,67 +82,6 @@ def _stop_claims(connection: Connection, articles: list[int], rows: list[dict[st
     order.lock_endpoints(connection, ids)
 
 
-def _read_owed(connection: Connection, desk: _Desk, articles: list[int]) -> None:
-    """What was owed and then superseded is owed still: its superseder goes to the same endpoints."""
-    if not articles:
-        return
-    query = select(
-        delivery.c.article_id, delivery.c.superseded_by, delivery.c.endpoint_id, delivery.c.priority
-    ).where(delivery.c.article_id.in_(articles), delivery.c.owed, delivery.c.state == "superseded")
-    for article_id, superseder, endpoint_id, priority in connection.execute(query):
-        _owe(desk, article_id, superseder, endpoint_id, priority)
-
-
-def _owe(desk: _Desk, article_id: int, superseder: int, endpoint_id: int, priority: int) -> None:
-    owed = desk.owed.setdefault((article_id, superseder), {})
-    owed[endpoint_id] = min(priority, owed.get(endpoint_id, REST))
-
-
-def _deliveries(events: Iterable[Any], desk: _Desk, now: datetime) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for each in events:
-        rows.extend(_deliveries_of(each, desk, now))
-    return rows
-
-
-def _deliveries_of(each: Any, desk: _Desk, now: datetime) -> Iterable[dict[str, Any]]:
-    owing = each.type in OWED_TO_HOLDERS
-    owed = desk.owed.get((each.article_id, each.revision), {})
-    own = TAKEDOWN if each.type in TAKEDOWNS else CORRECTION if owing else REST
-    held = each.embargo_until is not None and each.type not in TAKEDOWNS
-    for endpoint_id in sorted(_targets(each, desk) | owed.keys()):
-        ordered = desk.endpoints[endpoint_id]
-        stale = each.revision < each.newest and (not ordered or each.newest_status != "usable")
-        priority = own if own == TAKEDOWN else min(own, max(owed.get(endpoint_id, REST), CORRECTION))
-        if stale and (owing or endpoint_id in owed):
-            _owe(desk, each.article_id, each.newest, endpoint_id, priority)
-        yield {
-            "endpoint_id": endpoint_id,
-            "event_id": each.id,
-            "article_id": each.article_id,
-            "revision": each.revision,
-            "priority": priority,
-            "owed": owing or endpoint_id in owed,
-            "ordered": ordered,
-            "state": "superseded" if stale else "pending",
-            "superseded_by": each.newest if stale else None,
-            "settled_at": now if stale else None,
-            "due_at": max(now, each.embargo_until) if held else now,
-            "created_at": now,
-        }
-
-
-def _targets(each: Any, desk: _Desk) -> set[int]:
-    """Subscribers, and for what is owed every holder. A takedown asks only holders: who else has it?"""
-    holders = desk.holders.get(each.article_id, set()) if each.type in OWED_TO_HOLDERS else set()
-    if each.type in TAKEDOWNS:
-        return set(holders)
-    subscribed = set(desk.everything)
-    for slug in json.loads(each.content).get("sections", ()):
-        subscribed.update(desk.by_section.get(slug, ()))
-    return subscribed | holders
-
-
 def number(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Gives each delivery its endpoint's next sequence number. Endpoints are locked before any delivery is."""
     counts: dict[int, int] = defaultdict(int)
@@ -236,24 +89,30 @@ def number(connection: Connection, rows: list[dict[str, Any]]) -> None:
         counts[row["endpoint_id"]] += 1
     if not counts:
         return
-    advance = (
-        update(endpoint)
-        .where(endpoint.c.id == bindparam("which"))
-        .values(sequence=endpoint.c.sequence + bindparam("more"))
-    )
-    ordered = sorted(counts.items())
-    connection.execute(advance, [{"which": which, "more": more} for which, more in ordered])
-    last = dict(
-        connection.execute(
-            select(endpoint.c.id, endpoint.c.sequence).where(endpoint.c.id.in_([w for w, _ in ordered]))
-        ).all()
-    )
-    given = {which: last[which] - more for which, more in ordered}
+    # In the order of ids: on PostgreSQL that is the order of their locks.
+    more = dict(sorted(counts.items()))
+    last: dict[int, int]
+    if connection.dialect.name == "sqlite":
+        last = dict(_ADVANCE_SQLITE.rows(connection, more=json.dumps(list(more.items()))))
+    else:
+        last = dict(_ADVANCE_POSTGRESQL.rows(connection, ids=list(more), more=list(more.values())))
+    given = {which: last[which] - count for which, count in more.items()}
     for row in rows:
         given[row["endpoint_id"]] += 1
         row["sequence"] = given[row["endpoint_id"]]
 
 
+_ADVANCE_SQLITE = Statement("""
+    UPDATE endpoint SET sequence = sequence + v.more
+    FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS more FROM json_each(:more)) v
+    WHERE endpoint.id = v.id RETURNING endpoint.id, endpoint.sequence""")
+_ADVANCE_POSTGRESQL = Statement("""
+    WITH locked AS MATERIALIZED (
+        SELECT id FROM endpoint WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE endpoint e SET sequence = e.sequence + v.more
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:more AS bigint[])) AS v(id, more)
+    WHERE (SELECT count(*) FROM locked) > 0 AND e.id = v.id RETURNING e.id, e.sequence""")
 _INSERTED = {
     "endpoint_id": "bigint",
     "event_id": "bigint",
@@ -269,7 +128,7 @@ _INSERTED = {
     "due_at": "bigint",
     "created_at": "bigint",
 }
-_INSERT_POSTGRESQL = text(
+_INSERT_POSTGRESQL = Statement(
     f"INSERT INTO delivery ({', '.join(_INSERTED)}) SELECT * FROM unnest("
     + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _INSERTED.items())
     + ")"
@@ -285,7 +144,7 @@ def insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_INSERT_SQLITE, list(zip(*columns.values(), strict=True)))
     else:
-        connection.execute(_INSERT_POSTGRESQL, columns)
+        _INSERT_POSTGRESQL.run(connection, columns)
 
 
 # What is on the wire is locked too: its settlement, if it is being written at this moment, is waited for and then seen
@@ -298,7 +157,7 @@ _SUPERSEDE = text(
 )
 
 
-def _supersede(connection: Connection, events: list[Any], now: datetime) -> None:
+def _supersede(connection: Connection, events: Sequence[Event], now: datetime) -> None:
     """Intake did this already, but for what was being routed, or came back from the wire, at that very moment."""
     stale = [
         {
@@ -315,7 +174,7 @@ def _supersede(connection: Connection, events: list[Any], now: datetime) -> None
         connection.execute(_SUPERSEDE, stale)
 
 
-def _cancel_unheld(connection: Connection, events: list[Any]) -> None:
+def _cancel_unheld(connection: Connection, events: Sequence[Event]) -> None:
     """A takedown of what an endpoint never got is no news to it: what waited there is cancelled, not superseded."""
     for each in events:
         if each.type not in TAKEDOWNS or each.revision != each.newest:

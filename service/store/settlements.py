@@ -22,6 +22,7 @@ from service.store import notices, order
 from service.store.claims import Claimed
 from service.store.record import Record
 from service.store.schema import to_micros
+from service.store.statement import Statement
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ _SETTLE = """
         settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
     FROM {} v WHERE {} RETURNING delivery.id"""
 _IS_OURS = "delivery.state = 'sending' AND delivery.lease = :lease AND delivery.attempts = v.attempts"
-_SETTLE_SQLITE = text(
+_SETTLE_SQLITE = Statement(
     _SETTLE.format(
         """(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
             json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
@@ -102,7 +103,7 @@ _RECORDSET = ", ".join(f"{name} {kind}" for name, kind in _ROW.items())
 # them; and what is asked of their state as one question, of which PostgreSQL does not guess that it leaves one row.
 _JOIN = f"""(SELECT count(*) FROM locked) > 0 AND delivery.id = ANY(CAST(:ids AS bigint[]))
         AND delivery.id = v.id AND CASE WHEN {_IS_OURS} THEN true ELSE false END"""
-_SETTLE_POSTGRESQL = text(f"""
+_SETTLE_POSTGRESQL = Statement(f"""
     WITH v AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({_RECORDSET})
     ), locked AS MATERIALIZED (
@@ -166,14 +167,14 @@ def _settle_postgresql(
             row["response_body"] = b64encode(row["response_body"]).decode()
     ids = [each.delivery.id for each in settlements]
     values = {"rows": json.dumps(rows), "ids": ids, "lease": lease, "now": now}
-    return set(connection.execute(_SETTLE_POSTGRESQL, values).scalars())
+    return {number for (number,) in _SETTLE_POSTGRESQL.rows(connection, **values)}
 
 
 def _settle_sqlite(
     connection: Connection, settlements: Sequence[Settlement], lease: str, now: int
 ) -> set[int]:
     rows = json.dumps([_state(each) for each in settlements])
-    held = set(connection.execute(_SETTLE_SQLITE, {"rows": rows, "lease": lease, "now": now}).scalars())
+    held = {number for (number,) in _SETTLE_SQLITE.rows(connection, rows=rows, lease=lease, now=now)}
     kept = [each for each in settlements if each.delivery.id in held]
     if not kept:
         return held
@@ -209,7 +210,7 @@ def _state(each: Settlement) -> dict[str, Any]:
     }
 
 
-_GIVE_BACK = text(
+_GIVE_BACK = Statement(
     "UPDATE delivery SET state = CASE WHEN attempts = forgiven + 1 THEN 'pending' ELSE 'waiting' END,"
     " attempts = attempts - 1, lease = NULL, lease_until = NULL"
     " WHERE id = :id AND state = 'sending' AND lease = :lease AND attempts = :attempts"
@@ -224,13 +225,13 @@ def give_back(connection: Connection, claimed: Sequence[Claimed], *, lease: str,
     if not claimed:
         return
     order.lock_deliveries(connection, order.BY_ID, {"ids": [each.id for each in claimed]})
-    connection.execute(
-        _GIVE_BACK, [{"id": each.id, "lease": lease, "attempts": each.attempts} for each in claimed]
+    _GIVE_BACK.run_all(
+        connection, [{"id": each.id, "lease": lease, "attempts": each.attempts} for each in claimed]
     )
     _supersede_waiting(connection, [each.id for each in claimed], now)
 
 
-_SUPERSEDE_WAITING = text(
+_SUPERSEDE_WAITING = Statement(
     "UPDATE delivery SET state = 'superseded', settled_at = :now, superseded_by ="
     " (SELECT max(o.revision) FROM delivery o"
     "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
@@ -241,8 +242,7 @@ _SUPERSEDE_WAITING = text(
 
 
 def _supersede_waiting(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    if ids:
-        connection.execute(_SUPERSEDE_WAITING, [{"id": each, "now": to_micros(now)} for each in ids])
+    _SUPERSEDE_WAITING.run_all(connection, [{"id": each, "now": now} for each in ids])
 
 
 def _forgive(connection: Connection, settlements: Sequence[Settlement]) -> None:

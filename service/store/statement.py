@@ -6,6 +6,8 @@ run on SQLAlchemy's connections, in its transactions, and fail with its exceptio
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,16 +20,24 @@ from service.store.schema import to_micros
 Row = tuple[Any, ...]
 
 
+_LIST = re.compile(r"IN :(\w+)\[(\w*)\]")
+_AS_LIST = {
+    "postgresql": lambda found: f"= ANY(CAST(:{found[1]} AS {found[2] or 'bigint'}[]))",
+    "sqlite": lambda found: f"IN (SELECT value FROM json_each(:{found[1]}))",
+}
+
+
 class Statement:
-    """SQL with `:name` where a value goes; `locking` is added on PostgreSQL.
+    """SQL with `:name` where a value goes, and `IN :name[]` or `IN :name[text]` for a list of ids or texts.
+
+    `locking` is added on PostgreSQL; `postgresql` is said there instead of `sql`.
 
     Times are given as they are everywhere, but rows are the driver's own: in them times are microseconds
     (`schema.from_micros`), and SQLite's truth is 1 and 0.
     """
 
-    def __init__(self, sql: str, *, locking: str = "") -> None:
-        self._sql = sql
-        self._locking = locking
+    def __init__(self, sql: str, *, locking: str = "", postgresql: str | None = None) -> None:
+        self._sql = {"sqlite": sql, "postgresql": (postgresql or sql) + locking}
         self._rendered: dict[str, tuple[str, Sequence[str] | None]] = {}
 
     def rows(self, connection: Connection, **values: Any) -> list[Row]:
@@ -45,29 +55,48 @@ class Statement:
         """How many rows it changed."""
         return int(self._ran(connection, values).rowcount)
 
+    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Once for each; nothing for none."""
+        if rows:
+            sql, order = self._statement(connection.dialect)
+            given = [_given(connection.dialect, order, values) for values in rows]
+            self._execute(connection, sql, given, many=True)
+
     def _ran(self, connection: Connection, values: Mapping[str, Any]) -> Any:
-        dialect = connection.dialect
-        sql, order = self._rendered.get(dialect.name) or self._render(dialect)
-        given: Any = (
-            {name: plain(value) for name, value in values.items()}
-            if order is None
-            else [plain(values[name]) for name in order]
-        )
+        sql, order = self._statement(connection.dialect)
+        return self._execute(connection, sql, _given(connection.dialect, order, values))
+
+    def _execute(self, connection: Connection, sql: str, given: Any, *, many: bool = False) -> Any:
         cursor = connection.connection.cursor()
+        for listener in connection.dispatch.before_cursor_execute:  # whoever watches what is said hears of it
+            listener(connection, cursor, sql, given, None, many)
         try:
-            cursor.execute(sql, given)
-        except dialect.loaded_dbapi.Error as error:
-            kind = dialect.loaded_dbapi.Error
+            (cursor.executemany if many else cursor.execute)(sql, given)
+        except connection.dialect.loaded_dbapi.Error as error:
+            dialect, kind = connection.dialect, connection.dialect.loaded_dbapi.Error
             raise DBAPIError.instance(
                 sql, None, error, kind, hide_parameters=True, dialect=dialect
             ) from error
         return cursor
 
+    def _statement(self, dialect: Dialect) -> tuple[str, Sequence[str] | None]:
+        return self._rendered.get(dialect.name) or self._render(dialect)
+
     def _render(self, dialect: Dialect) -> tuple[str, Sequence[str] | None]:
-        whole = self._sql + (self._locking if dialect.name == "postgresql" else "")
-        compiled: Any = text(whole).compile(dialect=dialect)
+        sql = _LIST.sub(_AS_LIST[dialect.name], self._sql[dialect.name])
+        compiled: Any = text(sql).compile(dialect=dialect)
         made = self._rendered[dialect.name] = (str(compiled), compiled.positiontup)
         return made
+
+
+def _given(dialect: Dialect, order: Sequence[str] | None, values: Mapping[str, Any]) -> Any:
+    if dialect.name == "sqlite":
+        values = {
+            name: json.dumps(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+    if order is None:
+        return {name: plain(value) for name, value in values.items()}
+    return [plain(values[name]) for name in order]
 
 
 def insert(table: Table, columns: str, *, returning: str = "") -> Statement:

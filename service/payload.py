@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -20,12 +21,27 @@ def body(told: Told) -> bytes:
         "status": told.status,
         "supersedes": list(range(1, told.revision)),
     }
-    if told.status == "usable":
-        data |= told.content
-        data.setdefault("published_at", _rfc3339(told.first_published_at))
-        data["updated_at"] = _rfc3339(told.occurred_at)
-    message = {"type": told.type, "timestamp": _rfc3339(told.occurred_at), "data": data}
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    happened = _rfc3339(told.occurred_at)
+    head = f'{{"type":{_json(told.type)},"timestamp":"{happened}","data":'
+    if told.status != "usable":
+        return f"{head}{_json(data)}}}".encode()
+    added = {"published_at": _rfc3339(told.first_published_at), "updated_at": happened}
+    if len(told.content) <= len("{}") or _ADDED.search(told.content):
+        content = json.loads(told.content)
+        if "published_at" in content:
+            del added["published_at"]
+        if not content or content.keys() & (data.keys() | added.keys()):
+            return f"{head}{_json(data | content | added)}}}".encode()
+    # The content is JSON already: to read it and write it again would cost more than all the rest.
+    return f"{head}{_json(data)[:-1]},{told.content[1:-1]},{_json(added)[1:]}}}".encode()
+
+
+# Any name of ours, as a key, wherever in the content.
+_ADDED = re.compile(r'[{,]"(?:article|revision|status|supersedes|published_at|updated_at)":')
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -82,10 +82,12 @@ class Waker:
         self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
         self._thread.start()
 
-    def wake(self, task: str = ROUTE) -> None:
-        """Asks the workers to look. Many calls before the next hint is sent make one hint."""
+    def wake(self, task: str = ROUTE, *, after: float = 0.0) -> None:
+        """Asks the workers to look, in so many seconds. Many calls before the next hint is sent make one hint."""
         with self._change:
             if task not in self._wanted:
+                soonest = time.monotonic() + after
+                self._not_before[task] = max(soonest, self._not_before.get(task, soonest))
                 self._wanted.add(task)
                 self._change.notify()
 

@@ -71,7 +71,11 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     )
     courier = Courier(record, sender, worker, _now, random.random, pulse.stops)
     press = Press(record, settings.public_url, _now, withdrawn_stays=timedelta(days=settings.withdrawn_days))
-    hands = Hands(record, press, courier, worker, _now, waker.wake, tasks)
+
+    def hint(task: str, after: float) -> None:
+        waker.wake(task, after=after)
+
+    hands = Hands(record, press, courier, worker, _now, hint, tasks)
     for task in tasks:
         app.task(_doer(hands, task), name=task)
     hint_app = make_celery(broker_url, worker=False)

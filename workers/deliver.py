@@ -232,7 +232,8 @@ class Courier:
             # Read here, so that what is claimed can be written and sent whatever becomes of the record.
             unread = self._letters.unread(claimed)
             told = pushes.told_within(connection, unread) if unread else {}
-            token_at = rates.next_token(connection, now) if len(claimed) < limit else None
+            waits = cursor.limited and len(claimed) < limit
+            token_at = rates.next_token(connection, now) if waits else None
         self._cursor = cursor
         self._watch.committed(sent, ids, now)
         for each, end in zip(sent, settled, strict=True):

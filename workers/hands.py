@@ -20,7 +20,7 @@ from workers.tenure import Tenure
 log = logs.get("worker")
 
 SPREAD_FROM = 64  # deliveries: below it, telling other processes costs more than it gains
-# Pushes go first: feeds are built this long after they were asked for, and a burst of articles is one build.
+# Pushes go first: feeds are asked for this long after their stories, and a burst of articles is one build.
 GATHER = 0.05  # seconds
 # After a build none is begun for eight times as long, so that a flood leaves its processor to the pushes; but never
 # for longer than the last of these, in seconds.
@@ -38,10 +38,10 @@ class Hands:
         courier: Courier,
         worker: str,
         clock: Callable[[], datetime],
-        hint: Callable[[str], None],
+        hint: Callable[[str, float], None],
         tasks: Collection[str] = tuple(QUEUES),
     ) -> None:
-        """`tasks`: what is done here; what is not is left to other processes."""
+        """`hint`: tells other processes of a task, in so many seconds. `tasks`: what is done here, not by them."""
         self._record = record
         self._press = press
         self._courier = courier
@@ -101,9 +101,9 @@ class Hands:
     def _route(self) -> None:
         done = route.drain(self._record, self._clock, lambda: self._stopping)
         if done.feeds:
-            self._hint(PUBLISH)
+            self._hint(PUBLISH, GATHER)
         if done.deliveries > SPREAD_FROM or (done.deliveries and not self.does(DELIVER)):
-            self._hint(DELIVER)
+            self._hint(DELIVER, 0.0)
         if done.deliveries and self.does(DELIVER):
             self._deliver()  # here and now: a message to ourselves would cost the time of a delivery
 
@@ -115,7 +115,7 @@ class Hands:
         self._asked.set()
         while self._asked.is_set() and not self._stopping and self._pressing.acquire(blocking=False):
             try:
-                self._stopped.wait(max(GATHER, self._build_at - time.monotonic()))
+                self._stopped.wait(max(0.0, self._build_at - time.monotonic()))
                 self._asked.clear()
                 if not self._stopping and self._build():
                     self._asked.set()

@@ -59,10 +59,12 @@ class Cursor:
     """Where the rotation over endpoints stands: none is first twice while another waits.
 
     `more`: the last claim saw more than it took; another worker may have been at the same endpoints.
+    `limited`: some endpoint has a rate, which may be all that holds it back.
     """
 
     endpoint_id: int = 0
     more: bool = False
+    limited: bool = False
 
 
 NOTHING_AHEAD: Mapping[int, int] = MappingProxyType({})
@@ -105,12 +107,13 @@ def claim_within(
         "now": now,
     }
     found = rooms.look(connection, **values)
-    taken, urged = _claim(connection, TAKEDOWN, found[TAKEDOWN], lease, {}, limit, now)
+    taken, urged = _claim(connection, TAKEDOWN, found.takedowns, lease, {}, limit, now)
     if len(taken) >= limit:
-        return taken, replace(cursor, more=True)
-    rest = rooms.look_at_rest(connection, **values) if taken else found[REST]
+        return taken, replace(cursor, more=True, limited=found.limited)
+    rest = rooms.look_at_rest(connection, **values) if taken else found.rest
     claimed, rested = _claim(connection, REST, rest, lease, ahead, limit - len(taken), now)
-    return taken + claimed, Cursor(rested.endpoint_id or cursor.endpoint_id, urged.more or rested.more)
+    turned = rested.endpoint_id or cursor.endpoint_id
+    return taken + claimed, Cursor(turned, urged.more or rested.more, found.limited)
 
 
 def _claim(

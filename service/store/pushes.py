@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -17,7 +15,7 @@ from service.store.statement import Statement
 
 @dataclass(frozen=True)
 class Told:
-    """An event and its revision. `content` is the canonical content of exactly this revision."""
+    """An event and its revision. `content` is the canonical content of exactly this revision, a JSON object."""
 
     event: str
     type: str
@@ -25,7 +23,7 @@ class Told:
     article: str
     revision: int
     status: str
-    content: dict[str, Any]
+    content: str
     first_published_at: datetime
 
 
@@ -45,7 +43,7 @@ def told_within(connection: Connection, event_ids: Iterable[int]) -> dict[int, T
             article=article,
             revision=revision,
             status=status,
-            content=json.loads(content),
+            content=content,
             first_published_at=from_micros(first),
         )
         for number, name, kind, occurred, article, revision, status, content, first in _TOLD.rows(

@@ -23,7 +23,7 @@ from service.store.statement import Statement
 # back since, and is over. Otherwise an endpoint would be held for as long as the clock was wrong.
 LONGEST_OPEN, LONGEST_HELD = timedelta(minutes=20), timedelta(hours=25)
 
-TAKEDOWN, REST = "takedown", "rest"
+TAKEDOWN, REST, LIMITED = "takedown", "rest", "limited"
 
 _CAP = """CASE WHEN e.breaker <> 'closed' THEN 1 WHEN e.slow_start < e.max_in_flight THEN e.slow_start
     ELSE e.max_in_flight END"""
@@ -60,8 +60,12 @@ _WITH_REST = f"""
       AND ({_CAP} > coalesce(flying.total, 0) OR (flying.others = 0 AND flying.total < :ahead))
       AND {_DUE.format("IN (1, 2, 3)")}
     ORDER BY CASE WHEN e.id <= :cursor THEN 1 ELSE 0 END, e.id LIMIT :limit"""
+_WITH_RATE = f"""
+    SELECT '{LIMITED}' AS which, e.id, 0, {_UNLIMITED}, false, 0, 0
+    FROM endpoint e WHERE e.rate_per_second IS NOT NULL LIMIT 1"""
 _LOOK = Statement(
     f"{_IN_FLIGHT.format('')} SELECT * FROM ({_WITH_TAKEDOWNS}) t UNION ALL SELECT * FROM ({_WITH_REST}) r"
+    f" UNION ALL SELECT * FROM ({_WITH_RATE}) l"
 )
 _LOOK_AT_REST = Statement(f"{_IN_FLIGHT.format('')} {_WITH_REST}")
 _AMONG = "e.id = ANY(CAST(:ids AS bigint[])) ORDER BY e.id FOR NO KEY UPDATE SKIP LOCKED"
@@ -92,6 +96,15 @@ class _Room(NamedTuple):
     others: int
 
 
+@dataclass(frozen=True)
+class Looked:
+    """Where a worker may claim takedowns, and where the rest. `limited`: some endpoint has a rate."""
+
+    takedowns: Rooms
+    rest: Rooms
+    limited: bool
+
+
 @dataclass
 class Rooms:
     """How many more may be claimed of each endpoint, in the order of their turn; the buckets of those limited."""
@@ -103,13 +116,13 @@ class Rooms:
 def anybody(connection: Connection, now: datetime) -> bool:
     """Whether some endpoint has due work that any worker may claim, whoever it is."""
     values = {"now": now, "lease": "", "limit": 1, "cursor": 0, "ahead": 0}
-    return bool(_LOOK.rows(connection, **values))
+    return any(row[0] != LIMITED for row in _LOOK.rows(connection, **values))
 
 
 def look(
     connection: Connection, *, lease: str, ahead: Mapping[int, int], limit: int, cursor: int, now: datetime
-) -> dict[str, Rooms]:
-    """Endpoints with due work that it may be sent to now, by its kind: takedowns and the rest.
+) -> Looked:
+    """Endpoints with due work that it may be sent to now.
 
     `ahead`: how many of an endpoint's the worker `lease` may have in hand, beyond the cap on the wire, as long as no
     other worker has any.
@@ -121,7 +134,7 @@ def look_at_rest(
     connection: Connection, *, lease: str, ahead: Mapping[int, int], limit: int, cursor: int, now: datetime
 ) -> Rooms:
     """Once more, after takedowns were claimed, which take room as well."""
-    return _look(_LOOK_AT_REST, connection, lease, ahead, limit, cursor, now)[REST]
+    return _look(_LOOK_AT_REST, connection, lease, ahead, limit, cursor, now).rest
 
 
 def _look(
@@ -132,14 +145,15 @@ def _look(
     limit: int,
     cursor: int,
     now: datetime,
-) -> dict[str, Rooms]:
+) -> Looked:
     most = max(ahead.values(), default=0)
     values = {"now": now, "limit": limit, "lease": lease, "cursor": cursor, "ahead": most}
     rows = [_Room(*row) for row in statement.rows(connection, **values)]
     rows.sort(key=lambda row: (row.which == REST and row.id <= cursor, row.id))
-    return {
-        which: _rooms([row for row in rows if row.which == which], ahead, now) for which in (TAKEDOWN, REST)
-    }
+    takedowns, rest = (
+        _rooms([row for row in rows if row.which == which], ahead, now) for which in (TAKEDOWN, REST)
+    )
+    return Looked(takedowns, rest, any(row.which == LIMITED for row in rows))
 
 
 def lock(

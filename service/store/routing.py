@@ -31,7 +31,7 @@ class Routed:
     more: bool
 
 
-def route(record: Record, now: datetime, limit: int = 200) -> Routed:
+def route(record: Record, now: datetime, limit: int = 50) -> Routed:
     """Claims unrouted events and writes their deliveries, in one transaction: each event is routed exactly once.
 
     Killed half-way, nothing of it stands; run beside itself, the second finds the lock taken and does nothing.
@@ -59,14 +59,16 @@ def route(record: Record, now: datetime, limit: int = 200) -> Routed:
 
 
 _ROUTED = Statement("UPDATE event SET routed_at = :now WHERE id IN :ids[]")
-_ALONE = Statement("SELECT pg_try_advisory_xact_lock(:key)")
+# The commit need not wait for the disk: what comes of a routing, first of all a claim, is committed after it, and on
+# the disk only together with it; lost before, it is done again.
+_ALONE = Statement("SELECT pg_try_advisory_xact_lock(:key), set_config('synchronous_commit', 'off', true)")
 
 
 def alone(record: Record, connection: Connection) -> bool:
     """Whether this transaction, until it ends, is the only one that writes deliveries of events."""
     if record.is_sqlite:
         return True  # it has the file's lock
-    return _ALONE.row(connection, key=ROUTER_LOCK) == (True,)
+    return bool(_ALONE.rows(connection, key=ROUTER_LOCK)[0][0])
 
 
 def _stop_claims(connection: Connection, articles: list[int], rows: list[dict[str, Any]]) -> None:

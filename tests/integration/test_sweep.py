@@ -66,7 +66,14 @@ def test_idle_worker_delivers_though_another_one_leads_and_took_the_hint(
     sender = Sender((ip_network("127.0.0.0/8"),), user_agent="test")
     courier = Courier(record, sender, "idle", now, random.random)
     hints: list[str] = []
-    hands = Hands(record, Press(record, "https://news.example.org", now), courier, "idle", now, hints.append)
+    hands = Hands(
+        record,
+        Press(record, "https://news.example.org", now),
+        courier,
+        "idle",
+        now,
+        lambda task, _: hints.append(task),
+    )
     sweep = Sweep(record, hands, "idle", hint=hints.append, broker=lambda: "up", tell=lambda: None, clock=now)
     sweep.look()
     deadline = time.monotonic() + 10
@@ -104,7 +111,7 @@ def a_sweep(record: Record, clock: Clock, tell: Callable[[], None] = lambda: Non
     sender = Sender((ip_network("127.0.0.0/8"),), user_agent="test", connect_timeout=0.5)
     courier = Courier(record, sender, "leader", clock, random.random)
     press = Press(record, "https://news.example.org", clock)
-    hands = Hands(record, press, courier, "leader", clock, lambda _: None)
+    hands = Hands(record, press, courier, "leader", clock, lambda _, __: None)
     yield Sweep(
         record, hands, "leader", hint=lambda _: None, broker=lambda: "up", tell=tell, clock=clock,
         steady=clock.steady,

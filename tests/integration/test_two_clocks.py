@@ -150,7 +150,7 @@ def a_looking_sweep(record: Record, hours: Hours) -> Iterator[Sweep]:
     sender = Sender([], user_agent="test")
     courier = Courier(record, sender, "looks", hours, lambda: 0.5)
     press = Press(record, "https://news.example.org", hours)
-    hands = Hands(record, press, courier, "looks", hours, lambda _: None)
+    hands = Hands(record, press, courier, "looks", hours, lambda _, __: None)
     yield Sweep(
         record, hands, "looks", hint=lambda _: None, broker=lambda: "up", tell=lambda: None, clock=hours,
         steady=hours.steady,

@@ -12,6 +12,7 @@ from service import logs
 from service.queue import DELIVER, PUBLISH, QUEUES, ROUTE
 from service.store import leases
 from service.store.record import Record
+from service.store.routing import Routed
 from workers import route
 from workers.deliver import Courier
 from workers.publish import Press
@@ -20,6 +21,8 @@ from workers.tenure import Tenure
 log = logs.get("worker")
 
 SPREAD_FROM = 64  # deliveries: below it, telling other processes costs more than it gains
+# Another process routes, and may not see what has just come: after so many seconds we look again, so many times.
+BESIDE = (0.01, 50)
 # Pushes go first: feeds are asked for this long after their stories, and a burst of articles is one build.
 GATHER = 0.05  # seconds
 # After a build none is begun for eight times as long, so that a flood leaves its processor to the pushes; but never
@@ -51,6 +54,8 @@ class Hands:
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
         self._going: set[str] = set()
         self._tenure = Tenure(record, clock)
+        self._came = threading.Event()
+        self._routing = threading.Lock()
         self._asked = threading.Event()
         self._pressing = threading.Lock()
         self._build_at = 0.0  # monotonic
@@ -91,7 +96,10 @@ class Hands:
 
     def _run(self, task: str) -> None:
         try:
-            self.do(task)
+            if task != ROUTE:
+                self.do(task)
+            elif self._route_all():
+                self.start(DELIVER)  # in a thread of its own: what comes meanwhile is to be routed
         except Exception:
             log.exception("work.failed", task=task)  # the sweep starts it again
         finally:
@@ -99,13 +107,34 @@ class Hands:
                 self._going.discard(task)
 
     def _route(self) -> None:
-        done = route.drain(self._record, self._clock, lambda: self._stopping)
-        if done.feeds:
-            self._hint(PUBLISH, GATHER)
-        if done.deliveries > SPREAD_FROM or (done.deliveries and not self.does(DELIVER)):
-            self._hint(DELIVER, 0.0)
-        if done.deliveries and self.does(DELIVER):
+        if self._route_all() and self.does(DELIVER):
             self._deliver()  # here and now: a message to ourselves would cost the time of a delivery
+
+    def _route_all(self) -> int:
+        """Routes until no event is left; returns how many deliveries that made. Others leave word and return."""
+        deliveries = waits = 0
+        self._came.set()
+        while self._came.is_set() and not self._stopping and self._routing.acquire(blocking=False):
+            try:
+                self._came.clear()
+                done = route.drain(
+                    self._record, self._clock, stopping=lambda: self._stopping, tell=self._spread
+                )
+                deliveries += done.deliveries
+                if done.beside and waits < BESIDE[1]:
+                    waits += 1
+                    self._stopped.wait(BESIDE[0])
+                    self._came.set()
+            finally:
+                self._routing.release()
+        return deliveries
+
+    def _spread(self, routed: Routed) -> None:
+        """Tells other processes what has come for them; they begin while the rest is routed."""
+        if routed.feeds:
+            self._hint(PUBLISH, GATHER)
+        if routed.deliveries > SPREAD_FROM or (routed.deliveries and not self.does(DELIVER)):
+            self._hint(DELIVER, 0.0)
 
     def _deliver(self) -> None:
         self._courier.drain()

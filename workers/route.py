@@ -9,30 +9,38 @@ from datetime import datetime
 from service import logs
 from service.store import routing
 from service.store.record import Record
+from service.store.routing import Routed
 
 log = logs.get("route")
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a drain of the events made."""
+    """What a drain of the events made. `beside`: another router was at work, which may have missed the last of them."""
 
     events: int
     deliveries: int
-    feeds: int
+    beside: bool
 
 
 def drain(
-    record: Record, clock: Callable[[], datetime], stopping: Callable[[], bool] = lambda: False
+    record: Record,
+    clock: Callable[[], datetime],
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    tell: Callable[[Routed], None] = lambda _: None,
 ) -> Done:
-    """Routes until no event is left, or it is `stopping`. Run beside itself, one works and the other finds nothing."""
-    events = deliveries = feeds = 0
+    """Routes until no event is left, or it is `stopping`, a batch at a time; `tell` hears of each at once.
+
+    Run beside itself, one works and the other finds nothing.
+    """
+    events = deliveries = 0
     while True:
         routed = routing.route(record, clock())
         events += routed.events
         deliveries += routed.deliveries
-        feeds += routed.feeds
         if routed.events:
+            tell(routed)
             log.info("events.routed", events=routed.events, deliveries=routed.deliveries, feeds=routed.feeds)
         if not routed.more or stopping():
-            return Done(events, deliveries, feeds)
+            return Done(events, deliveries, routed.beside)

@@ -23,12 +23,16 @@ ROUTER_LOCK = 0x0DA7E207
 
 @dataclass(frozen=True)
 class Routed:
-    """What one call did. `more`: there may be further events, call again."""
+    """What one call did. `more`: there may be further events, call again.
+
+    `beside`: another router is at work, and may not see what has just come.
+    """
 
     events: int
     deliveries: int
     feeds: int
     more: bool
+    beside: bool = False
 
 
 def route(record: Record, now: datetime, limit: int = 50) -> Routed:
@@ -38,7 +42,7 @@ def route(record: Record, now: datetime, limit: int = 50) -> Routed:
     """
     with record.writing() as connection:
         if not alone(record, connection):
-            return Routed(0, 0, 0, more=False)
+            return Routed(0, 0, 0, more=False, beside=True)
         events = outlets.unrouted(connection, limit)
         if not events:
             return Routed(0, 0, 0, more=False)

@@ -131,5 +131,5 @@ def test_a_worker_that_is_stopped_leaves_what_it_has_not_routed_or_built_to_the_
     routing.route(record, now(), limit=1)
     press.stop()
     assert press.drain() == 0
-    assert route.drain(record, now, lambda: True).events == 2  # the batch at hand, whole
+    assert route.drain(record, now, stopping=lambda: True).events == 2  # the batch at hand, whole
     assert Press(record, "https://news.example.org", now).drain() > 0

@@ -10,12 +10,11 @@ import click
 import requests
 
 from service import signatures
-from service.cli_output import ACTOR, Desk, Failed, Told, now, operation
+from service.cli_output import ACTOR, UNITS, Desk, Failed, Told, now, operation
 from service.store import articles, partners, replays, sources
 from service.store.answers import Answer
 
 SHOWN = 20  # deliveries that a replay names to people
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Moment(click.ParamType[datetime]):

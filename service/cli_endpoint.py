@@ -9,7 +9,7 @@ import click
 
 from service import endpoint_urls, signatures
 from service.cli_articles import Moment
-from service.cli_output import ACTOR, Desk, Slug, Told, now, operation
+from service.cli_output import ACTOR, Desk, Slug, Told, names_in, now, operation
 from service.store import keys, partners, rates, resealing
 from service.store.partners import Changes
 
@@ -236,10 +236,8 @@ def _check_url(desk: Desk, url: str) -> None:
 
 
 def _slugs(wanted: str | None) -> list[str] | None:
-    if wanted is None:
-        return None
-    slugs = [slug.strip() for slug in wanted.split(",") if slug.strip()]
-    if not slugs:
+    slugs = names_in(wanted)
+    if slugs == []:
         raise click.BadParameter("it names no section", param_hint="--sections")
     return slugs
 

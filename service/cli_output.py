@@ -23,6 +23,12 @@ from service.store.record import Record, open_record
 ACTOR = "operator"
 # A Redis that is away keeps a command no longer than this.
 WAKE_SECONDS = 0.7
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}  # of a span, as in 2h
+
+
+def names_in(listed: str | None) -> list[str] | None:
+    """The names that an option lists, separated by commas; None if it was not given."""
+    return None if listed is None else [each.strip() for each in listed.split(",") if each.strip()]
 
 
 class Failed(Exception):

@@ -10,13 +10,12 @@ import click
 
 from feeds import FORMATS
 from service import signatures, wording_desk
-from service.cli_output import ACTOR, Desk, Slug, Text, Told, now, operation
+from service.cli_output import ACTOR, UNITS, Desk, Slug, Text, Told, names_in, now, operation
 from service.store import overview_feeds, partner_feeds
 from service.store.overview_feeds import FeedNow
 
 ONCE = "Keep them now: they are shown this once, and whoever has one can read the feed."
 OVERLAP_MAX = timedelta(days=90)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Span(click.ParamType[timedelta]):
@@ -28,7 +27,7 @@ class Span(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         read = re.fullmatch(r"([0-9]{1,6})([smhd])|0", str(value))
-        span = timedelta(**{_UNITS[read[2]]: int(read[1])}) if read and read[2] else timedelta()
+        span = timedelta(**{UNITS[read[2]]: int(read[1])}) if read and read[2] else timedelta()
         if not read or span > OVERLAP_MAX:
             words = (
                 f"{value!r} does not work; write 30m, 12h or 7d, up to {OVERLAP_MAX.days}d, or 0 for at once"
@@ -49,7 +48,7 @@ def feed() -> None:
 @operation
 def feed_add(desk: Desk, partner_slug: str, wanted: str | None, title: str | None) -> Told:
     """Make a partner a feed of its own; print its addresses, once."""
-    slugs = [each.strip() for each in wanted.split(",") if each.strip()] if wanted is not None else None
+    slugs = names_in(wanted)
     if slugs == []:
         raise click.UsageError("--sections names none; leave it out for all sections")
     token = signatures.new_feed_token()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from service import catalogue, logs
@@ -57,6 +57,8 @@ class Exporter:
         self._public_url = public_url
         self._directory = directory
         self._news = catalogue.NewsMap(record, public_url, clock)
+        # A document's forms are written one after another: it is read once for all of them.
+        self._body = lru_cache(maxsize=1)(partial(_read, record))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="export", daemon=True)
 
@@ -112,9 +114,8 @@ class Exporter:
             path = _path(listed)
             if _SAFE.fullmatch(path):
                 # An archive's page stays as it is for years; a feed is another in a minute.
-                yield from _forms(
-                    path, listed.etag, _reader(self._record, listed), best=listed.page is not None
-                )
+                read = partial(self._body, listed)
+                yield from _forms(path, listed.etag, read, best=listed.page is not None)
         made = {
             "feeds.opml": catalogue.outline(self._record, self._public_url),
             "feeds.html": catalogue.index(self._record, self._public_url),
@@ -153,15 +154,12 @@ def _path(listed: Listed) -> str:
     return f"feeds/{listed.feed}{page}.{listed.format}"
 
 
-def _reader(record: Record, listed: Listed) -> Callable[[], bytes | None]:
-    def read() -> bytes | None:
-        if listed.page is None:
-            found = documents.get_document(record, listed.feed, listed.format)
-        else:
-            found = archives.get_page(record, listed.feed, listed.page, listed.format)
-        return None if found is None else found.body
-
-    return read
+def _read(record: Record, listed: Listed) -> bytes | None:
+    if listed.page is None:
+        found = documents.get_document(record, listed.feed, listed.format)
+    else:
+        found = archives.get_page(record, listed.feed, listed.page, listed.format)
+    return None if found is None else found.body
 
 
 def _forms(

@@ -10,10 +10,19 @@ from lxml import etree
 
 from service.store import archives, documents, routing
 from service.store.record import Record
-from tests.builders import NOW
+from service.store.sources import Source
+from tests.builders import NOW, an_article, post
 from workers.publish import Press
 
 URL = "https://news.example.org"
+
+
+def publish(desk: FeedDesk, source: Source, external_id: str, **changes: Any) -> str:
+    """A story of the section world unless told, built into its feeds; returns its public id."""
+    story = an_article(**{"external_id": external_id, "headline": f"Story {external_id}", **changes})
+    answer = post(desk.record, source, story, now=desk.now)
+    desk.work()
+    return answer.article
 
 
 class FeedDesk:

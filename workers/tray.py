@@ -8,7 +8,7 @@ here goes back: a newer revision must not be kept waiting by it, nor another wor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from service.store.claims import Claimed
@@ -34,7 +34,7 @@ class Tray:
     """Keeps to every endpoint's cap on the wire. Takedowns wait for nothing here: their claims keep to the cap."""
 
     def __init__(self) -> None:
-        self._lanes: dict[int, deque[Laid]] = {}
+        self._lanes: dict[int, deque[Laid]] = {}  # none is empty
         self._flying: dict[int, int] = {}
         self._ready: dict[int, None] = {}  # lanes that may have something to send, in turn
         self._count = 0
@@ -51,13 +51,15 @@ class Tray:
     def ready(self, room: int) -> Iterator[Laid]:
         """Up to `room` that go on the wire now; what is taken from here is on the wire."""
         while room and self._ready:
-            lane = min(self._ready) if TAKEDOWNS in self._ready else next(iter(self._ready))
+            lane = TAKEDOWNS if TAKEDOWNS in self._ready else next(iter(self._ready))
             waiting = self._lanes.get(lane)
             flying = self._flying.get(lane, 0)
             if not waiting or (lane != TAKEDOWNS and flying >= waiting[0].claimed.cap):
                 del self._ready[lane]
                 continue
             laid = waiting.popleft()
+            if not waiting:
+                del self._lanes[lane]
             self._flying[lane] = flying + 1
             self._count -= 1
             room -= 1
@@ -67,32 +69,30 @@ class Tray:
         """It came back from the wire, however it went."""
         lane = _lane(claimed)
         self._flying[lane] -= 1
-        if self._lanes.get(lane):
+        if lane in self._lanes:
             self._ready[lane] = None
 
     def withdraw(self, endpoint_id: int) -> list[Claimed]:
         """Takes out what waits for this endpoint: it failed, and may not want the next one now."""
-        return self._take_out(self._lanes.get(endpoint_id, deque()), lambda _: True)
+        return self._take_out([endpoint_id], lambda _: True)
 
     def late(self, now: float) -> list[Claimed]:
         """Takes out what has waited for too long."""
-        return [
-            claimed
-            for waiting in self._lanes.values()
-            for claimed in self._take_out(waiting, lambda laid: now - laid.at > WAITS)
-        ]
+        return self._take_out(self._lanes, lambda laid: now - laid.at > WAITS)
 
     def clear(self) -> list[Claimed]:
         """Takes out all that waits."""
-        return [
-            claimed for waiting in self._lanes.values() for claimed in self._take_out(waiting, lambda _: True)
-        ]
+        return self._take_out(self._lanes, lambda _: True)
 
-    def _take_out(self, waiting: deque[Laid], which: Callable[[Laid], bool]) -> list[Claimed]:
-        """From the front, where the oldest are."""
+    def _take_out(self, lanes: Iterable[int], which: Callable[[Laid], bool]) -> list[Claimed]:
+        """From the front of each, where the oldest are."""
         taken: list[Claimed] = []
-        while waiting and which(waiting[0]):
-            taken.append(waiting.popleft().claimed)
+        for lane in list(lanes):
+            waiting = self._lanes.get(lane, deque())
+            while waiting and which(waiting[0]):
+                taken.append(waiting.popleft().claimed)
+            if not waiting:
+                self._lanes.pop(lane, None)
         self._count -= len(taken)
         return taken
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, TextClause, text
 
 from service.store import notices, rates
 from service.store.placing import PAGE
 from service.store.record import Record
-from service.store.rooms import ENDPOINTS
+from service.store.rooms import ENDPOINTS, REST, TAKEDOWN
 from service.store.schema import from_micros, to_micros
 
-_EXISTS = {
+_WORK = {
     "events": "SELECT 1 FROM event WHERE routed_at IS NULL",
     "feeds": (
         "SELECT 1 FROM feed WHERE closed_at IS NULL"
@@ -27,9 +26,14 @@ _EXISTS = {
     ),
     "notices": f"SELECT 1 FROM notice WHERE {notices.DUE}",
     "backfills": "SELECT 1 FROM backfill WHERE finished_at IS NULL",
-    "takedowns": ENDPOINTS["takedown"],
-    "deliveries": ENDPOINTS["rest"],
 }
+_EXISTS = {
+    **{name: text(query) for name, query in _WORK.items()},
+    "takedowns": ENDPOINTS[TAKEDOWN],
+    "deliveries": ENDPOINTS[REST],
+}
+# Of endpoints: is there one that any worker may claim of, whoever it is?
+_ANYBODY = {"limit": 1, "cursor": 0, "lease": "", "ahead": 0}
 
 
 @dataclass(frozen=True)
@@ -47,29 +51,20 @@ class Agenda:
 
 def look(record: Record, now: datetime) -> Agenda:
     """One look at the record."""
-    values: dict[str, Any] = {
-        "now": to_micros(now),
-        "limit": 1,
-        "cursor": 0,
-        "lease": "",
-        "ahead": 0,
-    }
     with record.reading() as connection:
-        found = {
-            name: connection.execute(text(query), values).first() is not None
-            for name, query in _EXISTS.items()
-        }
+        found = {name: _is_there(connection, query, now) for name, query in _EXISTS.items()}
     found["deliveries"] |= found.pop("takedowns")
     return Agenda(**found)
 
 
 def deliveries_due(record: Record, now: datetime) -> bool:
     """Whether some endpoint may be sent something now."""
-    values = {"now": to_micros(now), "limit": 1, "cursor": 0, "lease": "", "ahead": 0}
     with record.reading() as connection:
-        return any(
-            connection.execute(text(ENDPOINTS[which]), values).first() is not None for which in ENDPOINTS
-        )
+        return any(_is_there(connection, query, now) for query in ENDPOINTS.values())
+
+
+def _is_there(connection: Connection, query: TextClause, now: datetime) -> bool:
+    return connection.execute(query, {"now": to_micros(now), **_ANYBODY}).first() is not None
 
 
 def next_moment(record: Record, now: datetime) -> datetime | None:

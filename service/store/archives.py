@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from service.store import kinds
 from service.store.documents import Document, Rendered
 from service.store.entries import NewEntry, keep
 from service.store.placing import PAGE
@@ -47,7 +48,7 @@ class Listed:
 def listing(record: Record) -> list[Listed]:
     """All public documents and pages there are, without their bodies."""
     all_documents = select(document.c.feed, document.c.format, document.c.etag).where(
-        document.c.feed.not_like("partner/%")
+        document.c.feed.not_like(kinds.PRIVATE)
     )
     all_pages = select(archive.c.feed, archive.c.page, archive.c.format, archive.c.etag)
     with record.reading() as connection:

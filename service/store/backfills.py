@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from service.store.record import Record
-from service.store.routing import BACKFILL, REST, alone, number
-from service.store.schema import delivery, from_micros, to_micros
+from service.store.routing import BACKFILL, REST, alone, insert, number
+from service.store.schema import from_micros, to_micros
 
 BATCH = 500  # articles looked at in one transaction: some 20 ms
 
@@ -81,8 +81,7 @@ def _step(connection: Connection, going: Row[Any], now: datetime, limit: int) ->
     held = connection.execute(_UNDER_EMBARGO, values).all() if going.after_id == 0 else []
     rows = [_row(each, going, now) for each in (*held, *found) if each.wanted]
     number(connection, rows)
-    if rows:
-        connection.execute(delivery.insert(), rows)
+    insert(connection, rows)
     last, over = (found[-1] if found else None), len(found) < limit
     advanced = {
         "id": going.id,
@@ -107,6 +106,8 @@ def _row(each: Row[Any], going: Row[Any], now: datetime) -> dict[str, Any]:
         "owed": False,
         "ordered": bool(going.every_revision),
         "state": "pending",
+        "superseded_by": None,
+        "settled_at": None,
         "due_at": from_micros(each.embargo_until) if held else now,
         "created_at": now,
     }

@@ -87,7 +87,7 @@ def get_document(record: Record, slug: str, fmt: str) -> Document | None:
 
 def listing(record: Record) -> dict[tuple[str, str], str]:
     """(feed, format) → ETag of every public document there is. Cheap: no body is touched."""
-    query = text("SELECT feed, format, etag FROM document WHERE feed NOT LIKE 'partner/%'")
+    query = text(f"SELECT feed, format, etag FROM document WHERE feed NOT LIKE '{kinds.PRIVATE}'")
     with record.reading() as connection:
         return {(slug, fmt): etag for slug, fmt, etag in connection.execute(query).all()}
 
@@ -115,7 +115,7 @@ _FEED = """
         f.created_at, f.wanted, f.sequence
     FROM feed f LEFT JOIN section s ON s.slug = f.slug WHERE f.closed_at IS NULL AND """
 _DUE = text(_FEED + "f.wanted > f.built ORDER BY f.wanted_at, f.slug")
-_OPEN = text(_FEED + "f.slug NOT LIKE 'partner/%' ORDER BY s.id IS NULL, s.id")
+_OPEN = text(_FEED + f"f.slug NOT LIKE '{kinds.PRIVATE}' ORDER BY s.id IS NULL, s.id")
 
 
 def due_feeds(record: Record) -> list[FeedDue]:

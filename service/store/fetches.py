@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, or_, select, text, update
 
 from service.store.documents import Document
-from service.store.kinds import of_partner
+from service.store.kinds import PARTNER, of_partner
 from service.store.record import Record
 from service.store.schema import Instant, to_micros
 from service.store.schema_feeds import document, feed_fetch, feed_token, partner_feed
@@ -89,11 +89,11 @@ def find(record: Record, token_hash: str, fmt: str) -> Addressed | None:
     )
 
 
-_FIND = text("""
+_FIND = text(f"""
     SELECT f.id AS feed_id, f.partner_id, t.id AS token_id, t.number, f.revoked_at, t.until, t.refused_at,
         d.etag, d.noted
     FROM feed_token t JOIN partner_feed f ON f.id = t.partner_feed_id
-    LEFT JOIN document d ON d.feed = 'partner/' || CAST(f.id AS text) AND d.format = :format
+    LEFT JOIN document d ON d.feed = '{PARTNER}/' || CAST(f.id AS text) AND d.format = :format
     WHERE t.hash = :hash""").columns(revoked_at=Instant, until=Instant, refused_at=Instant)
 
 

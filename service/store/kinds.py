@@ -24,6 +24,7 @@ from typing import Any
 ALL = "all"
 KINDS = ("package", "language", "source")
 PARTNER = "partner"
+PRIVATE = f"{PARTNER}/%"  # the slugs of partners' own, as SQL's LIKE has it
 RESERVED = frozenset({ALL, *KINDS})  # no section may take these names
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 
 from service.store import rates
 from service.store.rates import Bucket
@@ -45,25 +44,32 @@ _DUE = """EXISTS (SELECT 1 FROM delivery d
           LIMIT 1 OFFSET 0)"""
 # An endpoint that is full may have room still for the worker that has all of it: up to :ahead, which the caller knows.
 ENDPOINTS = {
-    TAKEDOWN: f"""
+    TAKEDOWN: text(f"""
         {_IN_FLIGHT.format(" AND f.priority = 0")}
         SELECT e.id, e.max_in_flight AS cap, coalesce(flying.total, 0) AS total, 0 AS others
         FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
         WHERE e.state <> 'off' AND e.max_in_flight > coalesce(flying.total, 0) AND {_DUE.format("= 0")}
-        ORDER BY e.id LIMIT :limit""",
-    REST: f"""
+        ORDER BY e.id LIMIT :limit"""),
+    REST: text(f"""
         {_IN_FLIGHT.format("")}
         SELECT {_REST_COLUMNS}, coalesce(flying.total, 0) AS total, coalesce(flying.others, 0) AS others
         FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
         WHERE {_TAKES_REST}
           AND ({_CAP} > coalesce(flying.total, 0) OR (flying.others = 0 AND flying.total < :ahead))
           AND {_DUE.format("IN (1, 2, 3)")}
-        ORDER BY CASE WHEN e.id <= :cursor THEN 1 ELSE 0 END, e.id LIMIT :limit""",
+        ORDER BY CASE WHEN e.id <= :cursor THEN 1 ELSE 0 END, e.id LIMIT :limit"""),
 }
 _AMONG = "e.id = ANY(CAST(:ids AS bigint[])) ORDER BY e.id FOR NO KEY UPDATE SKIP LOCKED"
 _LOCKED = {
-    TAKEDOWN: f"SELECT e.id, e.max_in_flight AS cap FROM endpoint e WHERE e.state <> 'off' AND {_AMONG}",
-    REST: f"SELECT {_REST_COLUMNS} FROM endpoint e WHERE {_TAKES_REST} AND {_AMONG}",
+    TAKEDOWN: text(
+        f"SELECT e.id, e.max_in_flight AS cap FROM endpoint e WHERE e.state <> 'off' AND {_AMONG}"
+    ),
+    REST: text(f"SELECT {_REST_COLUMNS} FROM endpoint e WHERE {_TAKES_REST} AND {_AMONG}"),
+}
+_THEIR_FLYING = " AND f.endpoint_id = ANY(CAST(:ids AS bigint[]))"
+_FLYING = {
+    TAKEDOWN: text(f"{_IN_FLIGHT.format(_THEIR_FLYING + ' AND f.priority = 0')} SELECT * FROM flying"),
+    REST: text(f"{_IN_FLIGHT.format(_THEIR_FLYING)} SELECT * FROM flying"),
 }
 
 
@@ -93,7 +99,7 @@ def look(
     values: dict[str, Any] = {"now": to_micros(now), "limit": limit, "lease": lease}
     if which == REST:
         values |= {"cursor": cursor, "ahead": max(ahead.values(), default=0)}
-    rows = connection.execute(_statement(ENDPOINTS[which]), values).all()
+    rows = connection.execute(ENDPOINTS[which], values).all()
     return _rooms(rows, {row.id: (row.total, row.others) for row in rows}, which, ahead, now)
 
 
@@ -114,15 +120,10 @@ def lock(
     values: dict[str, Any] = {"ids": list(ids)}
     if which == REST:
         values["now"] = to_micros(now)
-    rows = connection.execute(_statement(_LOCKED[which]), values).all()
+    rows = connection.execute(_LOCKED[which], values).all()
     flying: dict[int, tuple[int, int]] = {}
     if rows:
-        query = (
-            "SELECT endpoint_id, count(*), count(CASE WHEN lease <> :lease THEN 1 END) FROM delivery"
-            " WHERE state = 'sending' AND endpoint_id = ANY(CAST(:ids AS bigint[]))"
-            f"{' AND priority = 0' if which == TAKEDOWN else ''} GROUP BY endpoint_id"
-        )
-        counted = connection.execute(_statement(query), {"ids": [row.id for row in rows], "lease": lease})
+        counted = connection.execute(_FLYING[which], {"ids": [row.id for row in rows], "lease": lease})
         flying = {number: (total, others) for number, total, others in counted}
     return _rooms(rows, flying, which, ahead, now)
 
@@ -149,8 +150,3 @@ def _rooms(
         if most > total:
             found.left[row.id] = most - total
     return found
-
-
-@cache
-def _statement(sql: str) -> TextClause:
-    return text(sql)

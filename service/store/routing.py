@@ -26,6 +26,7 @@ from service.store.schema import (
     subscription,
     to_micros,
 )
+from service.store.statement import plain
 
 ROUTER_LOCK = 0x0DA7E207
 # What every outlet that holds an earlier revision must get, subscribed still or not (invariant 4).
@@ -280,15 +281,11 @@ def insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Writes new deliveries, thousands of them at once: one statement on PostgreSQL, tuples on SQLite."""
     if not rows:
         return
-    columns = {name: [_plain(row[name]) for row in rows] for name in _INSERTED}
+    columns = {name: [plain(row[name]) for row in rows] for name in _INSERTED}
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_INSERT_SQLITE, list(zip(*columns.values(), strict=True)))
     else:
         connection.execute(_INSERT_POSTGRESQL, columns)
-
-
-def _plain(value: Any) -> Any:
-    return to_micros(value) if isinstance(value, datetime) else value
 
 
 # What is on the wire is locked too: its settlement, if it is being written at this moment, is waited for and then seen

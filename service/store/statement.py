@@ -49,9 +49,9 @@ class Statement:
         dialect = connection.dialect
         sql, order = self._rendered.get(dialect.name) or self._render(dialect)
         given: Any = (
-            {name: _plain(value) for name, value in values.items()}
+            {name: plain(value) for name, value in values.items()}
             if order is None
-            else [_plain(values[name]) for name in order]
+            else [plain(values[name]) for name in order]
         )
         cursor = connection.connection.cursor()
         try:
@@ -78,5 +78,6 @@ def insert(table: Table, columns: str, *, returning: str = "") -> Statement:
     return Statement(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values}){told}")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as both databases' drivers take it."""
     return to_micros(value) if isinstance(value, datetime) else value

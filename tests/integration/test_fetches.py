@@ -7,7 +7,6 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -19,8 +18,8 @@ from service.store.fetches import Addressed, Fetch
 from service.store.record import Record
 from service.store.schema_feeds import feed_fetch
 from service.store.sources import Source
-from tests.builders import NOW, a_desk, a_takedown, an_article, later, post
-from tests.feed_desk import FeedDesk
+from tests.builders import NOW, a_desk, a_takedown, later, post
+from tests.feed_desk import FeedDesk, publish
 from tests.reading import Reader
 
 NEWSBOAT = "newsboat/2.21.0 (Linux x86_64)"
@@ -42,13 +41,6 @@ def reader(desk: FeedDesk, source: Source) -> Reader:
     reader = Reader(desk, ["world"], slug="herald")
     publish(desk, source, "1")
     return reader
-
-
-def publish(desk: FeedDesk, source: Source, external_id: str, **changes: Any) -> str:
-    story = an_article(**{"external_id": external_id, "headline": f"Story {external_id}", **changes})
-    answer = post(desk.record, source, story, now=desk.now)
-    desk.work()
-    return answer.article
 
 
 def seen(reader: Reader) -> list[tuple[str, str, int, int]]:

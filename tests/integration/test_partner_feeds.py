@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import feedparser
 import pytest
@@ -21,7 +20,7 @@ from service.store.places import NEWEST
 from service.store.record import Record
 from service.store.sources import Source
 from tests.builders import NOW, a_desk, a_takedown, an_article, later, post
-from tests.feed_desk import URL, FeedDesk
+from tests.feed_desk import URL, FeedDesk, publish
 from tests.reading import Reader
 
 HASH = "0" * 64
@@ -35,14 +34,6 @@ def source(record: Record) -> Source:
 @pytest.fixture
 def desk(record: Record, source: Source) -> FeedDesk:
     return FeedDesk(record)
-
-
-def publish(desk: FeedDesk, source: Source, external_id: str, **changes: Any) -> str:
-    """A story of the section world unless told, built into its feeds; returns its public id."""
-    story = an_article(external_id=external_id, headline=f"Story {external_id}", **changes)
-    answer = post(desk.record, source, story, now=desk.now)
-    desk.work()
-    return answer.article
 
 
 def kill(desk: FeedDesk, article: str, seconds: float) -> None:

@@ -17,6 +17,8 @@ from service.store.schema_feeds import feed, moved, placement
 
 PAGE = 50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 _REWRITES = frozenset({*TAKEDOWNS, "article.restored"})
+# What a notice weighs where there are more than a feed may hold: 1 goes before 2.
+_WEIGHTS = {"article.killed": 1, "article.withheld": 1, "article.unpublished": 2}
 
 
 def place(connection: Connection, events: Sequence[Any], now: datetime) -> int:
@@ -32,7 +34,8 @@ def place(connection: Connection, events: Sequence[Any], now: datetime) -> int:
     rows: dict[tuple[int, str], dict[str, Any]] = {}
     for each in events:
         found = kinds.stands_in(json.loads(each.content), source=sources[each.article_id], sections=known)
-        stands = {definition.slug: definition for definition in found}
+        # A takedown is told where the story stood, whatever it says of sections.
+        stands = {} if each.type in TAKEDOWNS else {definition.slug: definition for definition in found}
         made |= stands
         stood[each.article_id] |= stands.keys()
         # What is taken down is told at once, whatever its embargo.
@@ -43,6 +46,7 @@ def place(connection: Connection, events: Sequence[Any], now: datetime) -> int:
                 "feed": slug,
                 "article_id": each.article_id,
                 "listed": slug in stands,
+                "withdrawn": _WEIGHTS.get(each.type),
                 "changed_at": to_micros(changed_at),
             }
     _make(connection, made.values(), now)
@@ -136,10 +140,10 @@ _MAKE = text(
     " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now) ON CONFLICT (slug) DO NOTHING"
 )
 _PLACE = text(
-    "INSERT INTO placement (feed, article_id, listed, changed_at)"
-    " VALUES (:feed, :article_id, :listed, :changed_at)"
+    "INSERT INTO placement (feed, article_id, listed, withdrawn, changed_at)"
+    " VALUES (:feed, :article_id, :listed, :withdrawn, :changed_at)"
     " ON CONFLICT (feed, article_id) DO UPDATE"
-    " SET listed = excluded.listed, changed_at = excluded.changed_at"
+    " SET listed = excluded.listed, withdrawn = excluded.withdrawn, changed_at = excluded.changed_at"
 )
 _REWRITE = text(
     "UPDATE archive SET due_at = :now WHERE EXISTS (SELECT 1 FROM placement p WHERE p.article_id = :article"

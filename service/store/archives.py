@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, func, select, update
 
 from service.store import kinds
 from service.store.documents import Document, Rendered
@@ -20,11 +20,15 @@ from service.store.schema_feeds import archive, document, feed, placement
 
 @dataclass(frozen=True)
 class PageDue:
-    """A page to make. `due_at` is None for one that was never made; else what asked for it."""
+    """A page to make. `due_at` is None for one that was never made; else what asked for it.
+
+    `revisions` is the sum of those of its stories when it was read: it grows with each change of any of them.
+    """
 
     feed: str
     page: int
     due_at: datetime | None
+    revisions: int | None = None
 
 
 def get_page(record: Record, slug: str, page: int, fmt: str) -> Document | None:
@@ -73,7 +77,21 @@ def due_pages(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
     with record.reading() as connection:
         found = {(row.feed, row.page): row.due_at for row in connection.execute(again)}
         due = [PageDue(slug, page, due_at) for (slug, page), due_at in found.items()]
-        return due + [PageDue(row.slug, row.archived + 1, None) for row in connection.execute(new)]
+        first = [(row.slug, row.archived + 1) for row in connection.execute(new)]
+        return due + [PageDue(slug, page, None, _revisions(connection, slug, page)) for slug, page in first]
+
+
+def _revisions(connection: Connection, slug: str, page: int) -> int:
+    query = (
+        select(func.sum(article.c.revision))
+        .join(placement, placement.c.article_id == article.c.id)
+        .where(
+            placement.c.feed == slug,
+            placement.c.sequence > (page - 1) * PAGE,
+            placement.c.sequence <= page * PAGE,
+        )
+    )
+    return int(connection.execute(query).scalar() or 0)
 
 
 def opens_at(record: Record, slug: str, page: int, now: datetime) -> datetime | None:
@@ -105,11 +123,18 @@ def store_page(
     now: datetime,
     made: Sequence[NewEntry] = (),
 ) -> None:
-    """Writes a page. ETag and Last-Modified move only when its bytes do. Asked for again meanwhile, it stays due."""
+    """Writes a page, unless it was made of an older state: then it stays as it is, and due.
+
+    That is, unless it was asked for again or made by another process since `due` was read; or, the first time, a
+    story on it has changed since: a takedown cannot ask again for a page that is not there. ETag and Last-Modified
+    move only when its bytes do.
+    """
     with record.writing() as connection:
         connection.execute(select(feed.c.slug).where(feed.c.slug == due.feed).with_for_update(key_share=True))
         keep(connection, made, now)
         if due.due_at is None:
+            if _revisions(connection, due.feed, due.page) != due.revisions:
+                return
             mine = update(feed).where(
                 feed.c.slug == due.feed, feed.c.archived == due.page - 1, feed.c.closed_at.is_(None)
             )
@@ -120,8 +145,8 @@ def store_page(
             select(archive.c.format, archive.c.etag, archive.c.modified_at, archive.c.due_at).where(this)
         )
         held = {row.format: row for row in rows}
-        if due.due_at is not None and not held:
-            return  # closed or renamed meanwhile
+        if due.due_at is not None and {row.due_at for row in held.values()} != {due.due_at}:
+            return  # asked for again, made by another, closed or renamed meanwhile
         for fmt, rendered in bodies.items():
             values = {"body": rendered.body, "etag": rendered.etag, "modified_at": now.replace(microsecond=0)}
             if fmt not in held:
@@ -132,5 +157,4 @@ def store_page(
             if former.etag != rendered.etag:
                 values["modified_at"] = max(values["modified_at"], former.modified_at + timedelta(seconds=1))
                 connection.execute(update(archive).where(this, archive.c.format == fmt).values(**values))
-        asked_again = (archive.c.due_at.is_not(None)) & (archive.c.due_at != due.due_at)
-        connection.execute(update(archive).where(this, ~asked_again).values(due_at=due_at))
+        connection.execute(update(archive).where(this).values(due_at=due_at))

@@ -196,7 +196,8 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
     values = {"feed": due.slug, "now": to_micros(now)}
     with record.reading() as connection:
         if connection.execute(_statement(query + " LIMIT 1"), values).first() is None:
-            return due.sequence
+            # As it is now: another process may have numbered what was new when `due` was read.
+            return connection.execute(_SEQUENCE, {"which": due.slug}).scalar() or due.sequence
     with record.writing() as connection:
         last = connection.execute(_LAST, {"which": due.slug}).scalar()
         if last is None:
@@ -206,7 +207,8 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
         return int(last) + len(ids)
 
 
-_LAST = select(feed.c.sequence).where(feed.c.slug == bindparam("which")).with_for_update(key_share=True)
+_SEQUENCE = select(feed.c.sequence).where(feed.c.slug == bindparam("which"))
+_LAST = _SEQUENCE.with_for_update(key_share=True)
 _GIVE = (
     update(placement)
     .where(placement.c.feed == bindparam("in_feed"), placement.c.article_id == bindparam("which"))

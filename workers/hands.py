@@ -22,6 +22,7 @@ log = logs.get("worker")
 SPREAD_FROM = 64  # deliveries: below it, telling other processes costs more than it gains
 PUBLISH_PAUSE = 0.1  # seconds between two builds, so that a burst of articles is one build
 PUBLISH_LEASE = timedelta(seconds=10)
+RENEW_AFTER = 3.0  # seconds
 
 
 class Hands:
@@ -36,6 +37,8 @@ class Hands:
         clock: Callable[[], datetime],
         hint: Callable[[str], None],
         tasks: Collection[str] = tuple(QUEUES),
+        *,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`tasks`: what is done here; what is not is left to other processes."""
         self._record = record
@@ -46,7 +49,8 @@ class Hands:
         self._hint = hint
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
         self._going: set[str] = set()
-        self._tenure = Tenure(record, clock)
+        self._steady = steady
+        self._tenure = Tenure(record, clock, steady)
         self._stopping = False
         self._lock = threading.Lock()
         work = {ROUTE: self._route, PUBLISH: self._publish, DELIVER: self._deliver}
@@ -102,13 +106,30 @@ class Hands:
         self._courier.drain()
 
     def _publish(self) -> None:
-        """Builds until nothing is due. One process builds; the lease ends by itself should it die."""
+        """Builds until nothing is due. One process builds; the lease ends by itself should it die.
+
+        Two that build at once, as clocks that differ or a process that stood still may have it, do double work and no
+        harm: what was made of an older state is not written (`store_documents`, `store_page`).
+        """
         holder = f"{self._worker}/{threading.get_ident()}"
         while self._tenure.take("publish", holder, PUBLISH_LEASE):
             try:
-                built = self._press.drain()
+                built = self._press.drain(self._renewal(holder))
             finally:
                 leases.release(self._record, "publish", holder)
             if not built:
                 return
             time.sleep(PUBLISH_PAUSE)
+
+    def _renewal(self, holder: str) -> Callable[[], bool]:
+        """To be asked between two documents: renews the lease in good time; False once another has taken it."""
+        taken, ours = self._steady(), True
+
+        def still_ours() -> bool:
+            nonlocal taken, ours
+            if ours and self._steady() - taken >= RENEW_AFTER:
+                taken = self._steady()
+                ours = self._tenure.take("publish", holder, PUBLISH_LEASE)
+            return ours
+
+        return still_ours

@@ -49,30 +49,33 @@ class Press:
         """Ends a drain after the document at hand; the others stay due."""
         self._stopping = True
 
-    def drain(self) -> int:
+    def drain(self, goes_on: Callable[[], bool] = lambda: True) -> int:
         """Builds every feed that is due, then some pages of archives; returns how many documents of either.
+
+        `goes_on` is asked before each: once it is False nothing more is built, and the others stay due.
 
         Killed half-way, what is not written is still due. Pages come last: what is new is never kept waiting by
         what is old, and they are some at a time, so that there may be many.
         """
+
+        def further(_: object = None) -> bool:
+            return not self._stopping and goes_on()
+
         built = 0
-        while not self._stopping and (due := documents.due_feeds(self._record)):
+        while further() and (due := documents.due_feeds(self._record)):
             desk = self._desk()
-            for each in takewhile(self._goes_on, due):
+            for each in takewhile(further, due):
                 self.build(desk, each, self._clock())
                 built += 1
         pages = archives.due_pages(self._record, self._clock())
         if pages:
             desk, known = self._desk(), {each.slug: each for each in documents.open_feeds(self._record)}
-            for page in takewhile(self._goes_on, pages):
+            for page in takewhile(further, pages):
                 if page.feed in known:
                     self._build_page(desk, known[page.feed], page, self._clock())
                     built += 1
         self._prune()
         return built
-
-    def _goes_on(self, _: object) -> bool:
-        return not self._stopping
 
     def build(self, desk: Desk, due: FeedDue, now: datetime) -> None:
         """Renders one feed in all its formats and writes what changed."""

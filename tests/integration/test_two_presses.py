@@ -1,14 +1,18 @@
-"""Should two processes build feeds at once, nothing is written that is of an older state."""
+"""Feeds are built by one process at a time; and should it be two, nothing is written that is of an older state."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 from sqlalchemy import select, text
 
 import feeds
-from service.store import archives, documents, places, routing
+from service.queue import PUBLISH
+from service.store import archives, documents, leases, places, routing
 from service.store.archives import PageDue
 from service.store.documents import FeedDue, Rendered
 from service.store.placing import PAGE
@@ -17,12 +21,90 @@ from service.store.schema import article
 from service.store.sources import Source
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
+from workers.deliver import Courier
+from workers.hands import PUBLISH_LEASE, Hands
 from workers.publish import Press
+from workers.transport import Sender
+
+A_BUILD = 4.0  # seconds that it takes here
 
 
 @pytest.fixture
 def desk(record: Record) -> FeedDesk:
     return FeedDesk(record)
+
+
+# --- one at a time
+
+
+class SlowHours:
+    """Time that goes on by some seconds whenever a press asks for it: before each document."""
+
+    def __init__(self, meanwhile: Callable[[datetime], None]) -> None:
+        self.seconds = 0.0
+        self._meanwhile = meanwhile
+
+    def now(self) -> datetime:
+        return later(self.seconds)
+
+    def steady(self) -> float:
+        return self.seconds
+
+    def of_press(self) -> datetime:
+        self.seconds += A_BUILD
+        self._meanwhile(self.now())
+        return self.now()
+
+
+@contextmanager
+def hands_of(record: Record, hours: SlowHours) -> Iterator[Hands]:
+    courier = Courier(record, Sender([], user_agent="test"), "one", hours.now, lambda: 0.5)
+    press = Press(record, URL, hours.of_press)
+    hands = Hands(record, press, courier, "one", hours.now, lambda _: None, steady=hours.steady)
+    yield hands
+    hands.close()
+
+
+def ask_for_many(record: Record, count: int = 12) -> None:
+    post(record, a_desk(record), an_article(packages=[f"p{n}" for n in range(count)]))
+    routing.route(record, later(0))
+
+
+def test_a_long_drain_keeps_its_lease_to_the_end(record: Record) -> None:
+    ask_for_many(record)
+    taken: list[bool] = []
+
+    def try_to_take(now: datetime) -> None:
+        taken.append(leases.take(record, "publish", "other", now=now, lasts=PUBLISH_LEASE))
+
+    hours = SlowHours(try_to_take)
+    with hands_of(record, hours) as hands:
+        hands.do(PUBLISH)
+    assert len(taken) > 12
+    assert hours.seconds > 4 * PUBLISH_LEASE.total_seconds()
+    assert not any(taken)
+    assert documents.due_feeds(record) == []
+    assert leases.take(record, "publish", "other", now=hours.now(), lasts=PUBLISH_LEASE), "it was given back"
+
+
+def test_who_has_lost_the_lease_builds_no_more_and_leaves_it_to_the_other(record: Record) -> None:
+    ask_for_many(record)
+    before = len(documents.due_feeds(record))
+
+    def take_over(_: datetime) -> None:
+        held = leases.held(record, "publish")
+        if held is not None and held.holder != "other":
+            assert leases.take_over(record, held, "other", now=later(3600), lasts=PUBLISH_LEASE)
+
+    with hands_of(record, SlowHours(take_over)) as hands:
+        hands.do(PUBLISH)
+    assert len(documents.due_feeds(record)) == before - 1
+    held = leases.held(record, "publish")
+    assert held is not None
+    assert held.holder == "other"
+
+
+# --- two at once
 
 
 def publish(desk: FeedDesk, source: Source, numbers: range, at: float) -> None:

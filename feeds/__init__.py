@@ -13,6 +13,7 @@ from feeds.documents import (
     told_at,
     tombstones,
 )
+from feeds.json_feed import ended
 from feeds.model import (
     ARCHIVED,
     CONTENT_TYPES,
@@ -50,6 +51,7 @@ __all__ = [
     "Withdrawal",
     "changed",
     "document",
+    "ended",
     "entries",
     "entry",
     "fingerprints",

@@ -9,7 +9,7 @@ from typing import Any
 
 from feeds.model import Feed, Image, Item, Tombstone
 from feeds.public import content_html, content_text, creators
-from feeds.text import rfc3339
+from feeds.text import line, rfc3339
 
 VERSION = "https://jsonfeed.org/version/1.1"
 # A reader that is not told a type ignores the attachment; most news pictures are this.
@@ -42,6 +42,19 @@ def item_bytes(item: Item) -> bytes:
 def frame(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> tuple[bytes, bytes]:
     """The document of no item, in two: before where items stand, and after. The feed is public already."""
     return _head(feed, tombstones, updated)[:-1] + b',"items":[\n', b"\n]}\n"
+
+
+def ended(title: str, url: str, home_url: str, words: str) -> bytes:
+    """The last document of a feed that was at `url` and will not be updated again: no item, and `expired`."""
+    told = {
+        "version": VERSION,
+        "title": line(title) or url,
+        "home_page_url": home_url,
+        "feed_url": url,
+        "description": words,
+        "expired": True,
+    }
+    return _bytes(told)[:-1] + b',"items":[]}\n'
 
 
 def _head(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> bytes:

@@ -16,13 +16,13 @@ from flask import Blueprint, Response, redirect, request
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as AnyResponse
 
-from feeds import ARCHIVED, CONTENT_TYPES, FORMATS
+from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, ended
 from feeds.page import POLICY
 from service.problems import Problem
 from service.serving import conditions
 from service.serving.held import CACHE, EXPOSED
 from service.store import archives, documents, kinds, sections
-from service.store.documents import Document
+from service.store.documents import Document, Whereabouts
 from service.store.kinds import ALL
 from service.store.record import Record
 
@@ -103,7 +103,10 @@ def _missing(record: Record, public_url: str, address: Address, fmt: str) -> Any
     if found is None:
         raise _unknown(record, wanted)
     if found.closed:
-        raise Problem(410, "closed", f"the feed {found.slug!r} was closed and will not come back")
+        words = f"the feed {found.slug!r} was closed and will not come back"
+        if fmt == "json":
+            return _ended(found, public_url, words)
+        raise Problem(410, "closed", words)
     base, ending = f"{public_url}/feeds/{found.slug}", "" if fmt == "html" else f".{fmt}"
     if found.slug != address.slug:
         page = "" if address.page is None else f"/{address.page}"
@@ -114,6 +117,13 @@ def _missing(record: Record, public_url: str, address: Address, fmt: str) -> Any
         raise _unknown(record, wanted)
     words = f"the feed {wanted!r} is being built for the first time"
     raise Problem(503, "not-built", words, headers={"Retry-After": "2"})
+
+
+def _ended(found: Whereabouts, public_url: str, words: str) -> Response:
+    """Gone, and for readers that look at the body alone a JSON Feed that says so."""
+    body = ended(found.title, f"{public_url}/feeds/{found.slug}.json", f"{public_url}/feeds", words)
+    headers = {**_shared(), "Cache-Control": "no-store"}
+    return Response(body, 410, headers, content_type=CONTENT_TYPES["json"])
 
 
 def _unknown(record: Record, name: str) -> Problem:

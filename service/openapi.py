@@ -274,15 +274,13 @@ def _public_paths() -> dict[str, Any]:
     }
     parts = {  # docs/serving.md has the whole of it
         "206": {"description": "The range asked for, of the uncompressed feed."},
-        "226": {
-            "description": "The stories new since the ETag given (A-IM: feed), for readers that take it."
-        },
+        "226": {"description": "The stories new since the ETag given, if A-IM: feed is asked."},
     }
     moved = {
         "301": {"description": "The feed was renamed: its new address, for ever."},
         "307": {"description": "This page is not complete: what will be on it is in the feed."},
     }
-    return {
+    paths = {
         path: {
             "get": _operation(
                 words,
@@ -298,6 +296,9 @@ def _public_paths() -> dict[str, Any]:
         }
         for path, (words, refused) in _PUBLIC.items()
     }
+    gone = paths["/feeds/{feed}.{format}"]["get"]["responses"]["410"]["content"]
+    gone["application/feed+json"] = {"schema": {"type": "object"}}  # of a closed .json: JSON Feed, `expired`
+    return paths
 
 
 def _operation(

@@ -29,6 +29,7 @@ GATHER = 0.05  # seconds
 # for longer than the last of these, in seconds.
 PUBLISH_PAUSE = (0.1, 8.0, 2.0)
 PUBLISH_LEASE = timedelta(seconds=10)
+RENEW_AFTER = 3.0  # seconds
 
 
 class Hands:
@@ -43,6 +44,8 @@ class Hands:
         clock: Callable[[], datetime],
         hint: Callable[[str, float], None],
         tasks: Collection[str] = tuple(QUEUES),
+        *,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`hint`: tells other processes of a task, in so many seconds. `tasks`: what is done here, not by them."""
         self._record = record
@@ -53,7 +56,8 @@ class Hands:
         self._hint = hint
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="hands")
         self._going: set[str] = set()
-        self._tenure = Tenure(record, clock)
+        self._steady = steady
+        self._tenure = Tenure(record, clock, steady)
         self._came = threading.Event()
         self._routing = threading.Lock()
         self._asked = threading.Event()
@@ -152,15 +156,32 @@ class Hands:
                 self._pressing.release()
 
     def _build(self) -> int:
-        """How many documents were built. One process builds; the lease ends by itself should it die."""
+        """How many documents were built. One process builds; the lease ends by itself should it die.
+
+        Two that build at once, as clocks that differ or a process that stood still may have it, do double work and no
+        harm: what was made of an older state is not written (`store_documents`, `store_page`).
+        """
         holder = f"{self._worker}/{threading.get_ident()}"
         if not self._tenure.take("publish", holder, PUBLISH_LEASE):
             return 0
         began = time.monotonic()
         try:
-            return self._press.drain()
+            return self._press.drain(self._renewal(holder))
         finally:
             leases.release(self._record, "publish", holder)
             least, times, most = PUBLISH_PAUSE
             ended = time.monotonic()
             self._build_at = ended + min(max(least, times * (ended - began)), most)
+
+    def _renewal(self, holder: str) -> Callable[[], bool]:
+        """To be asked between two documents: renews the lease in good time; False once another has taken it."""
+        taken, ours = self._steady(), True
+
+        def still_ours() -> bool:
+            nonlocal taken, ours
+            if ours and self._steady() - taken >= RENEW_AFTER:
+                taken = self._steady()
+                ours = self._tenure.take("publish", holder, PUBLISH_LEASE)
+            return ours
+
+        return still_ours

@@ -49,31 +49,34 @@ class Press:
         """Ends a drain after the document at hand; the others stay due."""
         self._stopping = True
 
-    def drain(self) -> int:
+    def drain(self, goes_on: Callable[[], bool] = lambda: True) -> int:
         """Builds every feed that is due now, then some pages of archives; returns how many documents of either.
+
+        `goes_on` is asked before each: once it is False nothing more is built, and the others stay due.
 
         Killed half-way, what is not written is still due. What is asked for meanwhile is the next call's: in a flood,
         builds would follow one another without end. Pages come last: what is new is never kept waiting by what is
         old, and they are some at a time, so that there may be many.
         """
+
+        def further(_: object = None) -> bool:
+            return not self._stopping and goes_on()
+
         built = 0
-        if due := documents.due_feeds(self._record):
+        if further() and (due := documents.due_feeds(self._record)):
             desk = self._desk()
-            for each in takewhile(self._goes_on, due):
+            for each in takewhile(further, due):
                 self.build(desk, each, self._clock())
                 built += 1
         pages = archives.due_pages(self._record, self._clock())
         if pages:
             desk, known = self._desk(), {each.slug: each for each in documents.open_feeds(self._record)}
-            for page in takewhile(self._goes_on, pages):
+            for page in takewhile(further, pages):
                 if page.feed in known:
                     self._build_page(desk, known[page.feed], page, self._clock())
                     built += 1
         self._prune()
         return built
-
-    def _goes_on(self, _: object) -> bool:
-        return not self._stopping
 
     def build(self, desk: Desk, due: FeedDue, now: datetime) -> None:
         """Renders one feed in all its formats and writes what changed."""
@@ -105,15 +108,12 @@ class Press:
         return due, shown, places.next_change(self._record, due, shown, now, withdrawn_stays=stays)
 
     def _build_page(self, desk: Desk, due: FeedDue, page: PageDue, now: datetime) -> None:
-        wanted = archives.asked(self._record, page.feed)
         shown = places.page_places(self._record, page.feed, page.page, now)
         entries, made = self._shelf.take(desk, shown)
         feed = replace(feed_of(desk, due), page=page.page)
         bodies = compose(feed, shown, entries, feeds.ARCHIVED)
         due_at = archives.opens_at(self._record, page.feed, page.page, now)
-        stored = archives.store_page(
-            self._record, page, bodies, wanted=wanted, due_at=due_at, now=now, made=made
-        )
+        stored = archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=made)
         self._made += len(made)
         if not stored:
             return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from service.store import kinds
 from service.store.documents import Document, Overtaken, Rendered, begin
@@ -22,11 +22,15 @@ from service.store.schema_feeds import archive, document, feed, placement
 
 @dataclass(frozen=True)
 class PageDue:
-    """A page to make. `due_at` is None for one that was never made; else what asked for it."""
+    """A page to make. `due_at` is None for one that was never made; else what asked for it.
+
+    `revisions` is the sum of those of its stories when it was read: it grows with each change of any of them.
+    """
 
     feed: str
     page: int
     due_at: datetime | None
+    revisions: int | None = None
 
 
 def get_page(record: Record, slug: str, page: int, fmt: str) -> Document | None:
@@ -75,7 +79,21 @@ def due_pages(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
     with record.reading() as connection:
         found = {(row.feed, row.page): row.due_at for row in connection.execute(again)}
         due = [PageDue(slug, page, due_at) for (slug, page), due_at in found.items()]
-        return due + [PageDue(row.slug, row.archived + 1, None) for row in connection.execute(new)]
+        first = [(row.slug, row.archived + 1) for row in connection.execute(new)]
+        return due + [PageDue(slug, page, None, _revisions(connection, slug, page)) for slug, page in first]
+
+
+def _revisions(connection: Connection, slug: str, page: int) -> int:
+    query = (
+        select(func.sum(article.c.revision))
+        .join(placement, placement.c.article_id == article.c.id)
+        .where(
+            placement.c.feed == slug,
+            placement.c.sequence > (page - 1) * PAGE,
+            placement.c.sequence <= page * PAGE,
+        )
+    )
+    return int(connection.execute(query).scalar() or 0)
 
 
 def opens_at(record: Record, slug: str, page: int, now: datetime) -> datetime | None:
@@ -98,39 +116,31 @@ def opens_at(record: Record, slug: str, page: int, now: datetime) -> datetime | 
     return moment
 
 
-def asked(record: Record, slug: str) -> int:
-    """How often this feed was asked for so far, for `store_page`; 0 if there is none."""
-    with record.reading() as connection:
-        wanted: int | None = connection.execute(select(feed.c.wanted).where(feed.c.slug == slug)).scalar()
-    return wanted or 0
-
-
 def store_page(
     record: Record,
     due: PageDue,
     bodies: Mapping[Any, Rendered],
     *,
-    wanted: int,
     due_at: datetime | None,
     now: datetime,
     made: Sequence[NewEntry] = (),
 ) -> bool:
-    """Writes a page; False if it was overtaken and is due still, or no more.
+    """Writes a page; False if it was made of an older state: then it stays as it is, and due.
 
-    ETag and Last-Modified move only when its bytes do. `wanted` is what was `asked` of its feed before the page was
-    rendered: nobody marks a page that is not there yet, so a new one stands only if nothing came to the feed since.
+    That is, if it was asked for again or made by another process since `due` was read; or, the first time, a story on
+    it has changed since: a takedown cannot ask again for a page that is not there. ETag and Last-Modified move only
+    when its bytes do.
     """
     packed = {each.etag: pack(each.body) for each in bodies.values()}
     with suppress(Overtaken), record.writing() as connection:
         begin(connection, due.feed)
         keep(connection, made, now)
         this = (archive.c.feed == due.feed) & (archive.c.page == due.page)
-        rows = connection.execute(
-            select(archive.c.format, archive.c.etag, archive.c.modified_at, archive.c.due_at).where(this)
-        )
-        held = {row.format: row for row in rows}
-        if due.due_at is not None and not held:
-            raise Overtaken  # closed or renamed meanwhile
+        query = select(archive.c.format, archive.c.etag, archive.c.modified_at, archive.c.due_at).where(this)
+        # Whoever asks for it again now waits for what is written here, and is heard after it.
+        held = {row.format: row for row in connection.execute(query.with_for_update())}
+        if due.due_at is not None and {row.due_at for row in held.values()} != {due.due_at}:
+            raise Overtaken  # or closed or renamed meanwhile
         for fmt, rendered in bodies.items():
             values = {
                 "body": packed[rendered.etag],
@@ -145,21 +155,19 @@ def store_page(
             if former.etag != rendered.etag:
                 values["modified_at"] = max(values["modified_at"], former.modified_at + timedelta(seconds=1))
                 connection.execute(update(archive).where(this, archive.c.format == fmt).values(**values))
-        asked_again = (archive.c.due_at.is_not(None)) & (archive.c.due_at != due.due_at)
-        connection.execute(update(archive).where(this, ~asked_again).values(due_at=due_at))
+        connection.execute(update(archive).where(this).values(due_at=due_at))
         if due.due_at is None:
-            _count(connection, due, wanted)
+            _count(connection, due)
         return True
     return False
 
 
-def _count(connection: Connection, due: PageDue, wanted: int) -> None:
-    """Of a new page, and last: see `documents.store_documents`."""
+def _count(connection: Connection, due: PageDue) -> None:
+    """Of a new page. Last, as in `documents.store_documents`; from here on nothing is routed to the feed."""
     mine = update(feed).where(
-        feed.c.slug == due.feed,
-        feed.c.archived == due.page - 1,
-        feed.c.wanted == wanted,
-        feed.c.closed_at.is_(None),
+        feed.c.slug == due.feed, feed.c.archived == due.page - 1, feed.c.closed_at.is_(None)
     )
     if connection.execute(mine.values(archived=due.page)).rowcount != 1:
+        raise Overtaken
+    if _revisions(connection, due.feed, due.page) != due.revisions:
         raise Overtaken

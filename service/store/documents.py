@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, bindparam, func, select, text, update
 
 from service.store import kinds, order
 from service.store.entries import NewEntry, keep
 from service.store.packing import pack, unpack
 from service.store.placing import PAGE
 from service.store.record import Record
-from service.store.schema import from_micros
+from service.store.schema import from_micros, section
 from service.store.schema_feeds import document, feed, moved
 
 
@@ -69,9 +69,10 @@ class FeedDue:
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """What became of a feed: the slug it has now, whether it was closed, how many pages its archive has."""
+    """What became of a feed: slug and title that it has now, whether it was closed, how many pages its archive has."""
 
     slug: str
+    title: str
     closed: bool
     pages: int
 
@@ -103,13 +104,19 @@ def wake_feeds(record: Record, now: datetime) -> int:
 
 def whereabouts(record: Record, slug: str) -> Whereabouts | None:
     """Where the feed of this slug is, which it may have had long ago; None if there never was one."""
-    here = select(feed.c.slug, feed.c.closed_at, feed.c.sequence)
+    title = func.coalesce(section.c.title, feed.c.title, feed.c.slug).label("title")
+    named = feed.outerjoin(section, section.c.slug == feed.c.slug)
+    here = select(feed.c.slug, title, feed.c.closed_at, feed.c.sequence)
     with record.reading() as connection:
-        row = connection.execute(here.where(feed.c.slug == slug)).one_or_none()
+        row = connection.execute(here.select_from(named).where(feed.c.slug == slug)).one_or_none()
         if row is None:
-            former = here.join(moved, moved.c.feed == feed.c.slug).where(moved.c.slug == slug)
+            former = here.select_from(named.join(moved, moved.c.feed == feed.c.slug)).where(
+                moved.c.slug == slug
+            )
             row = connection.execute(former).one_or_none()
-    return None if row is None else Whereabouts(row.slug, row.closed_at is not None, row.sequence // PAGE)
+    if row is None:
+        return None
+    return Whereabouts(row.slug, row.title, row.closed_at is not None, row.sequence // PAGE)
 
 
 _FEED = """

@@ -1,12 +1,13 @@
 """What stands in a partner's own feed: what stands in those of its sections, and all that the partner must not miss.
 
-There is no archive behind it. So besides the newest it holds, up to a bound, what has changed since it was last
-fetched; and every takedown of what the partner has read in it: for the time of a notice, then until it was told.
+There is no archive behind it. So besides the newest, and the notices of the public feeds, it holds, up to a bound, what
+has changed since it was last fetched; and every takedown of what the partner has read in it: for the time of a notice,
+then until it was told.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import bindparam, select, text
 
 from service.store import kinds, places
 from service.store.documents import FeedDue
-from service.store.places import NEWEST, Place
+from service.store.places import NEWEST, Place, in_order
 from service.store.record import Record
 from service.store.schema import from_micros, section, to_micros
 from service.store.schema_feeds import partner_feed, partner_feed_section
@@ -46,14 +47,13 @@ def shown(record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timed
     reader = _reader(record, int(due.slug.partition("/")[2]))
     found: dict[int, Place] = {}
     for slug in reader.feeds:
-        part = replace(due, slug=slug, sequence=0)
-        for each in _newest(record, part, reader.since, now, withdrawn_stays):
+        for each in _newest(record, slug, reader.since, now, withdrawn_stays):
             found[each.article_id] = each
-    ordered = _cut(sorted(found.values(), key=_order), reader.since)
+    stories = _cut(in_order(found.values()), reader.since)
+    told = places.notices(record, reader.feeds, now, withdrawn_stays=withdrawn_stays)
     held = _takedowns(record, reader, now, withdrawn_stays)
-    told = {each.article_id: each for each in (*ordered, *held)}
-    stories = sorted(told.values(), key=_order)
-    return Shown(stories, _due_at(record, reader, stories, now, withdrawn_stays))
+    together = in_order({each.article_id: each for each in (*stories, *told, *held)}.values())
+    return Shown(together, _due_at(record, reader, together, now, withdrawn_stays))
 
 
 def _reader(record: Record, feed_id: int) -> _Reader:
@@ -70,23 +70,18 @@ def _reader(record: Record, feed_id: int) -> _Reader:
 
 
 def _newest(
-    record: Record, part: FeedDue, since: datetime, now: datetime, withdrawn_stays: timedelta
+    record: Record, slug: str, since: datetime, now: datetime, withdrawn_stays: timedelta
 ) -> list[Place]:
     """Of one section: the newest, or more if all of them are newer than `since`."""
-    found = places.places(record, part, now, withdrawn_stays=withdrawn_stays)
+    found = places.newest(record, slug, now, withdrawn_stays=withdrawn_stays)
     if len(found) < NEWEST or found[-1].changed_at <= since:
         return found
-    return places.places(record, part, now, withdrawn_stays=withdrawn_stays, limit=MOST)
+    return places.newest(record, slug, now, withdrawn_stays=withdrawn_stays, limit=MOST)
 
 
 def _cut(ordered: list[Place], since: datetime) -> list[Place]:
     newer = sum(each.changed_at > since for each in ordered)
     return ordered[: max(NEWEST, min(MOST, newer))]
-
-
-def _order(each: Place) -> tuple[int, str]:
-    """As in the public feeds."""
-    return -to_micros(each.changed_at), each.public_id
 
 
 # What was read in a feed was public, so its notice may be. What the partner was not told of comes first.
@@ -113,7 +108,7 @@ def _takedowns(record: Record, reader: _Reader, now: datetime, withdrawn_stays: 
 
 
 _OPENING = text(
-    "SELECT min(changed_at) FROM placement WHERE feed IN :feeds AND changed_at > :now"
+    "SELECT min(changed_at) FROM placement WHERE feed IN :feeds AND listed AND changed_at > :now"
 ).bindparams(bindparam("feeds", expanding=True))
 
 

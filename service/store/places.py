@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, TextClause, bindparam, select, text, update
@@ -17,7 +18,8 @@ from service.store.record import Record
 from service.store.schema import article, from_micros, revision, source, to_micros
 from service.store.schema_feeds import feed, placement
 
-NEWEST = 60
+NEWEST = 60  # stories
+MOST_NOTICES = 300  # of what was taken down
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,17 @@ _NOTICE = """a.status <> 'usable' AND EXISTS (
     WHERE r.article_id = a.id AND r.status = 'usable'
     AND (r.embargo_until IS NULL OR r.embargo_until < n.accepted_at))"""
 _COLUMNS = """
-    SELECT a.id, a.public_id, a.revision, a.status, CASE WHEN a.status = 'usable' AND a.embargo_until > a.changed_at
-        THEN a.embargo_until ELSE a.changed_at END AS changed_at
+    SELECT a.id, a.public_id, a.revision, a.status, p.withdrawn, CASE WHEN a.status = 'usable'
+        AND a.embargo_until > a.changed_at THEN a.embargo_until ELSE a.changed_at END AS changed_at
     FROM placement p JOIN article a ON a.id = p.article_id WHERE p.feed = :feed AND """
-_SHOWN = (
-    f"p.changed_at <= :now AND (p.listed AND {USABLE} OR a.changed_at > :withdrawn AND {_NOTICE})"
-    " ORDER BY p.changed_at DESC, {} LIMIT :limit"
+_IN_TIME = f"a.changed_at > :withdrawn AND {_NOTICE}"
+# What is killed and not yet placed as such shows its notice in its old place.
+_SHOWN = f"p.changed_at <= :now AND p.listed AND ({USABLE} OR {_IN_TIME})"
+# The weight is written out: so each half is read from the end of its part of the index, as far as the limit.
+_NOTICES = " UNION ALL ".join(
+    f"SELECT * FROM ({_COLUMNS} p.withdrawn = {weight} AND p.changed_at > :withdrawn"
+    f" AND {_NOTICE}{{order}}) AS weight{weight}"
+    for weight in (1, 2)
 )
 
 
@@ -72,28 +79,71 @@ def _statement(query: str) -> TextClause:
     return text(query)
 
 
-def places(
-    record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timedelta, limit: int = NEWEST
-) -> list[Place]:
+def places(record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timedelta) -> list[Place]:
     """What the feed shows now, the last changed first, so that a correction of an old story shows too.
 
-    Besides the newest it holds all that is on no complete page of its archive yet: nobody misses a story.
+    Besides the newest stories it holds every notice in its time, and all that is on no complete page of its archive
+    yet: nobody misses a story, or its end.
     """
-    values: dict[str, Any] = {
-        "feed": due.slug,
-        "now": to_micros(now),
-        "withdrawn": to_micros(now - withdrawn_stays),
-        "limit": limit,
-    }
-    shown = _SHOWN.format(_by_id(record))
+    stories = newest(record, due.slug, now, withdrawn_stays=withdrawn_stays)
+    told = notices(record, [due.slug], now, withdrawn_stays=withdrawn_stays)
+    full = len(stories) == NEWEST or len(told) == MOST_NOTICES
+    if full and due.sequence % PAGE:
+        stories = [*stories, *_unarchived(record, due, now, withdrawn_stays)]
+    return in_order({each.article_id: each for each in (*stories, *told)}.values())
+
+
+def newest(
+    record: Record, slug: str, now: datetime, *, withdrawn_stays: timedelta, limit: int = NEWEST
+) -> list[Place]:
+    """The stories of this feed that changed last, the newest first."""
+    query = _COLUMNS + _SHOWN + _newest_first(record)
+    values = {"feed": slug, **_moments(now, withdrawn_stays), "limit": limit}
     with record.reading() as connection:
-        rows = list(connection.execute(_statement(_COLUMNS + shown), values))
-        if len(rows) == limit and due.sequence % PAGE:
-            rest = {**values, "limit": PAGE, "archived": due.pages * PAGE}
-            rest_of = _statement(f"{_COLUMNS} p.sequence > :archived AND {shown}")
-            known = {row.id for row in rows}
-            rows += [row for row in connection.execute(rest_of, rest).all() if row.id not in known]
-    return [_place(row) for row in rows]
+        return [_place(row) for row in connection.execute(_statement(query), values).all()]
+
+
+def notices(
+    record: Record, slugs: Collection[str], now: datetime, *, withdrawn_stays: timedelta
+) -> list[Place]:
+    """What was taken down in these feeds and has not been told for its whole time yet, however much came since.
+
+    Of more than there is room for, what was killed or withheld goes before what was unpublished or has expired, then
+    what is newer. It is shown at once, even if it was taken down by a clock that is ahead of `now`.
+    """
+    query = _statement(_NOTICES.format(order=_newest_first(record)))
+    found: dict[int, Any] = {}
+    with record.reading() as connection:
+        for slug in slugs:
+            values = {"feed": slug, **_moments(now, withdrawn_stays), "limit": MOST_NOTICES}
+            found |= {row.id: row for row in connection.execute(query, values).all()}
+    rows = sorted(found.values(), key=lambda row: (row.withdrawn, -row.changed_at, row.public_id))
+    return [_place(row) for row in rows[:MOST_NOTICES]]
+
+
+def in_order(shown: Iterable[Place]) -> list[Place]:
+    """The last changed first; what changed at the same moment in the order of its ids."""
+    return sorted(sorted(shown, key=_public_id), key=_changed_at, reverse=True)
+
+
+_public_id = attrgetter("public_id")
+_changed_at = attrgetter("changed_at")
+
+
+def _unarchived(record: Record, due: FeedDue, now: datetime, withdrawn_stays: timedelta) -> list[Place]:
+    """What is on no complete page: notices, too, of which there are more than the feed has room for."""
+    query = (
+        f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last"
+        f" AND (p.changed_at <= :now AND p.listed AND {USABLE} OR {_IN_TIME})"
+    )
+    first = due.pages * PAGE
+    values = {"feed": due.slug, **_moments(now, withdrawn_stays), "first": first, "last": first + PAGE}
+    with record.reading() as connection:
+        return [_place(row) for row in connection.execute(_statement(query), values).all()]
+
+
+def _moments(now: datetime, withdrawn_stays: timedelta) -> dict[str, int]:
+    return {"now": to_micros(now), "withdrawn": to_micros(now - withdrawn_stays)}
 
 
 def page_places(record: Record, slug: str, page: int, now: datetime) -> list[Place]:
@@ -107,8 +157,12 @@ def page_places(record: Record, slug: str, page: int, now: datetime) -> list[Pla
         return [_place(row) for row in connection.execute(_statement(query), values).all()]
 
 
+def _newest_first(record: Record) -> str:
+    return f" ORDER BY p.changed_at DESC, {_by_id(record)} LIMIT :limit"
+
+
 def _by_id(record: Record) -> str:
-    """What changed at the same moment is in the order of its ids, byte by byte, on either database."""
+    """The order of ids, byte by byte, on either database."""
     return "a.public_id" if record.is_sqlite else 'a.public_id COLLATE "C"'
 
 
@@ -120,7 +174,9 @@ def next_change(
     record: Record, due: FeedDue, shown: Collection[Place], now: datetime, *, withdrawn_stays: timedelta
 ) -> datetime | None:
     """When the feed changes by itself: its next embargo ends, or the time of a notice in it."""
-    query = _statement("SELECT min(changed_at) FROM placement WHERE feed = :feed AND changed_at > :now")
+    query = _statement(
+        "SELECT min(changed_at) FROM placement WHERE feed = :feed AND listed AND changed_at > :now"
+    )
     with record.reading() as connection:
         opening = connection.execute(query, {"feed": due.slug, "now": to_micros(now)}).scalar()
     moments = [place.changed_at + withdrawn_stays for place in shown if place.withdrawn]
@@ -133,13 +189,15 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
     """Gives what is public in this feed for the first time its numbers; returns the last number given in it."""
     query = (
         f"SELECT p.article_id FROM placement p JOIN article a ON a.id = p.article_id WHERE p.feed = :feed"
-        f" AND p.sequence IS NULL AND p.listed AND p.changed_at <= :now AND {USABLE}"
+        # `= true`: so SQLite looks at what has no number yet, and not at all that is listed.
+        f" AND p.sequence IS NULL AND p.listed = true AND p.changed_at <= :now AND {USABLE}"
         f" ORDER BY p.changed_at, {_by_id(record)}"
     )
     values = {"feed": due.slug, "now": to_micros(now)}
     with record.reading() as connection:
         if connection.execute(_statement(query + " LIMIT 1"), values).first() is None:
-            return due.sequence
+            # As it is now: another process may have numbered what was new when `due` was read.
+            return connection.execute(_SEQUENCE, {"which": due.slug}).scalar() or due.sequence
     with record.writing() as connection:
         last = connection.execute(_LAST, {"which": due.slug}).scalar()
         if last is None:
@@ -149,7 +207,8 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
         return int(last) + len(ids)
 
 
-_LAST = select(feed.c.sequence).where(feed.c.slug == bindparam("which")).with_for_update(key_share=True)
+_SEQUENCE = select(feed.c.sequence).where(feed.c.slug == bindparam("which"))
+_LAST = _SEQUENCE.with_for_update(key_share=True)
 _GIVE = (
     update(placement)
     .where(placement.c.feed == bindparam("in_feed"), placement.c.article_id == bindparam("which"))

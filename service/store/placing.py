@@ -18,6 +18,8 @@ from service.store.statement import Statement
 
 PAGE = 50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 _REWRITES = frozenset({*TAKEDOWNS, "article.restored"})
+# What a notice weighs where there are more than a feed may hold: 1 goes before 2.
+_WEIGHTS = {"article.killed": 1, "article.withheld": 1, "article.unpublished": 2}
 
 
 def place(connection: Connection, events: Sequence[Event], sections: Mapping[str, str], now: datetime) -> int:
@@ -31,7 +33,8 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
     rows: dict[tuple[int, str], dict[str, Any]] = {}
     for each in events:
         found = kinds.stands_in(each.content, source=each.source, sections=sections)
-        stands = {definition.slug: definition for definition in found}
+        # A takedown is told where the story stood, whatever it says of sections.
+        stands = {} if each.type in TAKEDOWNS else {definition.slug: definition for definition in found}
         made |= stands
         stood[each.article_id] |= stands.keys()
         # What is taken down is told at once, whatever its embargo.
@@ -42,6 +45,7 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
                 "feed": slug,
                 "article_id": each.article_id,
                 "listed": slug in stands,
+                "withdrawn": _WEIGHTS.get(each.type),
                 "changed_at": to_micros(changed_at),
             }
     # The feeds first: who numbers what is new in a feed holds the feed as well.
@@ -139,16 +143,21 @@ _MAKE = text(
     "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at)"
     " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now) ON CONFLICT (slug) DO NOTHING"
 )
-_PLACED = {"feed": "text", "article_id": "bigint", "listed": "boolean", "changed_at": "bigint"}
+_PLACED = {
+    "feed": "text",
+    "article_id": "bigint",
+    "listed": "boolean",
+    "withdrawn": "integer",
+    "changed_at": "bigint",
+}
+_INTO_PLACEMENT = f"INSERT INTO placement ({', '.join(_PLACED)})"
 _ON_PLACED = (
-    " ON CONFLICT (feed, article_id) DO UPDATE SET listed = excluded.listed, changed_at = excluded.changed_at"
+    " ON CONFLICT (feed, article_id) DO UPDATE"
+    " SET listed = excluded.listed, withdrawn = excluded.withdrawn, changed_at = excluded.changed_at"
 )
-_PLACE = Statement(
-    "INSERT INTO placement (feed, article_id, listed, changed_at)"
-    f" VALUES (:feed, :article_id, :listed, :changed_at){_ON_PLACED}"
-)
+_PLACE = Statement(f"{_INTO_PLACEMENT} VALUES ({', '.join(f':{name}' for name in _PLACED)}){_ON_PLACED}")
 _PLACE_POSTGRESQL = Statement(
-    "INSERT INTO placement (feed, article_id, listed, changed_at) SELECT * FROM unnest("
+    f"{_INTO_PLACEMENT} SELECT * FROM unnest("
     + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _PLACED.items())
     + f"){_ON_PLACED}"
 )

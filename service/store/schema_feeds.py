@@ -48,19 +48,35 @@ moved = Table(
     Column("moved_at", Instant, nullable=False),
 )
 
-# Where an article stands or stood: one row per (feed, article); `listed` goes false when it moves elsewhere.
+# Where an article stands or stood: one row per (feed, article). `listed` goes false when it moves elsewhere or is taken
+# down; then `withdrawn` says how much its notice weighs: 1, killed or withheld; 2, unpublished.
 placement = Table(
     "placement",
     metadata,
     Column("feed", Text, ForeignKey("feed.slug"), primary_key=True),
     Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
     Column("listed", Boolean, nullable=False, server_default=text("true")),
+    Column("withdrawn", Integer),
     # When the article as it stands became public, or will: never before its embargo. Feeds are in this order.
     Column("changed_at", Instant, nullable=False),
     # Its number in this feed, in the order of first becoming public: archives are cut by it. NULL: never public here.
     Column("sequence", BigInteger),
     UniqueConstraint("feed", "sequence"),
-    Index("ix_placement_newest", "feed", "changed_at"),
+    Index(
+        "ix_placement_newest",
+        "feed",
+        "changed_at",
+        sqlite_where=text("listed"),
+        postgresql_where=text("listed"),
+    ),
+    Index(
+        "ix_placement_withdrawn",
+        "feed",
+        "withdrawn",
+        "changed_at",
+        sqlite_where=text("withdrawn IS NOT NULL"),
+        postgresql_where=text("withdrawn IS NOT NULL"),
+    ),
     Index("ix_placement_article", "article_id"),
     Index(
         "ix_placement_unnumbered",

@@ -96,7 +96,7 @@ def _given(dialect: Dialect, order: Sequence[str] | None, values: Mapping[str, A
         }
     if order is None:
         return {name: plain(value) for name, value in values.items()}
-    return [plain(values[name]) for name in order]
+    return tuple(plain(values[name]) for name in order)
 
 
 def insert(table: Table, columns: str, *, returning: str = "") -> Statement:

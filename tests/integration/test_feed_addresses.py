@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -151,6 +152,29 @@ def test_a_closed_section_is_gone_and_its_stories_stay_in_the_other_feeds(
     assert desk.headlines("all") == ["Later"]
     assert "world" not in [each.slug for each in documents.open_feeds(desk.record)]
     assert client.get("/feeds/world.rss").status_code == 410
+
+
+def test_a_closed_json_feed_says_in_its_body_too_that_it_has_ended(desk: FeedDesk, client: Any) -> None:
+    source = a_desk(desk.record)
+    post(desk.record, source, an_article(headline="Secret"))
+    desk.work()
+    assert "expired" not in client.get("/feeds/world.json").json
+    sections.rename(desk.record, "world", "abroad", later(1))
+    sections.close(desk.record, "abroad", later(2))
+    for name in ("world", "abroad"):
+        answer = client.get(f"/feeds/{name}.json")
+        assert (answer.status_code, answer.mimetype) == (410, "application/feed+json")
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert json.loads(answer.data) == {
+            "version": "https://jsonfeed.org/version/1.1",
+            "title": "World",
+            "home_page_url": f"{URL}/feeds",
+            "feed_url": f"{URL}/feeds/abroad.json",
+            "description": "the feed 'abroad' was closed and will not come back",
+            "expired": True,
+            "items": [],
+        }
+    assert client.head("/feeds/abroad.json").status_code == 410
 
 
 def test_a_section_renamed_and_then_closed_is_gone_under_both_names(desk: FeedDesk, client: Any) -> None:

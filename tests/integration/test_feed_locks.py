@@ -108,13 +108,12 @@ def test_a_page_rendered_before_a_kill_was_routed_is_not_kept(
     for due in documents.due_feeds(record):
         places.number_new(record, due, desk.now)
     page = next(each for each in archives.due_pages(record, desk.now) if each.feed == "world")
-    wanted = archives.asked(record, "world")
     shown = places.page_places(record, "world", page.page, desk.now)
     assert len(shown) == PAGE
     bodies = {"rss": Rendered(b"<rss>all of them</rss>", "1" * 32)}
     articles.kill(record, named[7], reason="Wrong person", actor="operator", now=later(2))
     routing.route(record, later(2))
-    stored = archives.store_page(record, page, bodies, wanted=wanted, due_at=None, now=later(2))
+    stored = archives.store_page(record, page, bodies, due_at=None, now=later(2))
     assert not stored
     assert archives.get_page(record, "world", 1, "rss") is None
     desk.work(later(3))

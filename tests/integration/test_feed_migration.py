@@ -10,9 +10,10 @@ from sqlalchemy import text
 
 from service.store import migrations, routing, schema_feeds
 from service.store.migrations import _config
+from service.store.places import NEWEST
 from service.store.record import Record
-from tests.builders import a_desk, an_article, later, post
-from tests.feed_desk import FeedDesk
+from tests.builders import a_desk, a_takedown, an_article, later, post
+from tests.feed_desk import FeedDesk, publish
 from tests.reading import Reader
 
 
@@ -20,7 +21,7 @@ def step(record: Record, way: str) -> None:
     config = _config()
     with record.writing() as connection:
         config.attributes["connection"] = connection
-        (command.downgrade if way in {"0002", "0003"} else command.upgrade)(config, way)
+        (command.downgrade if way in {"0002", "0003", "0004"} else command.upgrade)(config, way)
 
 
 @pytest.fixture
@@ -86,3 +87,27 @@ def test_a_record_that_goes_back_has_no_partners_feeds_and_its_public_ones_are_a
     assert Reader(desk, ["world"]).feed_id == 1
     desk.work()
     assert desk.body("world", "rss") == public
+
+
+def test_notices_of_takedowns_from_before_there_was_a_place_for_them_come_back(record: Record) -> None:
+    source, desk = a_desk(record), FeedDesk(record)
+    killed, expired = publish(desk, source, "bad"), publish(desk, source, "old", expires_at=later(1))
+    post(record, source, a_takedown("killed", external_id="bad"), now=later(1))
+    post(record, source, a_takedown("unpublished", external_id="old"), now=later(2))
+    for n in range(NEWEST):
+        post(record, source, an_article(external_id=str(n)), now=later(3))
+    desk.work(later(4))
+    shown = desk.body("world")
+    step(record, "0004")
+    with record.writing() as connection:  # as it was built then
+        connection.execute(text("UPDATE document SET body = '', etag = ''"))
+    migrations.migrate(record)
+    with record.reading() as connection:
+        weights = connection.execute(
+            text("SELECT a.public_id, p.withdrawn FROM placement p JOIN article a ON a.id = p.article_id"
+                 " WHERE p.feed = 'world' AND p.withdrawn IS NOT NULL AND NOT p.listed")
+        )  # fmt: skip
+        assert {row.public_id: row.withdrawn for row in weights} == {killed: 1, expired: 2}
+    FeedDesk(record).work(later(5))
+    assert desk.body("world") == shown
+    assert {killed, expired} < {item["id"] for item in desk.items("world")}

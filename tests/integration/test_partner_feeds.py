@@ -188,6 +188,25 @@ def test_a_takedown_stays_until_the_partner_was_told(desk: FeedDesk, source: Sou
     assert "killed" not in {each["_dateline"]["status"] for each in reader.read()}
 
 
+def test_it_has_the_notices_of_its_sections_feeds_however_much_is_published(
+    desk: FeedDesk, source: Source
+) -> None:
+    """Who has read the story in the public feed, and then was given one of its own, is told too."""
+    bad = publish(desk, source, "bad")
+    elsewhere = publish(desk, source, "elsewhere", sections=("china",))
+    for each in (bad, elsewhere):
+        kill(desk, each, 5)
+    fill(desk, source, 0, NEWEST + 5, 10)
+    reader = Reader(desk, ["world"])
+    desk.work()
+    shown = {item["id"]: item["_dateline"]["status"] for item in reader.read()}
+    assert shown[bad] == "killed"
+    assert elsewhere not in shown
+    assert len(shown) == NEWEST + 5 + 1
+    desk.work(later(5) + timedelta(days=14))
+    assert bad not in {item["id"] for item in reader.read()}
+
+
 def test_a_takedown_that_was_told_stays_its_usual_days_however_much_is_published(
     sqlite_record: Record,
 ) -> None:

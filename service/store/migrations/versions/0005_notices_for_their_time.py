@@ -1,0 +1,46 @@
+"""Notices of what was taken down are found by an index of their own; the feeds that lack some are asked for anew."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("placement", sa.Column("withdrawn", sa.Integer(), nullable=True))
+    op.execute(
+        "UPDATE placement SET listed = false, withdrawn = (SELECT CASE WHEN a.status = 'unpublished' THEN 2 ELSE 1 END"
+        " FROM article a WHERE a.id = placement.article_id)"
+        " WHERE article_id IN (SELECT id FROM article WHERE status <> 'usable')"
+    )
+    op.drop_index("ix_placement_newest", table_name="placement")
+    op.create_index(
+        "ix_placement_newest",
+        "placement",
+        ["feed", "changed_at"],
+        unique=False,
+        sqlite_where=sa.text("listed"),
+        postgresql_where=sa.text("listed"),
+    )
+    op.create_index(
+        "ix_placement_withdrawn",
+        "placement",
+        ["feed", "withdrawn", "changed_at"],
+        unique=False,
+        sqlite_where=sa.text("withdrawn IS NOT NULL"),
+        postgresql_where=sa.text("withdrawn IS NOT NULL"),
+    )
+    op.execute(
+        "UPDATE feed SET wanted = wanted + 1 WHERE slug LIKE 'partner/%' OR EXISTS"
+        " (SELECT 1 FROM placement p WHERE p.feed = feed.slug AND p.withdrawn IS NOT NULL)"
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_placement_withdrawn", table_name="placement")
+    op.drop_index("ix_placement_newest", table_name="placement")
+    op.create_index("ix_placement_newest", "placement", ["feed", "changed_at"], unique=False)
+    op.drop_column("placement", "withdrawn")

@@ -40,6 +40,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # They may lie there compressed, which the version before does not know: it makes them again.
+    op.execute("DELETE FROM document")
+    op.execute("DELETE FROM archive")
+    op.execute("UPDATE feed SET wanted = wanted + 1, archived = 0")
     op.drop_index("ix_placement_withdrawn", table_name="placement")
     op.drop_index("ix_placement_newest", table_name="placement")
     op.create_index("ix_placement_newest", "placement", ["feed", "changed_at"], unique=False)

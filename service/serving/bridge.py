@@ -62,7 +62,9 @@ def _refusal(environ: Environ) -> Problem | None:
         return None
     if environ["REQUEST_METHOD"] in {"GET", "HEAD", "OPTIONS"}:
         return Problem(413, "too-large", "no body is taken here", headers={"Connection": "close"})
-    words = f"{environ['REQUEST_METHOD']} is not possible here: this is the feeds server; the web takes articles"
+    words = (
+        f"{environ['REQUEST_METHOD']} is not possible here: this is the feeds server; the web takes articles"
+    )
     return Problem(
         405, "method-not-allowed", words, headers={"Connection": "close", "Allow": "GET, HEAD, OPTIONS"}
     )

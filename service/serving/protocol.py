@@ -28,6 +28,8 @@ HEAD_SECONDS = 10.0
 HEAD_BYTES = 32 * 1024
 # Seconds in which a client must take something of what is written to it.
 SEND_SECONDS = 60.0
+# Seconds that a client who was refused has to read it.
+LINGER_SECONDS = 2.0
 # Requests that may wait on a connection behind one that is being answered.
 WAITING = 32
 
@@ -62,8 +64,9 @@ class FeedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._crowded = self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency
+        self._between = not self._crowded  # else uvicorn refuses what comes
         self._since = self.loop.time()
-        self._look_again(HEAD_SECONDS)
+        self._look_again(min(HEAD_SECONDS, self.timeout_keep_alive))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -193,7 +196,10 @@ class FeedProtocol(HttpToolsProtocol):
         body = f"{words}\n".encode()
         head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + head % len(body) + body)
-        self.transport.close()
+        # Closed at once, with something of the client's unread, the kernel would take back what was said.
+        self.transport.write_eof()
+        self._since, self._patience = self.loop.time(), LINGER_SECONDS
+        self._look_again(LINGER_SECONDS)
 
     def _end(self) -> None:
         """Ends the connection when what was asked so far has been answered."""
@@ -219,7 +225,7 @@ class FeedProtocol(HttpToolsProtocol):
             else:
                 self._look_again(SEND_SECONDS)
         elif self._busy:
-            self._look_again(HEAD_SECONDS)
+            self._look_again(min(HEAD_SECONDS, self.timeout_keep_alive))
         elif due > now:
             self._look_again(due - now)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import socket
 import time
 from email.utils import formatdate
 from types import FrameType
@@ -27,7 +28,8 @@ CONNECTIONS = 4096
 OTHER_FILES = 128
 # Longer than proxies and balancers keep theirs: they, not we, are to end a connection that they may be using.
 KEEP_ALIVE_SECONDS = 75
-# `dateline up` kills after eight.
+# Requests that are being answered have this long to end, and `dateline up` kills after eight. Clients that do not read
+# are hung up on before.
 END_SECONDS = 5
 TOLD_AGAIN = 60.0
 
@@ -76,6 +78,10 @@ class FeedsServer(Server):
                 timeout_graceful_shutdown=END_SECONDS,
             )
         )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._bridge.close()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service import logs
 from service.serving.front import READ
@@ -30,6 +30,8 @@ HEAD_BYTES = 32 * 1024
 SEND_SECONDS = 60.0
 # Seconds that a client who was refused has to read it.
 LINGER_SECONDS = 2.0
+# Seconds that a client has to take what is being sent to it, once the server is told to end.
+END_SECONDS = 3.0
 # Requests that may wait on a connection behind one that is being answered.
 WAITING = 32
 
@@ -59,6 +61,7 @@ class FeedProtocol(HttpToolsProtocol):
         self._since = 0.0
         self._patience = HEAD_SECONDS
         self._unsent = 0
+        self._running: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -71,7 +74,13 @@ class FeedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._running is not None:
+            self._running.disconnected = True  # uvicorn tells it only to the last of those that wait
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._look_again(END_SECONDS, hang_up=True)
 
     def data_received(self, data: bytes) -> None:
         if self._between and not self._busy and not self.flow.write_paused:
@@ -147,7 +156,9 @@ class FeedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._unset_keepalive_if_required()  # one timer of a connection does
-        self._since, self._patience = self.loop.time(), self.timeout_keep_alive
+        # The beginning of the next head may have come with what was answered.
+        self._patience = self.timeout_keep_alive if self._complete else HEAD_SECONDS
+        self._since = self.loop.time()
 
     def _at_once(self) -> Reply | None:
         """None: let the application answer."""
@@ -173,6 +184,10 @@ class FeedProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     # Ends of a connection
 
@@ -209,10 +224,10 @@ class FeedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _look_again(self, seconds: float) -> None:
+    def _look_again(self, seconds: float, *, hang_up: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, self._look)
+        self._timer = self.loop.call_later(seconds, self.transport.abort if hang_up else self._look)
 
     def _look(self) -> None:
         now = self.loop.time()

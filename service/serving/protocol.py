@@ -107,7 +107,7 @@ class FeedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             return  # it is answered as if nothing had been said of it; what came behind it is not HTTP
         except httptools.HttpParserError as error:
-            self._refuse(400, f"not a request: {_cause(error)}")
+            self._refuse(*_told(error))
             return
         if not self._headed:
             self._await_head()
@@ -247,10 +247,10 @@ class FeedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _cause(error: httptools.HttpParserError) -> object:
-    """What was wrong with the request. A fault of ours in what the parser calls is told in the log."""
+def _told(error: httptools.HttpParserError) -> tuple[int, str]:
+    """What was wrong with the request; a fault of ours in what the parser calls is told in the log."""
     cause = error.__context__
-    if cause is not None and not isinstance(cause, (httptools.HttpParserError, ValueError)):
-        log.error("protocol.failed", exc_info=cause)
-        return "it could not be read"
-    return cause or error
+    if cause is None or isinstance(cause, (httptools.HttpParserError, ValueError)):
+        return 400, f"not a request: {cause or error}"
+    log.error("protocol.failed", exc_info=cause)
+    return 500, "something went wrong on our side; the log tells what"

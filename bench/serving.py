@@ -1,7 +1,10 @@
-"""Row `serving`: feeds served a second by `dateline web`, one process, beside nginx, one worker, with the same bytes.
+"""Row `serving`: feeds served a second by the feeds server, one process, beside nginx, one worker, with the same bytes.
 
-The load (wrk) takes one core; on two cores both servers have what is left. They run by turns, never at once. It is the
-same from memory whatever the database is: measured on SQLite, where the web is one process.
+So are they by `dateline web`, which has them too. The load (wrk) takes one core; on two cores every server has what is
+left. They run by turns, never at once. It is the same from memory whatever the database is: measured on SQLite.
+
+Readers that poll send the same bytes again and again, and so does wrk; the feeds server knows a request by its bytes.
+Behind a CDN that gives each request a number of its own it does not: that is measured, too ("no two alike").
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from bench.desk import Desk
 from bench.processes import Failed, Processes, answers, free_port
 from bench.run import Run
 from bench.table import Line, at_least_times
+from service import settings
 from service.store import routing
+from service.supervise import dateline
 from workers.publish import Press
 
 STORIES = 60
@@ -45,6 +50,14 @@ http {{
     }}
 }}
 """
+_NUMBERED = """
+number = 0
+request = function()
+    number = number + 1
+    wrk.headers["X-Request-Id"] = number
+    return wrk.format()
+end
+"""
 
 
 def measure(run: Run, database: str) -> list[Line]:
@@ -54,29 +67,63 @@ def measure(run: Run, database: str) -> list[Line]:
         reason = f"not installed: {', '.join(missing)}" if missing else "measured on sqlite alone"
         print(f"serving on {database}: left out, {reason}", file=sys.stderr)
         return []
-    lines = {
-        None: _lines(database, "200, gzip", 2 / 3),
-        "If-None-Match": _lines(database, "304", 1 / 2),
-    }
-    seconds = run.scaled(3, 1)
+    seconds = run.scaled(2, 1)
     with run.desk(database) as (desk, children):
         _build(desk)
         desk.start(workers=False)
         web = _Server(children, "web", desk.settings.port)
+        feeds = _Server(children, "feeds", _start_feeds(children, desk))
         nginx = _Server(children, "nginx", _start_nginx(children, run.folder(), _gzipped(web)))
+        _gzipped(feeds)
+        lines: list[Line] = []
+        loads = [_Load(database, what, ask, lines) for what, ask in _ASKED]
         for _ in run.rounds():
-            for condition, (rate, cpu) in lines.items():
-                for server, rates, spent in ((nginx, rate.bare, cpu.bare), (web, rate.ours, cpu.ours)):
-                    per_second, each = server.load(seconds, condition)
-                    rates.append(per_second)
-                    spent.append(each)
-    return [line for pair in lines.values() for line in pair]
+            for load in loads:
+                load.measure(nginx, feeds, web, seconds)
+    return lines
 
 
-def _lines(database: str, what: str, target: float) -> tuple[Line, Line]:
+@dataclass(frozen=True)
+class _Ask:
+    """How clients ask: as those who have the document or not; each request alike, or with a number of its own."""
+
+    has: bool
+    numbered: bool
+    target: float | None
+
+
+_ASKED = (
+    ("200, gzip", _Ask(has=False, numbered=False, target=2 / 3)),
+    ("304", _Ask(has=True, numbered=False, target=1 / 2)),
+    ("200, no two alike", _Ask(has=False, numbered=True, target=None)),
+    ("304, no two alike", _Ask(has=True, numbered=True, target=None)),
+)
+
+
+class _Load:
+    """One way of asking, put to every server; the web is asked only as readers ask that poll."""
+
+    def __init__(self, database: str, what: str, ask: _Ask, lines: list[Line]) -> None:
+        self._ask = ask
+        self._feeds = _pair(database, "feeds", what, ask.target)
+        self._web = None if ask.numbered else _pair(database, "web", what, None)
+        lines += [*self._feeds, *(self._web or ())]
+
+    def measure(self, nginx: _Server, feeds: _Server, web: _Server, seconds: int) -> None:
+        bare = nginx.load(seconds, self._ask)
+        for server, lines in ((feeds, self._feeds), (web, self._web)):
+            for line, theirs, ours in (
+                zip(lines, bare, server.load(seconds, self._ask), strict=True) if lines else ()
+            ):
+                line.bare.append(theirs)
+                line.ours.append(ours)
+
+
+def _pair(database: str, server: str, what: str, target: float | None) -> tuple[Line, Line]:
+    wanted = () if target is None else (at_least_times(target),)
     return (
-        Line("serving", database, f"answers, {what}", "1/s", at_least_times(target)),
-        Line("serving", database, f"CPU of the web, each {what}", "µs"),
+        Line("serving", database, f"{server}: answers, {what}", "1/s", *wanted),
+        Line("serving", database, f"{server}: CPU, each {what}", "µs"),
     )
 
 
@@ -92,11 +139,13 @@ class _Server:
     name: str
     port: int
 
-    def load(self, seconds: int, condition: str | None) -> tuple[float, float]:
+    def load(self, seconds: int, ask: _Ask) -> tuple[float, float]:
         """Answers a second, and microseconds of this server's processor for each."""
         headers = ["-H", "Accept-Encoding: gzip"]
-        if condition:
-            headers += ["-H", f"{condition}: {self.head()['ETag']}"]
+        if ask.has:
+            headers += ["-H", f"If-None-Match: {self.head()['ETag']}"]
+        if ask.numbered:
+            headers += ["-s", str(self._script())]
         url = f"http://127.0.0.1:{self.port}{PATH}"
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *headers, url]
         before, began = self.children.cpu(self.name), time.monotonic()
@@ -109,11 +158,16 @@ class _Server:
             raise Failed(f"wrk could not load {url}:\n{told}")
         count = int(found.group(1))
         read = float(found.group(2)) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[found.group(3)]
-        if (read / count < 2048) != bool(condition):
-            raise Failed(f"{url} gave {'a body to who has it' if condition else 'no body'}:\n{told}")
+        if (read / count < 2048) != ask.has:
+            raise Failed(f"{url} gave {'a body to who has it' if ask.has else 'no body'}:\n{told}")
         return count / took, (
             after - before
         ) / count * 1e6 if before is not None and after is not None else 0.0
+
+    def _script(self) -> Path:
+        script = self.children.log("numbered").with_suffix(".lua")
+        script.write_text(_NUMBERED)
+        return script
 
     def head(self) -> http.client.HTTPMessage:
         return self._ask("HEAD")[0]
@@ -136,6 +190,15 @@ def _gzipped(web: _Server) -> bytes:
     while web.head()["Content-Length"] == first and time.monotonic() < deadline:
         time.sleep(0.2)
     return web.body()
+
+
+def _start_feeds(children: Processes, desk: Desk) -> int:
+    """Returns its port."""
+    port = free_port()
+    command = dateline("feeds", "serve", "--listen", f"127.0.0.1:{port}")
+    children.start("feeds", command, settings.environment(desk.settings))
+    children.wait("feeds", lambda: answers(port))
+    return port
 
 
 def _start_nginx(children: Processes, folder: Path, body: bytes) -> int:

@@ -1,4 +1,4 @@
-"""The web application: the routes of interface.md, put together. Nothing here is global."""
+"""The web application, the routes of interface.md put together, and that of the feeds server. Nothing is global."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, redirect, request
+from flask import Flask, Response, abort, jsonify, redirect, request
+from werkzeug.exceptions import NotFound
 
 from service import api, api_partner, discovery, feeds, openapi, pages, partner_feeds, problems, status
 from service.intake import endpoint
@@ -14,6 +15,7 @@ from service.intake.authenticate import Gate
 from service.serving.front import Front
 from service.serving.shelf import Shelf
 from service.settings import Settings
+from service.signatures import hide_feed_tokens
 from service.store.record import Record
 
 
@@ -59,6 +61,42 @@ def create_app(
         return redirect("/status")  # type: ignore[return-value]
 
     return app
+
+
+def create_feeds_app(
+    settings: Settings, record: Record, shelf: Shelf, *, clock: Callable[[], datetime] = _now
+) -> Flask:
+    """What the feeds server has behind its front: what is public to read, and nothing else.
+
+    Not the partners' own feeds: each fetch of one is written into the record, and this server only reads.
+    """
+    app = Flask("service", static_folder=None)
+    app.register_blueprint(feeds.create_blueprint(record, settings.public_url))
+    app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock))
+    problems.register(app)
+    app.register_error_handler(404, _elsewhere)
+    app.before_request(_no_nul)
+    app.after_request(_careful)
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return Response("alive\n", mimetype="text/plain")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        """Ready once it has looked at the record. That being away later makes it no less so: it serves what it has."""
+        ready = shelf.looks > 0
+        answer = jsonify(ready=ready, because="" if ready else "the record was not looked at yet")
+        answer.status_code = 200 if ready else 503
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    return app
+
+
+def _elsewhere(_error: NotFound) -> Response:
+    words = "is not here: this is the feeds server, which has /feeds, /feeds.opml and /sitemaps; the web has the rest"
+    return problems.Problem(404, "not-found", f"{hide_feed_tokens(request.path)} {words}").response()
 
 
 def _no_nul() -> None:

@@ -16,7 +16,7 @@ from service.cli_endpoint import endpoint, reseal
 from service.cli_feeds import feeds, package
 from service.cli_partner_feeds import feed
 from service.cli_receive import receive
-from service.cli_up import migrate, up, web, worker
+from service.cli_up import feeds_serve, migrate, up, web, worker
 from service.doctor import doctor
 from service.store.errors import NotFound, RecordUnavailable
 
@@ -46,6 +46,7 @@ COMMANDS: tuple[click.Command, ...] = (
     section, package, feeds, source, partner, endpoint, feed,
     publish, kill, restore, replay, receive, reseal,
 )  # fmt: skip
+feeds.add_command(feeds_serve)
 for _command in COMMANDS:
     dateline.add_command(_command)
 

@@ -74,7 +74,7 @@ def examine(chosen: Settings, url: str, at: datetime) -> list[Finding]:
     """Every check's finding, in the order in which parts depend on each other. Changes nothing."""
     findings = [_settings(chosen), *_data_dir(chosen), _clock(at), *_keys(chosen), _broker(chosen)]
     findings += _record(chosen, at)
-    return [*findings, *_web(chosen, url)]
+    return [*findings, *_web(chosen, url), *_feeds(chosen)]
 
 
 def _lines(finding: Finding) -> Iterator[str]:
@@ -284,6 +284,27 @@ def _web(chosen: Settings, url: str) -> Iterator[Finding]:
             "web", WRONG, words, "the lines above say why; if none does, another program has that port"
         )
     yield from _skew(answer, now())
+
+
+def _feeds(chosen: Settings) -> Iterator[Finding]:
+    """The feeds server, where there is to be one on this machine."""
+    running = supervise.read_state(chosen.data_dir) or {}
+    url = running.get("feeds_url") or (settings.url_of(chosen.feeds_listen) if chosen.feeds_listen else "")
+    if not url:
+        return
+    try:
+        answer = requests.get(f"{url}/readyz", timeout=5)
+    except requests.RequestException:
+        remedy = "start it: dateline feeds serve; until then the web serves the feeds, at the web's address"
+        yield Finding("feeds", WRONG, f"the feeds server does not answer on {url}", remedy)
+        return
+    if answer.status_code == 200:
+        yield Finding("feeds", GOOD, f"the feeds server is ready on {url}")
+    else:
+        words = f"{url}/readyz answers {answer.status_code}: {answer.text[:200].strip()}"
+        yield Finding(
+            "feeds", WRONG, words, "see the line on record; if that is well, another program has that port"
+        )
 
 
 def _skew(answer: requests.Response, at: datetime) -> Iterator[Finding]:

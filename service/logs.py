@@ -16,7 +16,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 HIDDEN = ("secret", "token", "password", "authorization", "api_key", "signature", "body")
 
 # Libraries that tell their every step; what goes wrong in them is still heard.
-TALKATIVE = ("alembic", "kombu", "amqp", "urllib3", "_granian")
+TALKATIVE = ("alembic", "kombu", "amqp", "urllib3", "uvicorn", "_granian")
 
 
 def configure(level: str, *, json: bool) -> None:

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "DATELINE_"
@@ -29,6 +29,8 @@ REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 SQLITE_WORKERS_MAX = 2
 TOKEN_FILE = "operator-token"  # noqa: S105 - a file's name
 KEY_FILE = "secret-key"
+# Where the feeds server answers if it is started without being told.
+FEEDS_LISTEN = "127.0.0.1:8601"
 NOTICE_FILE = "notice-secret"
 
 
@@ -45,6 +47,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("var")
     listen: str = "127.0.0.1:8600"
+    feeds_listen: str = ""
     public_url: str = Field(default_factory=lambda known: url_of(known["listen"]))
     database_url: str = Field(
         default_factory=lambda known: f"sqlite:///{known['data_dir']}/dateline.db", repr=False
@@ -66,13 +69,21 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
 
-    @field_validator("listen")
+    @field_validator("listen", "feeds_listen")
     @classmethod
-    def _host_and_port(cls, value: str) -> str:
+    def _host_and_port(cls, value: str, known: ValidationInfo) -> str:
+        if not value and known.field_name == "feeds_listen":
+            return ""
         host, _, port = value.strip().rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"'{value}' is not HOST:PORT; write for example 127.0.0.1:8600")
-        return f"{host}:{int(port)}"
+            example = "127.0.0.1:8600" if known.field_name == "listen" else FEEDS_LISTEN
+            raise ValueError(f"'{value}' is not HOST:PORT; write for example {example}")
+        listen = f"{host}:{int(port)}"
+        if int(port) and known.data.get("listen") == listen:
+            raise ValueError(
+                f"'{value}' is where the web answers; write another port, such as {FEEDS_LISTEN}"
+            )
+        return listen
 
     @field_validator("public_url")
     @classmethod
@@ -158,12 +169,12 @@ class Settings(BaseSettings):
     @property
     def host(self) -> str:
         """Where the web process listens, without brackets (`::1`)."""
-        return self.listen.rpartition(":")[0].strip("[]")
+        return host_and_port(self.listen)[0]
 
     @property
     def port(self) -> int:
         """0: any free port."""
-        return int(self.listen.rpartition(":")[2])
+        return host_and_port(self.listen)[1]
 
     @property
     def on_sqlite(self) -> bool:
@@ -223,6 +234,12 @@ def _words(error: ValidationError) -> Iterator[str]:
         field = str(fault["loc"][0]) if fault["loc"] else "?"
         if fault["type"] != "default_factory_not_called":  # only the echo of another field's fault
             yield f"{PREFIX}{field.upper()}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """The two parts of a checked HOST:PORT; the host without brackets (`::1`)."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def url_of(listen: str) -> str:

@@ -112,6 +112,12 @@ class Desk:
         state = supervise.read_state(self.data_dir)
         return dict(state["children"]) if state else {}
 
+    @property
+    def feeds_url(self) -> str:
+        """Where the feeds server answers, if the desk has one."""
+        state = supervise.read_state(self.data_dir)
+        return str(state["feeds_url"]) if state else ""
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Sends a signal to a part by its name; returns its process id."""
         pid = self.children()[name]

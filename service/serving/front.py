@@ -5,8 +5,8 @@ What is done per request is to look into the environment and choose among answer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication
 
 from service import logs
@@ -15,11 +15,13 @@ from service.problems import Problem
 from service.serving import conditions
 from service.serving.codings import IDENTITY, acceptable
 from service.serving.deltas import Deltas
-from service.serving.held import EXPOSED, Address, Held
+from service.serving.held import EXPOSED, Address, Answer, Headers, Held
 from service.serving.shelf import Shelf
 from service.store.errors import RecordUnavailable
 
 Environ = dict[str, Any]
+# The headers that decide what stands.
+READ = ("Accept-Encoding", "If-None-Match", "If-Modified-Since", "A-IM", "Range")
 
 log = logs.get("serving")
 
@@ -32,6 +34,27 @@ _PREFLIGHT = [
     ("Access-Control-Allow-Headers", "A-IM, If-Modified-Since, If-None-Match, If-Range, Range"),
     ("Access-Control-Max-Age", "86400"),
 ]
+
+
+class Standing(NamedTuple):
+    """An answer that stands for as long as the document does, in this form: all of it, or that the client has it."""
+
+    held: Held
+    coding: Coding
+    answer: Answer
+    unchanged: bool
+
+    @property
+    def status(self) -> str:
+        return "304 Not Modified" if self.unchanged else "200 OK"
+
+    @property
+    def headers(self) -> Headers:
+        return self.answer.unchanged if self.unchanged else self.answer.ok
+
+    @property
+    def body(self) -> list[bytes]:
+        return [] if self.unchanged else self.answer.body
 
 
 class Front:
@@ -54,15 +77,32 @@ class Front:
         accepted = acceptable(environ.get("HTTP_ACCEPT_ENCODING"))
         if not accepted:
             return _not_acceptable(environ, start)
-        held_by_client = held.client_has(environ, accepted)
-        if held_by_client is not None:
-            start("304 Not Modified", held.answer(held_by_client).unchanged)
-            return []
-        if method == "GET" and ("HTTP_A_IM" in environ or "HTTP_RANGE" in environ):
+        wanted = _wanted(environ, held, accepted)
+        if wanted is None:
             return self._part(environ, start, held, accepted)
-        answer = held.answer(accepted[0])
-        start("200 OK", answer.ok)
-        return answer.body if method == "GET" else []
+        coding, unchanged = wanted
+        standing = Standing(held, coding, held.answer(coding), unchanged)
+        start(standing.status, standing.headers)
+        return standing.body if method == "GET" else []
+
+    def at_once(self, environ: Environ) -> Standing | None:
+        """What a call would answer, if that is made and stands; None if a call may take its time or answers otherwise.
+
+        Neither reads nor compresses, so that it may be asked where nothing may wait. Of the environment it needs the
+        method, the path, and the headers in `READ`.
+        """
+        held = self._shelf.ready.get(environ["PATH_INFO"])
+        if held is None or environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            return None
+        accepted = acceptable(environ.get("HTTP_ACCEPT_ENCODING"))
+        wanted = _wanted(environ, held, accepted) if accepted else None
+        if wanted is None:
+            return None
+        answer = held.answers.get(wanted[0])
+        if answer is None:
+            return None
+        held.used = self._shelf.looks
+        return Standing(held, wanted[0], answer, wanted[1])
 
     def _part(
         self, environ: Environ, start: StartResponse, held: Held, accepted: tuple[Coding, ...]
@@ -87,6 +127,16 @@ class Front:
         except RecordUnavailable as error:
             log.warning("document.unavailable", path=address.path, error=str(error))
             return None
+
+
+def _wanted(environ: Environ, held: Held, accepted: Sequence[Coding]) -> tuple[Coding, bool] | None:
+    """The form to answer from, and whether the client has it; None if it asks for a part."""
+    has = held.client_has(environ, accepted)
+    if has is not None:
+        return has, True
+    if environ["REQUEST_METHOD"] == "GET" and ("HTTP_A_IM" in environ or "HTTP_RANGE" in environ):
+        return None
+    return accepted[0], False
 
 
 def _ranged(environ: Environ, start: StartResponse, held: Held) -> Iterable[bytes]:

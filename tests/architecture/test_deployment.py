@@ -13,7 +13,7 @@ import yaml
 from service.cli import dateline
 from service.cli_up import processes
 from service.queue import QUEUES, tasks_of
-from service.settings import PREFIX, Settings
+from service.settings import FEEDS_LISTEN, PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 SETTING = re.compile(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]\b")
@@ -63,16 +63,19 @@ def test_every_command_of_a_deployment_exists() -> None:
     assert len(commands()) >= 6
     for name, *words in commands():
         assert name == "dateline"
-        command = dateline.commands[words[0]]
+        command: click.Command = dateline
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
         options = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in words[1:] if word.startswith("--")} <= options
+        assert {word for word in words if word.startswith("--")} <= options
 
 
 def test_procfile_and_compose_run_the_same_processes() -> None:
-    assert set(procfile()) == {"web", "worker", "press", "release"}
+    assert set(procfile()) == {"web", "feeds", "worker", "press", "release"}
     services = compose()["services"]
     assert procfile()["release"] == services["migrate"]["command"]
     assert procfile()["web"][:2] == services["web"]["command"][:2]
+    assert procfile()["feeds"][:3] == services["feeds"]["command"][:3]
     for name in ("worker", "press"):
         assert procfile()[name] == services[name]["command"]
 
@@ -93,12 +96,14 @@ def test_migrations_run_before_web_and_worker_start() -> None:
         waits = services[name]["depends_on"]
         assert waits["migrate"] == {"condition": "service_completed_successfully"}
         assert waits["redis"] == {"condition": "service_healthy"}
+    # The feeds server only reads the record: it needs no Redis.
+    assert services["feeds"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert services["migrate"]["depends_on"]["postgres"] == {"condition": "service_healthy"}
 
 
 def test_every_server_has_a_health_check() -> None:
     services = compose()["services"]
-    assert all("test" in services[name]["healthcheck"] for name in ("redis", "postgres"))
+    assert all("test" in services[name]["healthcheck"] for name in ("redis", "postgres", "feeds"))
     assert "HEALTHCHECK" in read("Dockerfile")
     assert "/healthz" in read("Dockerfile")
 
@@ -127,6 +132,10 @@ def test_port_is_the_same_everywhere() -> None:
     assert compose()["services"]["web"]["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert f"EXPOSE {port}" in read("Dockerfile")
     assert f"${{PORT:-{port}}}" in read("Procfile")
+    port = FEEDS_LISTEN.rpartition(":")[2]
+    assert compose()["services"]["feeds"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"127.0.0.1:{port}/healthz" in compose()["services"]["feeds"]["healthcheck"]["test"][-1]
+    assert f"${{FEEDS_PORT:-{port}}}" in read("Procfile")
 
 
 def walk(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
@@ -144,7 +153,7 @@ def test_every_command_answers_in_json_and_says_what_it_does() -> None:
 @pytest.mark.parametrize(
     "words",
     ["up", "web", "worker", "migrate", "doctor", "section add", "section list", "section rename",
-     "section close", "package add", "feeds export", "source add", "partner add",
+     "section close", "package add", "feeds export", "feeds serve", "source add", "partner add",
      "endpoint add", "endpoint list", "endpoint pause", "endpoint resume", "endpoint rotate-secret",
      "publish", "kill", "restore", "replay", "receive"],
 )  # fmt: skip

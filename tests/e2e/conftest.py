@@ -20,7 +20,7 @@ def outlet() -> Iterator[Outlet]:
 
 @pytest.fixture(scope="session")
 def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Iterator[Desk]:
-    with Desk(tmp_path_factory.mktemp("on-sqlite")) as running:
+    with Desk(tmp_path_factory.mktemp("on-sqlite"), feeds_listen="127.0.0.1:0") as running:
         running.furnish(outlet, "/sqlite")
         yield running
 
@@ -30,7 +30,11 @@ def postgresql_desk(
     tmp_path_factory: pytest.TempPathFactory, outlet: Outlet, postgres_server: Any
 ) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("on-postgresql")
-    with postgres.database(postgres_server, "e2e") as url, Desk(folder, database_url=url) as running:
+    settings = {"feeds_listen": "127.0.0.1:0"}
+    with (
+        postgres.database(postgres_server, "e2e") as url,
+        Desk(folder, database_url=url, **settings) as running,
+    ):
         running.furnish(outlet, "/postgresql")
         yield running
 

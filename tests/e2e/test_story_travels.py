@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -132,6 +133,28 @@ def test_a_posted_story_is_corrected_and_killed_and_each_is_seen_everywhere_in_t
 
     assert [each.data["revision"] for each in outlet.of(article)] == [1, 2, 3]
     assert outlet.refused == []
+
+
+def test_the_feeds_server_shows_what_the_web_shows_as_soon_and_comes_back_when_it_dies(desk: Desk) -> None:
+    story = a_story()
+    article = desk.post(story).json()["article"]
+
+    def told() -> tuple[str, ...]:
+        """The story's titles in the feed: one, or none while there is no answer."""
+        with suppress(requests.ConnectionError):
+            answer = requests.get(f"{desk.feeds_url}/feeds/world.json", timeout=20)
+            items = answer.json()["items"] if answer.status_code == 200 else []
+            return tuple(item["title"] for item in items if item["id"] == article)
+        return ()
+
+    eventually(lambda: told() == (story["headline"],), within=PROMISED, what="the story")
+    assert desk.post({"id": story["id"], "version": 2, "status": "killed"}).status_code == 202
+    eventually(lambda: told() == ("Story withdrawn",), within=PROMISED, what="the notice")
+    assert requests.get(f"{desk.feeds_url}/status", timeout=20).status_code == 404
+    assert {each["check"]: each["state"] for each in desk.dateline("doctor")["findings"]}["feeds"] == "good"
+
+    desk.kill("feeds")
+    eventually(lambda: told() == ("Story withdrawn",), within=PATIENCE, what="it answers again")
 
 
 def test_a_partner_that_only_fetches_is_known_to_hold_a_story_and_to_have_seen_its_kill(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from service.store import leases, migrations, partners, sections
 from service.store.health import Health, update_health
 from service.store.record import Record, open_record
 from tests import builders
+from tests.feeds_server import a_feeds_server
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:1"
@@ -95,6 +96,15 @@ def test_paused_endpoint_is_told_with_the_command_that_brings_it_back(tmp_path: 
     (finding,) = found(desk, "endpoints")
     assert "of herald is paused: they are moving" in finding.words
     assert finding.remedy == f"dateline endpoint resume {added.id}"
+
+
+def test_a_feeds_server_that_there_is_to_be_is_looked_for(tmp_path: Path, sqlite_record: Record) -> None:
+    assert found(a_desk(tmp_path), "feeds") == []
+    (finding,) = found(a_desk(tmp_path, feeds_listen="127.0.0.1:1"), "feeds")
+    assert (finding.state, "dateline feeds serve" in finding.remedy) == (WRONG, True)
+    with a_feeds_server(sqlite_record) as server:
+        (finding,) = found(a_desk(tmp_path, feeds_listen=f"127.0.0.1:{server.port}"), "feeds")
+    assert finding.state == GOOD
 
 
 def test_key_that_others_can_read_is_told(tmp_path: Path) -> None:

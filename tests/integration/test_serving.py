@@ -1,8 +1,10 @@
-"""What a client is answered when it asks for a feed."""
+"""What a client is answered when it asks for a feed: by the web, and by the feeds server."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +15,7 @@ from feeds import FORMATS
 from service.serving.codings import CODINGS
 from service.store import documents
 from service.store.record import Record
+from tests.feeds_server import a_feeds_server
 from tests.press import PUBLIC_URL, RSS, PressRoom, a_story, a_web, get, some_stories, unpacked
 
 
@@ -24,9 +27,37 @@ def room(standing_record: Record) -> PressRoom:
     return room
 
 
+Serve = Callable[[PressRoom], Client]
+
+
+@contextmanager
+def serving(kind: str) -> Iterator[Serve]:
+    """Serves rooms, by one of the two servers, until the end."""
+    with ExitStack() as stack:
+
+        def serve(room: PressRoom) -> Client:
+            if kind == "web":
+                return a_web(room)
+            return stack.enter_context(a_feeds_server(room.record))  # type: ignore[return-value]
+
+        yield serve
+
+
+@pytest.fixture(scope="module", params=["web", "feeds"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def web(room: PressRoom) -> Client:
-    return a_web(room)
+def web(room: PressRoom, kind: str) -> Iterator[Client]:
+    with serving(kind) as serve:
+        yield serve(room)
+
+
+@pytest.fixture
+def serve(kind: str) -> Iterator[Serve]:
+    with serving(kind) as serve:
+        yield serve
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -113,20 +144,20 @@ def test_a_time_that_is_not_ours_never_hides_a_document(web: Client, invented: s
     assert get(web, If_Modified_Since=invented).status_code == 200
 
 
-def test_building_the_same_document_again_moves_no_validator(sqlite_record: Record) -> None:
+def test_building_the_same_document_again_moves_no_validator(sqlite_record: Record, serve: Serve) -> None:
     room = PressRoom(sqlite_record)
     room.publish(a_story(1))
-    web = a_web(room)
+    web = serve(room)
     before = get(web).headers
     room.publish(a_story(1))  # a repeat: nothing changed
     after = get(web).headers
     assert (before["ETag"], before["Last-Modified"]) == (after["ETag"], after["Last-Modified"])
 
 
-def test_a_change_moves_both_validators(sqlite_record: Record) -> None:
+def test_a_change_moves_both_validators(sqlite_record: Record, serve: Callable[[PressRoom], Client]) -> None:
     room = PressRoom(sqlite_record)
     room.publish(a_story(1))
-    web = a_web(room)
+    web = serve(room)
     before = get(web).headers
     room.publish(a_story(1, headline="Story 1, corrected"))
     after = get(web, If_None_Match=before["ETag"], If_Modified_Since=before["Last-Modified"])
@@ -162,7 +193,7 @@ def test_a_range_beyond_the_end_is_refused_with_the_length(web: Client) -> None:
     assert answer.headers["Content-Range"] == f"bytes */{len(get(web).data)}"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"])
 def test_other_methods_are_told_which_there_are(web: Client, method: str) -> None:
     answer = get(web, method=method)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")

@@ -1,8 +1,9 @@
-"""What a reader is answered that asks for what is new to it only (RFC 3229, `A-IM: feed`)."""
+"""What a reader is answered, by either server, that asks for what is new to it only (RFC 3229, `A-IM: feed`)."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import feedparser
@@ -10,6 +11,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from service.store.record import Record
+from tests.feeds_server import a_feeds_server
 from tests.press import PressRoom, a_story, a_web, get, some_stories, unpacked
 
 NEWSBOAT = "newsboat/2.21.0 (Linux x86_64)"
@@ -24,17 +26,27 @@ def room(standing_record: Record) -> PressRoom:
     return room
 
 
-@pytest.fixture(scope="module")
-def web(room: PressRoom) -> Client:
-    return a_web(room)
+@pytest.fixture(scope="module", params=["web", "feeds"])
+def web(room: PressRoom, request: pytest.FixtureRequest) -> Iterator[Client]:
+    if request.param == "web":
+        yield a_web(room)
+        return
+    with a_feeds_server(room.record) as server:
+        yield server  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
-def base(web: Client, room: PressRoom) -> str:
-    """The tag of the feed as it was before two more stories came and one changed."""
+def news(web: Client, room: PressRoom) -> tuple[str, set[str]]:
+    """The tag of the feed as it was before two more stories came and one changed; their headlines."""
     etag: str = get(web, Accept_Encoding="gzip").headers["ETag"]
-    room.publish(a_story(6), a_story(7), a_story(1, headline="Story 1, corrected"))
-    return etag
+    stories = {number: f"Story {number}, after {etag[3:9]}" for number in (6, 7, 1)}
+    room.publish(*(a_story(number, headline=headline) for number, headline in stories.items()))
+    return etag, set(stories.values())
+
+
+@pytest.fixture(scope="module")
+def base(news: tuple[str, set[str]]) -> str:
+    return news[0]
 
 
 def delta(
@@ -52,7 +64,10 @@ def delta(
 
 
 @pytest.mark.parametrize("agent", [NEWSBOAT, READER])
-def test_a_reader_known_to_take_it_gets_only_what_is_new_to_it(web: Client, base: str, agent: str) -> None:
+def test_a_reader_known_to_take_it_gets_only_what_is_new_to_it(
+    web: Client, news: tuple[str, set[str]], agent: str
+) -> None:
+    base, headlines = news
     answer = delta(web, base, agent=agent)
     assert (answer.status_code, answer.headers["IM"]) == (226, "feed")
     assert answer.headers["Delta-Base"] == base
@@ -62,7 +77,7 @@ def test_a_reader_known_to_take_it_gets_only_what_is_new_to_it(web: Client, base
     assert answer.headers["ETag"] == get(web, Accept_Encoding="gzip").headers["ETag"]
     assert int(answer.headers["Content-Length"]) == len(answer.data)
     titles = {entry.title for entry in feedparser.parse(unpacked(answer)).entries}
-    assert titles == {"Story 6", "Story 7", "Story 1, corrected"}
+    assert titles == headlines
     assert delta(web, answer.headers["ETag"], agent=agent).status_code == 304
 
 

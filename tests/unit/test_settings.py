@@ -29,6 +29,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert loaded.database_url == f"sqlite:///{Path.cwd()}/var/dateline.db"
     assert loaded.public_url == "http://127.0.0.1:8600"
     assert loaded.redis_url == ""
+    assert loaded.feeds_listen == ""
     assert 1 <= loaded.workers <= 2
 
 
@@ -61,6 +62,8 @@ def test_public_url_follows_where_it_listens_unless_it_is_set(monkeypatch: pytes
         ("LISTEN", "8600", "127.0.0.1:8600"),
         ("LISTEN", "localhost:seventy", "127.0.0.1:8600"),
         ("LISTEN", "localhost:70000", "127.0.0.1:8600"),
+        ("FEEDS_LISTEN", "8601", "127.0.0.1:8601"),
+        ("FEEDS_LISTEN", "127.0.0.1:8600", "where the web answers"),
         ("PUBLIC_URL", "news.example", "https://news.example.org"),
         ("DATABASE_URL", "mysql://root@db/dateline", "postgresql+psycopg://"),
         ("REDIS_URL", "localhost:6379", "redis://host:6379/0"),

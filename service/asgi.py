@@ -1,0 +1,118 @@
+"""The composition root of the feeds server: the public feeds alone, from memory. docs/decisions/0009."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import time
+from email.utils import formatdate
+from types import FrameType
+
+from uvicorn import Config, Server
+
+from service import app, logs, settings
+from service.serving.bridge import Bridge
+from service.serving.front import Front
+from service.serving.protocol import FeedProtocol
+from service.serving.recall import RawHeaders, Recall
+from service.serving.shelf import Shelf
+from service.settings import Settings
+from service.store import migrations
+from service.store.record import open_record
+
+log = logs.get("serving")
+
+CONNECTIONS = 4096
+# Files that a process has open besides its connections, at the most.
+OTHER_FILES = 128
+# Longer than proxies and balancers keep theirs: they, not we, are to end a connection that they may be using.
+KEEP_ALIVE_SECONDS = 75
+# Requests that are being answered have this long to end, and `dateline up` kills after eight. Clients that do not read
+# are hung up on before.
+END_SECONDS = 5
+TOLD_AGAIN = 60.0
+
+
+def serve(loaded: Settings) -> None:
+    """Serves at `feeds_listen` until SIGTERM or SIGINT."""
+    keyed = settings.ensure_keys(loaded)
+    logs.bind(process="feeds")
+    record = open_record(keyed.database_url, keyed.secret_key)
+    migrations.require_schema(record)
+    shelf = Shelf(record, keyed.public_url)
+    shelf.watch()
+    front = Front(app.create_feeds_app(keyed, record, shelf).wsgi_app, shelf)
+    server = FeedsServer(front, Recall(shelf), *settings.host_and_port(keyed.feeds_listen))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn sends itself the signal again when all is done: the end is to be that of the program.
+        signal.signal(number, _nothing_more)
+    server.run()
+
+
+class FeedsServer(Server):
+    """uvicorn's server, with a date that is right to a tenth of a second, and a memory that is kept tidy."""
+
+    def __init__(self, front: Front, recall: Recall, host: str, port: int) -> None:
+        self._bridge = Bridge(front, recall)
+        self._recall = recall
+        self._second = 0
+        self._date: RawHeaders = []
+        self._tell_from = 0.0
+        super().__init__(
+            Config(
+                self._bridge,
+                host=host,
+                port=port,
+                http=FeedProtocol,
+                ws="none",
+                interface="asgi3",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                limit_concurrency=_room_for_connections(),
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=END_SECONDS,
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._bridge.close()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        leave = await super().on_tick(counter)
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._date = [(b"date", formatdate(now, usegmt=True).encode())]
+            self._recall.tidy()
+            self._tell_if_crowded(now)
+        self.server_state.default_headers = self._date
+        return leave
+
+    def _tell_if_crowded(self, now: float) -> None:
+        connections = len(self.server_state.connections)
+        if connections >= (self.config.limit_concurrency or 0) and now >= self._tell_from:
+            self._tell_from = now + TOLD_AGAIN
+            log.warning("feeds.crowded", connections=connections)
+
+
+def _room_for_connections() -> int:
+    """As many as we want, or as there may be files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    else:
+        soft = wanted
+    return max(soft - OTHER_FILES, OTHER_FILES)
+
+
+def _nothing_more(_number: int, _frame: FrameType | None) -> None:
+    pass

@@ -1,0 +1,97 @@
+"""A feeds server in a thread, asked over real connections as a web application's test client would be."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from werkzeug.datastructures import Headers
+
+from service.app import create_feeds_app
+from service.asgi import FeedsServer
+from service.serving.front import Front
+from service.serving.recall import Recall
+from service.serving.shelf import Shelf
+from service.settings import Settings
+from service.store.record import Record
+from tests.press import PUBLIC_URL
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What tests look at in an answer. Its date is left out, and how the connection goes on."""
+
+    status_code: int
+    headers: Headers
+    data: bytes
+
+
+@dataclass
+class Running:
+    """`open` is like that of Werkzeug's client, and sees the record as it is."""
+
+    server: FeedsServer
+    recall: Recall
+    shelf: Shelf
+    port: int
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def open(self, path: str, *, method: str = "GET", headers: Headers | None = None) -> Answer:
+        """Asks three times on one connection, so that it is answered in every way there is; they must be alike.
+
+        Who asks for what is new to it (A-IM) is answered differently the second time, and asks once.
+        """
+        self.shelf.look()
+        given = headers or Headers()
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as client:
+            times = 1 if "A-IM" in given else 3
+            first, *others = [_ask(client, path, method, given) for _ in range(times)]
+        for other in others:
+            assert (other.status_code, other.data) == (first.status_code, first.data)
+            assert sorted(other.headers) == sorted(first.headers)
+        return first
+
+
+def _ask(client: http.client.HTTPConnection, path: str, method: str, headers: Headers) -> Answer:
+    client.putrequest(method, quote(path, safe="/%?=&"), skip_accept_encoding=True)
+    for name, value in headers:
+        client.putheader(name, value)
+    client.endheaders()
+    answer = client.getresponse()
+    told = [(name, value) for name, value in answer.getheaders() if name not in {"date", "connection"}]
+    return Answer(answer.status, Headers(told), answer.read())
+
+
+@contextmanager
+def a_feeds_server(
+    record: Record, public_url: str = PUBLIC_URL, *, loop: str = "auto", connections: int = 0
+) -> Iterator[Running]:
+    shelf = Shelf(record, public_url)
+    shelf.watch()
+    app = create_feeds_app(Settings(public_url=public_url), record, shelf)
+    recall = Recall(shelf)
+    server = FeedsServer(Front(app.wsgi_app, shelf), recall, "127.0.0.1", 0)
+    server.config.loop = loop
+    if connections:
+        server.config.limit_concurrency = connections
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not (server.started and server.server_state.default_headers and shelf.looks):
+        assert time.monotonic() < deadline, "the feeds server did not start"
+        time.sleep(0.005)
+    try:
+        yield Running(server, recall, shelf, server.servers[0].sockets[0].getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        shelf.close()
+    assert not thread.is_alive()

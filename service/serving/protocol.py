@@ -48,6 +48,8 @@ class FeedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._front, self._recall = self.app.front, self.app.recall
+        # uvloop sends several parts at once, uncopied. asyncio's writelines may not tell us to pause (CVE-2024-12254).
+        self._gathers = type(self.loop).__module__ == "uvloop"
         # The next byte begins a request, and the one before has been read to its end.
         self._between = True
         # Of the message being parsed: its head, all of it has been parsed; it was answered here, not by a cycle.
@@ -97,7 +99,11 @@ class FeedProtocol(HttpToolsProtocol):
 
     def _send(self, reply: Reply) -> None:
         self._since, self._patience = self.loop.time(), self.timeout_keep_alive
-        self.transport.writelines(reply.stamp(self.server_state.default_headers))
+        parts = reply.stamp(self.server_state.default_headers)
+        if self._gathers:
+            self.transport.writelines(parts)
+        else:
+            self.transport.write(b"".join(parts))
 
     def _parse(self, data: bytes) -> None:
         fresh, self._between = self._between, False

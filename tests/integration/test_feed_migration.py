@@ -81,6 +81,8 @@ def test_a_record_that_goes_back_has_no_partners_feeds_and_its_public_ones_are_a
     with record.reading() as connection:
         feeds = set(connection.execute(text("SELECT slug FROM feed")).scalars())
         assert connection.execute(text("SELECT count(*) FROM receipt")).scalar() == 1
+        query = text("SELECT body FROM document WHERE feed = 'world' AND format = 'rss'")
+        assert bytes(connection.execute(query).scalar_one()) == public  # which that version can read
     assert feeds == {"world", "china", "all", "language/en", "source/wire"}
     migrations.migrate(record)
     assert reader.get().status_code == 404

@@ -140,9 +140,8 @@ def _has_word(socket: int) -> bool:
 
 # What the record asks has an index, and what it asks of is empty at one moment and long at the next. Until PostgreSQL
 # has looked at such a table again it would read all of it for each claim; with the scan that it then must do of a small
-# table counted as dear, it would also compile the statement each time. And the plan for one claim is that for all: to
-# make it anew took longer than to carry it out.
-_PLANNER = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
+# table counted as dear, it would also compile the statement each time.
+_PLANNER = {"enable_seqscan": "off", "jit": "off"}
 
 
 def _with_planner(options: object) -> str:

@@ -124,7 +124,7 @@ def partners_now(record: Record, now: datetime, slug: str | None = None) -> list
     wanted = select(partner.c.id, partner.c.slug, partner.c.name).order_by(partner.c.id)
     if slug is not None:
         wanted = wanted.where(partner.c.slug == slug)
-    with record.reading() as connection:
+    with record.surveying() as connection:
         known = connection.execute(wanted).all()
         ids = [each.id for each in known] if slug is not None else None
         found = _endpoints(connection, now, ids)
@@ -246,7 +246,7 @@ _PIPELINE = text("""
 
 def pipeline_now(record: Record) -> PipelineNow:
     """Workers (the latest seen first), events not routed, feeds not built, what is on the wire."""
-    with record.reading() as connection:
+    with record.surveying() as connection:
         row = connection.execute(_PIPELINE).one()
         behind = connection.execute(
             text("SELECT slug, wanted_at FROM feed WHERE wanted > built AND closed_at IS NULL ORDER BY slug")
@@ -288,7 +288,7 @@ def latest_events(record: Record, now: datetime, limit: int = 50) -> list[EventN
         JOIN article a ON a.id = v.article_id JOIN source s ON s.id = a.source_id
         JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision
         ORDER BY v.id DESC""")
-    with record.reading() as connection:
+    with record.surveying() as connection:
         rows = connection.execute(query, {"limit": limit}).all()
         counts = _deliveries_by_state(connection, {row.article_id for row in rows})
     return [_event(row, counts.get((row.article_id, row.revision), {}), now) for row in rows]

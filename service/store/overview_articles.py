@@ -131,7 +131,7 @@ def _listed(record: Record, source: str, values: Mapping[str, Any], now: datetim
         JOIN revision r ON r.article_id = a.id AND r.number = a.revision ORDER BY a.changed_at DESC""")
     if "ids" in values:
         query = query.bindparams(_IDS)
-    with record.reading() as connection:
+    with record.surveying() as connection:
         rows = connection.execute(query, values).all()
         held = _held(connection, [row.id for row in rows])
     return [_article(row, held.get(row.id, (0, 0)), now) for row in rows]
@@ -172,7 +172,7 @@ def _public_ids(record: Record, name: str) -> list[str]:
         days = [(ulid.datetime + timedelta(days=offset)).date().isoformat() for offset in (-1, 0, 1)]
     except (ValueError, OverflowError):  # no ULID, or one from after the year 9999
         return []
-    with record.reading() as connection:
+    with record.surveying() as connection:
         found = _by_last_part(connection, ulid, days)
     return [found] if found else []
 
@@ -198,7 +198,7 @@ def article_page(record: Record, name: str) -> ArticlePage | None:
     ids = _public_ids(record, name)
     if not ids:
         return None
-    with record.reading() as connection:
+    with record.surveying() as connection:
         row = connection.execute(_PAGE, {"id": ids[0]}).one_or_none()
         if row is None:
             return None

@@ -144,7 +144,7 @@ def dead_of(record: Record, endpoint_id: int, limit: int = 50) -> list[DeliveryN
 
 def _of_endpoint(record: Record, where: str, endpoint_id: int, limit: int) -> list[DeliveryNow]:
     query = text(f"{_select(record)} {where} LIMIT :limit")
-    with record.reading() as connection:
+    with record.surveying() as connection:
         return [
             _delivery(row) for row in connection.execute(query, {"endpoint": endpoint_id, "limit": limit})
         ]
@@ -173,7 +173,7 @@ def delivery_page(record: Record, name: str) -> DeliveryPage | None:
         "WHERE d.article_id = (SELECT article_id FROM event WHERE public_id = :event)"
         " AND d.endpoint_id = :endpoint AND d.replay = :replay AND v.public_id = :event"
     )
-    with record.reading() as connection:
+    with record.surveying() as connection:
         row = connection.execute(text(f"{_select(record)} {where}"), named).one_or_none()
         if row is None:
             return None
@@ -234,7 +234,7 @@ def event_page(record: Record, name: str) -> EventPage | None:
             {headline_of(record)} AS headline, {language_of(record)} AS language
         FROM event v JOIN article a ON a.id = v.article_id
         JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision WHERE v.public_id = :name""")
-    with record.reading() as connection:
+    with record.surveying() as connection:
         row = connection.execute(query, {"name": name}).one_or_none()
         if row is None:
             return None

@@ -59,7 +59,7 @@ class FetchNow:
 
 def feeds_now(record: Record) -> list[FeedNow]:
     """All partners' feeds in the order they were made, revoked ones too."""
-    with record.reading() as connection:
+    with record.surveying() as connection:
         return read_feeds(connection)
 
 
@@ -85,7 +85,7 @@ def latest_fetches(record: Record, feed_id: int, limit: int = 20) -> list[FetchN
         .order_by(feed_fetch.c.id.desc())
         .limit(limit)
     )
-    with record.reading() as connection:
+    with record.surveying() as connection:
         return [
             FetchNow(row.at, row.token, row.method, row.format, row.status, row.etag, row.agent)
             for row in connection.execute(query)

@@ -42,7 +42,7 @@ def given_up(record: Record, limit: int = 200) -> list[GivenUp]:
         JOIN endpoint e ON e.id = g.endpoint_id JOIN partner p ON p.id = e.partner_id
         JOIN delivery x ON x.id = g.example JOIN event v ON v.id = x.event_id
         ORDER BY g.missing DESC, g.last_at DESC LIMIT :limit""")
-    with record.reading() as connection:
+    with record.surveying() as connection:
         return list(_groups(connection.execute(query, {"limit": limit})))
 
 
@@ -85,6 +85,6 @@ _STALLED = text("""
 
 def stalled(record: Record, before: datetime) -> list[tuple[str, datetime]]:
     """(partner's name, due since) of what could have been sent since `before` and was not: nobody works there."""
-    with record.reading() as connection:
+    with record.surveying() as connection:
         rows = connection.execute(_STALLED, {"before": to_micros(before)})
         return [(row.name, from_micros(row.due_at)) for row in rows]

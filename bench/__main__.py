@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import databases, deliveries, fairness, history, intake, latency, serving
+from bench import databases, deliveries, fairness, feeds, history, intake, latency, serving
 from bench.processes import Failed
 from bench.run import Run
 from bench.table import Line, rendered
+from service import logs
 
 ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
     "intake": intake.measure,
@@ -25,6 +26,7 @@ ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
     "latency": latency.measure,
     "fairness": fairness.measure,
     "history": history.measure,
+    "build": feeds.measure,
     "serving": serving.measure,
 }
 
@@ -44,6 +46,7 @@ def main() -> int:
     if given.list:
         print("\n".join(ROWS))
         return 0
+    logs.configure("warning", json=False)  # the table is what is to be read
     kinds = (given.database,) if given.database else databases.NAMES
     lines = _measured(given.names or list(ROWS), kinds, quick=given.quick)
     print(rendered(lines))

@@ -89,25 +89,30 @@ class Site:
         return f"{self.recorder.url}/feeds/world.{fmt}"
 
     def publish(self, *stories: dict[str, Any]) -> list[str]:
-        before = self._tag()
+        before = self._tags()
         ids = [answer.article for answer in self.room.publish(*stories)]
         self._wait_for_other_than(before)
         return ids
 
     def kill(self, article: str) -> None:
-        before = self._tag()
+        before = self._tags()
         self.room.kill(article)
         self._wait_for_other_than(before)
 
-    def _tag(self) -> str | None:
+    def _tags(self) -> set[str | None]:
+        """Of every format: the web takes them up one after another."""
+        tags = set()
         with closing(http.client.HTTPConnection("127.0.0.1", self.recorder.web_port, timeout=10)) as web:
-            # The last that is built of a section's formats.
-            web.request("HEAD", "/feeds/world.json")
-            return web.getresponse().headers["ETag"]
+            for fmt in ("rss", "atom", "json"):
+                web.request("HEAD", f"/feeds/world.{fmt}")
+                answer = web.getresponse()
+                answer.read()
+                tags.add(answer.headers["ETag"])
+        return tags
 
-    def _wait_for_other_than(self, before: str | None) -> None:
+    def _wait_for_other_than(self, before: set[str | None]) -> None:
         deadline = time.monotonic() + 10
-        while self._tag() == before:
+        while self._tags() & before:
             assert time.monotonic() < deadline, "the web does not serve what was published"
             time.sleep(0.02)
 

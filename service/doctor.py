@@ -269,21 +269,17 @@ def _trouble(one: checkup.Trouble) -> Finding:
 
 
 def _web(chosen: Settings, url: str) -> Iterator[Finding]:
-    try:
-        answer = requests.get(f"{url}/readyz", timeout=5)
-    except requests.RequestException:
-        running = supervise.read_state(chosen.data_dir)
-        remedy = f"'{UP}' runs but its web does not answer: look at its log" if running else f"start it: {UP}"
-        yield Finding("web", WRONG, f"nothing answers on {url}", remedy)
-        return
-    if answer.status_code == 200:
-        yield Finding("web", GOOD, f"{url} is ready")
-    else:
-        words = f"{url}/readyz answers {answer.status_code}: {answer.text[:200].strip()}"
-        yield Finding(
-            "web", WRONG, words, "the lines above say why; if none does, another program has that port"
-        )
-    yield from _skew(answer, now())
+    running = supervise.read_state(chosen.data_dir)
+    remedy = f"'{UP}' runs but its web does not answer: look at its log" if running else f"start it: {UP}"
+    verdict, answer = _asked(
+        url,
+        good=f"{url} is ready",
+        away=(f"nothing answers on {url}", remedy),
+        otherwise="the lines above say why; if none does, another program has that port",
+    )
+    yield Finding("web", *verdict)
+    if answer is not None:
+        yield from _skew(answer, now())
 
 
 def _feeds(chosen: Settings) -> Iterator[Finding]:
@@ -292,19 +288,28 @@ def _feeds(chosen: Settings) -> Iterator[Finding]:
     url = running.get("feeds_url") or (settings.url_of(chosen.feeds_listen) if chosen.feeds_listen else "")
     if not url:
         return
+    remedy = "start it: dateline feeds serve; until then the web serves the feeds, at the web's address"
+    verdict, _ = _asked(
+        url,
+        good=f"the feeds server is ready on {url}",
+        away=(f"the feeds server does not answer on {url}", remedy),
+        otherwise="see the line on record; if that is well, another program has that port",
+    )
+    yield Finding("feeds", *verdict)
+
+
+def _asked(
+    url: str, *, good: str, away: tuple[str, str], otherwise: str
+) -> tuple[tuple[str, ...], requests.Response | None]:
+    """A finding of whether this server is ready, without its name, and what it answered; None if it is away."""
     try:
         answer = requests.get(f"{url}/readyz", timeout=5)
     except requests.RequestException:
-        remedy = "start it: dateline feeds serve; until then the web serves the feeds, at the web's address"
-        yield Finding("feeds", WRONG, f"the feeds server does not answer on {url}", remedy)
-        return
+        return (WRONG, *away), None
     if answer.status_code == 200:
-        yield Finding("feeds", GOOD, f"the feeds server is ready on {url}")
-    else:
-        words = f"{url}/readyz answers {answer.status_code}: {answer.text[:200].strip()}"
-        yield Finding(
-            "feeds", WRONG, words, "see the line on record; if that is well, another program has that port"
-        )
+        return (GOOD, good), answer
+    words = f"{url}/readyz answers {answer.status_code}: {answer.text[:200].strip()}"
+    return (WRONG, words, otherwise), answer
 
 
 def _skew(answer: requests.Response, at: datetime) -> Iterator[Finding]:

@@ -69,6 +69,17 @@ def cut_connections(handle: Any, database: str) -> None:
 
 
 @contextmanager
+def away(handle: Any, database: str) -> Iterator[None]:
+    """Lets nobody into one database, and those out who are in; until the end."""
+    admin(handle, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    cut_connections(handle, database)
+    try:
+        yield
+    finally:
+        admin(handle, f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+
+
+@contextmanager
 def crashed(handle: Any) -> Iterator[None]:
     """Ends the server at once, nothing said and nothing tidied; starts it again at the end."""
     _pg_ctl(handle, "stop", "-m", "immediate")

@@ -63,7 +63,6 @@ class Hands:
         self._asked = threading.Event()
         self._pressing = threading.Lock()
         self._build_at = 0.0  # monotonic
-        self._stopping = False
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         work = {ROUTE: self._route, PUBLISH: self._publish, DELIVER: self._deliver}
@@ -80,14 +79,13 @@ class Hands:
         if not self.does(task):
             return
         with self._lock:
-            if self._stopping or task in self._going:
+            if self._stopped.is_set() or task in self._going:
                 return
             self._going.add(task)
             self._pool.submit(self._run, task)
 
     def stop(self) -> None:
-        """Begins nothing more; what is being done comes to its end soon. For signal handlers: takes no lock."""
-        self._stopping = True
+        """Begins nothing more; what is being done comes to its end soon. For signal handlers: waits for nothing."""
         self._stopped.set()
         self._press.stop()
         self._courier.stop()
@@ -118,11 +116,11 @@ class Hands:
         """Routes until no event is left; returns how many deliveries that made. Others leave word and return."""
         deliveries = waits = 0
         self._came.set()
-        while self._came.is_set() and not self._stopping and self._routing.acquire(blocking=False):
+        while self._came.is_set() and not self._stopped.is_set() and self._routing.acquire(blocking=False):
             try:
                 self._came.clear()
                 done = route.drain(
-                    self._record, self._clock, stopping=lambda: self._stopping, tell=self._spread
+                    self._record, self._clock, stopping=self._stopped.is_set, tell=self._spread
                 )
                 deliveries += done.deliveries
                 if done.beside and waits < BESIDE[1]:
@@ -146,11 +144,11 @@ class Hands:
     def _publish(self) -> None:
         """Builds until nothing is due. May be called from any thread: one builds, the others leave word and return."""
         self._asked.set()
-        while self._asked.is_set() and not self._stopping and self._pressing.acquire(blocking=False):
+        while self._asked.is_set() and not self._stopped.is_set() and self._pressing.acquire(blocking=False):
             try:
                 self._stopped.wait(max(0.0, self._build_at - time.monotonic()))
                 self._asked.clear()
-                if not self._stopping and self._build():
+                if not self._stopped.is_set() and self._build():
                     self._asked.set()
             finally:
                 self._pressing.release()

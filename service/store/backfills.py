@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, text
 
 from service.store.outlets import BACKFILL, REST
 from service.store.record import Record
-from service.store.routing import alone, insert, number
+from service.store.routing import DELIVERIES, alone, number
 from service.store.schema import from_micros, to_micros
 
 BATCH = 500  # articles looked at in one transaction: some 20 ms
@@ -82,7 +82,7 @@ def _step(connection: Connection, going: Row[Any], now: datetime, limit: int) ->
     held = connection.execute(_UNDER_EMBARGO, values).all() if going.after_id == 0 else []
     rows = [_row(each, going, now) for each in (*held, *found) if each.wanted]
     number(connection, rows)
-    insert(connection, rows)
+    DELIVERIES.insert(connection, rows)
     last, over = (found[-1] if found else None), len(found) < limit
     advanced = {
         "id": going.id,

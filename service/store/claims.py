@@ -239,16 +239,16 @@ _DETAILS = """x.id, x.endpoint_id, e.partner_id, x.event_id, x.article_id, x.rev
 # worker may have claimed it, or another of the same article.
 _TAKE_POSTGRESQL = Statement(
     _TAKE.replace("delivery SET", "delivery x SET").format(
-        "FROM endpoint e, event v WHERE x.id = ANY(CAST(:ids AS bigint[]))"
+        "FROM endpoint e, event v WHERE x.id IN :ids[]"
         f" AND e.id = x.endpoint_id AND v.id = x.event_id AND {_MAY_GO} AND x."
     )
     + _DETAILS
 )
 # SQLite's RETURNING knows no other table.
-_TAKE_SQLITE = Statement(_TAKE.format("WHERE id IN (SELECT value FROM json_each(:ids)) AND ") + "id")
+_TAKE_SQLITE = Statement(_TAKE.format("WHERE id IN :ids[] AND ") + "id")
 _DETAILS_SQLITE = Statement(f"""
     SELECT {_DETAILS} FROM delivery x JOIN endpoint e ON e.id = x.endpoint_id JOIN event v ON v.id = x.event_id
-    WHERE x.id IN (SELECT value FROM json_each(:ids))""")
+    WHERE x.id IN :ids[]""")
 
 
 def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[Claimed]:

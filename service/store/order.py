@@ -38,9 +38,7 @@ def lock_endpoints(connection: Connection, ids: Collection[int]) -> None:
         _ENDPOINTS.rows(connection, ids=list(ids))
 
 
-_ENDPOINTS = Statement(
-    "SELECT id FROM endpoint WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
-)
+_ENDPOINTS = Statement("SELECT id FROM endpoint WHERE id IN :ids[] ORDER BY id FOR NO KEY UPDATE")
 
 
 def lock_deliveries(connection: Connection, which: str, values: Mapping[str, Any]) -> None:
@@ -54,4 +52,4 @@ def _lock(which: str) -> Statement:
     return Statement(f"SELECT id FROM delivery WHERE {which} ORDER BY id FOR NO KEY UPDATE")
 
 
-BY_ID = "id = ANY(CAST(:ids AS bigint[]))"
+BY_ID = "id IN :ids[]"

@@ -13,8 +13,8 @@ from service.store import kinds
 from service.store.kinds import Definition
 from service.store.outlets import Event
 from service.store.schema import TAKEDOWNS, to_micros
-from service.store.schema_feeds import feed
-from service.store.statement import Statement
+from service.store.schema_feeds import feed, placement
+from service.store.statement import Rows, Statement
 
 PAGE = 50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 _REWRITES = frozenset({*TAKEDOWNS, "article.restored"})
@@ -52,7 +52,7 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
     asked = _want(connection, {slug for _, slug in rows}, now)
     if missing := [definition for slug, definition in made.items() if slug not in asked]:
         _make(connection, missing, now)
-    _place(connection, sorted(rows.values(), key=lambda row: (row["feed"], row["article_id"])))
+    _PLACEMENTS.insert(connection, sorted(rows.values(), key=lambda row: (row["feed"], row["article_id"])))
     _rewrite_pages(connection, events, now)
     return len(asked.union(each.slug for each in missing))
 
@@ -143,34 +143,18 @@ _MAKE = text(
     "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at)"
     " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now) ON CONFLICT (slug) DO NOTHING"
 )
-_PLACED = {
-    "feed": "text",
-    "article_id": "bigint",
-    "listed": "boolean",
-    "withdrawn": "integer",
-    "changed_at": "bigint",
-}
-_INTO_PLACEMENT = f"INSERT INTO placement ({', '.join(_PLACED)})"
-_ON_PLACED = (
-    " ON CONFLICT (feed, article_id) DO UPDATE"
-    " SET listed = excluded.listed, withdrawn = excluded.withdrawn, changed_at = excluded.changed_at"
+_PLACEMENTS = Rows(
+    placement,
+    {
+        "feed": "text",
+        "article_id": "bigint",
+        "listed": "boolean",
+        "withdrawn": "integer",
+        "changed_at": "bigint",
+    },
+    conflict="ON CONFLICT (feed, article_id) DO UPDATE"
+    " SET listed = excluded.listed, withdrawn = excluded.withdrawn, changed_at = excluded.changed_at",
 )
-_PLACE = Statement(f"{_INTO_PLACEMENT} VALUES ({', '.join(f':{name}' for name in _PLACED)}){_ON_PLACED}")
-_PLACE_POSTGRESQL = Statement(
-    f"{_INTO_PLACEMENT} SELECT * FROM unnest("
-    + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _PLACED.items())
-    + f"){_ON_PLACED}"
-)
-
-
-def _place(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One statement for all of them on PostgreSQL."""
-    if connection.dialect.name == "sqlite":
-        _PLACE.run_all(connection, rows)
-    elif rows:
-        _PLACE_POSTGRESQL.run(connection, {name: [row[name] for row in rows] for name in _PLACED})
-
-
 _REWRITE = text(
     "UPDATE archive SET due_at = :now WHERE EXISTS (SELECT 1 FROM placement p WHERE p.article_id = :article"
     f" AND p.feed = archive.feed AND p.sequence > (archive.page - 1) * {PAGE}"

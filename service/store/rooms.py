@@ -68,7 +68,7 @@ _LOOK = Statement(
     f" UNION ALL SELECT * FROM ({_WITH_RATE}) l"
 )
 _LOOK_AT_REST = Statement(f"{_IN_FLIGHT.format('')} {_WITH_REST}")
-_AMONG = "e.id = ANY(CAST(:ids AS bigint[])) ORDER BY e.id FOR NO KEY UPDATE SKIP LOCKED"
+_AMONG = "e.id IN :ids[] ORDER BY e.id FOR NO KEY UPDATE SKIP LOCKED"
 _LOCKED = {
     TAKEDOWN: Statement(
         f"SELECT '{TAKEDOWN}', e.id, e.max_in_flight, {_UNLIMITED}, false, 0, 0 FROM endpoint e"
@@ -79,7 +79,7 @@ _LOCKED = {
     ),
 }
 _FLYING = Statement(
-    f"{_IN_FLIGHT.format(' AND f.endpoint_id = ANY(CAST(:ids AS bigint[]))')}"
+    f"{_IN_FLIGHT.format(' AND f.endpoint_id IN :ids[]')}"
     " SELECT endpoint_id, total, others, takedowns FROM flying"
 )
 

@@ -16,7 +16,7 @@ from service.store.outlets import OWED_TO_HOLDERS, Event
 from service.store.placing import place, section_feeds
 from service.store.record import Record
 from service.store.schema import TAKEDOWNS, delivery, to_micros
-from service.store.statement import Statement, plain
+from service.store.statement import Rows, Statement
 
 ROUTER_LOCK = 0x0DA7E207
 
@@ -56,7 +56,7 @@ def route(record: Record, now: datetime, limit: int = 50) -> Routed:
         # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
         number(connection, rows)
         _supersede(connection, events, now)
-        insert(connection, rows)
+        DELIVERIES.insert(connection, rows)
         _cancel_unheld(connection, events)
         _ROUTED.run(connection, {"ids": [each.id for each in events], "now": now})
     return Routed(len(events), len(rows), feeds, more=len(events) == limit)
@@ -114,48 +114,32 @@ _ADVANCE_SQLITE = Statement("""
     WHERE endpoint.id = v.id RETURNING endpoint.id, endpoint.sequence""")
 _ADVANCE_POSTGRESQL = Statement("""
     WITH locked AS MATERIALIZED (
-        SELECT id FROM endpoint WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+        SELECT id FROM endpoint WHERE id IN :ids[] ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE endpoint e SET sequence = e.sequence + v.more
     FROM unnest(CAST(:ids AS bigint[]), CAST(:more AS bigint[])) AS v(id, more)
     WHERE (SELECT count(*) FROM locked) > 0 AND e.id = v.id RETURNING e.id, e.sequence""")
-_INSERTED = {
-    "endpoint_id": "bigint",
-    "event_id": "bigint",
-    "article_id": "bigint",
-    "revision": "integer",
-    "sequence": "bigint",
-    "priority": "integer",
-    "owed": "boolean",
-    "ordered": "boolean",
-    "state": "text",
-    "superseded_by": "integer",
-    "settled_at": "bigint",
-    "due_at": "bigint",
-    "created_at": "bigint",
-}
-_INSERT_POSTGRESQL = Statement(
-    f"INSERT INTO delivery ({', '.join(_INSERTED)}) SELECT * FROM unnest("
-    + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _INSERTED.items())
-    + ")"
+DELIVERIES = Rows(
+    delivery,
+    {
+        "endpoint_id": "bigint",
+        "event_id": "bigint",
+        "article_id": "bigint",
+        "revision": "integer",
+        "sequence": "bigint",
+        "priority": "integer",
+        "owed": "boolean",
+        "ordered": "boolean",
+        "state": "text",
+        "superseded_by": "integer",
+        "settled_at": "bigint",
+        "due_at": "bigint",
+        "created_at": "bigint",
+    },
 )
-_INSERT_SQLITE = f"INSERT INTO delivery ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
-
-
-def insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes new deliveries, thousands of them at once: one statement on PostgreSQL, tuples on SQLite."""
-    if not rows:
-        return
-    columns = {name: [plain(row[name]) for row in rows] for name in _INSERTED}
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_INSERT_SQLITE, list(zip(*columns.values(), strict=True)))
-    else:
-        _INSERT_POSTGRESQL.run(connection, columns)
-
-
 # What is on the wire is locked too: its settlement, if it is being written at this moment, is waited for and then seen
 # by the update below; if it comes later, it sees what is being routed here. Either way a failure is not due again.
-_UNSETTLED_OF = "article_id = ANY(CAST(:articles AS bigint[])) AND state IN ('pending', 'waiting', 'sending')"
+_UNSETTLED_OF = "article_id IN :articles[] AND state IN ('pending', 'waiting', 'sending')"
 _SUPERSEDE = text(
     "UPDATE delivery SET state = 'superseded', superseded_by = :newest, settled_at = :now"
     " WHERE article_id = :article AND state IN ('pending', 'waiting') AND revision < :newest"

@@ -101,13 +101,13 @@ _OF_ROW = {
 _RECORDSET = ", ".join(f"{name} {kind}" for name, kind in _ROW.items())
 # First the locks. Then for the plan's sake: the ids once more, so that not all deliveries are read in order to join
 # them; and what is asked of their state as one question, of which PostgreSQL does not guess that it leaves one row.
-_JOIN = f"""(SELECT count(*) FROM locked) > 0 AND delivery.id = ANY(CAST(:ids AS bigint[]))
+_JOIN = f"""(SELECT count(*) FROM locked) > 0 AND delivery.id IN :ids[]
         AND delivery.id = v.id AND CASE WHEN {_IS_OURS} THEN true ELSE false END"""
 _SETTLE_POSTGRESQL = Statement(f"""
     WITH v AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({_RECORDSET})
     ), locked AS MATERIALIZED (
-        SELECT d.id FROM delivery d WHERE d.id = ANY(CAST(:ids AS bigint[])) ORDER BY d.id FOR NO KEY UPDATE
+        SELECT d.id FROM delivery d WHERE d.id IN :ids[] ORDER BY d.id FOR NO KEY UPDATE
     ), settled AS (
         {_SETTLE.format("v AS", _JOIN)}
     ), noted AS (

@@ -15,20 +15,10 @@ from service.store.documents import Rendered
 from service.store.placing import PAGE
 from service.store.record import Record
 from service.store.sources import Source
-from tests.builders import a_desk, an_article, later, post
+from tests.builders import an_article, later, post
 from tests.feed_desk import FeedDesk, publish
 
 SECONDS = 10
-
-
-@pytest.fixture
-def source(record: Record) -> Source:
-    return a_desk(record)
-
-
-@pytest.fixture
-def desk(record: Record, source: Source) -> FeedDesk:
-    return FeedDesk(record)
 
 
 @contextmanager

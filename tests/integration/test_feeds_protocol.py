@@ -151,19 +151,12 @@ def test_while_the_record_is_away_known_and_unknown_requests_are_answered(
     room.publish(a_story(1))
     with a_feeds_server(room.record) as server, Wire(server.port) as wire:
         body = whole(server)
-        postgres.admin(postgres_server, "ALTER DATABASE one_test ALLOW_CONNECTIONS false")
-        postgres.admin(
-            postgres_server,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'one_test'",
-        )
-        try:
+        with postgres.away(postgres_server, "one_test"):
             eventually(lambda: server.shelf._away, within=20, what="the record is noticed to be away")
             assert wire.send(GET).reply().body == body
             assert wire.send(a_request(User_Agent="another")).reply().body == body
             assert wire.send(a_request("/readyz")).reply().status == 200
             assert wire.send(a_request("/feeds/none.rss")).reply().status in {404, 503}
-        finally:
-            postgres.admin(postgres_server, "ALTER DATABASE one_test ALLOW_CONNECTIONS true")
 
 
 def test_head_has_no_body_and_is_not_mistaken_for_get(server: Running) -> None:

@@ -26,16 +26,6 @@ NEWSBOAT = "newsboat/2.21.0 (Linux x86_64)"
 
 
 @pytest.fixture
-def source(record: Record) -> Source:
-    return a_desk(record)
-
-
-@pytest.fixture
-def desk(record: Record, source: Source) -> FeedDesk:
-    return FeedDesk(record)
-
-
-@pytest.fixture
 def reader(desk: FeedDesk, source: Source) -> Reader:
     """Reads the section world, in which stands the story 1."""
     reader = Reader(desk, ["world"], slug="herald")

@@ -26,16 +26,6 @@ from tests.reading import Reader
 HASH = "0" * 64
 
 
-@pytest.fixture
-def source(record: Record) -> Source:
-    return a_desk(record)
-
-
-@pytest.fixture
-def desk(record: Record, source: Source) -> FeedDesk:
-    return FeedDesk(record)
-
-
 def kill(desk: FeedDesk, article: str, seconds: float) -> None:
     desk.now = later(seconds)
     articles.kill(desk.record, article, reason="Wrong person", actor="operator", now=desk.now)

@@ -86,19 +86,12 @@ def test_while_the_record_is_away_the_feeds_are_served_as_they_were(
     with watched(record) as (shelf, web):
         until(lambda: RSS in shelf.ready)
         before = get(web)
-        postgres.admin(postgres_server, "ALTER DATABASE one_test ALLOW_CONNECTIONS false")
-        postgres.admin(
-            postgres_server,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'one_test'",
-        )
-        try:
+        with postgres.away(postgres_server, "one_test"):
             until(lambda: "shelf.record_away" in "".join(capfd.readouterr()))
             during = get(web)
             assert (during.status_code, during.data) == (200, before.data)
             assert dict(during.headers) == dict(before.headers)
             assert get(web, If_None_Match=before.headers["ETag"]).status_code == 304
-        finally:
-            postgres.admin(postgres_server, "ALTER DATABASE one_test ALLOW_CONNECTIONS true")
         room.publish(a_story(2))
         until(lambda: b"Story 2" in get(web).data)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from json import dumps
 from typing import Any
 
+import orjson
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -54,6 +58,19 @@ def bind(**facts: object) -> None:
     structlog.contextvars.bind_contextvars(**facts)
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """The lines of this thread are written by one call when the block ends: for a line per delivery."""
+    _StandardError.kept.lines = []
+    try:
+        yield
+    finally:
+        lines = _StandardError.kept.lines
+        del _StandardError.kept.lines
+        if lines:
+            _StandardError().msg("\n".join(lines))
+
+
 class _StandardError:
     """Writes whole lines, one at a time. Looks standard error up anew, since tests put another in its place.
 
@@ -61,11 +78,15 @@ class _StandardError:
     """
 
     _lock = threading.Lock()
+    kept = threading.local()  # `lines`, while they are kept together
 
     def __init__(self, name: str = "") -> None:
         self.name = name
 
     def msg(self, line: str) -> None:
+        if (lines := getattr(self.kept, "lines", None)) is not None:
+            lines.append(line)
+            return
         with self._lock, suppress(OSError):
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
@@ -85,9 +106,21 @@ def _shared() -> list[Processor]:
 
 def _hide(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for key in event:
-        if key.lower().endswith(HIDDEN):
+        if _is_hidden(key):
             event[key] = "(hidden)"
     return event
+
+
+@cache
+def _is_hidden(key: str) -> bool:
+    return key.lower().endswith(HIDDEN)
+
+
+def _as_json(event: EventDict, default: Any) -> str:
+    try:
+        return orjson.dumps(event, default=default).decode()
+    except TypeError:  # half a character, as in a name of undecodable bytes, or a number beyond 64 bits
+        return dumps(event, default=default)
 
 
 def _renderers(*, json: bool) -> list[Processor]:
@@ -96,7 +129,7 @@ def _renderers(*, json: bool) -> list[Processor]:
         traceback = ExceptionDictTransformer(show_locals=False)
         return [
             structlog.processors.ExceptionRenderer(traceback),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            structlog.processors.JSONRenderer(_as_json),
         ]
     colours: Any = sys.stderr.isatty()
     return [

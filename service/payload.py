@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from service.store.pushes import Told
 
@@ -26,22 +27,26 @@ def body(told: Told) -> bytes:
     if told.status != "usable":
         return f"{head}{_json(data)}}}".encode()
     added = {"published_at": _rfc3339(told.first_published_at), "updated_at": happened}
-    if len(told.content) <= len("{}") or _ADDED.search(told.content):
+    if len(told.content) <= len("{}") or any(key in told.content for key in _KEYS):
         content = json.loads(told.content)
         if "published_at" in content:
             del added["published_at"]
         if not content or content.keys() & (data.keys() | added.keys()):
-            return f"{head}{_json(data | content | added)}}}".encode()
+            whole = json.dumps(data | content | added, ensure_ascii=False, separators=(",", ":"))
+            return f"{head}{whole}}}".encode()
     # The content is JSON already: to read it and write it again would cost more than all the rest.
     return f"{head}{_json(data)[:-1]},{told.content[1:-1]},{_json(added)[1:]}}}".encode()
 
 
-# Any name of ours, as a key, wherever in the content.
-_ADDED = re.compile(r'[{,]"(?:article|revision|status|supersedes|published_at|updated_at)":')
+# Any name of ours as a key, wherever in the content.
+_KEYS = [
+    f'"{name}":' for name in ("article", "revision", "status", "supersedes", "published_at", "updated_at")
+]
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Of what is ours. Numbers of others may be longer than it can write."""
+    return orjson.dumps(value).decode()
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -22,9 +22,9 @@ from workers.tray import Laid, Pace, Tray
 
 log = logs.get("deliver")
 
-BATCH = 192  # claimed at once
+BATCH = 320  # claimed at once
 IN_HAND = 2 * BATCH  # claimed and not back from the wire
-SETTLE_AT = 128
+SETTLE_AT = 256
 SETTLE_AFTER = 0.03  # seconds: what was sent and not settled is sent again should we die
 BESIDE = 0.05  # seconds: how long to leave alone what another worker claims of, or routes to, at this moment
 IDLE_POLL = 0.02
@@ -236,8 +236,9 @@ class Courier:
             token_at = rates.next_token(connection, now) if waits else None
         self._cursor = cursor
         self._watch.committed(sent, ids, now)
-        for each, end in zip(sent, settled, strict=True):
-            _log_attempt(each, end.state)
+        with logs.together():
+            for each, end in zip(sent, settled, strict=True):
+                _log_attempt(each, end.state)
         for turn in turns:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
         return _Turn(claimed, told, token_at)

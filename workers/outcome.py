@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import NamedTuple
 
 import pycurl
 
@@ -35,8 +35,7 @@ HEADERS_KEPT = 64
 _STATUS_WORDS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """Milliseconds of each stage; None where it was not reached or not needed (a connection used again).
 
     `first_byte` is the wait from the request's last byte to the answer's first; `total` is all of it.
@@ -49,8 +48,7 @@ class Timings:
     total: float
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One attempt's result. `kind` is one of OUTCOMES; `words` say it to an operator.
 
     `retry_after` is seconds from now, never negative, uncapped. `reached`: bytes of the request were sent, so
@@ -72,8 +70,7 @@ class Outcome:
         return self.kind == "delivered"
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """The bare facts of one HTTP exchange as libcurl tells them. Times are µs since its start (0: never).
 
     `code` and `error` are CURLE_… and its text; `verify` is OpenSSL's X509_V_… of the certificate; `errno` is the
@@ -137,7 +134,7 @@ def unsent(words: str) -> Outcome:
 
 def lost(words: str) -> Outcome:
     """The outcome of a push that its own worker cut off."""
-    return replace(unsent(words), kind="lost")
+    return unsent(words)._replace(kind="lost")
 
 
 def parse_retry_after(value: str, now: datetime) -> float | None:

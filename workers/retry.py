@@ -54,6 +54,7 @@ class SwitchOff:
 
 
 Decision = Delivered | RetryAt | Dead | SwitchOff
+_DELIVERED = Delivered()
 
 
 def decide(
@@ -74,7 +75,7 @@ def decide(
     its endpoint was switched off, still gets the early attempts. What its own worker cut off is due at once.
     """
     if outcome.delivered:
-        return Delivered()
+        return _DELIVERED
     if outcome.kind == "gone":
         return SwitchOff(f"the partner {outcome.words}")
     if outcome.kind == "lost":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.store.claims import Claimed
 from service.store.health import Health
@@ -18,8 +18,7 @@ SWITCH_OFF_AFTER = timedelta(days=5)  # failing for as long, without one success
 TOUCH_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's last success is written
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(NamedTuple):
     """A claimed delivery with what came of it."""
 
     claimed: Claimed

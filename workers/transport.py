@@ -10,10 +10,10 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import certifi
@@ -27,8 +27,7 @@ BODY_READ = 64 * 1024  # bytes of an answer's body, after decompression
 _CONNECTION_LIFETIME = 300  # seconds; a partner that moves to another address is followed within this time
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(NamedTuple):
     """One POST. `token` is the caller's and comes back untouched; header values hold no line breaks."""
 
     token: Any
@@ -125,7 +124,7 @@ class Sender:
             line.close()
             reached = exchange.request_bytes > 0
             words = f"{told.words}; it may have arrived" if reached else told.words
-            self._failed.append((push, replace(told, words=words, reached=reached)))
+            self._failed.append((push, told._replace(words=words, reached=reached)))
         self._busy.clear()
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.store.claims import Claimed
 
@@ -21,8 +21,7 @@ _SMOOTH = 0.2  # the weight of the newest answer in the mean
 _FASTEST = 0.0005  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Laid:
+class Laid(NamedTuple):
     """A claimed delivery and the bytes to send; `at` is when it was claimed, monotonic."""
 
     claimed: Claimed

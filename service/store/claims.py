@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -31,8 +31,7 @@ PRIORITIES = {TAKEDOWN: (0,), REST: (1, 2, 3)}
 _Candidate = tuple[int, int, int]  # delivery, endpoint, article
 
 
-@dataclass(frozen=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A delivery that this worker alone may send until its lease ends. `attempts` counts this one."""
 
     id: int

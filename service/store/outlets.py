@@ -32,6 +32,7 @@ class Event:
     accepted_at: datetime
     newest: int
     newest_status: str
+    expires_at: datetime | None
     source: tuple[str, str]
 
 
@@ -50,7 +51,7 @@ class Desk:
 
 _UNROUTED = Statement("""
     SELECT v.id, v.article_id, v.revision, v.type, r.content, r.embargo_until, r.accepted_at, a.revision, a.status,
-        s.slug, s.name
+        a.expires_at, s.slug, s.name
     FROM event v JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision
         JOIN article a ON a.id = v.article_id JOIN source s ON s.id = a.source_id
     WHERE v.routed_at IS NULL ORDER BY v.id LIMIT :limit""")
@@ -69,6 +70,7 @@ def unrouted(connection: Connection, limit: int) -> list[Event]:
             accepted_at=from_micros(accepted),
             newest=newest,
             newest_status=status,
+            expires_at=None if expires is None else from_micros(expires),
             source=(slug, name),
         )
         for (
@@ -81,6 +83,7 @@ def unrouted(connection: Connection, limit: int) -> list[Event]:
             accepted,
             newest,
             status,
+            expires,
             slug,
             name,
         ) in _UNROUTED.rows(connection, limit=limit)

@@ -16,7 +16,8 @@ from service.store.documents import FeedDue
 from service.store.placing import PAGE
 from service.store.record import Record
 from service.store.schema import article, from_micros, revision, source, to_micros
-from service.store.schema_feeds import feed, placement
+from service.store.schema_feeds import feed
+from service.store.statement import Statement
 
 NEWEST = 60  # stories
 MOST_NOTICES = 300  # of what was taken down
@@ -209,19 +210,24 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
 
 _SEQUENCE = select(feed.c.sequence).where(feed.c.slug == bindparam("which"))
 _LAST = _SEQUENCE.with_for_update(key_share=True)
-_GIVE = (
-    update(placement)
-    .where(placement.c.feed == bindparam("in_feed"), placement.c.article_id == bindparam("which"))
-    .values(sequence=bindparam("number"))
-)
+_GIVE = Statement("UPDATE placement SET sequence = :number WHERE feed = :feed AND article_id = :which")
+_GIVE_POSTGRESQL = Statement("""
+    UPDATE placement SET sequence = :last + v.place
+    FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS v(which, place)
+    WHERE feed = :feed AND article_id = v.which""")
 _TELL = update(feed).where(feed.c.slug == bindparam("which")).values(sequence=bindparam("number"))
 
 
 def _number(connection: Connection, slug: str, last: int, ids: Collection[int]) -> None:
     if not ids:
         return
-    rows = [{"in_feed": slug, "which": which, "number": number} for number, which in enumerate(ids, last + 1)]
-    connection.execute(_GIVE, rows)
+    if connection.dialect.name == "sqlite":
+        rows = [
+            {"feed": slug, "which": which, "number": number} for number, which in enumerate(ids, last + 1)
+        ]
+        _GIVE.run_all(connection, rows)
+    else:
+        _GIVE_POSTGRESQL.run(connection, {"feed": slug, "ids": list(ids), "last": last})
     connection.execute(_TELL, {"which": slug, "number": last + len(ids)})
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -16,6 +18,8 @@ from service.store.schema import TAKEDOWNS, to_micros
 from service.store.schema_feeds import feed, placement
 from service.store.statement import Rows, Statement
 
+NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
+_Key = tuple[int, str]  # article, feed
 PAGE = 50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 _REWRITES = frozenset({*TAKEDOWNS, "article.restored"})
 # What a notice weighs where there are more than a feed may hold: 1 goes before 2.
@@ -26,11 +30,12 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
     """Notes in which feeds each article stands, and asks for those it stands or stood in; returns how many.
 
     Every event counts, not only the newest: where a story once stood, its takedown will be told. `sections` are those
-    of `section_feeds`.
+    of `section_feeds`. What becomes public by this gets its numbers here, which spares writing it once more; all else
+    (embargoes, feeds that are new, clocks that are ahead) by who builds the feed.
     """
     stood = _stood(connection, sorted({each.article_id for each in events if each.revision > 1}))
     made: dict[str, Definition] = {}
-    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    rows: dict[_Key, dict[str, Any]] = {}
     for each in events:
         found = kinds.stands_in(each.content, source=each.source, sections=sections)
         # A takedown is told where the story stood, whatever it says of sections.
@@ -47,9 +52,15 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
                 "listed": slug in stands,
                 "withdrawn": _WEIGHTS.get(each.type),
                 "changed_at": to_micros(changed_at),
+                "sequence": None,
             }
     # The feeds first: who numbers what is new in a feed holds the feed as well.
-    asked = _want(connection, {slug for _, slug in rows}, now)
+    new = _new(events, rows, now)
+    last = _want(connection, {slug for _, slug in rows}, now, {slug: len(keys) for slug, keys in new.items()})
+    asked = set(last)
+    for slug in new.keys() & asked:
+        for number, key in enumerate(new[slug], last[slug] - len(new[slug]) + 1):
+            rows[key]["sequence"] = number
     if missing := [definition for slug, definition in made.items() if slug not in asked]:
         _make(connection, missing, now)
     _PLACEMENTS.insert(connection, sorted(rows.values(), key=lambda row: (row["feed"], row["article_id"])))
@@ -65,11 +76,38 @@ def want(connection: Connection, slugs: Iterable[str], now: datetime) -> int:
     return len(_want(connection, set(slugs), now))
 
 
-def _want(connection: Connection, slugs: set[str], now: datetime) -> set[str]:
+def _new(
+    events: Sequence[Event], rows: Mapping[_Key, Mapping[str, Any]], now: datetime
+) -> dict[str, list[_Key]]:
+    """By feed, what becomes public in it by these events: it is routed for the first time, and stands there now."""
+    first = {each.article_id for each in events if each.revision == 1}
+    public = {
+        each.article_id
+        for each in events
+        if each.revision == each.newest
+        and each.newest_status == "usable"
+        and (each.expires_at is None or each.expires_at > now)
+    }
+    new: dict[str, list[_Key]] = defaultdict(list)
+    for key, row in rows.items():
+        if key[0] in first & public and row["listed"] and row["changed_at"] <= to_micros(now):
+            new[key[1]].append(key)
+    return new
+
+
+def _want(
+    connection: Connection, slugs: set[str], now: datetime, new: Mapping[str, int] = NOTHING_NEW
+) -> dict[str, int]:
+    """Takes so many numbers of a feed for what is `new` in it; returns the last number of each that was asked for."""
     if not slugs:
-        return set()
-    values = {"slugs": sorted(slugs), "everything": kinds.ALL in slugs, "now": now}
-    return {slug for (slug,) in _WANT.rows(connection, **values)}
+        return {}
+    values = {
+        "slugs": sorted(slugs),
+        "everything": kinds.ALL in slugs,
+        "now": now,
+        "new": json.dumps(dict(new)),
+    }
+    return dict(_WANT.rows(connection, **values))
 
 
 def make_feed(connection: Connection, definition: Definition, now: datetime) -> None:
@@ -133,11 +171,18 @@ _READERS = """
         f.all_sections AND :everything OR EXISTS (
             SELECT 1 FROM partner_feed_section w JOIN section s ON s.id = w.section_id
             WHERE w.partner_feed_id = f.id AND s.slug IN :slugs[text]))"""
+_TAKE = """
+    UPDATE feed SET wanted = wanted + 1, wanted_at = :now, sequence = sequence + coalesce({}, 0)
+    WHERE closed_at IS NULL AND slug {} RETURNING slug, sequence"""
 _WANT = Statement(
-    "UPDATE feed SET wanted = wanted + 1, wanted_at = :now WHERE closed_at IS NULL"
-    f" AND slug IN (SELECT value FROM json_each(:slugs) UNION ALL {_READERS}) RETURNING slug",
-    postgresql="UPDATE feed SET wanted = wanted + 1, wanted_at = :now WHERE closed_at IS NULL"
-    f" AND slug = ANY(CAST(:slugs AS text[]) || ARRAY({_READERS})) RETURNING slug",
+    _TAKE.format(
+        "(SELECT value FROM json_each(:new) WHERE key = feed.slug)",
+        f"IN (SELECT value FROM json_each(:slugs) UNION ALL {_READERS})",
+    ),
+    postgresql=_TAKE.format(
+        "CAST(CAST(:new AS json) ->> slug AS bigint)",
+        f"= ANY(CAST(:slugs AS text[]) || ARRAY({_READERS}))",
+    ),
 )
 _MAKE = text(
     "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at)"
@@ -151,6 +196,7 @@ _PLACEMENTS = Rows(
         "listed": "boolean",
         "withdrawn": "integer",
         "changed_at": "bigint",
+        "sequence": "bigint",
     },
     conflict="ON CONFLICT (feed, article_id) DO UPDATE"
     " SET listed = excluded.listed, withdrawn = excluded.withdrawn, changed_at = excluded.changed_at",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -13,8 +13,7 @@ from service.store.schema import from_micros
 from service.store.statement import Statement
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """An event and its revision. `content` is the canonical content of exactly this revision, a JSON object."""
 
     event: str

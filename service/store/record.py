@@ -150,8 +150,17 @@ def _has_word(socket: int) -> bool:
 # has looked at such a table again it would read all of it for each claim; with the scan that it then must do of a small
 # table counted as dear, it would also compile the statement each time. And what is asked for each article is planned
 # once for all values: to plan it anew took longer than to carry it out.
-_PLANNER = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
-_PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
+# A plain index scan notes which entries lead to dead rows, and the next passes them by. A bitmap scan does not: every
+# look at what is on the wire would read all that was claimed and settled since the last vacuum.
+_PLANNER = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+_PLAN_EACH = text(
+    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_bitmapscan', 'on', true)"
+)
 
 
 def _with_planner(options: object) -> str:

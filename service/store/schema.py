@@ -321,12 +321,6 @@ delivery = Table(
         postgresql_where=text("state = 'sending'"),
     ),
     Index(
-        "ix_delivery_lease",
-        "lease_until",
-        sqlite_where=text("state = 'sending'"),
-        postgresql_where=text("state = 'sending'"),
-    ),
-    Index(
         "ix_delivery_dead",
         "endpoint_id",
         "id",
@@ -360,13 +354,13 @@ attempt = Table(
 receipt = Table(
     "receipt",
     metadata,
-    Column("partner_id", Id, ForeignKey("partner.id"), primary_key=True),
     Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
+    Column("partner_id", Id, ForeignKey("partner.id"), primary_key=True),
     Column("endpoint_id", Id, primary_key=True, autoincrement=False),  # 0: by feed
     Column("revision", Integer, nullable=False),
     Column("channel", Text, nullable=False),  # 'push', 'pull' (read by its partner), 'feed'
     Column("held_since", Instant, nullable=False),
-    Index("ix_receipt_article", "article_id"),
+    sqlite_with_rowid=False,
 )
 
 lease = Table(

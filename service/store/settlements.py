@@ -12,9 +12,8 @@ import json
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -25,8 +24,7 @@ from service.store.schema import to_micros
 from service.store.statement import Statement
 
 
-@dataclass(frozen=True)
-class Settlement:
+class Settlement(NamedTuple):
     """How a claimed delivery ends or goes on: `state` is delivered, waiting (due at `due_at`) or dead."""
 
     delivery: Claimed
@@ -44,16 +42,15 @@ _SETTLE = """
         settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
     FROM {} v WHERE {} RETURNING delivery.id"""
 _IS_OURS = "delivery.state = 'sending' AND delivery.lease = :lease AND delivery.attempts = v.attempts"
-_SETTLE_SQLITE = Statement(
-    _SETTLE.format(
-        """(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.state') AS state,
-            json_extract(value, '$.due_at') AS due_at, json_extract(value, '$.reached') AS reached,
-            json_extract(value, '$.status') AS status, json_extract(value, '$.words') AS words,
-            json_extract(value, '$.attempts') AS attempts
-        FROM json_each(:rows))""",
-        f"delivery.id = v.id AND {_IS_OURS}",
-    )
+# Its writer is alone: what is found to be ours stays so until it is written.
+_OURS_SQLITE = Statement(
+    "SELECT id, attempts FROM delivery WHERE id IN :ids[] AND state = 'sending' AND lease = :lease"
 )
+_SETTLE_SQLITE = Statement("""
+    UPDATE delivery SET state = :state, due_at = :due_at, reached = (reached OR :reached), last_status = :status,
+        last_words = :words, lease = NULL, lease_until = NULL,
+        settled_at = CASE WHEN :state = 'waiting' THEN NULL ELSE :now END
+    WHERE id = :id""")
 _ATTEMPT = {
     "delivery_id": "bigint",
     "number": "integer",
@@ -173,11 +170,12 @@ def _settle_postgresql(
 def _settle_sqlite(
     connection: Connection, settlements: Sequence[Settlement], lease: str, now: int
 ) -> set[int]:
-    rows = json.dumps([_state(each) for each in settlements])
-    held = {number for (number,) in _SETTLE_SQLITE.rows(connection, rows=rows, lease=lease, now=now)}
-    kept = [each for each in settlements if each.delivery.id in held]
+    ids = [each.delivery.id for each in settlements]
+    ours: dict[int, int] = dict(_OURS_SQLITE.rows(connection, ids=ids, lease=lease))
+    kept = [each for each in settlements if ours.get(each.delivery.id) == each.delivery.attempts]
     if not kept:
-        return held
+        return set()
+    _SETTLE_SQLITE.run_all(connection, [_state(each) | {"now": now} for each in kept])
     attempts = []
     for each in kept:
         own = {
@@ -195,7 +193,7 @@ def _settle_sqlite(
     ]
     if receipts:
         connection.exec_driver_sql(_RECEIPTS_SQLITE, receipts)
-    return held
+    return {each.delivery.id for each in kept}
 
 
 def _state(each: Settlement) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from service.store.schema import to_micros
 
 Row = tuple[Any, ...]
+_Given = Callable[[Mapping[str, Any]], Any]  # what the driver is handed
 
 _LIST = re.compile(r"IN :(\w+)\[(\w*)\]")
 _AS_LIST = {
@@ -37,7 +38,7 @@ class Statement:
 
     def __init__(self, sql: str, *, locking: str = "", postgresql: str | None = None) -> None:
         self._sql = {"sqlite": sql, "postgresql": (postgresql or sql) + locking}
-        self._rendered: dict[str, tuple[str, Sequence[str] | None]] = {}
+        self._rendered: dict[str, tuple[str, _Given]] = {}
 
     def rows(self, connection: Connection, **values: Any) -> list[Row]:
         """All that a query, or RETURNING, gives."""
@@ -57,13 +58,12 @@ class Statement:
     def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Once for each; nothing for none."""
         if rows:
-            sql, order = self._statement(connection.dialect)
-            given = [_given(connection.dialect, order, values) for values in rows]
-            self._execute(connection, sql, given, many=True)
+            sql, given = self._statement(connection.dialect)
+            self._execute(connection, sql, list(map(given, rows)), many=True)
 
     def _ran(self, connection: Connection, values: Mapping[str, Any]) -> Any:
-        sql, order = self._statement(connection.dialect)
-        return self._execute(connection, sql, _given(connection.dialect, order, values))
+        sql, given = self._statement(connection.dialect)
+        return self._execute(connection, sql, given(values))
 
     def _execute(self, connection: Connection, sql: str, given: Any, *, many: bool = False) -> Any:
         cursor = connection.connection.cursor()
@@ -78,24 +78,34 @@ class Statement:
             ) from error
         return cursor
 
-    def _statement(self, dialect: Dialect) -> tuple[str, Sequence[str] | None]:
+    def _statement(self, dialect: Dialect) -> tuple[str, _Given]:
         return self._rendered.get(dialect.name) or self._render(dialect)
 
-    def _render(self, dialect: Dialect) -> tuple[str, Sequence[str] | None]:
+    def _render(self, dialect: Dialect) -> tuple[str, _Given]:
         sql = _LIST.sub(_AS_LIST[dialect.name], self._sql[dialect.name])
         compiled: Any = text(sql).compile(dialect=dialect)
-        made = self._rendered[dialect.name] = (str(compiled), compiled.positiontup)
+        given = _named if compiled.positiontup is None else _in_order(compiled.positiontup)
+        made = self._rendered[dialect.name] = (str(compiled), given)
         return made
 
 
-def _given(dialect: Dialect, order: Sequence[str] | None, values: Mapping[str, Any]) -> Any:
-    if dialect.name == "sqlite":
-        values = {
-            name: json.dumps(value) if isinstance(value, list) else value for name, value in values.items()
-        }
-    if order is None:
-        return {name: plain(value) for name, value in values.items()}
-    return tuple(plain(values[name]) for name in order)
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(value) for name, value in values.items()}
+
+
+def _in_order(names: Sequence[str]) -> _Given:
+    """For SQLite, which takes values by their places, and a list as JSON."""
+
+    def pick(values: Mapping[str, Any]) -> tuple[Any, ...]:
+        given = tuple(map(values.__getitem__, names))
+        if _NOT_PLAIN.isdisjoint(map(type, given)):
+            return given
+        return tuple([json.dumps(each) if isinstance(each, list) else plain(each) for each in given])
+
+    return pick
+
+
+_NOT_PLAIN = {datetime, list}
 
 
 def insert(table: Table, columns: str, *, returning: str = "") -> Statement:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +16,7 @@ NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 
 
 def an_outcome(kind: str) -> Outcome:
-    return replace(outcome.unsent("did something"), kind=kind)
+    return outcome.unsent("did something")._replace(kind=kind)
 
 
 FAILURE, SUCCESS, REFUSAL = an_outcome("timeout"), an_outcome("delivered"), an_outcome("refused")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -21,15 +20,14 @@ OK = Exchange(
     cut=False, blocked=None, verify=0, request_bytes=300, new_connections=1, address="192.0.2.1", https=True,
     lookup=1000, connected=3000, secured=7000, sent=7100, first_byte=9100, total=9500,
 )  # fmt: skip
-NOTHING = replace(
-    OK, status=0, header_lines=[], body=b"", request_bytes=0, new_connections=0, address="",
+NOTHING = OK._replace(status=0, header_lines=[], body=b"", request_bytes=0, new_connections=0, address="",
     lookup=0, connected=0, secured=0, sent=0, first_byte=0, total=5_000_000,
 )  # fmt: skip
 
 
 def an_answer(status: int, *headers: bytes, **facts: object) -> Exchange:
     lines = [b"HTTP/1.1 %d X\r\n" % status, *[header + b"\r\n" for header in headers], b"\r\n"]
-    return replace(OK, status=status, header_lines=lines, **facts)  # type: ignore[arg-type]
+    return OK._replace(status=status, header_lines=lines, **facts)  # type: ignore[arg-type]
 
 
 def test_2xx_is_delivered_with_its_facts() -> None:
@@ -45,7 +43,7 @@ def test_2xx_is_delivered_with_its_facts() -> None:
 
 
 def test_a_connection_used_again_has_no_times_of_its_own_making() -> None:
-    timings = classify(replace(OK, new_connections=0), NOW).timings
+    timings = classify(OK._replace(new_connections=0), NOW).timings
     assert (timings.lookup, timings.connect, timings.tls) == (None, None, None)
 
 
@@ -78,10 +76,10 @@ def test_retry_after_on_a_success_is_no_wish_to_wait() -> None:
 
 
 def test_2xx_whose_body_is_too_long_or_never_ends_is_still_delivered() -> None:
-    outcome = classify(replace(OK, code=pycurl.E_WRITE_ERROR, cut=True), NOW)
+    outcome = classify(OK._replace(code=pycurl.E_WRITE_ERROR, cut=True), NOW)
     assert outcome.kind == "delivered"
     assert outcome.words == "answered 200 OK (its body is over 64 KiB; the rest was not read)"
-    outcome = classify(replace(OK, code=pycurl.E_OPERATION_TIMEDOUT, total=15_000_000), NOW)
+    outcome = classify(OK._replace(code=pycurl.E_OPERATION_TIMEDOUT, total=15_000_000), NOW)
     assert outcome.kind == "delivered"
     assert (
         outcome.words
@@ -90,7 +88,7 @@ def test_2xx_whose_body_is_too_long_or_never_ends_is_still_delivered() -> None:
 
 
 def test_an_answer_cut_off_among_its_headers_is_no_answer() -> None:
-    outcome = classify(replace(OK, code=pycurl.E_RECV_ERROR, header_lines=[b"HTTP/1.1 200 OK\r\n"]), NOW)
+    outcome = classify(OK._replace(code=pycurl.E_RECV_ERROR, header_lines=[b"HTTP/1.1 200 OK\r\n"]), NOW)
     assert (outcome.kind, outcome.status) == ("closed", None)
     assert outcome.words == "closed the connection in the middle of its answer"
 
@@ -106,14 +104,14 @@ def test_an_answer_cut_off_among_its_headers_is_no_answer() -> None:
     ],
 )
 def test_a_timeout_says_at_which_stage(facts: dict[str, object], words: str) -> None:
-    outcome = classify(replace(NOTHING, code=pycurl.E_OPERATION_TIMEDOUT, **facts), NOW)  # type: ignore[arg-type]
+    outcome = classify(NOTHING._replace(code=pycurl.E_OPERATION_TIMEDOUT, **facts), NOW)  # type: ignore[arg-type]
     assert (outcome.kind, outcome.words) == ("timeout", words)
 
 
 @pytest.mark.parametrize("verify", [7, 9, 10, 18, 19, 20, 21, 23, 24, 26, 62, 64, 66, 68])
 def test_a_certificates_fault_is_named_and_is_the_partners(verify: int) -> None:
-    exchange = replace(
-        NOTHING, code=pycurl.E_PEER_FAILED_VERIFICATION, verify=verify, error="SSL certificate problem"
+    exchange = NOTHING._replace(
+        code=pycurl.E_PEER_FAILED_VERIFICATION, verify=verify, error="SSL certificate problem"
     )
     outcome = classify(exchange, NOW)
     assert outcome.kind == "tls"
@@ -146,18 +144,18 @@ def test_a_certificates_fault_is_named_and_is_the_partners(verify: int) -> None:
 def test_a_failure_is_classed_and_told_in_words(
     code: int, facts: dict[str, object], kind: str, words: str
 ) -> None:
-    outcome = classify(replace(NOTHING, code=code, **facts), NOW)  # type: ignore[arg-type]
+    outcome = classify(NOTHING._replace(code=code, **facts), NOW)  # type: ignore[arg-type]
     assert (outcome.kind, outcome.words) == (kind, words)
     assert outcome.reached == bool(facts.get("request_bytes"))
 
 
 def test_only_the_first_4_kib_of_the_body_are_kept() -> None:
-    assert len(classify(replace(OK, body=b"x" * 9000), NOW).body) == 4096
+    assert len(classify(OK._replace(body=b"x" * 9000), NOW).body) == 4096
 
 
 def test_the_headers_are_those_of_the_final_answer() -> None:
     lines = [b"HTTP/1.1 103 Early Hints\r\n", b"Link: a\r\n", b"\r\n", *OK.header_lines]
-    assert classify(replace(OK, header_lines=lines), NOW).response_headers == (("Server", "x"),)
+    assert classify(OK._replace(header_lines=lines), NOW).response_headers == (("Server", "x"),)
 
 
 def test_retry_after_may_be_seconds_or_a_date() -> None:
@@ -195,8 +193,7 @@ def test_whatever_happens_has_a_kind_and_words(
     error: str,
     cut: bool,
 ) -> None:
-    exchange = replace(
-        NOTHING, code=code, status=status, header_lines=lines, blocked=blocked, verify=verify, sent=sent,
+    exchange = NOTHING._replace(code=code, status=status, header_lines=lines, blocked=blocked, verify=verify, sent=sent,
         error=error, cut=cut,
     )  # fmt: skip
     outcome = classify(exchange, NOW)

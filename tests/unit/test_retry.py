@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,7 +17,7 @@ DAY = timedelta(days=1)
 
 
 def an_outcome(kind: str, status: int | None = None, retry_after: float | None = None) -> Outcome:
-    return replace(outcome.unsent("did something"), kind=kind, status=status, retry_after=retry_after)
+    return outcome.unsent("did something")._replace(kind=kind, status=status, retry_after=retry_after)
 
 
 def decided(
@@ -204,7 +203,7 @@ def test_asking_to_wait_longer_never_means_sooner(
     moments = []
     for asked in sorted((one, other)):
         decision = decided(
-            replace(result, retry_after=asked), attempt, schedule=schedule, takedown=takedown, jitter=jitter
+            result._replace(retry_after=asked), attempt, schedule=schedule, takedown=takedown, jitter=jitter
         )
         moments.append(decision.moment if isinstance(decision, RetryAt) else None)
     assert moments[0] == moments[1] or (moments[0] and moments[1] and moments[0] <= moments[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,9 +17,9 @@ HEALTHY = Health(**{each.name: None for each in fields(Health)} | {"state": "liv
 
 
 def sent(kind: str, **changes: Any) -> Sent:
-    blank: dict[str, Any] = dict.fromkeys((each.name for each in fields(Claimed)), 0)
+    blank: dict[str, Any] = dict.fromkeys(Claimed._fields, 0)
     claimed = Claimed(**blank | {"healthy": True, "endpoint_id": 1, "priority": 2} | changes)
-    return Sent(claimed, NOW, replace(outcome.unsent("did something"), kind=kind))
+    return Sent(claimed, NOW, outcome.unsent("did something")._replace(kind=kind))
 
 
 def turn(watch: Watch, health: Health, batch: list[Sent], now: datetime, *, commits: bool = True) -> Health:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from json import dumps
 from typing import Any
@@ -58,17 +58,25 @@ def bind(**facts: object) -> None:
     structlog.contextvars.bind_contextvars(**facts)
 
 
-@contextmanager
-def together() -> Iterator[None]:
-    """The lines of this thread are written by one call when the block ends: for a line per delivery."""
-    _StandardError.kept.lines = []
-    try:
-        yield
-    finally:
-        lines = _StandardError.kept.lines
-        del _StandardError.kept.lines
-        if lines:
-            _StandardError().msg("\n".join(lines))
+def info_each(log: FilteringBoundLogger, event: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """`log.info(event, **row)` for each of `rows`, at one moment and written by one call: for a line per delivery.
+
+    What all lines share is worked out once: else a delivery would pay as much for its line as for its signature.
+    """
+    if not rows or not log.is_enabled_for(logging.INFO):
+        return
+    bound: Any = log.bind()
+    processors = structlog.get_config()["processors"]
+    shared: Any = {"event": event}
+    for process in processors[: len(_shared())]:
+        shared = process(bound._logger, "info", shared)
+    lines = []
+    for row in rows:
+        line: Any = _hide(bound, "info", {**row, **shared})
+        for process in processors[len(_shared()) :]:
+            line = process(bound._logger, "info", line)
+        lines.append(line)
+    bound._logger.msg("\n".join(lines))
 
 
 class _StandardError:
@@ -78,15 +86,11 @@ class _StandardError:
     """
 
     _lock = threading.Lock()
-    kept = threading.local()  # `lines`, while they are kept together
 
     def __init__(self, name: str = "") -> None:
         self.name = name
 
     def msg(self, line: str) -> None:
-        if (lines := getattr(self.kept, "lines", None)) is not None:
-            lines.append(line)
-            return
         with self._lock, suppress(OSError):
             sys.stderr.write(line + "\n")
             sys.stderr.flush()

@@ -236,9 +236,8 @@ class Courier:
             token_at = rates.next_token(connection, now) if waits else None
         self._cursor = cursor
         self._watch.committed(sent, ids, now)
-        with logs.together():
-            for each, end in zip(sent, settled, strict=True):
-                _log_attempt(each, end.state)
+        ends = zip(sent, settled, strict=True)
+        logs.info_each(log, "delivery.attempted", [_facts(each, end.state) for each, end in ends])
         for turn in turns:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
         return _Turn(claimed, told, token_at)
@@ -256,14 +255,13 @@ class Courier:
             time.sleep(0.25)
 
 
-def _log_attempt(sent: Sent, state: str) -> None:
-    log.info(
-        "delivery.attempted",
-        delivery=sent.claimed.public_id,
-        endpoint=sent.claimed.endpoint_id,
-        attempt=sent.claimed.attempts,
-        outcome=sent.outcome.kind,
-        status=sent.outcome.status,
-        state=state,
-        words=sent.outcome.words,
-    )
+def _facts(sent: Sent, state: str) -> dict[str, object]:
+    return {
+        "delivery": sent.claimed.public_id,
+        "endpoint": sent.claimed.endpoint_id,
+        "attempt": sent.claimed.attempts,
+        "outcome": sent.outcome.kind,
+        "status": sent.outcome.status,
+        "state": state,
+        "words": sent.outcome.words,
+    }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -106,7 +107,7 @@ def classify(exchange: Exchange, now: datetime) -> Outcome:
     A status line with all its headers is the partner's answer, and counts even if the body after it never
     ends, breaks off or is too long.
     """
-    headers = _headers(exchange.header_lines)
+    headers = _headers(tuple(exchange.header_lines))
     retry_after = None
     if headers is not None and exchange.status >= 200 and not exchange.blocked:
         if not 200 <= exchange.status < 300:
@@ -152,7 +153,8 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:
+@lru_cache(maxsize=64)  # a partner says the same to all that come within a second
+def _headers(lines: tuple[bytes, ...]) -> tuple[tuple[str, str], ...] | None:
     """The final answer's headers; None unless they came whole (ended by an empty line)."""
     if not lines or lines[-1] not in (b"\r\n", b"\n"):
         return None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from service.store.claims import Claimed
@@ -91,7 +92,6 @@ def settlement_of(sent: Sent, verdict: retry.Decision, now: datetime) -> Settlem
 
 def _attempt(sent: Sent) -> dict[str, Any]:
     outcome = sent.outcome
-    headers = json.dumps(list(outcome.response_headers)) if outcome.response_headers else None
     return {
         "started_at": sent.started_at,
         "outcome": outcome.kind,
@@ -103,9 +103,14 @@ def _attempt(sent: Sent) -> dict[str, Any]:
         "first_byte_ms": outcome.timings.first_byte,
         "total_ms": outcome.timings.total,
         "address": outcome.address,
-        "response_headers": headers,
+        "response_headers": _headers_as_json(outcome.response_headers),
         "response_body": outcome.body or None,
     }
+
+
+@lru_cache(maxsize=64)
+def _headers_as_json(headers: tuple[tuple[str, str], ...]) -> str | None:
+    return json.dumps(headers) if headers else None
 
 
 def touched(

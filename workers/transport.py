@@ -234,6 +234,8 @@ class _Line:
         push, self._push = self._push, None
         self._let_go()
         info = self.curl.getinfo
+        dialled = info(pycurl.NUM_CONNECTS)
+        asked = info if code or dialled else _not_asked  # an answer over a connection that was there
         return push, Exchange(
             code=code,
             error=error,
@@ -244,12 +246,12 @@ class _Line:
             blocked=None if self._dialled else self._blocked,
             verify=info(pycurl.SSL_VERIFYRESULT) if code else 0,
             request_bytes=info(pycurl.REQUEST_SIZE),
-            new_connections=info(pycurl.NUM_CONNECTS),
+            new_connections=dialled,
             address=info(pycurl.PRIMARY_IP) or "",
             https=push.url[:5].lower() == "https",
-            lookup=info(pycurl.NAMELOOKUP_TIME_T),
-            connected=info(pycurl.CONNECT_TIME_T),
-            secured=info(pycurl.APPCONNECT_TIME_T),
+            lookup=asked(pycurl.NAMELOOKUP_TIME_T),
+            connected=asked(pycurl.CONNECT_TIME_T),
+            secured=asked(pycurl.APPCONNECT_TIME_T),
             sent=info(pycurl.PRETRANSFER_TIME_T),
             first_byte=info(pycurl.STARTTRANSFER_TIME_T),
             total=info(pycurl.TOTAL_TIME_T),
@@ -309,6 +311,10 @@ class _Line:
         """pycurl works with a duplicate of the socket it is given: ours is to be closed, but afterwards."""
         while self._handed_over:
             self._handed_over.pop().close()
+
+
+def _not_asked(_: int) -> int:
+    return 0
 
 
 def _ascii(url: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from service.store.schema import TAKEDOWNS, delivery, from_micros, receipt
+from service.store.schema import TAKEDOWNS, delivery, from_micros, receipt, to_micros
 from service.store.statement import Statement
 
 # What every outlet that holds an earlier revision must get, subscribed still or not (invariant 4).
@@ -162,6 +162,8 @@ def _deliveries_of(each: Event, desk: Desk, now: datetime) -> Iterable[dict[str,
     owed = desk.owed.get((each.article_id, each.revision), {})
     own = TAKEDOWN if each.type in TAKEDOWNS else CORRECTION if owing else REST
     embargo = None if each.type in TAKEDOWNS else each.embargo_until
+    # As they are kept: there are many rows, and each would be converted on its way.
+    moment, due_at = to_micros(now), to_micros(max(now, embargo or now))
     for endpoint_id in sorted(_targets(each, desk) | owed.keys()):
         ordered = desk.endpoints[endpoint_id]
         stale = each.revision < each.newest and (not ordered or each.newest_status != "usable")
@@ -178,9 +180,9 @@ def _deliveries_of(each: Event, desk: Desk, now: datetime) -> Iterable[dict[str,
             "ordered": ordered,
             "state": "superseded" if stale else "pending",
             "superseded_by": each.newest if stale else None,
-            "settled_at": now if stale else None,
-            "due_at": max(now, embargo or now),
-            "created_at": now,
+            "settled_at": moment if stale else None,
+            "due_at": due_at,
+            "created_at": moment,
         }
 
 

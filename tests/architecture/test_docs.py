@@ -281,7 +281,11 @@ def test_every_event_of_the_logs_is_explained() -> None:
     code = "\n".join(
         path.read_text() for part in ("service", "workers") for path in (ROOT / part).rglob("*.py")
     )
-    told = set(re.findall(r'\blog\.(?:info|warning|error|exception)\(\s*"([a-z_]+\.[a-z_]+)"', code))
+    told = set(
+        re.findall(
+            r'\b(?:log\.(?:info|warning|error|exception)\(|info_each\(log,)\s*"([a-z_]+\.[a-z_]+)"', code
+        )
+    )
     assert len(told) > 8
     shown = set(re.findall(r"`([a-z_]+\.[a-z_]+)`", text_of(OPERATIONS).partition("### Logs")[2]))
     assert told == shown

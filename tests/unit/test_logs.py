@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import logging
 from collections.abc import Iterator
 
@@ -20,9 +21,9 @@ def restored() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.mark.parametrize("json", [True, False])
-def test_traceback_shows_no_values_of_variables(json: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("info", json=json)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_traceback_shows_no_values_of_variables(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", json=as_json)
     embargoed_headline = "Minister to resign " + "tomorrow"
     try:
         int(f"{len(embargoed_headline)} words")
@@ -52,3 +53,27 @@ def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.stderr", FullDisk())
     logs.get("test").warning("record.unavailable")
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize("level", ["info", "warning"])
+def test_lines_of_a_batch_are_as_if_each_was_told_alone(
+    level: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(level, json=True)
+    log = logs.get("test")
+    rows = [{"delivery": "dlv_1", "token": "do-not-show"}, {"delivery": "dlv_2", "words": "answered 200 OK"}]
+    logs.info_each(log, "delivery.attempted", rows)
+    together = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    for row in rows:
+        log.info("delivery.attempted", **row)
+    alone = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    for line in (*together, *alone):
+        assert line.pop("at").endswith("Z")
+    assert together == alone
+    assert len(alone) == (2 if level == "info" else 0)
+
+
+def test_half_a_character_and_a_long_number_are_told_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", json=True)
+    logs.get("test").info("file.odd", name="caf\udce9", size=2**70)
+    assert json.loads(capsys.readouterr().err)["size"] == 2**70

@@ -16,8 +16,9 @@ from celery import Celery
 ROUTE, PUBLISH, DELIVER = "dateline.route", "dateline.publish", "dateline.deliver"
 QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
 HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
-# A hint costs its sender as much as an article: in a burst they are sent this far apart, the first of them at once.
-HINT_PACE = 0.04
+# A hint costs its sender as much as an article, and its receiver as much again: in a burst they are sent this many
+# seconds apart, the first of them at once. Feeds are built at a slower pace than that.
+HINT_PACE = {ROUTE: 0.04, DELIVER: 0.04, PUBLISH: 0.2}
 
 
 def tasks_of(names: str) -> frozenset[str]:
@@ -69,7 +70,7 @@ def make_celery(broker_url: str, *, worker: bool) -> Celery:
 class Waker:
     """Sends hints from a thread of its own: `wake` returns at once, never raises, and may be lost without harm.
 
-    A hint goes out at once, unless another for the same task went out less than HINT_PACE seconds ago.
+    A hint goes out at once, unless another for the same task went out less than its HINT_PACE ago.
     """
 
     def __init__(self, broker_url: str, *, on_sent: Callable[[bool], None] | None = None) -> None:
@@ -119,7 +120,7 @@ class Waker:
                 times = [self._not_before[task] - now for task in self._wanted]
                 self._change.wait(min(times, default=None))
             self._wanted -= due
-            self._not_before |= dict.fromkeys(due, now + HINT_PACE)
+            self._not_before |= {task: now + HINT_PACE[task] for task in due}
         return due
 
     def _send(self, task: str) -> bool:

@@ -21,6 +21,9 @@ from workers.tenure import Tenure
 log = logs.get("worker")
 
 SPREAD_FROM = 64  # deliveries: below it, telling other processes costs more than it gains
+SPREAD_PACE = (
+    0.1  # seconds, while more is being routed: who delivers looks again by itself until nothing is left
+)
 # Another process routes, and may not see what has just come: after so many seconds we look again, so many times.
 BESIDE = (0.01, 50)
 # Pushes go first: feeds are asked for this long after their stories, and a burst of articles is one build.
@@ -63,6 +66,7 @@ class Hands:
         self._asked = threading.Event()
         self._pressing = threading.Lock()
         self._build_at = 0.0  # monotonic
+        self._spread_at = 0.0
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         work = {ROUTE: self._route, PUBLISH: self._publish, DELIVER: self._deliver}
@@ -135,7 +139,9 @@ class Hands:
         """Tells other processes what has come for them; they begin while the rest is routed."""
         if routed.feeds:
             self._hint(PUBLISH, GATHER)
-        if routed.deliveries > SPREAD_FROM or (routed.deliveries and not self.does(DELIVER)):
+        many = routed.more or routed.deliveries > SPREAD_FROM
+        if routed.deliveries and (many or not self.does(DELIVER)) and self._steady() >= self._spread_at:
+            self._spread_at = self._steady() + SPREAD_PACE if routed.more else 0.0
             self._hint(DELIVER, 0.0)
 
     def _deliver(self) -> None:

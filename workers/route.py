@@ -13,6 +13,9 @@ from service.store.routing import Routed
 
 log = logs.get("route")
 
+# Articles routed in one transaction: as many as make so many deliveries, since endpoints and feeds are locked meanwhile.
+LEAST, MOST, DELIVERIES = 50, 200, 1_000
+
 
 @dataclass(frozen=True)
 class Done:
@@ -35,8 +38,11 @@ def drain(
     Run beside itself, one works and the other finds nothing.
     """
     events = deliveries = 0
+    limit = LEAST
     while True:
-        routed = routing.route(record, clock())
+        routed = routing.route(record, clock(), limit)
+        if routed.events:
+            limit = max(LEAST, min(MOST, DELIVERIES * routed.events // max(1, routed.deliveries)))
         events += routed.events
         deliveries += routed.deliveries
         if routed.events:

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from service import embedded_redis, settings
-from service.queue import HINT_PACE, Waker
+from service.queue import HINT_PACE, ROUTE, Waker
 
 
 @pytest.fixture
@@ -44,11 +44,13 @@ def test_articles_that_come_one_after_another_share_hints(address: str, tmp_path
     posting.start()
     deadline = started + 10
     while hints(tmp_path) < 5 and time.monotonic() < deadline:
-        stop.wait(HINT_PACE)
+        stop.wait(HINT_PACE[ROUTE])
     stop.set()
     posting.join()
     waker.close()
-    most = (time.monotonic() - started) / HINT_PACE + 2  # the first, and what was wanted when it closed
+    most = (time.monotonic() - started) / HINT_PACE[
+        ROUTE
+    ] + 2  # the first, and what was wanted when it closed
     assert 5 <= hints(tmp_path) <= most
 
 

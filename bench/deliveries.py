@@ -11,25 +11,25 @@ from bench.desk import Desk, Ledger
 from bench.processes import Processes
 from bench.run import Run
 from bench.sink import Sink
-from bench.table import Line, Target, at_least, at_most, at_most_times
+from bench.table import Line, at_least, at_most, at_most_times
 
 SIZE = 6 * 1024
+OURS = ("worker", "press", "web")
+_CPU = "CPU of our processes, each"
 
 
 def fanout(run: Run, database: str) -> list[Line]:
     """20 endpoints × 1,000 articles of 6 KB."""
-    target = at_least(4000)
-    return _backlog(
-        run, database, "fanout", endpoints=20, articles=run.scaled(1000, 200), cap=4, target=target
-    )
+    rate = Line("fanout", database, "deliveries settled", "1/s", at_least(4000))
+    cpu = Line("fanout", database, _CPU, "µs", at_most_times(6))
+    return _backlog(run, rate, cpu, endpoints=20, articles=run.scaled(1000, 200), cap=4)
 
 
 def single(run: Run, database: str) -> list[Line]:
     """One endpoint, 5,000 articles of 6 KB, 64 at once."""
-    target = at_least(2500)
-    return _backlog(
-        run, database, "single", endpoints=1, articles=run.scaled(5000, 1000), cap=64, target=target
-    )
+    rate = Line("single", database, "deliveries settled", "1/s", at_least(2500))
+    cpu = Line("single", database, _CPU, "µs")
+    return _backlog(run, rate, cpu, endpoints=1, articles=run.scaled(5000, 1000), cap=64)
 
 
 def wide(run: Run, database: str) -> list[Line]:
@@ -53,12 +53,8 @@ def wide(run: Run, database: str) -> list[Line]:
     return [line]
 
 
-def _backlog(
-    run: Run, database: str, row: str, *, endpoints: int, articles: int, cap: int, target: Target
-) -> list[Line]:
-    rate = Line(row, database, "deliveries settled", "1/s", target)
-    cpu = Line(row, database, "CPU of the workers, each", "µs", at_most_times(6))
-    with run.desk_and_sink(database) as (desk, sink, children):
+def _backlog(run: Run, rate: Line, cpu: Line, *, endpoints: int, articles: int, cap: int) -> list[Line]:
+    with run.desk_and_sink(rate.database) as (desk, sink, children):
         urls = [sink.url(number) for number in range(endpoints)]
         desk.add_endpoints(urls, max_in_flight=cap)
         desk.hold()
@@ -68,7 +64,7 @@ def _backlog(
             desk.feed(f"r{number}", articles, SIZE)
             pushing = Pushing(urls, desk.bodies(), desk.secret, at_once=endpoints * cap)
             _bare(pushing, sink, rate, cpu)
-            run.databases.settle(database)
+            run.databases.settle(rate.database)
             ledger, seconds, spent = _drain(desk, sink, children, articles, endpoints)
             rate.void = cpu.void = rate.void or ledger.void
             rate.ours.append(ledger.delivered / seconds)
@@ -90,10 +86,10 @@ def _drain(
     desk: Desk, sink: Sink, children: Processes, articles: int, endpoints: int
 ) -> tuple[Ledger, float, float | None]:
     """Lets the workers at what was laid in: the ledger, the seconds from their waking to the last settlement, CPU."""
-    before = children.cpu("worker")
+    before = children.cpu(*OURS)
     released = desk.release()
     desk.wait_settled()
-    after = children.cpu("worker")
+    after = children.cpu(*OURS)
     ledger = desk.ledger(articles, endpoints, sink.arrivals())
     spent = None if before is None or after is None else after - before
     return ledger, ledger.settled - released, spent

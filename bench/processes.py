@@ -58,11 +58,11 @@ class Processes:
     def log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def cpu(self, prefix: str) -> float | None:
+    def cpu(self, *prefixes: str) -> float | None:
         """Processor seconds so far of those whose name begins so, and of all their descendants; None off Linux."""
         if not _PROC.is_dir():
             return None
-        roots = [each.pid for name, each in self._started.items() if name.startswith(prefix)]
+        roots = [each.pid for name, each in self._started.items() if name.startswith(prefixes)]
         return sum(map(_seconds, _with_descendants(roots)))
 
     def wait(self, name: str, ready: Callable[[], bool], seconds: float = 30) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from service.store.content import glance, read
 from service.store.pushes import Told
 
 
@@ -27,21 +28,19 @@ def body(told: Told) -> bytes:
     if told.status != "usable":
         return f"{head}{_json(data)}}}".encode()
     added = {"published_at": _rfc3339(told.first_published_at), "updated_at": happened}
-    if len(told.content) <= len("{}") or any(key in told.content for key in _KEYS):
-        content = json.loads(told.content)
+    names = glance(told.content).keys()
+    if not names or not names.isdisjoint(_OURS):
+        content = read(told.content)
         if "published_at" in content:
             del added["published_at"]
         if not content or content.keys() & (data.keys() | added.keys()):
             whole = json.dumps(data | content | added, ensure_ascii=False, separators=(",", ":"))
             return f"{head}{whole}}}".encode()
-    # The content is JSON already: to read it and write it again would cost more than all the rest.
+    # The content is JSON already: to write it again would cost more than all the rest.
     return f"{head}{_json(data)[:-1]},{told.content[1:-1]},{_json(added)[1:]}}}".encode()
 
 
-# Any name of ours as a key, wherever in the content.
-_KEYS = [
-    f'"{name}":' for name in ("article", "revision", "status", "supersedes", "published_at", "updated_at")
-]
+_OURS = frozenset({"article", "revision", "status", "supersedes", "published_at", "updated_at"})
 
 
 def _json(value: Any) -> str:

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from hypothesis import settings
 
 from service.store import migrations
 from service.store.record import Record, open_record
 from tests import postgres
 
 KEY = Fernet.generate_key().decode()
+
+# A machine that is shared is slow at times: what takes long is no fault of an example's.
+settings.register_profile("dateline", deadline=None)
+settings.load_profile("dateline")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from service.store.routing import Routed
 
 log = logs.get("route")
 
-# Articles routed in one transaction: as many as make so many deliveries, since endpoints and feeds are locked meanwhile.
+# Articles routed in one transaction: as many as make so many deliveries, for endpoints and feeds are locked meanwhile.
 LEAST, MOST, DELIVERIES = 50, 200, 1_000
 
 

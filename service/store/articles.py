@@ -18,7 +18,6 @@ from service.store.answers import Answer
 from service.store.changes import (
     Held,
     advance,
-    canonical,
     content_held,
     fingerprint,
     held_by_id,
@@ -26,6 +25,7 @@ from service.store.changes import (
     write_event,
     write_revision,
 )
+from service.store.content import canonical
 from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownSections
 from service.store.lifecycle import Change, Repeat, Stale, State, judge
 from service.store.record import Record

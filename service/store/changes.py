@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -73,11 +72,6 @@ def _held(row: Row | None) -> Held | None:
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
-
-
-def canonical(content: dict[str, Any]) -> str:
-    """The same content is the same text."""
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 _CONTENT = Statement("SELECT content FROM revision WHERE article_id = :article AND number = :number")

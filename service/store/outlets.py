@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from service.store.content import glance
 from service.store.schema import TAKEDOWNS, delivery, from_micros, receipt, to_micros
 from service.store.statement import Statement
 
@@ -65,7 +65,7 @@ def unrouted(connection: Connection, limit: int) -> list[Event]:
             article_id=article_id,
             revision=revision,
             type=kind,
-            content=json.loads(content),
+            content=glance(content),
             embargo_until=None if embargo is None else from_micros(embargo),
             accepted_at=from_micros(accepted),
             newest=newest,

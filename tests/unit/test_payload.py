@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import payload
-from service.store.changes import canonical
+from service.store.content import canonical
 from service.store.pushes import Told
 
 FIRST = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
@@ -60,11 +61,11 @@ def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
     postgres.admin(handle, "DROP DATABASE migrated WITH (FORCE)")
 
 
-def upgrade(record: Record, to: str) -> None:
+def upgrade(record: Record, to: str, way: Callable[[Config, str], None] = command.upgrade) -> None:
     config = migrations._config()
     with record.writing() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, to)
+        way(config, to)
 
 
 def run(record: Record, *statements: str) -> None:
@@ -93,3 +94,30 @@ def test_the_migrations_make_the_schema_that_the_code_describes(blank: Record) -
     migrations.migrate(blank)
     with blank.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_the_ledger_keeps_its_receipts_forward_and_back(blank: Record) -> None:
+    upgrade(blank, "0005")
+    run(
+        blank,
+        *FIRST,
+        (
+            "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
+            " VALUES (1, 1, 1, 3, 'push', 7), (1, 1, 0, 2, 'feed', 5)"
+        ),
+    )
+    query = text(
+        "SELECT partner_id, article_id, endpoint_id, revision, channel, held_since FROM receipt ORDER BY held_since"
+    )
+    # What an older worker, that is still at work meanwhile, writes.
+    again = (
+        "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
+        " VALUES (1, 1, 1, 2, 'push', 9) ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE"
+        " SET revision = excluded.revision WHERE receipt.revision < excluded.revision"
+    )
+    for to, way in (("head", command.upgrade), ("0005", command.downgrade), ("head", command.upgrade)):
+        upgrade(blank, to, way)
+        run(blank, again)
+        with blank.reading() as connection:
+            held = [tuple(row) for row in connection.execute(query)]
+        assert held == [(1, 1, 0, 2, "feed", 5), (1, 1, 1, 3, "push", 7)]

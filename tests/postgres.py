@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,14 +15,17 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
+ROOM = 4 * 2**30  # of which a server takes 0.1, and up to another 1 for its log under the heaviest of tests
+
 
 @contextmanager
 def server(*, durable: bool = False) -> Iterator[Any]:
     """Starts a server and stops it; yields the wheel's handle (`get_uri()`).
 
-    Unless `durable` it does not wait for the disk: nobody pulls the plug on a test.
+    Unless `durable` it has no disk, or does not wait for it: nobody pulls the plug on a test.
     """
-    with tempfile.TemporaryDirectory(prefix="dateline-pg-", ignore_cleanup_errors=True) as folder:
+    place = None if durable else _memory()
+    with tempfile.TemporaryDirectory(prefix="dateline-pg-", dir=place, ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # as root the server runs as a user of its own
         # The wheel asks for this at import, and warns unless it is private.
         private = Path(folder) / "run"
@@ -39,6 +43,15 @@ def server(*, durable: bool = False) -> Iterator[Any]:
             handle.cleanup()
             # It would clean up once more at exit, and log that to a stream which pytest has closed by then.
             atexit.unregister(handle._cleanup)
+
+
+def _memory() -> Path | None:
+    """Files in memory, if there is room for several servers (a container often has 64 MiB): a test's database
+    is six hundred files, and a disk may take half a second for them where memory takes a hundredth."""
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK) or shutil.disk_usage(shared).free < ROOM:
+        return None
+    return shared
 
 
 def admin(handle: Any, statement: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,15 @@ from cryptography.fernet import Fernet
 
 from service.store import migrations
 from service.store.record import Record, open_record
-from tests import postgres
+from tests import memory, postgres
 
 KEY = Fernet.generate_key().decode()
+
+
+def pytest_configure() -> None:
+    """pytest makes its temporary folders there, unless it was told where to by --basetemp."""
+    if (place := memory.place()) is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-ROOM = 4 * 2**30  # of which a server takes 0.1, and up to another 1 for its log under the heaviest of tests
+from tests import memory
 
 
 @contextmanager
@@ -24,7 +23,7 @@ def server(*, durable: bool = False) -> Iterator[Any]:
 
     Unless `durable` it has no disk, or does not wait for it: nobody pulls the plug on a test.
     """
-    place = None if durable else _memory()
+    place = None if durable else memory.place()
     with tempfile.TemporaryDirectory(prefix="dateline-pg-", dir=place, ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # as root the server runs as a user of its own
         # The wheel asks for this at import, and warns unless it is private.
@@ -37,21 +36,14 @@ def server(*, durable: bool = False) -> Iterator[Any]:
         try:
             for setting in ("fsync", "full_page_writes", "synchronous_commit"):
                 admin(handle, f"ALTER SYSTEM SET {setting} = {'on' if durable else 'off'}")
+            if not durable:
+                admin(handle, "ALTER SYSTEM SET max_wal_size = '128MB'")  # its log takes memory
             admin(handle, "SELECT pg_reload_conf()")
             yield handle
         finally:
             handle.cleanup()
             # It would clean up once more at exit, and log that to a stream which pytest has closed by then.
             atexit.unregister(handle._cleanup)
-
-
-def _memory() -> Path | None:
-    """Files in memory, if there is room for several servers (a container often has 64 MiB): a test's database
-    is six hundred files, and a disk may take half a second for them where memory takes a hundredth."""
-    shared = Path("/dev/shm")
-    if not os.access(shared, os.W_OK) or shutil.disk_usage(shared).free < ROOM:
-        return None
-    return shared
 
 
 def admin(handle: Any, statement: str) -> None:

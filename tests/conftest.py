@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,19 @@ from hypothesis import settings
 
 from service.store import migrations
 from service.store.record import Record, open_record
-from tests import postgres
+from tests import memory, postgres
 
 KEY = Fernet.generate_key().decode()
 
 # A machine that is shared is slow at times: what takes long is no fault of an example's.
 settings.register_profile("dateline", deadline=None)
 settings.load_profile("dateline")
+
+
+def pytest_configure() -> None:
+    """pytest makes its temporary folders there, unless it was told where to by --basetemp."""
+    if (place := memory.place()) is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
 
 
 @pytest.fixture(scope="session")

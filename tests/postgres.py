@@ -14,14 +14,17 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
+from tests import memory
+
 
 @contextmanager
 def server(*, durable: bool = False) -> Iterator[Any]:
     """Starts a server and stops it; yields the wheel's handle (`get_uri()`).
 
-    Unless `durable` it does not wait for the disk: nobody pulls the plug on a test.
+    Unless `durable` it has no disk, or does not wait for it: nobody pulls the plug on a test.
     """
-    with tempfile.TemporaryDirectory(prefix="dateline-pg-", ignore_cleanup_errors=True) as folder:
+    place = None if durable else memory.place()
+    with tempfile.TemporaryDirectory(prefix="dateline-pg-", dir=place, ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # as root the server runs as a user of its own
         # The wheel asks for this at import, and warns unless it is private.
         private = Path(folder) / "run"
@@ -33,6 +36,8 @@ def server(*, durable: bool = False) -> Iterator[Any]:
         try:
             for setting in ("fsync", "full_page_writes", "synchronous_commit"):
                 admin(handle, f"ALTER SYSTEM SET {setting} = {'on' if durable else 'off'}")
+            if not durable:
+                admin(handle, "ALTER SYSTEM SET max_wal_size = '128MB'")  # its log takes memory
             admin(handle, "SELECT pg_reload_conf()")
             yield handle
         finally:

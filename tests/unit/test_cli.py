@@ -17,7 +17,7 @@ import pytest
 from cryptography.fernet import Fernet
 from werkzeug.serving import make_server
 
-from service import cli, settings, signatures
+from service import cli, embedded_redis, settings, signatures
 from service.app import create_app
 from service.cli_articles import Moment, _replay_lines
 from service.store.record import open_record
@@ -39,16 +39,29 @@ class Ran:
 Dateline = Callable[..., Ran]
 
 
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis to send wake-ups to: without one, each command tries for most of a second."""
+    desk = settings.load(env_file=None, data_dir=tmp_path_factory.mktemp("redis"))
+    with subprocess.Popen(embedded_redis.command(desk), stdout=subprocess.DEVNULL) as server:
+        try:
+            embedded_redis.wait_until_answers(embedded_redis.socket_path(desk), seconds=20)
+            yield embedded_redis.redis_url_of(desk)
+        finally:
+            server.terminate()
+
+
 @pytest.fixture
-def dateline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Dateline:
+def dateline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str, capfd: pytest.CaptureFixture[str]
+) -> Dateline:
     """Runs `dateline WORDS` on a desk of its own."""
     for name in list(os.environ):
         if name.startswith("DATELINE_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATELINE_DATA_DIR", str(tmp_path / "desk"))
-    # Nobody listens there: a wake-up that cannot be sent must not keep a command.
-    monkeypatch.setenv("DATELINE_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("DATELINE_REDIS_URL", redis_url)
 
     def run(*words: str) -> Ran:
         capfd.readouterr()
@@ -71,6 +84,14 @@ def test_section_is_added_once(dateline: Dateline) -> None:
     assert dateline("section", "list", "--json").json == {
         "sections": [{"section": "world", "title": "World", "language": "en"}]
     }
+
+
+def test_wake_up_that_cannot_be_sent_keeps_no_command(
+    dateline: Dateline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATELINE_REDIS_URL", "redis://127.0.0.1:1/0")  # nobody listens there
+    assert dateline("section", "add", "world", "--title", "World").status == 0
+    assert dateline("section", "list", "--json").json["sections"][0]["section"] == "world"
 
 
 def test_section_is_renamed_and_closed_in_words(dateline: Dateline) -> None:

@@ -19,6 +19,8 @@ run: $(RUN_STAMP)
 test: lint
 	$(BIN)/pytest $(TESTS) -n $(JOBS) --dist loadgroup
 
+# Those wait half of the time.
+test-fast: JOBS = 3
 test-fast: $(DEV_STAMP)
 	$(BIN)/pytest $(TESTS) -n $(JOBS) --dist loadgroup -m "not slow and not chaos" -k "not postgresql"
 

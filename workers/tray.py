@@ -14,7 +14,7 @@ from typing import NamedTuple
 from service.store.claims import Claimed
 
 AHEAD = 0.25  # seconds: what an endpoint answers in this time may be in hand
-MOST_AHEAD = 64  # deliveries of one endpoint
+MOST_AHEAD, ROUNDS_AHEAD = 64, 3  # deliveries of one endpoint; or as many times its cap, if that is more
 WAITS = 0.5  # seconds; what was not sent by then is given back
 TAKEDOWNS = 0  # the lane of all of them; the others are endpoints
 _SMOOTH = 0.2  # the weight of the newest answer in the mean
@@ -116,7 +116,9 @@ class Pace:
         known = self._took.get(endpoint_id, seconds)
         took = self._took[endpoint_id] = known + _SMOOTH * (seconds - known)
         most = min(
-            cap + MOST_AHEAD, int(cap * AHEAD / max(took, _FASTEST)), self.ahead.get(endpoint_id, cap) + 1
+            cap + max(MOST_AHEAD, ROUNDS_AHEAD * cap),
+            int(cap * AHEAD / max(took, _FASTEST)),
+            self.ahead.get(endpoint_id, cap) + 1,
         )
         if most > cap:
             self.ahead[endpoint_id] = most

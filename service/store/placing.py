@@ -88,9 +88,10 @@ def _new(
         and each.newest_status == "usable"
         and (each.expires_at is None or each.expires_at > now)
     }
+    fresh, moment = first & public, to_micros(now)
     new: dict[str, list[_Key]] = defaultdict(list)
     for key, row in rows.items():
-        if key[0] in first & public and row["listed"] and row["changed_at"] <= to_micros(now):
+        if key[0] in fresh and row["listed"] and row["changed_at"] <= moment:
             new[key[1]].append(key)
     return new
 

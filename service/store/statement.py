@@ -154,7 +154,7 @@ class Rows:
         if connection.dialect.name == "sqlite":
             self._statement.run_all(connection, rows)
         elif rows:
-            columns = {name: [plain(row[name]) for row in rows] for name in self._names}
+            columns = {name: [row[name] for row in rows] for name in self._names}
             self._statement.run(connection, columns)
 
 

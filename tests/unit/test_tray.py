@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.store.claims import Claimed
 from tests.builders import NOW
-from workers.tray import AHEAD, MOST_AHEAD, WAITS, Laid, Pace, Tray
+from workers.tray import AHEAD, MOST_AHEAD, ROUNDS_AHEAD, WAITS, Laid, Pace, Tray
 
 
 def a_claim(number: int, endpoint: int = 1, *, cap: int = 2, priority: int = 2) -> Claimed:
@@ -116,13 +116,14 @@ def test_nothing_is_lost_and_the_cap_holds_whatever_happens(steps: list[tuple[st
             assert sum(claimed.endpoint_id == each for claimed in wire) <= 2
 
 
-def test_pace_grows_with_each_quick_answer_and_no_further_than_it_may() -> None:
-    pace, claimed = Pace(), a_claim(1, cap=4)
+@pytest.mark.parametrize(("cap", "most"), [(4, 4 + MOST_AHEAD), (64, 64 + ROUNDS_AHEAD * 64)])
+def test_pace_grows_with_each_quick_answer_and_no_further_than_it_may(cap: int, most: int) -> None:
+    pace, claimed = Pace(), a_claim(1, cap=cap)
     pace.answered(claimed, 0.001)
-    assert pace.ahead == {1: 5}
-    for _ in range(200):
+    assert pace.ahead == {1: cap + 1}
+    for _ in range(300):
         pace.answered(claimed, 0.001)
-    assert pace.ahead == {1: 4 + MOST_AHEAD}
+    assert pace.ahead == {1: most}
 
 
 def test_nothing_is_claimed_ahead_of_who_answers_slowly_or_fails() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from json import dumps
+from select import PIPE_BUF
 from typing import Any
 
 import orjson
@@ -28,7 +29,7 @@ def configure(level: str, *, json: bool) -> None:
     # Our own lines do not go through the standard library's logging: a delivery would pay more for its line than
     # for its push.
     structlog.configure(
-        processors=[*_shared(), *_renderers(json=json)],
+        processors=[*_SHARED, *_renderers(json=json)],
         logger_factory=_StandardError,
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         cache_logger_on_first_use=True,
@@ -36,7 +37,7 @@ def configure(level: str, *, json: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_shared(),
+            foreign_pre_chain=_SHARED,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(json=json)],
         )
     )
@@ -58,25 +59,41 @@ def bind(**facts: object) -> None:
     structlog.contextvars.bind_contextvars(**facts)
 
 
-def info_each(log: FilteringBoundLogger, event: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """`log.info(event, **row)` for each of `rows`, at one moment and written by one call: for a line per delivery.
+def info_each(log: FilteringBoundLogger, event: str, rows: Iterable[Mapping[str, object]]) -> None:
+    """`log.info(event, **row)` for each of `rows`, at one moment and written together: for a line per delivery.
 
     What all lines share is worked out once: else a delivery would pay as much for its line as for its signature.
     """
-    if not rows or not log.is_enabled_for(logging.INFO):
+    if not log.is_enabled_for(logging.INFO):
         return
     bound: Any = log.bind()
-    processors = structlog.get_config()["processors"]
-    shared: Any = {"event": event}
-    for process in processors[: len(_shared())]:
+    render = structlog.get_config()["processors"][len(_SHARED) :]
+    shared: Any = dict(bound._context)
+    for process in _SHARED:
         shared = process(bound._logger, "info", shared)
     lines = []
     for row in rows:
-        line: Any = _hide(bound, "info", {**row, **shared})
-        for process in processors[len(_shared()) :]:
+        line: Any = _hide(bound._logger, "info", {**shared, **row, "event": event})
+        for process in render:
             line = process(bound._logger, "info", line)
         lines.append(line)
-    bound._logger.msg("\n".join(lines))
+    for whole in _writes(lines):
+        bound._logger.msg(whole)
+
+
+def _writes(lines: Iterable[str]) -> Iterator[str]:
+    """As many lines at once as a pipe takes whole, for other processes may be writing to it."""
+    together: list[str] = []
+    size = 0
+    for line in lines:
+        more = len(line.encode(errors="replace")) + 1
+        if together and size + more > PIPE_BUF:
+            yield "\n".join(together)
+            together, size = [], 0
+        together.append(line)
+        size += more
+    if together:
+        yield "\n".join(together)
 
 
 class _StandardError:
@@ -98,16 +115,6 @@ class _StandardError:
     debug = info = warning = error = critical = msg
 
 
-def _shared() -> list[Processor]:
-    return [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        _hide,
-    ]
-
-
 def _hide(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for key in event:
         if _is_hidden(key):
@@ -118,6 +125,15 @@ def _hide(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 @cache
 def _is_hidden(key: str) -> bool:
     return key.lower().endswith(HIDDEN)
+
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    _hide,
+]
 
 
 def _as_json(event: EventDict, default: Any) -> str:

@@ -17,7 +17,7 @@ ROUTE, PUBLISH, DELIVER = "dateline.route", "dateline.publish", "dateline.delive
 QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
 HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
 # A hint costs its sender as much as an article, and its receiver as much again: in a burst they are sent this many
-# seconds apart, the first of them at once. Feeds are built at a slower pace than that.
+# seconds apart, the first of them at once. Nobody waits for a feed as for a push.
 HINT_PACE = {ROUTE: 0.04, DELIVER: 0.04, PUBLISH: 0.2}
 
 

@@ -237,7 +237,7 @@ class Courier:
         self._cursor = cursor
         self._watch.committed(sent, ids, now)
         ends = zip(sent, settled, strict=True)
-        logs.info_each(log, "delivery.attempted", [_facts(each, end.state) for each, end in ends])
+        logs.info_each(log, "delivery.attempted", (_facts(each, end.state) for each, end in ends))
         for turn in turns:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
         return _Turn(claimed, told, token_at)

@@ -66,6 +66,7 @@ class Hands:
         self._asked = threading.Event()
         self._pressing = threading.Lock()
         self._build_at = 0.0  # monotonic
+        self._untold = False  # deliveries have come that other processes were not told of
         self._spread_at = 0.0
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -140,8 +141,10 @@ class Hands:
         if routed.feeds:
             self._hint(PUBLISH, GATHER)
         many = routed.more or routed.deliveries > SPREAD_FROM
-        if routed.deliveries and (many or not self.does(DELIVER)) and self._steady() >= self._spread_at:
-            self._spread_at = self._steady() + SPREAD_PACE if routed.more else 0.0
+        self._untold |= bool(routed.deliveries) and (many or not self.does(DELIVER))
+        if self._untold and (not routed.more or self._steady() >= self._spread_at):
+            self._untold = False
+            self._spread_at = self._steady() + SPREAD_PACE
             self._hint(DELIVER, 0.0)
 
     def _deliver(self) -> None:

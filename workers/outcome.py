@@ -33,6 +33,9 @@ OUTCOMES = (
 )
 BODY_KEPT = 4096  # bytes
 HEADERS_KEPT = 64
+USUAL = (
+    2048  # bytes of headers: what is longer is not remembered, for partners may send hundreds of kilobytes
+)
 _STATUS_WORDS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -107,7 +110,7 @@ def classify(exchange: Exchange, now: datetime) -> Outcome:
     A status line with all its headers is the partner's answer, and counts even if the body after it never
     ends, breaks off or is too long.
     """
-    headers = _headers(tuple(exchange.header_lines))
+    headers = _headers(exchange.header_lines)
     retry_after = None
     if headers is not None and exchange.status >= 200 and not exchange.blocked:
         if not 200 <= exchange.status < 300:
@@ -153,9 +156,13 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-@lru_cache(maxsize=64)  # a partner says the same to all that come within a second
-def _headers(lines: tuple[bytes, ...]) -> tuple[tuple[str, str], ...] | None:
+def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:
     """The final answer's headers; None unless they came whole (ended by an empty line)."""
+    # A partner says the same to all that come within a second.
+    return _usual(tuple(lines)) if sum(map(len, lines)) <= USUAL else _parsed(lines)
+
+
+def _parsed(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:
     if not lines or lines[-1] not in (b"\r\n", b"\n"):
         return None
     start = 1  # after the status line
@@ -163,6 +170,9 @@ def _headers(lines: tuple[bytes, ...]) -> tuple[tuple[str, str], ...] | None:
         start += max((index for index, line in enumerate(lines) if line[:5] == b"HTTP/"), default=0)
     pairs = [line.decode("latin-1").partition(":") for line in lines[start : start + HEADERS_KEPT]]
     return tuple([(name, value.strip()) for name, colon, value in pairs if colon])
+
+
+_usual = lru_cache(maxsize=64)(_parsed)
 
 
 def _retry_after(headers: Sequence[tuple[str, str]], now: datetime) -> float | None:

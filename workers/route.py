@@ -14,7 +14,7 @@ from service.store.routing import Routed
 log = logs.get("route")
 
 # Articles routed in one transaction: as many as make so many deliveries, for endpoints and feeds are locked meanwhile.
-LEAST, MOST, DELIVERIES = 50, 200, 1_000
+LEAST, MOST, ENOUGH = 50, 200, 1_000
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def drain(
     limit = LEAST
     while True:
         routed = routing.route(record, clock(), limit)
-        if routed.events:
-            limit = max(LEAST, min(MOST, DELIVERIES * routed.events // max(1, routed.deliveries)))
+        if routed.deliveries:  # twice as many at the most: the next may be for many more
+            limit = max(LEAST, min(MOST, 2 * limit, ENOUGH * routed.events // routed.deliveries))
         events += routed.events
         deliveries += routed.deliveries
         if routed.events:

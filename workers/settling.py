@@ -13,7 +13,7 @@ from service.store.claims import Claimed
 from service.store.health import Health
 from service.store.settlements import Settlement
 from workers import breaker, retry
-from workers.outcome import Outcome
+from workers.outcome import USUAL, Outcome
 
 SWITCH_OFF_AFTER = timedelta(days=5)  # failing for as long, without one success
 TOUCH_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's last success is written
@@ -108,9 +108,14 @@ def _attempt(sent: Sent) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=64)
 def _headers_as_json(headers: tuple[tuple[str, str], ...]) -> str | None:
-    return json.dumps(headers) if headers else None
+    if not headers:
+        return None
+    usual = sum(len(name) + len(value) for name, value in headers) <= USUAL
+    return _usual(headers) if usual else json.dumps(headers)
+
+
+_usual: Callable[[tuple[tuple[str, str], ...]], str] = lru_cache(maxsize=64)(json.dumps)
 
 
 def touched(

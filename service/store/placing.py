@@ -31,7 +31,7 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
 
     Every event counts, not only the newest: where a story once stood, its takedown will be told. `sections` are those
     of `section_feeds`. What becomes public by this gets its numbers here, which spares writing it once more; all else
-    (embargoes, feeds that are new, clocks that are ahead) by who builds the feed.
+    (embargoes, moves, clocks that are ahead) by who builds the feed.
     """
     stood = _stood(connection, sorted({each.article_id for each in events if each.revision > 1}))
     made: dict[str, Definition] = {}
@@ -56,16 +56,17 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
             }
     # The feeds first: who numbers what is new in a feed holds the feed as well.
     new = _new(events, rows, now)
-    last = _want(connection, {slug for _, slug in rows}, now, {slug: len(keys) for slug, keys in new.items()})
-    asked = set(last)
-    for slug in new.keys() & asked:
-        for number, key in enumerate(new[slug], last[slug] - len(new[slug]) + 1):
+    counts = {slug: len(keys) for slug, keys in new.items()}
+    last = _want(connection, {slug for _, slug in rows}, now, counts)
+    asked = set(last).union(made)
+    if missing := [definition for slug, definition in made.items() if slug not in last]:
+        last |= _make(connection, missing, now, counts)
+    for slug in new.keys() & last.keys():
+        for number, key in enumerate(new[slug], last[slug] - counts[slug] + 1):
             rows[key]["sequence"] = number
-    if missing := [definition for slug, definition in made.items() if slug not in asked]:
-        _make(connection, missing, now)
     _PLACEMENTS.insert(connection, sorted(rows.values(), key=lambda row: (row["feed"], row["article_id"])))
     _rewrite_pages(connection, events, now)
-    return len(asked.union(each.slug for each in missing))
+    return len(asked)
 
 
 def want(connection: Connection, slugs: Iterable[str], now: datetime) -> int:
@@ -136,7 +137,13 @@ def _stood(connection: Connection, articles: list[int]) -> dict[int, set[str]]:
 _STOOD = Statement("SELECT article_id, feed FROM placement WHERE article_id IN :articles[]")
 
 
-def _make(connection: Connection, definitions: Iterable[Definition], now: datetime) -> None:
+def _make(
+    connection: Connection,
+    definitions: Iterable[Definition],
+    now: datetime,
+    new: Mapping[str, int] = NOTHING_NEW,
+) -> dict[str, int]:
+    """Those that were not there, and their last numbers; so many are taken for what is `new`."""
     wanted = {each.slug: each for each in definitions}
     held = set(connection.execute(select(feed.c.slug).where(feed.c.slug.in_(list(wanted)))).scalars())
     rows = [
@@ -145,12 +152,12 @@ def _make(connection: Connection, definitions: Iterable[Definition], now: dateti
             "title": each.title,
             "language": each.language,
             "now": to_micros(now),
+            "last": new.get(slug, 0),
         }
         for slug, each in wanted.items()
         if slug not in held
     ]
-    if rows:
-        connection.execute(_MAKE, rows)
+    return dict(row for each in rows for row in _MAKE.rows(connection, **each))
 
 
 def _rewrite_pages(connection: Connection, events: Sequence[Event], now: datetime) -> None:
@@ -185,9 +192,10 @@ _WANT = Statement(
         f"= ANY(CAST(:slugs AS text[]) || ARRAY({_READERS}))",
     ),
 )
-_MAKE = text(
-    "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at)"
-    " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now) ON CONFLICT (slug) DO NOTHING"
+_MAKE = Statement(
+    "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at, sequence)"
+    " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now, :last)"
+    " ON CONFLICT (slug) DO NOTHING RETURNING slug, sequence"
 )
 _PLACEMENTS = Rows(
     placement,

@@ -2,8 +2,8 @@
 
 A settlement is a compare-and-set on the lease and the attempt, so that a worker that lost its lease changes nothing,
 even should it have claimed the same delivery again since.
-Each table is one statement whatever the batch: rows go to PostgreSQL as one JSON value, which it unpacks for less than
-a statement per row costs; SQLite, in this very process, takes tuples.
+All is one statement on PostgreSQL whatever the batch: rows go there as one JSON value, which it unpacks for less than a
+statement per row costs; SQLite, in this very process, takes tuples, table by table.
 """
 
 from __future__ import annotations
@@ -36,12 +36,6 @@ class Settlement(NamedTuple):
     attempt: dict[str, Any]  # columns of the attempt table but delivery_id, number and worker
 
 
-_SETTLE = """
-    UPDATE delivery SET state = v.state, due_at = v.due_at, reached = (delivery.reached OR v.reached),
-        last_status = v.status, last_words = v.words, lease = NULL, lease_until = NULL,
-        settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
-    FROM {} v WHERE {} RETURNING delivery.id, delivery.article_id, delivery.endpoint_id, delivery.revision"""
-_IS_OURS = "delivery.state = 'sending' AND delivery.lease = :lease AND delivery.attempts = v.attempts"
 # Its writer is alone: what is found to be ours stays so until it is written.
 _OURS_SQLITE = Statement(
     "SELECT id, attempts FROM delivery WHERE id IN :ids[] AND state = 'sending' AND lease = :lease"
@@ -95,15 +89,19 @@ _OF_ROW = {
 _RECORDSET = ", ".join(f"{name} {kind}" for name, kind in _ROW.items())
 # First the locks. Then for the plan's sake: the ids once more, so that not all deliveries are read in order to join
 # them; and what is asked of their state as one question, of which PostgreSQL does not guess that it leaves one row.
-_JOIN = f"""(SELECT count(*) FROM locked) > 0 AND delivery.id IN :ids[]
-        AND delivery.id = v.id AND CASE WHEN {_IS_OURS} THEN true ELSE false END"""
 _SETTLE_POSTGRESQL = Statement(f"""
     WITH v AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({_RECORDSET})
     ), locked AS MATERIALIZED (
         SELECT d.id FROM delivery d WHERE d.id IN :ids[] ORDER BY d.id FOR NO KEY UPDATE
     ), settled AS (
-        {_SETTLE.format("v AS", _JOIN)}
+        UPDATE delivery d SET state = v.state, due_at = v.due_at, reached = (d.reached OR v.reached),
+            last_status = v.status, last_words = v.words, lease = NULL, lease_until = NULL,
+            settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
+        FROM v WHERE (SELECT count(*) FROM locked) > 0 AND d.id IN :ids[] AND d.id = v.id
+            AND CASE WHEN d.state = 'sending' AND d.lease = :lease AND d.attempts = v.attempts
+                THEN true ELSE false END
+        RETURNING d.id, d.article_id, d.endpoint_id, d.revision
     ), noted AS (
         {_INTO_ATTEMPT}
         SELECT {", ".join(_OF_ROW.get(name, f"v.{name}") for name in _ATTEMPT)} FROM v JOIN settled ON settled.id = v.id

@@ -48,7 +48,7 @@ def a_record_with_a_past(record: Record) -> None:
         an_endpoint(record, rate=1000.0 if number % 4 == 0 else None)
 
 
-def add_articles(record: Record, first: int, count: int, state: str) -> None:
+def add_articles(record: Record, first: int, count: int, state: str, *, analysed: bool = True) -> None:
     """Articles first … first+count-1, delivered to, or due at, every endpoint."""
     series = (
         "(WITH RECURSIVE s(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM s WHERE n < :last) SELECT n FROM s)"
@@ -59,6 +59,11 @@ def add_articles(record: Record, first: int, count: int, state: str) -> None:
     with record.writing() as connection:
         for statement in FILL:
             connection.execute(text(statement.format(series)), values)
+    if analysed:
+        analyse(record)
+
+
+def analyse(record: Record) -> None:
     with record.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
 
@@ -155,3 +160,26 @@ def test_a_claim_scans_no_deliveries_and_costs_no_more_for_a_long_past(record: R
     assert [each for each in found if "delivery_due" in each or each == "Index Scan on delivery"]
     assert not [each for each in found if SCANS.search(each) or each == "Seq Scan on delivery"]
     assert agenda.look(record, NOW).deliveries
+
+
+def test_who_looks_at_what_is_on_the_wire_reads_nothing_else_though_the_statistics_are_old(
+    record: Record,
+) -> None:
+    a_record_with_a_past(record)
+    add_articles(record, 1, 1, "sending")
+    add_articles(record, 1000, DUE, "delivered")
+    add_articles(record, 2000, PAST // 10, "delivered", analysed=False)
+    said: list[str] = []
+
+    def listen(_: Any, __: Any, statement: str, *___: Any) -> None:
+        said.append(statement)
+
+    event.listen(record.engine, "before_cursor_execute", listen)
+    assert len(leases.flying(record)) == ENDPOINTS
+    event.remove(record.engine, "before_cursor_execute", listen)
+    (query,) = [statement for statement in said if "delivery" in statement]
+    explain = "EXPLAIN QUERY PLAN" if record.is_sqlite else "EXPLAIN"
+    with record.reading() as connection:
+        steps = [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {query}")]
+    assert [step for step in steps if "uq_delivery_flying" in step]
+    assert not [step for step in steps if "pk_delivery" in step or step == "SCAN d"]

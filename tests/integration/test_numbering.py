@@ -16,7 +16,6 @@ from tests.feed_desk import FeedDesk
 
 @pytest.fixture
 def source(record: Record) -> Source:
-    """Of a desk whose feeds are there: what is new in a feed that is new itself is numbered by who builds it."""
     source = a_desk(record)
     post(record, source, an_article(external_id="first"))
     FeedDesk(record).work(later(1))
@@ -104,6 +103,16 @@ def test_what_comes_from_a_clock_that_is_ahead_waits_for_its_time(record: Record
     assert numbers(record)["a"] is None
     FeedDesk(record).work(later(21))
     assert numbers(record)["a"] == 2
+
+
+def test_a_feed_that_is_new_itself_begins_with_what_made_it(record: Record, source: Source) -> None:
+    for name in "abcd":
+        post(record, source, an_article(external_id=name, packages=["focus"]), now=later(10))
+    routing.route(record, later(11), limit=2)
+    routing.route(record, later(11), limit=2)
+    assert numbers(record, "package/focus") == {"a": 1, "b": 2, "c": 3, "d": 4}
+    FeedDesk(record).work(later(12))
+    assert last(record, "package/focus") == 4
 
 
 def test_a_closed_feed_gives_no_numbers(record: Record, source: Source) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from select import PIPE_BUF
 
 import pytest
 import structlog
@@ -77,3 +78,29 @@ def test_half_a_character_and_a_long_number_are_told_all_the_same(capsys: pytest
     logs.configure("info", json=True)
     logs.get("test").info("file.odd", name="caf\udce9", size=2**70)
     assert json.loads(capsys.readouterr().err)["size"] == 2**70
+
+
+def test_lines_that_many_processes_write_to_one_pipe_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than PIPE_BUF bytes a pipe may let another process's line into the middle."""
+    logs.configure("info", json=True)
+    written: list[str] = []
+
+    class Pipe(io.StringIO):
+        def flush(self) -> None:
+            written.append(self.getvalue())
+            self.seek(0)
+            self.truncate()
+
+    monkeypatch.setattr("sys.stderr", Pipe())
+    words = ["é" * length for length in (10, 300, 5_000, 1, 1, 700, 900, 1_200)] * 4
+    logs.info_each(logs.get("test"), "delivery.attempted", ({"words": each} for each in words))
+    assert [json.loads(line)["words"] for line in "".join(written).splitlines()] == words
+    assert all(len(each.encode()) <= PIPE_BUF for each in written if each.count("\n") > 1)
+    assert len(written) < len(words)
+
+
+def test_what_a_logger_knows_is_in_each_line_of_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", json=True)
+    log = logs.get("test").bind(desk="night")
+    logs.info_each(log, "delivery.attempted", [{"delivery": "dlv_1"}])
+    assert json.loads(capsys.readouterr().err)["desk"] == "night"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.outcome import OUTCOMES, Exchange, classify, parse_retry_after, unsent
+from workers.outcome import OUTCOMES, Exchange, _usual, classify, parse_retry_after, unsent
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 
@@ -204,3 +204,11 @@ def test_whatever_happens_has_a_kind_and_words(
 def test_a_push_that_could_not_be_tried_reached_nobody() -> None:
     outcome = unsent("could not be called")
     assert (outcome.kind, outcome.reached, outcome.delivered) == ("unsent", False, False)
+
+
+def test_what_a_partner_may_send_hundreds_of_kilobytes_of_is_not_remembered() -> None:
+    before = _usual.cache_info().currsize
+    lines = [b"HTTP/1.1 200 OK\r\n", b"X: " + b"\xe9" * 100_000 + b"\r\n", b"\r\n"]
+    found = classify(OK._replace(header_lines=lines), NOW)
+    assert found.response_headers == (("X", "\xe9" * 100_000),)
+    assert _usual.cache_info().currsize == before

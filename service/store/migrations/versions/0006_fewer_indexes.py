@@ -16,9 +16,10 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    op.drop_index("ix_delivery_lease", table_name="delivery")
     _set_key("article_id", "partner_id", "endpoint_id")
     op.drop_index("ix_receipt_article", table_name="receipt", if_exists=True)
+    # Last: it keeps intake waiting.
+    op.drop_index("ix_delivery_lease", table_name="delivery")
 
 
 def downgrade() -> None:

@@ -66,8 +66,13 @@ def info_each(log: FilteringBoundLogger, event: str, rows: Iterable[Mapping[str,
     """
     if not log.is_enabled_for(logging.INFO):
         return
+    processors = structlog.get_config()["processors"]
+    if processors[: len(_SHARED)] != _SHARED:  # `configure` was not called here, as in tests
+        for row in rows:
+            log.info(event, **row)
+        return
     bound: Any = log.bind()
-    render = structlog.get_config()["processors"][len(_SHARED) :]
+    render = processors[len(_SHARED) :]
     shared: Any = dict(bound._context)
     for process in _SHARED:
         shared = process(bound._logger, "info", shared)

@@ -251,7 +251,7 @@ def _record_change(
         article_id, public_id, number = held.id, held.public_id, held.revision + 1
         advance(connection, held, values)
     write_revision(connection, article_id, number, kept.content, values)
-    event_id = write_event(connection, article_id, number, kind, actor, posted.reason, at)
+    event_id = write_event(connection, article_id, number, kept.content, kind, actor, posted.reason, at)
     return Answer(public_id, number, event_id, kind, "accepted")
 
 
@@ -329,5 +329,5 @@ def _set_status(
     }
     advance(connection, held, values)
     write_revision(connection, held.id, held.revision + 1, content, values)
-    event_id = write_event(connection, held.id, held.revision + 1, kind, actor, reason, at)
+    event_id = write_event(connection, held.id, held.revision + 1, content, kind, actor, reason, at)
     return Answer(held.public_id, held.revision + 1, event_id, kind, "accepted")

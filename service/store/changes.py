@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection
 from ulid import ULID
 
-from service.store import order
+from service.store import kinds, order
+from service.store.content import canonical, glance
 from service.store.lifecycle import State
 from service.store.schema import event, from_micros, revision
 from service.store.statement import Row, Statement, insert
@@ -124,7 +125,7 @@ _REVISION = insert(
     revision,
     "article_id number content content_hash status version source_updated_at embargo_until accepted_at",
 )
-_EVENT = insert(event, "public_id article_id revision type occurred_at actor reason")
+_EVENT = insert(event, "public_id article_id revision type occurred_at actor reason places")
 
 
 def write_revision(
@@ -150,11 +151,13 @@ def write_event(
     connection: Connection,
     article_id: int,
     number: int,
+    content: str,
     kind: str,
     actor: str,
     reason: str | None,
     at: datetime,
 ) -> str:
+    whole = glance(content)
     public_id = f"evt_{ULID()}"
     _EVENT.run(
         connection,
@@ -166,6 +169,7 @@ def write_event(
             "occurred_at": at,
             "actor": actor,
             "reason": reason,
+            "places": canonical({name: whole[name] for name in kinds.SAYS_WHERE if name in whole}),
         },
     )
     return public_id

@@ -39,6 +39,10 @@ _NAMES = {
 }  # fmt: skip
 
 
+# What of a content says where its article stands.
+SAYS_WHERE = ("sections", "packages", "language")
+
+
 @dataclass(frozen=True)
 class Definition:
     """A feed as it is made: `title` is None for a section's, which has the section's."""

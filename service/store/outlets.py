@@ -27,7 +27,7 @@ class Event:
     article_id: int
     revision: int
     type: str
-    content: Mapping[str, Any]
+    places: Mapping[str, Any]  # of its content what says where it stands (kinds.SAYS_WHERE), or all
     embargo_until: datetime | None
     accepted_at: datetime
     newest: int
@@ -50,7 +50,8 @@ class Desk:
 
 
 _UNROUTED = Statement("""
-    SELECT v.id, v.article_id, v.revision, v.type, r.content, r.embargo_until, r.accepted_at, a.revision, a.status,
+    SELECT v.id, v.article_id, v.revision, v.type, coalesce(v.places, r.content),
+        r.embargo_until, r.accepted_at, a.revision, a.status,
         a.expires_at, s.slug, s.name
     FROM event v JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision
         JOIN article a ON a.id = v.article_id JOIN source s ON s.id = a.source_id
@@ -65,7 +66,7 @@ def unrouted(connection: Connection, limit: int) -> list[Event]:
             article_id=article_id,
             revision=revision,
             type=kind,
-            content=glance(content),
+            places=glance(places),
             embargo_until=None if embargo is None else from_micros(embargo),
             accepted_at=from_micros(accepted),
             newest=newest,
@@ -78,7 +79,7 @@ def unrouted(connection: Connection, limit: int) -> list[Event]:
             article_id,
             revision,
             kind,
-            content,
+            places,
             embargo,
             accepted,
             newest,
@@ -192,6 +193,6 @@ def _targets(each: Event, desk: Desk) -> set[int]:
     if each.type in TAKEDOWNS:
         return set(holders)
     subscribed = set(desk.everything)
-    for slug in each.content.get("sections", ()):
+    for slug in each.places.get("sections", ()):
         subscribed.update(desk.by_section.get(slug, ()))
     return subscribed | holders

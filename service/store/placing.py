@@ -37,7 +37,7 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
     made: dict[str, Definition] = {}
     rows: dict[_Key, dict[str, Any]] = {}
     for each in events:
-        found = kinds.stands_in(each.content, source=each.source, sections=sections)
+        found = kinds.stands_in(each.places, source=each.source, sections=sections)
         # A takedown is told where the story stood, whatever it says of sections.
         stands = {} if each.type in TAKEDOWNS else {definition.slug: definition for definition in found}
         made |= stands

@@ -183,6 +183,8 @@ event = Table(
     Column("actor", Text, nullable=False),  # 'source:SLUG', 'operator', 'system'
     Column("reason", Text),  # of a kill; never sent to anyone
     Column("routed_at", Instant),
+    # What of the revision's content says where it stands: routing need not read the rest. NULL: look into the content.
+    Column("places", Text),
     UniqueConstraint("article_id", "revision"),  # one event per revision
     _one_of("type", EVENT_TYPES, "type"),
     Index(

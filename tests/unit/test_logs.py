@@ -104,3 +104,9 @@ def test_what_a_logger_knows_is_in_each_line_of_a_batch(capsys: pytest.CaptureFi
     log = logs.get("test").bind(desk="night")
     logs.info_each(log, "delivery.attempted", [{"delivery": "dlv_1"}])
     assert json.loads(capsys.readouterr().err)["desk"] == "night"
+
+
+def test_lines_of_a_batch_are_told_where_nothing_was_configured_too() -> None:
+    with structlog.testing.capture_logs() as told:
+        logs.info_each(logs.get("test"), "delivery.attempted", [{"delivery": "dlv_1"}, {"delivery": "dlv_2"}])
+    assert [line["delivery"] for line in told] == ["dlv_1", "dlv_2"]

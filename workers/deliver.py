@@ -27,7 +27,7 @@ IN_HAND = 2 * BATCH  # claimed and not back from the wire
 SETTLE_AT = 256
 SETTLE_AFTER = 0.03  # seconds: what was sent and not settled is sent again should we die
 BESIDE = 0.05  # seconds: how long to leave alone what another worker claims of, or routes to, at this moment
-IDLE_POLL = 0.02
+IDLE_POLL = 0.1  # seconds: how often to look around while pushes are on the wire and nobody leaves word
 REST = (
     0.02,
     1.0,
@@ -97,6 +97,8 @@ class Courier:
                 settled += self._drain()
             finally:
                 self._busy.release()
+        if self._again.is_set():
+            self._sender.wake()  # who drains may be waiting for a partner that is slow
         return settled
 
     def stop(self) -> None:
@@ -105,6 +107,7 @@ class Courier:
             self._hang_up_at = time.monotonic() + HANG_UP_AFTER
         self._closing.set()
         self._again.set()
+        self._sender.wake()
 
     def close(self, seconds: float = HANG_UP_AFTER + 2.0) -> None:
         """Stops, and returns when what was on the wire is settled; or the record was away for as long as that."""
@@ -150,7 +153,10 @@ class Courier:
         if self._late():
             self._sender.drop(outcome.lost("the worker was stopped before an answer came"))
         soon = drain.sent or drain.unsent or drain.hungry
-        for push, answer in self._sender.poll(SETTLE_AFTER if soon else IDLE_POLL):
+        wait = SETTLE_AFTER if soon else IDLE_POLL
+        if drain.again_at is not None:
+            wait = min(wait, max(0.0, drain.again_at - time.monotonic()))
+        for push, answer in self._sender.poll(wait):
             claimed, started_at = push.token
             drain.sent.append(Sent(claimed, started_at, answer))
             self._tray.landed(claimed)

@@ -20,6 +20,7 @@ import certifi
 import pycurl
 
 from workers import guard, outcome
+from workers.bell import Bell
 from workers.guard import Network
 from workers.outcome import Exchange, Outcome
 
@@ -69,6 +70,9 @@ class Sender:
         self._failed: list[tuple[Push, Outcome]] = []
         self._due: float | None = None  # when libcurl wants to be called whatever happens; monotonic
         self._selector = selectors.DefaultSelector()
+        self._bell: Bell | None = Bell()  # None: closed
+        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._woken = False
         self._new_line = _Options(
             tuple(allowed_networks),
             user_agent,
@@ -106,15 +110,24 @@ class Sender:
         self._multi.add_handle(line.curl)
 
     def poll(self, timeout_seconds: float) -> list[tuple[Push, Outcome]]:
-        """What has ended, waiting up to `timeout_seconds` for the first; at once if nothing is in flight."""
+        """What has ended, waiting up to `timeout_seconds` for the first, or for `wake`.
+
+        At once if nothing is in flight.
+        """
         deadline = monotonic() + timeout_seconds
         while True:
             ended = self._ended()
-            if ended or not self._busy:
+            if ended or self._woken or not self._busy:
+                self._woken = False
                 return ended
             self._advance(deadline)
             if monotonic() >= deadline:
                 return self._ended()
+
+    def wake(self) -> None:
+        """From any thread, and from signal handlers: who waits in poll(), or does next, returns at once."""
+        if (bell := self._bell) is not None:
+            bell.ring()
 
     def drop(self, told: Outcome) -> None:
         """Hangs up on everybody: what was on the wire comes back by poll() as `told`, which says if it was reached."""
@@ -139,6 +152,7 @@ class Sender:
         self._failed.clear()
         self._multi.close()
         self._selector.close()
+        self._bell = None
 
     def _advance(self, deadline: float) -> None:
         """One wait, and all the work that libcurl has then."""
@@ -149,6 +163,10 @@ class Sender:
             self.drop(outcome.unsent("the worker stood still while sending"))
             return
         for key, events in ready:
+            if isinstance(key.fileobj, Bell):
+                key.fileobj.hear()
+                self._woken = True
+                continue
             bits = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
             if events & selectors.EVENT_WRITE:
                 bits |= pycurl.CSELECT_OUT

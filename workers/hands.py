@@ -21,9 +21,7 @@ from workers.tenure import Tenure
 log = logs.get("worker")
 
 SPREAD_FROM = 64  # deliveries: below it, telling other processes costs more than it gains
-SPREAD_PACE = (
-    0.1  # seconds, while more is being routed: who delivers looks again by itself until nothing is left
-)
+SPREAD_PACE = 0.1  # seconds, while more is being routed: who delivers goes on until nothing is left
 # Another process routes, and may not see what has just come: after so many seconds we look again, so many times.
 BESIDE = (0.01, 50)
 # Pushes go first: feeds are asked for this long after their stories, and a burst of articles is one build.

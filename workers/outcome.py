@@ -33,9 +33,7 @@ OUTCOMES = (
 )
 BODY_KEPT = 4096  # bytes
 HEADERS_KEPT = 64
-USUAL = (
-    2048  # bytes of headers: what is longer is not remembered, for partners may send hundreds of kilobytes
-)
+USUAL = 2048  # bytes of headers: what is longer is not remembered, and may be hundreds of kilobytes
 _STATUS_WORDS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 

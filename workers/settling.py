@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, NamedTuple
+
+import orjson
 
 from service.store.claims import Claimed
 from service.store.health import Health
 from service.store.settlements import Settlement
 from workers import breaker, retry
-from workers.outcome import USUAL, Outcome
+from workers.outcome import Outcome
 
 SWITCH_OFF_AFTER = timedelta(days=5)  # failing for as long, without one success
 TOUCH_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's last success is written
@@ -92,6 +93,7 @@ def settlement_of(sent: Sent, verdict: retry.Decision, now: datetime) -> Settlem
 
 def _attempt(sent: Sent) -> dict[str, Any]:
     outcome = sent.outcome
+    headers = orjson.dumps(outcome.response_headers).decode() if outcome.response_headers else None
     return {
         "started_at": sent.started_at,
         "outcome": outcome.kind,
@@ -103,19 +105,9 @@ def _attempt(sent: Sent) -> dict[str, Any]:
         "first_byte_ms": outcome.timings.first_byte,
         "total_ms": outcome.timings.total,
         "address": outcome.address,
-        "response_headers": _headers_as_json(outcome.response_headers),
+        "response_headers": headers,
         "response_body": outcome.body or None,
     }
-
-
-def _headers_as_json(headers: tuple[tuple[str, str], ...]) -> str | None:
-    if not headers:
-        return None
-    usual = sum(len(name) + len(value) for name, value in headers) <= USUAL
-    return _usual(headers) if usual else json.dumps(headers)
-
-
-_usual: Callable[[tuple[tuple[str, str], ...]], str] = lru_cache(maxsize=64)(json.dumps)
 
 
 def touched(

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, text
 from service.store.outlets import BACKFILL, REST
 from service.store.record import Record
 from service.store.routing import DELIVERIES, alone, number
-from service.store.schema import from_micros, to_micros
+from service.store.schema import to_micros
 
 BATCH = 500  # articles looked at in one transaction: some 20 ms
 
@@ -97,7 +97,8 @@ def _step(connection: Connection, going: Row[Any], now: datetime, limit: int) ->
 
 def _row(each: Row[Any], going: Row[Any], now: datetime) -> dict[str, Any]:
     """What is under embargo is news when that ends."""
-    held = each.embargo_until is not None and each.embargo_until > to_micros(now)
+    moment = to_micros(now)
+    held = each.embargo_until is not None and each.embargo_until > moment
     return {
         "endpoint_id": going.endpoint_id,
         "event_id": each.event_id,
@@ -109,6 +110,6 @@ def _row(each: Row[Any], going: Row[Any], now: datetime) -> dict[str, Any]:
         "state": "pending",
         "superseded_by": None,
         "settled_at": None,
-        "due_at": from_micros(each.embargo_until) if held else now,
-        "created_at": now,
+        "due_at": each.embargo_until if held else moment,
+        "created_at": moment,
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
+from service.store.content import read
 from service.store.places import USABLE
 from service.store.record import Record
 from service.store.schema import from_micros, to_micros
@@ -42,7 +42,7 @@ def recent(record: Record, now: datetime, window: timedelta) -> list[Recent]:
     found: list[Recent] = []
     with record.reading() as connection:
         for row in connection.execute(_RECENT, {"since": since, "now": to_micros(now)}):
-            content = json.loads(row.content)
+            content = read(row.content)
             if not content.get("url") or not since < row.published_at <= to_micros(now):
                 continue
             found.append(

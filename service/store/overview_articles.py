@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, text
 from ulid import ULID
 
+from service.store.content import read
 from service.store.overview import headline_of, language_of
 from service.store.overview_deliveries import DeliveryNow, deliveries_of_article
 from service.store.record import Record
@@ -214,7 +214,7 @@ def article_page(record: Record, name: str) -> ArticlePage | None:
             expires_at=_moment(row.expires_at),
             first_published_at=from_micros(row.first_published_at),
             changed_at=from_micros(row.changed_at),
-            content=json.loads(row.content),
+            content=read(row.content),
             revisions=_revisions(record, connection, row.id),
             holdings=_holdings(connection, row.id),
             deliveries=tuple(deliveries_of_article(record, connection, row.id)),

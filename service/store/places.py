@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, bindparam, select, text, update
 
+from service.store.content import read
 from service.store.documents import FeedDue
 from service.store.placing import PAGE
 from service.store.record import Record
@@ -210,24 +210,20 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
 
 _SEQUENCE = select(feed.c.sequence).where(feed.c.slug == bindparam("which"))
 _LAST = _SEQUENCE.with_for_update(key_share=True)
-_GIVE = Statement("UPDATE placement SET sequence = :number WHERE feed = :feed AND article_id = :which")
-_GIVE_POSTGRESQL = Statement("""
-    UPDATE placement SET sequence = :last + v.place
-    FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS v(which, place)
-    WHERE feed = :feed AND article_id = v.which""")
+_GIVE = Statement(
+    "UPDATE placement SET sequence = :last + v.key + 1 FROM json_each(:ids) v"
+    " WHERE feed = :feed AND article_id = v.value",
+    postgresql="UPDATE placement SET sequence = :last + v.place"
+    " FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS v(which, place)"
+    " WHERE feed = :feed AND article_id = v.which",
+)
 _TELL = update(feed).where(feed.c.slug == bindparam("which")).values(sequence=bindparam("number"))
 
 
 def _number(connection: Connection, slug: str, last: int, ids: Collection[int]) -> None:
     if not ids:
         return
-    if connection.dialect.name == "sqlite":
-        rows = [
-            {"feed": slug, "which": which, "number": number} for number, which in enumerate(ids, last + 1)
-        ]
-        _GIVE.run_all(connection, rows)
-    else:
-        _GIVE_POSTGRESQL.run(connection, {"feed": slug, "ids": list(ids), "last": last})
+    _GIVE.run(connection, {"feed": slug, "ids": list(ids), "last": last})
     connection.execute(_TELL, {"which": slug, "number": last + len(ids)})
 
 
@@ -272,7 +268,7 @@ def _story(row: Any) -> Story:
         public_id=row.public_id,
         revision=row.number,
         status=row.status,
-        content=json.loads(row.content),
+        content=read(row.content),
         first_published_at=max(row.first_published_at, opened or row.first_published_at),
         changed_at=max(row.accepted_at, opened or row.accepted_at),
         source_name=row.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, select, text
 
 from service.store.articles import named
 from service.store.claims import delivery_name
+from service.store.content import read
 from service.store.errors import NotFound
 from service.store.record import Record
 from service.store.schema import article, event, from_micros, revision, source
@@ -131,7 +131,7 @@ def _article_trace(record: Record, which: Any, name: str) -> ArticleTrace:
             external_id=row.external_id,
             revision=row.revision,
             status=row.status,
-            content=json.loads(row.content),
+            content=read(row.content),
             embargo_until=row.embargo_until,
             expires_at=row.expires_at,
             first_published_at=row.first_published_at,
@@ -146,9 +146,7 @@ def _article_trace(record: Record, which: Any, name: str) -> ArticleTrace:
 def _revisions(connection: Connection, article_id: int) -> tuple[RevisionSeen, ...]:
     query = select(revision).where(revision.c.article_id == article_id).order_by(revision.c.number)
     return tuple(
-        RevisionSeen(
-            row.number, row.status, json.loads(row.content).get("headline"), row.version, row.accepted_at
-        )
+        RevisionSeen(row.number, row.status, read(row.content).get("headline"), row.version, row.accepted_at)
         for row in connection.execute(query)
     )
 

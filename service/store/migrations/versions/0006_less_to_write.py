@@ -1,7 +1,8 @@
 """Less to write for each delivery, and to read for each article.
 
-Every delivery pays for each index three times: two of them go, for others serve as well. What is on the wire is found by `uq_delivery_flying`; and receipts are asked for by article, which now comes first in
-their key. Older versions go on: to them it is the same key.
+Every delivery pays for each index three times: two of them go, for others serve as well. What is on the wire is found by
+`uq_delivery_flying`; and receipts are asked for by article, which now comes first in their key. Older versions go on: to
+them it is the same key.
 """
 
 import sqlalchemy as sa

@@ -81,8 +81,9 @@ def undone(record: Record) -> Iterator[Connection]:
         transaction.rollback()
 
 
-def statements(record: Record) -> list[tuple[str, Any]]:
-    """All that a claim of a full batch says to the database, with its parameters."""
+@contextmanager
+def listening(record: Record) -> Iterator[list[tuple[str, Any]]]:
+    """All that is said to the database meanwhile, with its parameters."""
     said: list[tuple[str, Any]] = []
 
     def listen(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
@@ -90,10 +91,15 @@ def statements(record: Record) -> list[tuple[str, Any]]:
 
     event.listen(record.engine, "before_cursor_execute", listen)
     try:
-        with undone(record) as connection:
-            assert claim(record, connection) > 50
+        yield said
     finally:
         event.remove(record.engine, "before_cursor_execute", listen)
+
+
+def statements(record: Record) -> list[tuple[str, Any]]:
+    """All that a claim of a full batch says to the database, with its parameters."""
+    with listening(record) as said, undone(record) as connection:
+        assert claim(record, connection) > 50
     return said
 
 
@@ -169,15 +175,9 @@ def test_who_looks_at_what_is_on_the_wire_reads_nothing_else_though_the_statisti
     add_articles(record, 1, 1, "sending")
     add_articles(record, 1000, DUE, "delivered")
     add_articles(record, 2000, PAST // 10, "delivered", analysed=False)
-    said: list[str] = []
-
-    def listen(_: Any, __: Any, statement: str, *___: Any) -> None:
-        said.append(statement)
-
-    event.listen(record.engine, "before_cursor_execute", listen)
-    assert len(leases.flying(record)) == ENDPOINTS
-    event.remove(record.engine, "before_cursor_execute", listen)
-    (query,) = [statement for statement in said if "delivery" in statement]
+    with listening(record) as said:
+        assert len(leases.flying(record)) == ENDPOINTS
+    (query,) = [statement for statement, _ in said if "delivery" in statement]
     explain = "EXPLAIN QUERY PLAN" if record.is_sqlite else "EXPLAIN"
     with record.reading() as connection:
         steps = [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {query}")]

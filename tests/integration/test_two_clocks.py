@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -13,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
+from service.queue import DELIVER
 from service.store import claims, leases, routing, settlements
 from service.store.claims import Claimed, Cursor
 from service.store.record import Record, open_record
@@ -85,18 +86,23 @@ def test_a_lease_that_was_renewed_at_the_last_moment_is_not_taken_over(record: R
 class Machine:
     """A worker with a clock of its own, and what it needs to do all its work."""
 
-    def __init__(self, name: str, record: Record, clock: Clock) -> None:
+    def __init__(self, name: str, record: Record, clock: Clock, hint: Callable[[str], None]) -> None:
         self.name, self.record, self.clock = name, record, clock
         sender = Sender([ip_network("127.0.0.0/8")], user_agent="test")
         press = Press(record, "https://news.example.org", clock)
         self.hands = Hands(
-            record, press, Courier(record, sender, name, clock, lambda: 0.5), name, clock, lambda _: None
+            record,
+            press,
+            Courier(record, sender, name, clock, lambda: 0.5),
+            name,
+            clock,
+            lambda task, _after: hint(task),
         )
         self.sweep = Sweep(
             record,
             self.hands,
             name,
-            hint=self.hands.start,
+            hint=hint,
             broker=lambda: "up",
             tell=lambda: None,
             clock=clock,
@@ -112,14 +118,17 @@ class Machine:
 def machines(record: Record) -> Iterator[tuple[Machine, Machine]]:
     """Two at work on the same record, one ahead and one behind."""
     url = record.engine.url.render_as_string(hide_password=False)
-    found = []
+    found: list[Machine] = []
+
+    def hint(task: str) -> None:
+        for each in found:
+            each.hands.start(task)
+
     for name, off in (("ahead", AHEAD), ("behind", BEHIND)):
         opened = open_record(url, Fernet.generate_key().decode())
         opened.keyring = record.keyring
-        found.append(Machine(name, opened, Clock(off)))
+        found.append(Machine(name, opened, Clock(off), hint))
     try:
-        for each in found:
-            each.sweep.start()
         yield found[0], found[1]
     finally:
         for each in found:
@@ -201,6 +210,12 @@ def test_nothing_is_lost_stale_or_twice_though_two_machines_disagree_by_a_minute
             outlet.secrets[path] = SECRET
             an_endpoint(record, url=outlet.url(path))
         with machines(record) as (ahead, behind):
+            for each in (ahead, behind):  # each has its part, however fast the other is
+                post(record, source, an_article(external_id=each.name), now=datetime.now(UTC))
+                routing.route(record, each.clock())
+                each.hands.do(DELIVER)
+            for each in (ahead, behind):
+                each.sweep.start()
             post_some(record, source, "before")
             eventually(lambda: len(outlet.pushes) > 10, within=15, what="the first pushes")
             ahead.clock.off, behind.clock.off = BEHIND, AHEAD

@@ -60,7 +60,7 @@ class SlowHours:
 def hands_of(record: Record, hours: SlowHours) -> Iterator[Hands]:
     courier = Courier(record, Sender([], user_agent="test"), "one", hours.now, lambda: 0.5)
     press = Press(record, URL, hours.of_press)
-    hands = Hands(record, press, courier, "one", hours.now, lambda _: None, steady=hours.steady)
+    hands = Hands(record, press, courier, "one", hours.now, lambda *_: None, steady=hours.steady)
     yield hands
     hands.close()
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import pycurl
 
 from bench.processes import ask
-from service.signatures import Signer
+from service.webhooks.signatures import Signer
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,22 @@ from sqlalchemy import text
 from bench.content import SECTION, article
 from bench.load import Load, Posted
 from bench.processes import Failed, Processes, answers, free_port, module
-from service import embedded_redis, payload, queue, settings, signatures
-from service.cli_up import processes
-from service.intake import native
+from service import settings
+from service.cli.up import processes
+from service.intake.adapters import native
+from service.runtime import celery_app, embedded_redis
+from service.runtime.supervise import dateline
 from service.settings import Settings
-from service.store import articles, checkup, leases, migrations, partners, pushes, sections, sources
-from service.store.record import Record, open_record
-from service.store.schema import to_micros
-from service.supervise import dateline
+from service.store import checkup, migrations
+from service.store.articles import accept as articles
+from service.store.articles import sources
+from service.store.coordination import leases
+from service.store.database.record import Record, open_record
+from service.store.deliveries import push_content
+from service.store.feeds import sections
+from service.store.partners import partners
+from service.store.schema.base import to_micros
+from service.webhooks import push_body, signatures
 
 SOURCE = "wire"
 _HOLDER = "bench"
@@ -191,9 +199,9 @@ class Desk:
     def release(self) -> float:
         """Lets the workers go and wakes them as intake does; returns the Unix time."""
         self._let_go()
-        app = queue.make_celery(embedded_redis.redis_url_of(self.settings), worker=False)
+        app = celery_app.make_celery(embedded_redis.redis_url_of(self.settings), worker=False)
         at = time.time()
-        queue.send_hint(app, queue.ROUTE)
+        celery_app.send_hint(app, celery_app.ROUTE)
         app.close()
         return at
 
@@ -223,10 +231,10 @@ class Desk:
         with self.record.reading() as connection:
             query = text("SELECT id FROM event WHERE id > :seen ORDER BY id")
             ids = connection.execute(query, {"seen": self._seen}).scalars().all()
-            told: dict[int, pushes.Told] = {}
+            told: dict[int, push_content.Told] = {}
             for first in range(0, len(ids), 500):
-                told |= pushes.told_within(connection, ids[first : first + 500])
-        return [payload.body(told[number]).decode() for number in ids]
+                told |= push_content.told_within(connection, ids[first : first + 500])
+        return [push_body.body(told[number]).decode() for number in ids]
 
     def ledger(
         self,

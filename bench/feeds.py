@@ -25,13 +25,16 @@ from bench.table import Line, Target
 from feeds.feedgen_xml import full_build
 from feeds.public import description, public, public_feed
 from feeds.text import rfc2822
-from service.store import articles, documents, migrations, places, routing, sections, sources
-from service.store.articles import Posted
-from service.store.places import Place
-from service.store.record import Record, open_record
-from workers.compose import Entries, Entry, compose
-from workers.publish import Press
-from workers.stories import Desk
+from service.store import migrations
+from service.store.articles import accept, sources
+from service.store.articles.accept import Posted
+from service.store.database.record import Record, open_record
+from service.store.deliveries import routing
+from service.store.feeds import contents, documents, sections
+from service.store.feeds.contents import Place
+from workers.publish.assemble import Entries, Entry, compose
+from workers.publish.builder import Press
+from workers.publish.items import Desk
 
 STORIES = 100
 START = datetime(2026, 1, 2, 8, tzinfo=UTC)
@@ -184,11 +187,11 @@ def _press_time(record: Record) -> float:
     def post(number: int) -> None:
         content = {"headline": f"Day {number}", "body_html": BODY, "language": "en", "note": now.isoformat()}
         posted = Posted(str(number), content, ("world",), "usable")
-        articles.accept(record, source, posted, key=None, body_hash="", authority="news.example.org", now=now)
+        accept.accept(record, source, posted, key=None, body_hash="", authority="news.example.org", now=now)
         routing.route(record, now)
 
     press = Press(record, URL, lambda: now)
-    for number in range(places.NEWEST):
+    for number in range(contents.NEWEST):
         now += timedelta(seconds=1)
         post(number)
     press.drain()

@@ -12,9 +12,11 @@ from sqlalchemy import event, text
 
 from bench.run import Run
 from bench.table import Line, at_most, at_most_times
-from service.store import agenda, claims, leases, overview, routing
-from service.store.claims import Cursor
-from service.store.record import Record
+from service.store.coordination import due_work, leases
+from service.store.database.record import Record
+from service.store.deliveries import claims, routing
+from service.store.deliveries.claims import Cursor
+from service.store.views import partners
 
 ENDPOINTS = 20
 DUE = 50  # articles whose deliveries are due
@@ -55,14 +57,14 @@ def _claim(record: Record) -> None:
 
 def _status(record: Record) -> None:
     now = _now()
-    overview.partners_now(record, now)
-    overview.pipeline_now(record)
-    overview.latest_events(record, now)
+    partners.partners_now(record, now)
+    partners.pipeline_now(record)
+    partners.latest_events(record, now)
 
 
 _QUESTIONS: dict[str, Callable[[Record], Any]] = {
     "claim of 128": _claim,
-    "the sweep's look": lambda record: agenda.look(record, _now()),
+    "the sweep's look": lambda record: due_work.look(record, _now()),
     "the status page's facts": _status,
 }
 _HISTORY = (

@@ -26,9 +26,9 @@ from bench.processes import Failed, Processes, answers, free_port
 from bench.run import Run
 from bench.table import Line, at_least_times
 from service import settings
-from service.store import routing
-from service.supervise import dateline
-from workers.publish import Press
+from service.runtime.supervise import dateline
+from service.store.deliveries import routing
+from workers.publish.builder import Press
 
 STORIES = 60
 SIZE = 3 * 1024

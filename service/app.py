@@ -9,14 +9,18 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, jsonify, redirect, request
 from werkzeug.exceptions import NotFound
 
-from service import api, api_partner, discovery, feeds, openapi, pages, partner_feeds, problems, status
-from service.intake import endpoint
+from service.api import articles, openapi, partner_events
+from service.console import pages, probes
+from service.http import problems
+from service.intake import routes
 from service.intake.authenticate import Gate
-from service.serving.front import Front
-from service.serving.shelf import Shelf
+from service.serving import discovery, partner_feeds
+from service.serving import pages as feed_pages
+from service.serving.document_cache import Shelf
+from service.serving.middleware import Front
 from service.settings import Settings
-from service.signatures import hide_feed_tokens
-from service.store.record import Record
+from service.store.database.record import Record
+from service.webhooks.signatures import hide_feed_tokens
 
 
 def _now() -> datetime:
@@ -37,18 +41,18 @@ def create_app(
     `clock` gives aware UTC times.
     """
     app = Flask("service", static_url_path="/static", static_folder="static", template_folder="templates")
-    app.config["MAX_CONTENT_LENGTH"] = endpoint.MAX_BYTES + 1
+    app.config["MAX_CONTENT_LENGTH"] = routes.MAX_BYTES + 1
     gate = Gate(record, clock)
     authority = urlsplit(settings.public_url).hostname or "localhost"
-    intake = endpoint.create_blueprint(record, gate, authority=authority, wake=wake, clock=clock)
+    intake = routes.create_blueprint(record, gate, authority=authority, wake=wake, clock=clock)
     app.register_blueprint(intake)
-    app.register_blueprint(feeds.create_blueprint(record, settings.public_url))
+    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
     app.register_blueprint(partner_feeds.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock))
-    app.register_blueprint(api.create_blueprint(record, settings.operator_token))
-    app.register_blueprint(api_partner.create_blueprint(record, settings.public_url, clock))
+    app.register_blueprint(articles.create_blueprint(record, settings.operator_token))
+    app.register_blueprint(partner_events.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
-    app.register_blueprint(status.create_blueprint(settings, record, clock=clock))
+    app.register_blueprint(probes.create_blueprint(settings, record, clock=clock))
     app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
     problems.register(app)
     app.before_request(_no_nul)
@@ -71,7 +75,7 @@ def create_feeds_app(
     Not the partners' own feeds: each fetch of one is written into the record, and this server only reads.
     """
     app = Flask("service", static_folder=None)
-    app.register_blueprint(feeds.create_blueprint(record, settings.public_url))
+    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
     app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock))
     problems.register(app)
     app.register_error_handler(404, _elsewhere)

@@ -12,14 +12,14 @@ from types import FrameType
 from uvicorn import Config, Server
 
 from service import app, logs, settings
-from service.serving.bridge import Bridge
-from service.serving.front import Front
-from service.serving.protocol import FeedProtocol
-from service.serving.recall import RawHeaders, Recall
-from service.serving.shelf import Shelf
+from service.serving.document_cache import Shelf
+from service.serving.middleware import Front
+from service.serving.server.protocol import FeedProtocol
+from service.serving.server.request_cache import RawHeaders, Recall
+from service.serving.server.wsgi_bridge import Bridge
 from service.settings import Settings
 from service.store import migrations
-from service.store.record import open_record
+from service.store.database.record import open_record
 
 log = logs.get("serving")
 

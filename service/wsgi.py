@@ -11,12 +11,13 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from service import app, embedded_redis, logs, queue, settings
-from service.serving.shelf import Shelf
+from service import app, logs, settings
+from service.runtime import celery_app, embedded_redis
+from service.runtime.supervise import end_with_parent
+from service.serving.document_cache import Shelf
 from service.settings import PREFIX, Settings
 from service.store import migrations
-from service.store.record import open_record
-from service.supervise import end_with_parent
+from service.store.database.record import open_record
 
 # Intake waits for the disk, not for the processor: eight requests share a process well. docs/decisions/0002.
 THREADS = 8
@@ -37,7 +38,7 @@ def create() -> WSGIApplication:
     logs.bind(process="web")
     record = open_record(loaded.database_url, loaded.secret_key)
     migrations.require_schema(record)
-    waker = queue.Waker(embedded_redis.redis_url_of(loaded))
+    waker = celery_app.Waker(embedded_redis.redis_url_of(loaded))
     shelf = Shelf(record, loaded.public_url)
     shelf.watch()
     return app.create_app(loaded, record, waker.wake, shelf=shelf).wsgi_app

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from service.store import articles, partners, pushes, sections, sources
-from service.store.answers import Answer
-from service.store.articles import Posted
-from service.store.claims import Claimed
-from service.store.partners import Endpoint
-from service.store.record import Record
-from service.store.sources import Source
-from workers.letters import Letters
-from workers.transport import Push
+from service.store.articles import accept, sources
+from service.store.articles.accept import Posted
+from service.store.articles.idempotency import Answer
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.deliveries import push_content
+from service.store.deliveries.claims import Claimed
+from service.store.feeds import sections
+from service.store.partners import partners
+from service.store.partners.partners import Endpoint
+from workers.deliver.push_requests import Letters
+from workers.net.transport import Push
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 SECRET = "whsec_" + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
@@ -84,11 +87,11 @@ def post(
     record: Record, source: Source, posted: Posted, *, key: str | None = None, now: datetime = NOW
 ) -> Answer:
     body_hash = hashlib.sha256(repr(posted).encode()).hexdigest()
-    return articles.accept(record, source, posted, key=key, body_hash=body_hash, authority=AUTHORITY, now=now)
+    return accept.accept(record, source, posted, key=key, body_hash=body_hash, authority=AUTHORITY, now=now)
 
 
 def letters(record: Record, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
     """The pushes that a worker would send."""
     writer = Letters(record)
-    bodies = writer.bodies(claimed, pushes.told(record, writer.unread(claimed)))
+    bodies = writer.bodies(claimed, push_content.told(record, writer.unread(claimed)))
     return [writer.letter(each, body, now) for each, body in bodies]

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from hypothesis import settings
 
 from service.store import migrations
-from service.store.record import Record, open_record
+from service.store.database.record import Record, open_record
 from tests import memory, postgres
 
 KEY = Fernet.generate_key().decode()

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import requests
 from standardwebhooks import Webhook
 
-from service import supervise
+from service.runtime import supervise
 from tests.outlet import Outlet
 
 START_SECONDS = 60.0
@@ -198,7 +198,7 @@ class Desk:
 
 
 # -P and -m: this very installation, whatever the PATH and the folder are.
-_DATELINE = [sys.executable, "-P", "-m", "service.cli"]
+_DATELINE = [sys.executable, "-P", "-m", "service.cli.main"]
 
 
 def _runs(pid: int) -> bool:

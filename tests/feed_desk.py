@@ -8,11 +8,12 @@ from typing import Any
 
 from lxml import etree
 
-from service.store import archives, documents, routing
-from service.store.record import Record
-from service.store.sources import Source
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.deliveries import routing
+from service.store.feeds import archives, documents
 from tests.builders import NOW, an_article, post
-from workers.publish import Press
+from workers.publish.builder import Press
 
 URL = "https://news.example.org"
 

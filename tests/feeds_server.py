@@ -11,16 +11,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from tests.press import PUBLIC_URL
 from werkzeug.datastructures import Headers
 
 from service.app import create_feeds_app
 from service.asgi import FeedsServer
-from service.serving.front import Front
-from service.serving.recall import Recall
-from service.serving.shelf import Shelf
+from service.serving.document_cache import Shelf
+from service.serving.middleware import Front
+from service.serving.server.request_cache import Recall
 from service.settings import Settings
-from service.store.record import Record
-from tests.press import PUBLIC_URL
+from service.store.database.record import Record
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from typing import Any
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from service import signatures
 from service.app import create_app
 from service.settings import Settings
-from service.store import partner_feeds, partners
-from service.store.record import Record
-from service.store.schema import article, receipt
+from service.store.database.record import Record
+from service.store.feeds import partner_feeds
+from service.store.partners import partners
+from service.store.schema.base import article, receipt
+from service.webhooks import signatures
 from tests.builders import NOW
 from tests.feed_desk import URL, FeedDesk
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 from tests.integration.test_transport import OK, a_push, a_sender, a_server, answering, drained
-from workers.errands import Errands
+from workers.net.http_client import Errands
 
 ALLOWED = [ip_network("127.0.0.0/8")]
 FIRST, THEN = "127.0.0.1", "10.0.0.1"

@@ -6,23 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.store import (
-    articles,
-    claims,
-    fetches,
-    leases,
-    partner_feeds,
-    partners,
-    routing,
-    sections,
-    settlements,
-)
-from service.store.answers import Answer
-from service.store.documents import Document
-from service.store.fetches import Edition, Fetch
-from service.store.health import Health, update_health
-from service.store.record import Record
-from service.store.settlements import Settlement
+from service.store.articles import accept
+from service.store.articles.idempotency import Answer
+from service.store.coordination import leases
+from service.store.database.record import Record
+from service.store.deliveries import claims, routing, settlements
+from service.store.deliveries.health import Health, update_health
+from service.store.deliveries.settlements import Settlement
+from service.store.feeds import fetches, partner_feeds, sections
+from service.store.feeds.documents import Document
+from service.store.feeds.fetches import Edition, Fetch
+from service.store.partners import partners
 from tests import builders
 from tests.builders import an_article, post
 
@@ -94,7 +88,7 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     }
     posted["1"] = post(record, source, an_article(**correction), now=start + timedelta(minutes=2))
     deliver_all(record, start + timedelta(minutes=2))
-    articles.kill(
+    accept.kill(
         record,
         posted["2"].article,
         reason="Wrong person named",

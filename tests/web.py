@@ -14,12 +14,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, literal, select, union_all
 
-from service import signatures
 from service.app import create_app
 from service.settings import Settings
-from service.store import partners, sections, sources
-from service.store.record import Record
-from service.store.schema import metadata
+from service.store.articles import sources
+from service.store.database.record import Record
+from service.store.feeds import sections
+from service.store.partners import partners
+from service.store.schema.base import metadata
+from service.webhooks import signatures
 
 TOKEN = "the-operators-token-of-the-tests"
 SECRET_KEY = Fernet.generate_key().decode()

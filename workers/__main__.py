@@ -7,9 +7,9 @@ import os
 import sys
 
 from service import logs, settings
-from service.queue import QUEUES, tasks_of
+from service.runtime.celery_app import QUEUES, tasks_of
 from service.store.errors import StoreError
-from workers import app
+from workers import process
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     try:
         loaded = settings.ensure_keys(settings.load())
         logs.configure(loaded.log_level, json=not sys.stderr.isatty())
-        return app.run(loaded, name, tasks_of(given.tasks))
+        return process.run(loaded, name, tasks_of(given.tasks))
     except (settings.SettingsError, StoreError, ValueError) as error:
         print(f"dateline worker: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service import logs
-from service.store import routing
-from service.store.record import Record
-from service.store.routing import Routed
+from service.store.database.record import Record
+from service.store.deliveries import routing
+from service.store.deliveries.routing import Routed
 
 log = logs.get("route")
 

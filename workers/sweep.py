@@ -11,13 +11,17 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from service import logs
-from service.queue import DELIVER, PUBLISH, ROUTE
-from service.store import agenda, articles, backfills, documents, leases, notices
-from service.store.agenda import Agenda
-from service.store.record import Record
-from workers.hands import Hands
-from workers.lookout import Lookout
-from workers.tenure import Tenure
+from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
+from service.store import notices
+from service.store.articles import accept
+from service.store.coordination import due_work, leases
+from service.store.coordination.due_work import Agenda
+from service.store.database.record import Record
+from service.store.deliveries import backfills
+from service.store.feeds import documents
+from workers.failure_detector import Lookout
+from workers.leader import Tenure
+from workers.runner import Hands
 
 log = logs.get("sweep")
 
@@ -84,7 +88,7 @@ class Sweep:
 
     def _until_next(self) -> float:
         now = self._clock()
-        moment = agenda.next_moment(self._record, now)
+        moment = due_work.next_moment(self._record, now)
         if moment is None:
             return EVERY
         return max(0.005, min(EVERY, (moment - now).total_seconds()))
@@ -99,7 +103,7 @@ class Sweep:
         if not leading and broker == "up":
             self._help_out(now)
             return
-        found = agenda.look(self._record, now)
+        found = due_work.look(self._record, now)
         if leading:
             self._mend(found, now)
             self._mind_the_clock(now)
@@ -124,12 +128,12 @@ class Sweep:
 
     def _help_out(self, now: datetime) -> None:
         """A hint may be taken by a process that is sending already: whoever is idle sees for itself what is due."""
-        if self._hands.does(DELIVER) and agenda.deliveries_due(self._record, now):
+        if self._hands.does(DELIVER) and due_work.deliveries_due(self._record, now):
             self._hands.start(DELIVER)
 
     def _mend(self, found: Agenda, now: datetime) -> None:
         if found.expiring:
-            articles.expire_due(self._record, now)
+            accept.expire_due(self._record, now)
             self._have_done(ROUTE, True, "up")
         if found.waking:
             documents.wake_feeds(self._record, now)

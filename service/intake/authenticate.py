@@ -10,13 +10,14 @@ from threading import Lock
 
 from flask import request
 
-from service import access, signatures
-from service.access import unauthenticated
-from service.problems import Problem
-from service.signatures import BadSignature
-from service.store import sources
-from service.store.record import Record
-from service.store.sources import Source
+from service.http import auth
+from service.http.auth import unauthenticated
+from service.http.problems import Problem
+from service.store.articles import sources
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.webhooks import signatures
+from service.webhooks.signatures import BadSignature
 
 KEPT = timedelta(seconds=2)  # how long a source taken away may still post
 
@@ -50,7 +51,7 @@ class Gate:
 
     def by_key(self) -> Source:
         """The source whose API key is in the Authorization header, or a 401."""
-        read = signatures.read_api_key(access.bearer())
+        read = signatures.read_api_key(auth.bearer())
         if read is None:
             raise unauthenticated(
                 "the API key is not one of ours: it begins with 'dateline_' and has three parts"

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 import feeds
-from service.compression import Coding, compress
-from service.serving import conditions
-from service.serving.held import Answer, Held
+from service.serving import conditional
+from service.serving.cached_document import Answer, Held
+from service.serving.compression import Coding, compress
 
 # newsboat, and lemon24's reader: tests/e2e/test_readers.py.
 KNOWN_READERS = re.compile(r"(?:newsboat|python-reader)/", re.IGNORECASE)
@@ -39,7 +39,7 @@ class Deltas:
         agent: str = environ.get("HTTP_USER_AGENT", "")
         if not tags or not KNOWN_READERS.match(agent) or not _FEED.search(environ["HTTP_A_IM"]):
             return None
-        for sent, tag in conditions.entity_tags(tags):
+        for sent, tag in conditional.entity_tags(tags):
             base = tag.partition(".")[0]
             if base in held.former:
                 answer = _delta(held, base, accepted[0])

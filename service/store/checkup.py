@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from service.store.record import Record
-from service.store.schema import delivery, endpoint, event, partner, worker
+from service.store.database.record import Record
+from service.store.schema.base import delivery, endpoint, event, partner, worker
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import click
 import pytest
 import yaml
 
-from service.cli import dateline
-from service.cli_up import processes
-from service.queue import QUEUES, tasks_of
+from service.cli.main import dateline
+from service.cli.up import processes
+from service.runtime.celery_app import QUEUES, tasks_of
 from service.settings import FEEDS_LISTEN, PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,9 @@ def test_every_queue_is_consumed_by_one_kind_of_worker() -> None:
     assert {tasks for _, tasks in processes(Settings())} == {
         procfile()[name][-1] for name in ("worker", "press")
     }
-    assert set(QUEUES) == set(re.findall(r"dateline\.\w+", read("service/queue.py"))) & set(QUEUES)
+    assert set(QUEUES) == set(re.findall(r"dateline\.\w+", read("service/runtime/celery_app.py"))) & set(
+        QUEUES
+    )
     assert len(set(QUEUES.values())) == len(QUEUES)
 
 

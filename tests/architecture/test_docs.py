@@ -17,12 +17,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 
-from service import app, openapi, settings, status_facts, wording
-from service.cli import dateline
-from service.intake import native
+from service import app, settings
+from service.api import openapi
+from service.cli.main import dateline
+from service.console import status_json
+from service.console import words as wording
+from service.intake.adapters import native
 from service.intake.article import Article
-from service.store import notices, overview
-from service.store.record import Record
+from service.store import notices
+from service.store.database.record import Record
+from service.store.views import partners
 from tests import seeded
 
 ROOT = Path(__file__).parents[2]
@@ -227,7 +231,7 @@ def test_every_state_word_of_the_pages_is_explained() -> None:
 
 
 def desk_words() -> list[str]:
-    """What `service/wording_desk.py` calls things: the third part of each Word, without its figures."""
+    """What `service/console/words_desk.py` calls things: the third part of each Word, without its figures."""
     found = []
     for node in ast.walk(ast.parse((ROOT / "service" / "wording_desk.py").read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Word":
@@ -255,10 +259,10 @@ def test_every_check_is_named_to_operators(client: FlaskClient) -> None:
 
 def test_every_key_of_the_status_as_json_is_explained(sqlite_record: Record) -> None:
     seeded.a_desk_at_work(sqlite_record, NOW)
-    facts = status_facts.facts(
-        overview.partners_now(sqlite_record, NOW),
-        overview.pipeline_now(sqlite_record),
-        overview.latest_events(sqlite_record, NOW),
+    facts = status_json.facts(
+        partners.partners_now(sqlite_record, NOW),
+        partners.pipeline_now(sqlite_record),
+        partners.latest_events(sqlite_record, NOW),
         notices.latest(sqlite_record),
         NOW,
     )

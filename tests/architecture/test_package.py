@@ -110,11 +110,11 @@ def test_wheel_contains_all_that_runs(tmp_path: Path) -> None:
     missing = [str(path) for path in ours if path.as_posix() not in shipped]
     assert missing == []
     assert {name.split("/")[0] for name in shipped if ".dist-info/" not in name} == OURS
-    assert "dateline = service.cli:main" in entry_points
+    assert "dateline = service.cli.main:main" in entry_points
     for folder in (
         "service/templates/",
         "service/static/",
         "service/store/migrations/versions/",
-        "service/demo_stories/",
+        "service/demo/stories/",
     ):
         assert any(name.startswith(folder) for name in shipped), folder

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from service.problems import PROBLEMS
-from service.store.record import Record
+from service.http.problems import PROBLEMS
+from service.store.database.record import Record
 from tests.web import an_app
 
 EVERYBODY, OPERATOR, SOURCE, PARTNER, SESSION = "everybody", "operator", "source", "partner", "session"

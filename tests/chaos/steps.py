@@ -12,7 +12,7 @@ from typing import Any
 import redis
 import requests
 
-from service import embedded_redis
+from service.runtime import embedded_redis
 from service.settings import Settings
 from tests.chaos import ledger, load
 from tests.desk import Desk, eventually

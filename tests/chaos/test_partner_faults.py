@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from service.settings import Settings, ensure_keys
-from service.store import partners
-from service.store.record import open_record
+from service.store.database.record import open_record
+from service.store.partners import partners
 from tests.builders import SECRET
 from tests.chaos import ledger
 from tests.chaos.conftest import LONG

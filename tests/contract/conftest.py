@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.store.record import Record, open_record
+from service.store.database.record import Record, open_record
 from tests import postgres
 from tests.web import SECRET_KEY, CutOff, Desk, a_web_desk
 

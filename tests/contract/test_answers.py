@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from service.store import articles, partners, routing, sources
+from service.store.articles import accept, sources
+from service.store.database.record import Record
+from service.store.deliveries import routing
 from service.store.errors import NotFound
-from service.store.record import Record
+from service.store.partners import partners
 from tests import seeded
 from tests.builders import an_endpoint
 from tests.web import (
@@ -320,7 +322,7 @@ def test_a_wildcard_is_no_name_of_an_article_to_kill(desk: Desk) -> None:
     told(desk.post())
     for name in ("%", "_" * 26, "%" * 3):
         with pytest.raises(NotFound):
-            articles.kill(desk.record, name, reason="typo", actor="operator", now=now())
+            accept.kill(desk.record, name, reason="typo", actor="operator", now=now())
 
 
 def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(desk: Desk) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from service.store import routing
-from service.store.record import Record
+from service.store.database.record import Record
+from service.store.deliveries import routing
 from tests.web import (
     OPERATOR,
     PUBLIC_URL,
@@ -24,7 +24,7 @@ from tests.web import (
     the_article,
     the_problem,
 )
-from workers.publish import Press
+from workers.publish.builder import Press
 
 TYPES = {
     "rss": "application/rss+xml; charset=utf-8",

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service import signatures
-from service.intake.endpoint import MAX_BYTES, MAX_KEY
+from service.intake.routes import MAX_BYTES, MAX_KEY
+from service.webhooks import signatures
 from tests.web import (
     Desk,
     Headers,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from service import signatures
+from service.webhooks import signatures
 
 FOLDER = Path(__file__).parent / "javascript"
 SECRET, OTHER = signatures.new_secret(), signatures.new_secret()

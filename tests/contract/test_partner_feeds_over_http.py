@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from service import logs, signatures
-from service.store import fetches, partner_feeds, routing
-from service.store.record import Record
+from service import logs
+from service.store.database.record import Record
+from service.store.deliveries import routing
+from service.store.feeds import fetches, partner_feeds
+from service.webhooks import signatures
 from tests.web import PUBLIC_URL, CutOff, Desk, a_partner, now, the_problem
-from workers.publish import Press
+from workers.publish.builder import Press
 
 
 @pytest.fixture(autouse=True)

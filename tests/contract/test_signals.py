@@ -10,8 +10,8 @@ import pytest
 from lxml import html
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.store import leases
-from service.store.record import Record, open_record
+from service.store.coordination import leases
+from service.store.database.record import Record, open_record
 from tests import builders, seeded
 from tests.web import PUBLIC_URL, SECRET_KEY, CutOff, an_app
 

@@ -16,9 +16,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from lxml import html
 
-from service.pages_session import own_path
-from service.store import overview_deliveries
-from service.store.record import Record, open_record
+from service.console.login import own_path
+from service.store.database.record import Record, open_record
+from service.store.views import deliveries as overview_deliveries
 from tests import postgres, seeded
 from tests.web import OPERATOR, SECRET_KEY, TOKEN, CutOff, an_app, nothing_changes, the_problem
 

@@ -21,10 +21,10 @@ from typing import Any
 import feedparser
 import feedparser_sgmllib
 import pytest
-
-from service.store.record import Record
-from tests.conftest import KEY
 from tests.press import PressRoom, a_story, some_stories
+
+from service.store.database.record import Record
+from tests.conftest import KEY
 
 # reader brings a feedparser of its own that asks for the module by its old name.
 sys.modules.setdefault("sgmllib", feedparser_sgmllib)
@@ -131,7 +131,7 @@ def site(sqlite_record: Record, tmp_path: Path) -> Iterator[Site]:
         "DATELINE_PUBLIC_URL": recorder.url,
         "DATELINE_LISTEN": f"127.0.0.1:{port}",
     }
-    command = [sys.executable, "-P", "-m", "service.cli", "web"]
+    command = [sys.executable, "-P", "-m", "service.cli.main", "web"]
     web = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
     try:
         _wait_until_it_listens(port, web)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.store.record import Record
-from service.store.sources import Source
+from service.store.articles.sources import Source
+from service.store.database.record import Record
 from tests.builders import a_desk
 from tests.feed_desk import FeedDesk
 

@@ -18,10 +18,12 @@ import pytest
 from cryptography.fernet import Fernet
 from werkzeug.serving import make_server
 
-from service import settings, signatures
+from service import settings
 from service.app import create_app
-from service.store import sections, sources
-from service.store.record import Record, open_record
+from service.store.articles import sources
+from service.store.database.record import Record, open_record
+from service.store.feeds import sections
+from service.webhooks import signatures
 from tests import builders
 
 DOCS = Path(__file__).parents[2] / "docs"

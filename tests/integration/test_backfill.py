@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from service.store import agenda, backfills, leases, notices, partners, routing, schema, settlements
-from service.store.claims import Claimed
-from service.store.health import Health, update_health
-from service.store.record import Record
+from service.store import notices
+from service.store.coordination import due_work, leases
+from service.store.database.record import Record
+from service.store.deliveries import backfills, routing, settlements
+from service.store.deliveries.claims import Claimed
+from service.store.deliveries.health import Health, update_health
+from service.store.partners import partners
+from service.store.schema import base
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.seeded import WORKER, a_settlement, claim_all
 
@@ -23,10 +27,10 @@ def alive(record: Record) -> None:
 
 def deliveries(record: Record, endpoint_id: int) -> list[tuple[str, int, str]]:
     """(the source's own id, revision, state), in the order of their sequence numbers."""
-    table = schema.delivery.c
+    table = base.delivery.c
     query = (
-        select(schema.article.c.external_id, table.revision, table.state)
-        .join(schema.article, schema.article.c.id == table.article_id)
+        select(base.article.c.external_id, table.revision, table.state)
+        .join(base.article, base.article.c.id == table.article_id)
         .where(table.endpoint_id == endpoint_id)
         .order_by(table.sequence)
     )
@@ -108,12 +112,12 @@ def test_takedown_given_up_goes_again_only_to_who_may_hold_the_story(record: Rec
         post(record, source, a_takedown(external_id=name))
     routing.route(record, NOW)
     turn(record, endpoint.id, later(1), failing_since=later(1), state="off", state_reason="failing")
-    kills = schema.delivery.c.priority == 0
+    kills = base.delivery.c.priority == 0
     with record.writing() as connection:
         dead = {"state": "dead", "settled_at": later(2)}
-        connection.execute(update(schema.delivery).where(kills).values(**dead))
-        unseen = schema.delivery.c.article_id == claimed[1].article_id
-        connection.execute(update(schema.delivery).where(unseen).values(reached=False))
+        connection.execute(update(base.delivery).where(kills).values(**dead))
+        unseen = base.delivery.c.article_id == claimed[1].article_id
+        connection.execute(update(base.delivery).where(unseen).values(reached=False))
     partners.resume(record, endpoint.id, actor="operator", now=later(3))
     assert [each[::2] for each in deliveries(record, endpoint.id)][2:] == [
         ("held", "pending"),
@@ -148,11 +152,11 @@ def test_new_endpoint_gets_what_was_changed_since_and_is_public_oldest_first_beh
     post(record, source, a_takedown(external_id="3"), now=later(203))
     routing.route(record, later(300))
     endpoint = an_endpoint(record, sections=["world"], max_in_flight=64, backfill_since=later(100))
-    assert agenda.look(record, later(300)).backfills
+    assert due_work.look(record, later(300)).backfills
     post(record, source, an_article(external_id="news"), now=later(301))
     routing.route(record, later(301))
     assert fill(record, later(302), limit=2) == 5
-    assert not agenda.look(record, later(303)).backfills
+    assert not due_work.look(record, later(303)).backfills
     assert deliveries(record, endpoint.id) == [
         ("news", 1, "pending"),
         ("0", 1, "pending"),
@@ -224,8 +228,8 @@ def test_back_fill_of_thousands_goes_in_batches_that_hold_the_record_for_a_momen
     rows = [_article(number) for number in range(1, 5001)]
     events = [_event(number) for number in range(1, 5001)]
     with record.writing() as connection:
-        connection.execute(schema.article.insert(), rows)
-        connection.execute(schema.event.insert(), events)
+        connection.execute(base.article.insert(), rows)
+        connection.execute(base.event.insert(), events)
     an_endpoint(record, backfill_since=NOW)
     steps = []
     while (stepped := backfills.step(record, later(10**5))).more:

@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, event, text
 
-from service.store import agenda, claims, leases
-from service.store.claims import Cursor
-from service.store.record import Record
-from service.store.schema import to_micros
+from service.store.coordination import due_work, leases
+from service.store.database.record import Record
+from service.store.deliveries import claims
+from service.store.deliveries.claims import Cursor
+from service.store.schema.base import to_micros
 from tests.builders import NOW, a_desk, an_endpoint
 
 ENDPOINTS = 20
@@ -165,7 +166,7 @@ def test_a_claim_scans_no_deliveries_and_costs_no_more_for_a_long_past(record: R
     assert len(found) > 5
     assert [each for each in found if "delivery_due" in each or each == "Index Scan on delivery"]
     assert not [each for each in found if SCANS.search(each) or each == "Seq Scan on delivery"]
-    assert agenda.look(record, NOW).deliveries
+    assert due_work.look(record, NOW).deliveries
 
 
 def test_who_looks_at_what_is_on_the_wire_reads_nothing_else_though_the_statistics_are_old(

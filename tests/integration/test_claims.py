@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
-from service.store import claims, leases, routing, schema, settlements
-from service.store.claims import Claimed, Cursor
-from service.store.record import Record
-from service.store.sources import Source
+from service.store.articles.sources import Source
+from service.store.coordination import leases
+from service.store.database.record import Record
+from service.store.deliveries import claims, routing, settlements
+from service.store.deliveries.claims import Claimed, Cursor
+from service.store.schema import base
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.desk import eventually
 from tests.seeded import a_settlement
@@ -44,11 +46,11 @@ def stories(record: Record, source: Source, count: int, prefix: str = "") -> Non
 
 def set_endpoint(record: Record, **columns: Any) -> None:
     with record.writing() as connection:
-        connection.execute(update(schema.endpoint).values(**columns))
+        connection.execute(update(base.endpoint).values(**columns))
 
 
 def flying(record: Record) -> int:
-    query = select(func.count()).select_from(schema.delivery).where(schema.delivery.c.state == "sending")
+    query = select(func.count()).select_from(base.delivery).where(base.delivery.c.state == "sending")
     with record.reading() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -203,7 +205,7 @@ def test_what_is_given_back_after_a_newer_revision_came_is_superseded(record: Re
     routing.route(record, NOW)
     with record.writing() as connection:
         settlements.give_back(connection, claimed, lease=WORKER, now=NOW)
-    table = schema.delivery.c
+    table = base.delivery.c
     with record.reading() as connection:
         rows = connection.execute(
             select(table.revision, table.state, table.superseded_by).order_by(table.revision)

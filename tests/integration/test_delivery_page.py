@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import signatures, wording_requests
 from service.app import create_app
+from service.console import words_request
 from service.settings import load
-from service.store import routing, settlements
-from service.store.record import Record
+from service.store.database.record import Record
+from service.store.deliveries import routing, settlements
+from service.webhooks import signatures
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, letters, post
 from tests.seeded import WORKER, a_settlement, claim_all
 
@@ -108,12 +109,12 @@ def test_page_shows_no_text_of_a_story_that_was_taken_down_since(record: Record,
 )
 def test_command_carries_the_same_json_whatever_a_story_contains(facts: dict[str, str]) -> None:
     body = json.dumps(facts, ensure_ascii=False).encode()
-    command = wording_requests.curl("https://herald.example/in?a=b&c='d'", (("a", "b"),), body)
+    command = words_request.curl("https://herald.example/in?a=b&c='d'", (("a", "b"),), body)
     words = shlex.split(command.replace(" \\\n", " "))
     assert words[2] == "https://herald.example/in?a=b&c='d'"
     assert json.loads(words[-1]) == facts
 
 
 def test_body_that_is_too_long_for_a_command_line_is_read_from_a_file() -> None:
-    command = wording_requests.curl("https://herald.example/in", (), b'"' + b"x" * 40_000 + b'"')
+    command = words_request.curl("https://herald.example/in", (), b'"' + b"x" * 40_000 + b'"')
     assert command.endswith("--data-binary @push.json")

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from service import settings
-from service.doctor import GOOD, WARNING, WRONG, Finding, examine
+from service.cli.doctor import GOOD, WARNING, WRONG, Finding, examine
 from service.settings import Settings
-from service.store import leases, migrations, partners, sections
-from service.store.health import Health, update_health
-from service.store.record import Record, open_record
+from service.store import migrations
+from service.store.coordination import leases
+from service.store.database.record import Record, open_record
+from service.store.deliveries.health import Health, update_health
+from service.store.feeds import sections
+from service.store.partners import partners
 from tests import builders
 from tests.feeds_server import a_feeds_server
 

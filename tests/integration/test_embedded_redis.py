@@ -13,8 +13,9 @@ import pytest
 import redis
 from celery import Celery
 
-from service import embedded_redis, settings
-from service.embedded_redis import RedisUnavailable
+from service import settings
+from service.runtime import embedded_redis
+from service.runtime.embedded_redis import RedisUnavailable
 from service.settings import Settings
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from sqlalchemy import text
 
-from service.store import routing
-from service.store.record import Record
+from service.store.database.record import Record
+from service.store.deliveries import routing
 from tests.builders import a_desk, a_takedown, an_article, an_endpoint, later, post
 
 WHERE = {"language": "ur", "packages": ["focus"], "sections": ["world"]}

@@ -13,12 +13,12 @@ from lxml import etree
 from feeds.page import POLICY
 from feeds.sitemap import Told
 from service.app import create_app
-from service.catalogue import WINDOW, _told, news_files
+from service.serving.catalogue import WINDOW, _told, news_files
 from service.settings import Settings
-from service.store import documents, news, sections
+from service.store.database.record import Record
 from service.store.errors import AlreadyExists, NotFound, NotPossible
-from service.store.placing import PAGE
-from service.store.record import Record
+from service.store.feeds import documents, news, sections
+from service.store.feeds.placements import PAGE
 from tests.builders import NOW, a_desk, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 

@@ -7,10 +7,11 @@ import json
 import pytest
 from lxml import etree
 
-from service.store import archives, routing
-from service.store.placing import PAGE
-from service.store.record import Record
-from service.store.sources import Source
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.deliveries import routing
+from service.store.feeds import archives
+from service.store.feeds.placements import PAGE
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 

@@ -15,13 +15,15 @@ import pytest
 from sqlalchemy import text
 
 import feeds
-from service.store import articles, documents, routing, sections
-from service.store.entries import prune_entries
-from service.store.record import Record, open_record
+from service.store.articles import accept
+from service.store.database.record import Record, open_record
+from service.store.deliveries import routing
+from service.store.feeds import documents, sections
+from service.store.feeds.entries import prune_entries
 from tests.builders import NOW, a_desk, a_source, a_takedown, an_article, later, post
 from tests.conftest import KEY
 from tests.feed_desk import FeedDesk
-from workers import entries as shelf
+from workers.publish import entry_cache as shelf
 
 
 @pytest.fixture
@@ -205,7 +207,7 @@ def test_an_expired_story_is_left_out_at_its_second_even_before_its_event(desk: 
     post(desk.record, source, an_article(external_id="2", headline="Lasting"), now=later(60))
     desk.work(later(60))
     assert desk.headlines("world") == ["Lasting"]
-    articles.expire_due(desk.record, later(60.1))
+    accept.expire_due(desk.record, later(60.1))
     desk.work(later(61))
     assert desk.headlines("world") == ["Story no longer available", "Lasting"]
 
@@ -271,9 +273,9 @@ def test_a_restored_story_is_itself_again(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     given = post(desk.record, source, an_article())
     desk.work()
-    articles.kill(desk.record, given.article, reason="r", actor="operator", now=later(1))
+    accept.kill(desk.record, given.article, reason="r", actor="operator", now=later(1))
     desk.work(later(1))
-    articles.restore(desk.record, given.article, reason=None, actor="operator", now=later(2))
+    accept.restore(desk.record, given.article, reason=None, actor="operator", now=later(2))
     desk.work(later(2))
     assert desk.headlines("world") == ["Harbour reopens after the storm"]
     assert b"deleted-entry" not in desk.body("world")

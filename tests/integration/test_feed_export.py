@@ -14,12 +14,12 @@ import brotli
 import pytest
 import zstandard
 
-from service.compression import SUFFIXES
-from service.export import LOCK, MANIFEST, Exported, Exporter
-from service.store import sections
-from service.store.placing import PAGE
-from service.store.record import Record
-from service.store.sources import Source
+from service.serving.compression import SUFFIXES
+from service.serving.export import LOCK, MANIFEST, Exported, Exporter
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.feeds import sections
+from service.store.feeds.placements import PAGE
 from tests.builders import a_desk, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 

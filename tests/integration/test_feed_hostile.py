@@ -14,8 +14,8 @@ import pytest
 from lxml import etree
 
 import feeds
-from service.intake import native
-from service.store.record import Record
+from service.intake.adapters import native
+from service.store.database.record import Record
 from tests.builders import NOW, a_desk, post
 from tests.feed_desk import FeedDesk
 

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from service.store import archives, articles, documents, places, routing, sections
-from service.store.documents import Rendered
-from service.store.placing import PAGE
-from service.store.record import Record
-from service.store.sources import Source
+from service.store.articles import accept
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.deliveries import routing
+from service.store.feeds import archives, contents, documents, sections
+from service.store.feeds.documents import Rendered
+from service.store.feeds.placements import PAGE
 from tests.builders import an_article, later, post
 from tests.feed_desk import FeedDesk, publish
 
@@ -96,12 +98,12 @@ def test_a_page_rendered_before_a_kill_was_routed_is_not_kept(
     desk.now = later(1)
     routing.route(record, desk.now, limit=200)
     for due in documents.due_feeds(record):
-        places.number_new(record, due, desk.now)
+        contents.number_new(record, due, desk.now)
     page = next(each for each in archives.due_pages(record, desk.now) if each.feed == "world")
-    shown = places.page_places(record, "world", page.page, desk.now)
+    shown = contents.page_places(record, "world", page.page, desk.now)
     assert len(shown) == PAGE
     bodies = {"rss": Rendered(b"<rss>all of them</rss>", "1" * 32)}
-    articles.kill(record, named[7], reason="Wrong person", actor="operator", now=later(2))
+    accept.kill(record, named[7], reason="Wrong person", actor="operator", now=later(2))
     routing.route(record, later(2))
     stored = archives.store_page(record, page, bodies, due_at=None, now=later(2))
     assert not stored

@@ -8,10 +8,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from service.store import migrations, routing, schema_feeds
+from service.store import migrations
+from service.store.database.record import Record
+from service.store.deliveries import routing
+from service.store.feeds.contents import NEWEST
 from service.store.migrations import _config
-from service.store.places import NEWEST
-from service.store.record import Record
+from service.store.schema import feeds as schema_feeds
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import FeedDesk, publish
 from tests.reading import Reader

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 import feeds
-from service.store import articles
-from service.store.places import MOST_NOTICES, NEWEST
-from service.store.placing import PAGE
-from service.store.record import Record, open_record
-from service.store.sources import Source
+from service.store.articles import accept
+from service.store.articles.sources import Source
+from service.store.database.record import Record, open_record
+from service.store.feeds.contents import MOST_NOTICES, NEWEST
+from service.store.feeds.placements import PAGE
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.conftest import KEY
 from tests.feed_desk import FeedDesk, publish
@@ -76,15 +76,15 @@ def test_a_story_killed_restored_and_killed_again_has_its_last_notice_for_the_wh
 ) -> None:
     source = a_desk(desk.record)
     given = publish(desk, source, "bad")
-    articles.kill(desk.record, given, reason="r", actor="operator", now=later(10))
+    accept.kill(desk.record, given, reason="r", actor="operator", now=later(10))
     flood(desk, source, "a", 20)
     assert notices(desk) == [given]
-    articles.restore(desk.record, given, reason=None, actor="operator", now=later(100))
+    accept.restore(desk.record, given, reason=None, actor="operator", now=later(100))
     desk.work(later(100))
     assert (notices(desk), desk.items("world")[0]["id"]) == ([], given)
     flood(desk, source, "b", 200)
     day = 86_400
-    articles.kill(desk.record, given, reason="r", actor="operator", now=later(5 * day))
+    accept.kill(desk.record, given, reason="r", actor="operator", now=later(5 * day))
     flood(desk, source, "c", 5 * day + 10)
     assert desk.work(later(10) + STAYS) == 0, "the first notice has no end of its own any more"
     assert notices(desk) == [given]
@@ -133,14 +133,14 @@ def test_of_more_notices_than_there_is_room_for_kills_stay_and_then_the_newest(s
     source = a_desk(sqlite_record)
     killed = [publish(desk, source, f"bad{n}", sections=("world",)) for n in range(3)]
     for each in killed:
-        articles.kill(sqlite_record, each, reason="r", actor="operator", now=later(1))
+        accept.kill(sqlite_record, each, reason="r", actor="operator", now=later(1))
     many = MOST_NOTICES + 2 * PAGE
     for n in range(many):
         story = an_article(external_id=str(n), expires_at=later(100 + n), headline=f"Story {n}")
         post(sqlite_record, source, story, now=later(2))
     flood(desk, source, "new", 50)
     for _ in range(many // 100 + 1):
-        articles.expire_due(sqlite_record, later(10_000))
+        accept.expire_due(sqlite_record, later(10_000))
     desk.work(later(10_000))
     flood(desk, source, "newer", 20_000)
     told = notices(desk)
@@ -228,11 +228,11 @@ class Newsroom:
         record, at, before = self.desk.record, later(self.seconds), self.status[name]
         if what == "desk restores":
             if before != "usable":
-                articles.restore(record, self.ids[name], reason=None, actor="operator", now=at)
+                accept.restore(record, self.ids[name], reason=None, actor="operator", now=at)
                 self._is(name, "usable", changed=True)
             return
         if what == "desk kills":
-            given = articles.kill(record, self.ids[name], reason="r", actor="operator", now=at)
+            given = accept.kill(record, self.ids[name], reason="r", actor="operator", now=at)
         else:
             if what == "moves":
                 self.sections[name] = "china" if self.sections[name] == "world" else "world"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from service.store import documents, places
-from service.store.places import Place
-from service.store.record import Record
-from service.store.schema import to_micros
+from service.store.database.record import Record
+from service.store.feeds import contents, documents
+from service.store.feeds.contents import Place
+from service.store.schema.base import to_micros
 from tests.builders import NOW, a_desk
 
 STAYS = timedelta(days=14)
@@ -68,9 +68,9 @@ def analyse(record: Record) -> None:
 def look(record: Record) -> list[Place]:
     """All that a build of the section reads of its places."""
     (due,) = [each for each in documents.open_feeds(record) if each.slug == "world"]
-    places.number_new(record, due, NOW)
-    shown = places.places(record, due, NOW, withdrawn_stays=STAYS)
-    places.next_change(record, due, shown, NOW, withdrawn_stays=STAYS)
+    contents.number_new(record, due, NOW)
+    shown = contents.places(record, due, NOW, withdrawn_stays=STAYS)
+    contents.next_change(record, due, shown, NOW, withdrawn_stays=STAYS)
     return shown
 
 

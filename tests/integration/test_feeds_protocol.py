@@ -10,13 +10,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
+from tests.press import RSS, PressRoom, a_story, some_stories
 
-from service.serving import protocol, recall
-from service.store.record import Record
+from service.serving.server import protocol, request_cache
+from service.store.database.record import Record
 from tests import postgres
 from tests.desk import eventually
 from tests.feeds_server import Running, a_feeds_server
-from tests.press import RSS, PressRoom, a_story, some_stories
 from tests.wire import Wire
 
 
@@ -227,7 +227,7 @@ def test_the_date_is_that_of_the_moment_however_often_the_same_is_asked(server: 
 
 
 def test_what_is_known_is_bounded(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recall, "LIMIT", 10)
+    monkeypatch.setattr(request_cache, "LIMIT", 10)
     wait_for_forms(server)
     with Wire(server.port) as wire:
         for number in range(25):
@@ -236,7 +236,7 @@ def test_what_is_known_is_bounded(server: Running, monkeypatch: pytest.MonkeyPat
             is_known(server, request)
             assert len(server.recall) <= 10
         before = len(server.recall)
-        assert wire.send(a_request(Cookie="x" * recall.LONGEST)).reply().status == 200
+        assert wire.send(a_request(Cookie="x" * request_cache.LONGEST)).reply().status == 200
         assert len(server.recall) == before
 
 

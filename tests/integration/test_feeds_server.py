@@ -16,17 +16,19 @@ from pathlib import Path
 
 import pytest
 import requests
+from tests.press import PUBLIC_URL, PressRoom, a_web, get, some_stories
 from werkzeug.test import Client
 
-from service import app, asgi, settings, signatures
-from service.serving.shelf import Shelf
-from service.store import migrations, sections
-from service.store.record import Record, open_record
+from service import app, asgi, settings
+from service.serving.document_cache import Shelf
+from service.store import migrations
+from service.store.database.record import Record, open_record
+from service.store.feeds import sections
+from service.webhooks import signatures
 from tests.architecture.test_routes import EVERYBODY, WHO
 from tests.builders import NOW
 from tests.desk import eventually
 from tests.feeds_server import Running, a_feeds_server
-from tests.press import PUBLIC_URL, PressRoom, a_web, get, some_stories
 from tests.wire import Wire
 
 TOKEN = signatures.new_feed_token().text
@@ -170,7 +172,16 @@ def process(tmp_path: Path) -> Iterator[Process]:
     record.close()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    command = [sys.executable, "-P", "-m", "service.cli", "feeds", "serve", "--listen", f"127.0.0.1:{port}"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "service.cli.main",
+        "feeds",
+        "serve",
+        "--listen",
+        f"127.0.0.1:{port}",
+    ]
     environment = {**os.environ, **settings.environment(chosen)}
     with (tmp_path / "log").open("wb") as log:
         popen = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=log)
@@ -214,7 +225,7 @@ def test_it_ends_in_good_order_within_seconds_whatever_its_clients_do(
 def test_a_port_that_is_taken_is_told_with_a_remedy(process: Process, tmp_path: Path) -> None:
     listen = f"127.0.0.1:{process.port}"
     ran = subprocess.run(
-        [sys.executable, "-P", "-m", "service.cli", "feeds", "serve", "--json", "--listen", listen],
+        [sys.executable, "-P", "-m", "service.cli.main", "feeds", "serve", "--json", "--listen", listen],
         cwd=tmp_path,
         capture_output=True,
         text=True,

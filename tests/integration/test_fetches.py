@@ -11,13 +11,16 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from service import signatures
-from service.serving.cabinet import Cabinet
-from service.store import articles, documents, fetches, notices, overview_articles, overview_feeds, traces
-from service.store.fetches import Addressed, Fetch
-from service.store.record import Record
-from service.store.schema_feeds import feed_fetch
-from service.store.sources import Source
+from service.serving.edition_cache import Cabinet
+from service.store import notices
+from service.store.articles import accept
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.feeds import documents, fetches
+from service.store.feeds.fetches import Addressed, Fetch
+from service.store.schema.feeds import feed_fetch
+from service.store.views import articles, feeds, history
+from service.webhooks import signatures
 from tests.builders import NOW, a_desk, a_takedown, later, post
 from tests.feed_desk import FeedDesk, publish
 from tests.reading import Reader
@@ -35,12 +38,12 @@ def reader(desk: FeedDesk, source: Source) -> Reader:
 
 def seen(reader: Reader) -> list[tuple[str, str, int, int]]:
     """(method, format, status, token) of each fetch, the newest first."""
-    found = overview_feeds.latest_fetches(reader.record, reader.feed_id)
+    found = feeds.latest_fetches(reader.record, reader.feed_id)
     return [(each.method, each.format, each.status, each.token) for each in found]
 
 
-def of(reader: Reader) -> overview_feeds.FeedNow:
-    return next(each for each in overview_feeds.feeds_now(reader.record) if each.id == reader.feed_id)
+def of(reader: Reader) -> feeds.FeedNow:
+    return next(each for each in feeds.feeds_now(reader.record) if each.id == reader.feed_id)
 
 
 def addressed(reader: Reader, fmt: str = "json") -> Addressed:
@@ -60,7 +63,7 @@ def test_what_was_read_is_held_and_every_fetch_is_written_down(reader: Reader, d
     assert (again.status_code, again.data) == (304, b"")
     reader.get("atom", User_Agent="x" * 5000)
     assert seen(reader) == [("GET", "atom", 200, 1), ("GET", "json", 304, 1), ("GET", "json", 200, 1)]
-    atom, _, json_ = overview_feeds.latest_fetches(reader.record, reader.feed_id)
+    atom, _, json_ = feeds.latest_fetches(reader.record, reader.feed_id)
     assert (json_.at, json_.agent) == (later(60), NEWSBOAT)
     assert f'"{json_.etag}"' == first.headers["ETag"]
     assert len(atom.agent or "") == 200
@@ -72,10 +75,10 @@ def test_what_was_read_is_held_and_every_fetch_is_written_down(reader: Reader, d
 def test_an_article_tells_who_holds_it_by_feed_since_when(reader: Reader, desk: FeedDesk) -> None:
     desk.now = later(60)
     [item] = reader.read()
-    [holding] = traces.article_trace(reader.record, item["id"]).holdings
+    [holding] = history.article_trace(reader.record, item["id"]).holdings
     assert (holding.partner, holding.channel, holding.endpoint_id) == ("herald", "feed", 0)
     assert (holding.revision, holding.since) == (1, later(60))
-    page = overview_articles.article_page(reader.record, item["id"])
+    page = articles.article_page(reader.record, item["id"])
     assert page is not None
     assert [(each.partner, each.channel, each.url) for each in page.holdings] == [("herald", "feed", None)]
 
@@ -121,7 +124,7 @@ def test_evidence_is_of_the_document_that_was_sent_though_it_was_built_anew_mean
     assert fetches.note(reader.record, at_hand, kept.edition, fetch, later(60))
     assert reader.held() == {"1": 1}
     assert not addressed(reader).noted
-    [noted] = overview_feeds.latest_fetches(reader.record, reader.feed_id)
+    [noted] = feeds.latest_fetches(reader.record, reader.feed_id)
     assert noted.etag == kept.edition.document.etag != addressed(reader).etag
     reader.read()
     assert reader.held() == {"1": 2, "2": 1}
@@ -140,7 +143,7 @@ def test_who_is_late_with_an_old_edition_takes_no_receipt_back(
     for _ in range(2):
         assert fetches.note(reader.record, at_hand, kept.edition, Fetch("GET", "json", 200, None), later(90))
     assert reader.held() == {"1": 2}
-    [holding] = traces.article_trace(reader.record, reader.read()[0]["id"]).holdings
+    [holding] = history.article_trace(reader.record, reader.read()[0]["id"]).holdings
     assert holding.since == later(60)
 
 
@@ -177,7 +180,7 @@ def test_what_is_read_while_feeds_are_built_is_what_the_record_says(
             desk.now = later(turn)
             publish(desk, source, str(turn % 4), headline=f"Turn {turn}")
             publish(desk, source, f"new {turn}")
-        articles.kill(record, published[3], reason="x", actor="operator", now=later(20))
+        accept.kill(record, published[3], reason="x", actor="operator", now=later(20))
         desk.work(later(20))
         done.set()
         found = [(reader, *future.result()) for reader, future in running]
@@ -190,7 +193,7 @@ def test_what_is_read_while_feeds_are_built_is_what_the_record_says(
                 read |= {key: max(read.get(key, 0), number) for key, number in revisions.items()}
         held = {
             each: next(
-                h.revision for h in traces.article_trace(record, each).holdings if h.partner == reader.slug
+                h.revision for h in history.article_trace(record, each).holdings if h.partner == reader.slug
             )
             for each in read
         }
@@ -321,9 +324,7 @@ def test_only_the_newest_fetches_are_kept(
     desk.now = later(1) + fetches.KEPT_FOR
     for _ in range(10):
         reader.get()
-    assert {each.at for each in overview_feeds.latest_fetches(reader.record, reader.feed_id, 100)} == {
-        desk.now
-    }
+    assert {each.at for each in feeds.latest_fetches(reader.record, reader.feed_id, 100)} == {desk.now}
     assert of(reader).fetches == 70
 
 
@@ -334,7 +335,7 @@ def test_an_outlet_that_does_not_fetch_after_a_kill_is_told_of_once(
     publish(desk, source, "2")
     desk.now = later(60)
     for story in [item["id"] for item in reader.read()]:
-        articles.kill(record, story, reason="x", actor="operator", now=desk.now)
+        accept.kill(record, story, reason="x", actor="operator", now=desk.now)
     desk.work()
     assert notices.raise_late_takedowns(record, later(60 + 14 * 60)) == 0
     late = later(60 + 15 * 60)
@@ -359,14 +360,14 @@ def test_a_kill_that_the_outlet_got_by_push_is_not_late_in_its_feed(
             "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
             " SELECT partner_id, article_id, 7, 2, 'push', 1 FROM receipt"
         )
-    articles.kill(record, item["id"], reason="x", actor="operator", now=later(60))
+    accept.kill(record, item["id"], reason="x", actor="operator", now=later(60))
     assert notices.raise_late_takedowns(record, later(7200)) == 0
 
 
 def test_a_revoked_feeds_reader_has_to_be_told_by_hand(reader: Reader, desk: FeedDesk) -> None:
     [item] = reader.read()
     reader.revoke()
-    articles.kill(reader.record, item["id"], reason="x", actor="operator", now=later(60))
+    accept.kill(reader.record, item["id"], reason="x", actor="operator", now=later(60))
     assert notices.raise_late_takedowns(reader.record, later(7200)) == 1
     [told] = notices.latest(reader.record)
     assert told.words.endswith("its feed is revoked: tell it by hand")

@@ -9,21 +9,23 @@ from ipaddress import ip_network
 import pytest
 from sqlalchemy import select
 
-from service.receive import Receiver
-from service.store import claims, leases, routing, schema
-from service.store.claims import Cursor
-from service.store.record import Record
+from service.store.coordination import leases
+from service.store.database.record import Record
+from service.store.deliveries import claims, routing
+from service.store.deliveries.claims import Cursor
+from service.store.schema import base
+from service.webhooks.receiver import Receiver
 from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, post
 from tests.integration.test_transport import Misbehaving
-from workers.deliver import Courier
-from workers.transport import Push, Sender
+from workers.deliver.loop import Courier
+from workers.net.transport import Push, Sender
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 WORKER = "w1.test"
 
 
 def states(record: Record) -> list[tuple[int, str]]:
-    table = schema.delivery.c
+    table = base.delivery.c
     with record.reading() as connection:
         rows = connection.execute(select(table.revision, table.state).order_by(table.revision))
         return [tuple(row) for row in rows]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from service import embedded_redis, settings
-from service.queue import HINT_PACE, ROUTE, Waker
+from service import settings
+from service.runtime import embedded_redis
+from service.runtime.celery_app import HINT_PACE, ROUTE, Waker
 
 
 @pytest.fixture

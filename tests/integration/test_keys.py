@@ -12,38 +12,43 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 
-from service import signatures
-from service.signatures import BadSignature
-from service.store import claims, keys, leases, partners, resealing, routing, schema, sources
+from service.store.articles import sources
+from service.store.coordination import leases
+from service.store.database import resealing
+from service.store.database.keyring import Keyring
+from service.store.database.record import Record
+from service.store.deliveries import claims, routing
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
-from service.store.partners import Changes
-from service.store.record import Record
-from service.store.sealing import Keyring
+from service.store.partners import partners, signing_keys
+from service.store.partners.partners import Changes
+from service.store.schema import base
+from service.webhooks import signatures
+from service.webhooks.signatures import BadSignature
 from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, letters, post
-from workers.transport import Push
+from workers.net.transport import Push
 
 PAIR = signatures.new_key_pair()
 
 
 def sealed_of(record: Record, endpoint_id: int) -> bytes:
     with record.reading() as connection:
-        query = select(schema.endpoint.c.secret_sealed).where(schema.endpoint.c.id == endpoint_id)
+        query = select(base.endpoint.c.secret_sealed).where(base.endpoint.c.id == endpoint_id)
         return bytes(connection.execute(query).scalar_one())
 
 
 def in_force(record: Record, endpoint_id: int, seconds: float = 0) -> tuple[str, ...]:
-    return keys.signing_secrets(record, sealed_of(record, endpoint_id), later(seconds))
+    return signing_keys.signing_secrets(record, sealed_of(record, endpoint_id), later(seconds))
 
 
 def audited(record: Record, action: str) -> list[dict[str, Any]]:
     with record.reading() as connection:
-        query = select(schema.audit.c.detail).where(schema.audit.c.action == action)
+        query = select(base.audit.c.detail).where(base.audit.c.action == action)
         return [json.loads(each) for each in connection.execute(query).scalars()]
 
 
-def rotate(record: Record, endpoint_id: int, **changes: Any) -> keys.Rotated:
+def rotate(record: Record, endpoint_id: int, **changes: Any) -> signing_keys.Rotated:
     options = {"actor": "operator", "now": NOW} | changes
-    return keys.rotate(record, endpoint_id, signatures.new_key, **options)
+    return signing_keys.rotate(record, endpoint_id, signatures.new_key, **options)
 
 
 def a_letter(record: Record, seconds: float = 0) -> tuple[Push, dict[str, str]]:
@@ -82,7 +87,7 @@ def test_rotation_signs_with_old_and_new_of_both_kinds_for_two_days(record: Reco
     a_desk(record)
     endpoint = an_endpoint(record, ed25519=PAIR.secret)
     rotated = rotate(record, endpoint.id)
-    assert [keys.kind_of(each) for each in rotated.secrets] == ["v1", "v1a"]
+    assert [signing_keys.kind_of(each) for each in rotated.secrets] == ["v1", "v1a"]
     assert rotated.old_until == NOW + timedelta(days=2)
     new = (rotated.secrets[0], signatures.public_key(rotated.secrets[1]))
     push, headers = a_letter(record, 60)
@@ -126,13 +131,13 @@ def test_rotating_a_key_pair_that_is_not_there_says_how_to_get_one(record: Recor
 
 def test_ed25519_is_switched_on_once_and_off_for_an_endpoint_that_was_there(record: Record) -> None:
     endpoint = an_endpoint(record)
-    assert keys.current(record, endpoint.id, "v1a") is None
+    assert signing_keys.current(record, endpoint.id, "v1a") is None
     on = {"actor": "operator", "now": NOW}
-    private = keys.sign_with_ed25519(record, endpoint.id, signatures.new_key, **on)  # type: ignore[arg-type]
-    assert keys.sign_with_ed25519(record, endpoint.id, signatures.new_key, **on) == private  # type: ignore[arg-type]
+    private = signing_keys.sign_with_ed25519(record, endpoint.id, signatures.new_key, **on)  # type: ignore[arg-type]
+    assert signing_keys.sign_with_ed25519(record, endpoint.id, signatures.new_key, **on) == private  # type: ignore[arg-type]
     assert in_force(record, endpoint.id) == (SECRET, private)
-    assert keys.stop_ed25519(record, endpoint.id, actor="operator", now=NOW)
-    assert not keys.stop_ed25519(record, endpoint.id, actor="operator", now=NOW)
+    assert signing_keys.stop_ed25519(record, endpoint.id, actor="operator", now=NOW)
+    assert not signing_keys.stop_ed25519(record, endpoint.id, actor="operator", now=NOW)
     assert in_force(record, endpoint.id) == (SECRET,)
     assert len(audited(record, "endpoint.ed25519_on")) == len(audited(record, "endpoint.ed25519_off")) == 1
 
@@ -142,7 +147,7 @@ def test_no_key_is_in_the_audit_or_in_what_a_rotation_shows_of_itself(record: Re
     rotated = rotate(record, endpoint.id)
     assert "whs" not in repr(rotated)
     with record.reading() as connection:
-        details = connection.execute(select(schema.audit.c.detail)).scalars().all()
+        details = connection.execute(select(base.audit.c.detail)).scalars().all()
     assert "whs" not in "".join(details)
 
 
@@ -181,9 +186,7 @@ def test_resealing_without_the_old_key_is_refused_and_changes_nothing(record: Re
 
 
 def test_every_column_that_holds_sealed_bytes_is_resealed() -> None:
-    sealed = {
-        table.name for table in schema.metadata.sorted_tables if any("sealed" in c.name for c in table.c)
-    }
+    sealed = {table.name for table in base.metadata.sorted_tables if any("sealed" in c.name for c in table.c)}
     assert {table.name for table in resealing.sealed_tables()} == sealed
 
 
@@ -220,7 +223,7 @@ def test_new_address_starts_afresh_and_what_waits_goes_there(record: Record) -> 
     endpoint = an_endpoint(record)
     with record.writing() as connection:
         values = {"breaker": "open", "breaker_until": later(600), "not_before": later(600), "failures": 7}
-        connection.execute(schema.endpoint.update().values(values))
+        connection.execute(base.endpoint.update().values(values))
     change(record, endpoint.id, url="https://moved.example.org/in")
     push, _ = a_letter(record)
     assert push.url == "https://moved.example.org/in"

@@ -12,13 +12,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from service.store import migrations, schema
-from service.store.record import Record, open_record
+from service.store import migrations
+from service.store.database.record import Record, open_record
+from service.store.schema import base
 from tests import postgres
 from tests.builders import NOW
 from tests.conftest import KEY
 
-AT = schema.to_micros(NOW)
+AT = base.to_micros(NOW)
 # Written by the first version: rows of what later schemas change.
 FIRST = (
     "INSERT INTO partner (id, slug, name, key_id, key_hash, created_at) VALUES (1, 'herald', 'Herald', 'k', 'h', 1)",
@@ -79,7 +80,7 @@ def test_a_record_of_the_first_schema_keeps_its_rows_and_goes_on(blank: Record) 
     run(blank, *FIRST)
     migrations.migrate(blank)
     with blank.reading() as connection:
-        endpoint = connection.execute(schema.endpoint.select()).mappings().one()
+        endpoint = connection.execute(base.endpoint.select()).mappings().one()
         assert connection.execute(text("SELECT state FROM delivery")).scalar_one() == "pending"
     assert endpoint["url"] == "https://herald.example/"
     assert endpoint["tokens"] is endpoint["breaker_counts"] is endpoint["slow_start"] is None
@@ -93,7 +94,7 @@ def test_the_first_version_can_still_write_after_the_upgrade(blank: Record) -> N
 def test_the_migrations_make_the_schema_that_the_code_describes(blank: Record) -> None:
     migrations.migrate(blank)
     with blank.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), base.metadata) == []
 
 
 def test_the_ledger_keeps_its_receipts_forward_and_back(blank: Record) -> None:

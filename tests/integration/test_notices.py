@@ -13,18 +13,22 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from service import signatures
-from service.store import agenda, backfills, claims, leases, notices, partners, routing, schema, settlements
-from service.store.health import Health, update_health
+from service.store import notices
+from service.store.articles.sources import Source
+from service.store.coordination import due_work, leases
+from service.store.database.record import Record
+from service.store.deliveries import backfills, claims, routing, settlements
+from service.store.deliveries.health import Health, update_health
 from service.store.notices import Notice
-from service.store.partners import Changes
-from service.store.record import Record
-from service.store.sources import Source
+from service.store.partners import partners
+from service.store.partners.partners import Changes
+from service.store.schema import base
+from service.webhooks import signatures
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.integration.test_transport import Misbehaving
 from tests.seeded import WORKER, a_settlement, claim_all
-from workers.errands import Errands
-from workers.herald import GIVE_UP_AFTER, Herald, next_try
+from workers.net.http_client import Errands
+from workers.notifier import GIVE_UP_AFTER, Herald, next_try
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 
@@ -90,7 +94,7 @@ def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
     partners.pause(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
     partners.resume(record, endpoint.id, actor="operator", now=NOW)
     partners.change_endpoint(record, endpoint.id, Changes(rate=0.5), actor="operator", now=NOW)
-    assert agenda.look(record, NOW).notices
+    assert due_work.look(record, NOW).notices
     assert a_herald(record, operator.url, clock).tell() == 3
     assert [each["type"] for each in operator.told] == [
         "endpoint.paused",
@@ -105,7 +109,7 @@ def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
         "endpoint": endpoint.id,
         "status_page": "https://desk/status/partners/herald",
     }
-    assert not agenda.look(record, later(7200)).notices
+    assert not due_work.look(record, later(7200)).notices
 
 
 def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
@@ -116,10 +120,10 @@ def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
     operator.status = 503
     herald = a_herald(record, operator.url, clock)
     assert herald.tell() == 1
-    assert not agenda.look(record, later(9)).notices
+    assert not due_work.look(record, later(9)).notices
     clock.now, operator.status = later(10), 200
     assert herald.tell() == 1
-    assert not agenda.look(record, later(7200)).notices
+    assert not due_work.look(record, later(7200)).notices
     assert operator.ids[0] == operator.ids[1]
     assert operator.bodies[0] == operator.bodies[1]
 
@@ -152,7 +156,7 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
     endpoint = an_endpoint(record)
     partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     assert a_herald(record, "", clock).tell() == 1
-    assert not agenda.look(record, later(7200)).notices
+    assert not due_work.look(record, later(7200)).notices
     assert [each.kind for each in notices.latest(record, partner_slug=endpoint.partner)] == [
         "endpoint.paused"
     ]
@@ -276,7 +280,7 @@ def test_why_an_endpoint_is_behind_is_told(record: Record, columns: dict[str, An
     an_endpoint(record)
     news(record, source, "42", NOW)
     with record.writing() as connection:
-        connection.execute(update(schema.endpoint).values(**columns))
+        connection.execute(update(base.endpoint).values(**columns))
     [words] = behind(record, later(1300))
     assert words == f"the oldest of what is due to it has waited for 21 minutes: {why}"
 
@@ -310,7 +314,7 @@ def test_what_is_told_fails_and_is_told_again_for_three_days_and_then_given_up(r
     partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [each] = notices.take(record, 10, NOW)
     assert notices.settle(record, each, sent=False, words="", retry_at=None, now=later(5))
-    assert not agenda.look(record, later(10**6)).notices
+    assert not due_work.look(record, later(10**6)).notices
 
 
 def test_a_webhook_on_a_private_address_is_not_called_unless_allowed(operator: Operator) -> None:

@@ -7,9 +7,9 @@ from datetime import datetime
 import pytest
 from sqlalchemy import text
 
-from service.store import routing
-from service.store.record import Record
-from service.store.sources import Source
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.deliveries import routing
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import FeedDesk
 

@@ -19,10 +19,10 @@ from typing import IO, Any
 
 import pytest
 
-from service import signatures
-from workers import retry
-from workers.outcome import Outcome
-from workers.transport import Push, Sender
+from service.webhooks import signatures
+from workers.deliver import retry
+from workers.net.outcome import Outcome
+from workers.net.transport import Push, Sender
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "partners.md").read_text(encoding="utf-8")

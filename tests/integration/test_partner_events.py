@@ -12,12 +12,18 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from service import api_partner, problems, signatures
-from service.receive import Held
-from service.store import claims, leases, partner_events, partners, routing, schema, settlements, traces
-from service.store.claims import Claimed
-from service.store.partner_events import Asked
-from service.store.record import Record
+from service.api import partner_events
+from service.http import problems
+from service.store.coordination import leases
+from service.store.database.record import Record
+from service.store.deliveries import claims, routing, settlements
+from service.store.deliveries.claims import Claimed
+from service.store.partners import catch_up, partners
+from service.store.partners.catch_up import Asked
+from service.store.schema import base
+from service.store.views import history
+from service.webhooks import signatures
+from service.webhooks.receiver import Held
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, letters, post
 from tests.seeded import a_settlement
 
@@ -34,7 +40,7 @@ class Outlet:
         key = {"key_id": self.key.key_id, "key_hash": self.key.hash}
         self.id = partners.add_partner(record, "herald", "Herald", **key, now=NOW).id
         app = Flask("outlet")
-        app.register_blueprint(api_partner.create_blueprint(record, URL, self._clock))
+        app.register_blueprint(partner_events.create_blueprint(record, URL, self._clock))
         problems.register(app)
         self._client = app.test_client()
 
@@ -281,7 +287,7 @@ def test_without_a_partners_key_nothing_is_told(outlet: Outlet) -> None:
 
 def routed_to(record: Record, revision: int) -> set[int]:
     with record.reading() as connection:
-        query = select(schema.delivery.c.endpoint_id).where(schema.delivery.c.revision == revision)
+        query = select(base.delivery.c.endpoint_id).where(base.delivery.c.revision == revision)
         return set(connection.execute(query).scalars())
 
 
@@ -293,7 +299,7 @@ def test_kill_reaches_an_outlet_that_only_read_the_story_and_got_no_push(
     given = post(record, source, an_article())
     routing.route(record, NOW)
     assert outlet.events("include=data")[0]["data"]["headline"]
-    [holding] = traces.article_trace(record, given.article).holdings
+    [holding] = history.article_trace(record, given.article).holdings
     assert (holding.partner, holding.revision, holding.channel) == ("herald", 1, "pull")
     post(record, source, a_takedown())
     routing.route(record, NOW)
@@ -306,7 +312,7 @@ def test_reading_what_there_is_without_its_text_makes_nobody_a_holder(record: Re
     given = post(record, source, an_article())
     routing.route(record, NOW)
     assert outlet.events()
-    assert traces.article_trace(record, given.article).holdings == ()
+    assert history.article_trace(record, given.article).holdings == ()
 
 
 @pytest.mark.parametrize(
@@ -319,15 +325,13 @@ def test_kill_accepted_while_the_story_is_being_read_finds_the_reader(record: Re
     routing.route(record, NOW)
     killing = threading.Thread(target=post, args=(record, source, a_takedown()))
     with record.writing() as connection:
-        articles = [
-            each.article_row for each in partner_events.read(record, Asked(outlet.id, 0, 9), NOW).events
-        ]
-        partner_events._hold_articles(connection, articles)
-        page = partner_events._page(connection, Asked(outlet.id, 0, 9), NOW)
+        articles = [each.article_row for each in catch_up.read(record, Asked(outlet.id, 0, 9), NOW).events]
+        catch_up._hold_articles(connection, articles)
+        page = catch_up._page(connection, Asked(outlet.id, 0, 9), NOW)
         killing.start()
         killing.join(0.3)
         assert killing.is_alive(), "it waits for the reading to commit"
-        partner_events._write_receipts(connection, outlet.id, page.events, NOW)
+        catch_up._write_receipts(connection, outlet.id, page.events, NOW)
     killing.join(10)
     routing.route(record, NOW)
     assert routed_to(record, 2) == {reader.id}

@@ -11,14 +11,16 @@ import pytest
 from lxml import etree
 
 from feeds import FORMATS
-from service import catalogue
-from service.export import Exporter
-from service.store import archives, articles, documents, partner_feeds, routing, sections
+from service.serving import catalogue
+from service.serving.export import Exporter
+from service.store.articles import accept
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.deliveries import routing
 from service.store.errors import NotFound, NotPossible, UnknownSections
-from service.store.partner_places import MOST, UNTOLD_STAYS
-from service.store.places import NEWEST
-from service.store.record import Record
-from service.store.sources import Source
+from service.store.feeds import archives, documents, partner_feeds, sections
+from service.store.feeds.contents import NEWEST
+from service.store.feeds.partner_contents import MOST, UNTOLD_STAYS
 from tests.builders import NOW, a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk, publish
 from tests.reading import Reader
@@ -28,7 +30,7 @@ HASH = "0" * 64
 
 def kill(desk: FeedDesk, article: str, seconds: float) -> None:
     desk.now = later(seconds)
-    articles.kill(desk.record, article, reason="Wrong person", actor="operator", now=desk.now)
+    accept.kill(desk.record, article, reason="Wrong person", actor="operator", now=desk.now)
     desk.work()
 
 

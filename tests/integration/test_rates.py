@@ -11,17 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from service.receive import Receiver
-from service.store import agenda, claims, leases, partners, rates, routing, schema, settlements
-from service.store.claims import Claimed, Cursor
-from service.store.rates import Bucket
-from service.store.record import Record
-from service.store.schema import to_micros
-from service.store.sources import Source
+from service.store.articles.sources import Source
+from service.store.coordination import due_work, leases
+from service.store.database.record import Record
+from service.store.deliveries import claims, rates, routing, settlements
+from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.rates import Bucket
+from service.store.partners import partners
+from service.store.schema import base
+from service.store.schema.base import to_micros
+from service.webhooks.receiver import Receiver
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.seeded import a_settlement
-from workers.deliver import Courier
-from workers.transport import Sender
+from workers.deliver.loop import Courier
+from workers.net.transport import Sender
 
 WORKERS = ("w1.test", "w2.test")
 
@@ -70,15 +73,15 @@ def test_a_limit_holds_over_all_workers_and_is_used_up(
 
 def test_the_moment_of_the_next_push_is_known_so_that_nobody_asks_in_vain(record: Record) -> None:
     a_limited_endpoint(record, 0.2, stories=2)
-    assert agenda.look(record, NOW).deliveries
+    assert due_work.look(record, NOW).deliveries
     assert deliver(record, NOW, WORKERS[0]) == 1
-    assert not agenda.look(record, later(4.9)).deliveries
-    moment = agenda.next_moment(record, later(1))
+    assert not due_work.look(record, later(4.9)).deliveries
+    moment = due_work.next_moment(record, later(1))
     assert moment is not None
     assert abs(moment - later(5)) < timedelta(milliseconds=1)
-    assert agenda.look(record, moment).deliveries
+    assert due_work.look(record, moment).deliveries
     assert deliver(record, moment, WORKERS[1]) == 1
-    assert agenda.next_moment(record, later(6)) is None
+    assert due_work.next_moment(record, later(6)) is None
 
 
 def test_takedowns_ignore_the_limit(record: Record) -> None:
@@ -96,11 +99,11 @@ def test_takedowns_ignore_the_limit(record: Record) -> None:
 def test_a_push_that_was_superseded_meanwhile_costs_no_token(record: Record) -> None:
     endpoint_id = a_limited_endpoint(record, 0.2, stories=1)
     with record.reading() as connection:
-        row = connection.execute(select(schema.endpoint).where(schema.endpoint.c.id == endpoint_id)).one()
+        row = connection.execute(select(base.endpoint).where(base.endpoint.c.id == endpoint_id)).one()
     assert (row.tokens, row.refilled_at) == (None, None)
     assert claim(record, NOW)
     with record.reading() as connection:
-        row = connection.execute(select(schema.endpoint).where(schema.endpoint.c.id == endpoint_id)).one()
+        row = connection.execute(select(base.endpoint).where(base.endpoint.c.id == endpoint_id)).one()
     assert (row.tokens, row.refilled_at) == (0.0, NOW)
 
 
@@ -111,7 +114,7 @@ def test_a_clock_that_jumps_an_hour_neither_stops_an_endpoint_nor_floods_it(
     a_limited_endpoint(record, 1.0, stories=10)
     assert deliver(record, later(7200), WORKERS[0]) == 1
     jumped = later(7200 + 3600 * hours)
-    assert agenda.look(record, jumped).deliveries
+    assert due_work.look(record, jumped).deliveries
     assert deliver(record, jumped, WORKERS[0]) == 1
     assert deliver(record, jumped + timedelta(seconds=0.5), WORKERS[0]) == 0
     assert deliver(record, jumped + timedelta(seconds=1), WORKERS[0]) == 1

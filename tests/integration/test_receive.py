@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service import receive, signatures
-from service.receive import Received, Receiver
+from service.webhooks import receiver as receive
+from service.webhooks import signatures
+from service.webhooks.receiver import Received, Receiver
 
 SECRET = signatures.new_secret()
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from service.store import sections
+from service.store.database.record import Record, open_record
 from service.store.errors import RecordUnavailable
-from service.store.record import Record, open_record
+from service.store.feeds import sections
 from tests import builders, postgres
 from tests.conftest import KEY
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from service.queue import DELIVER, ROUTE
-from service.store.record import Record
+from service.runtime.celery_app import DELIVER, ROUTE
+from service.store.database.record import Record
 from tests.builders import a_desk, an_article, an_endpoint, later, post
 from tests.feed_desk import URL
-from workers.deliver import Courier
-from workers.hands import SPREAD_PACE, Hands
-from workers.publish import Press
-from workers.transport import Sender
+from workers.deliver.loop import Courier
+from workers.net.transport import Sender
+from workers.publish.builder import Press
+from workers.runner import SPREAD_PACE, Hands
 
 
 def hints(record: Record, batches: int, steady: Callable[[], float]) -> list[float]:

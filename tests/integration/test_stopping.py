@@ -13,16 +13,19 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from service.store import routing, schema
-from service.store.record import Record
+from service.store.database.record import Record
+from service.store.deliveries import routing
+from service.store.schema import base
 from tests.builders import a_desk, an_article, an_endpoint, post
 from tests.desk import eventually
 from tests.integration.test_transport import OK, Misbehaving, a_push, a_sender, a_server
 from tests.seeded import claim_all
-from workers import deliver, outcome, route
-from workers.deliver import Courier
-from workers.publish import Press
-from workers.transport import Sender
+from workers import route
+from workers.deliver import loop
+from workers.deliver.loop import Courier
+from workers.net import outcome
+from workers.net.transport import Sender
+from workers.publish.builder import Press
 
 WORDS = "the worker was stopped before an answer came; it may have arrived"
 
@@ -71,10 +74,10 @@ def rows(record: Record, *columns: Any) -> list[tuple[Any, ...]]:
 def test_push_that_hangs_when_its_worker_is_stopped_is_due_at_once_and_costs_the_partner_nothing(
     record: Record, partner: Misbehaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliver, "HANG_UP_AFTER", 0.2)
+    monkeypatch.setattr(loop, "HANG_UP_AFTER", 0.2)
     took = stopped_while_sending(record, partner, ["quick", "slow"])
     assert 0.2 <= took < 2
-    table, tried, health = schema.delivery.c, schema.attempt.c, schema.endpoint.c
+    table, tried, health = base.delivery.c, base.attempt.c, base.endpoint.c
     states = rows(
         record, table.id, table.state, table.reached, table.attempts, table.forgiven, table.last_words
     )
@@ -102,7 +105,7 @@ def test_an_answer_that_comes_soon_after_the_word_to_stop_counts(record: Record)
 
     with a_server(behave) as server:
         assert stopped_while_sending(record, server, ["one", "two"]) < 2
-    assert {each[1] for each in rows(record, schema.delivery.c.id, schema.delivery.c.state)} == {"delivered"}
+    assert {each[1] for each in rows(record, base.delivery.c.id, base.delivery.c.state)} == {"delivered"}
 
 
 def test_a_push_that_was_not_connected_yet_is_not_said_to_have_arrived() -> None:

@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from service.store import articles, routing, schema
+from service.store.articles import accept
+from service.store.database.record import Record
+from service.store.deliveries import routing
 from service.store.errors import ContentMissing, KeyReused, NotPossible, UnknownSections
-from service.store.record import Record
+from service.store.schema import base
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 
 
@@ -16,7 +18,7 @@ def rows(record: Record) -> dict[str, int]:
     with record.reading() as connection:
         return {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for table in schema.metadata.sorted_tables
+            for table in base.metadata.sorted_tables
         }
 
 
@@ -116,24 +118,24 @@ def test_source_restores_what_it_killed_with_a_higher_version(record: Record) ->
 def test_source_cannot_restore_what_the_desk_killed(record: Record) -> None:
     source = a_desk(record)
     first = post(record, source, an_article(version=1))
-    articles.kill(record, first.article, reason="court order", actor="operator", now=later(1))
+    accept.kill(record, first.article, reason="court order", actor="operator", now=later(1))
     assert post(record, source, an_article(version=9)).outcome == "stale"
-    again = articles.restore(record, first.article, reason="order lifted", actor="operator", now=later(2))
+    again = accept.restore(record, first.article, reason="order lifted", actor="operator", now=later(2))
     assert (again.type, again.revision) == ("article.restored", 3)
 
 
 def test_killing_twice_is_a_repeat(record: Record) -> None:
     first = post(record, a_desk(record), an_article())
     name = first.article.rpartition("/")[2]
-    killed = articles.kill(record, name, reason="court order", actor="operator", now=later(1))
-    assert articles.kill(record, name, reason="again", actor="operator", now=later(2)).outcome == "repeat"
+    killed = accept.kill(record, name, reason="court order", actor="operator", now=later(1))
+    assert accept.kill(record, name, reason="again", actor="operator", now=later(2)).outcome == "repeat"
     assert killed.revision == 2
 
 
 def test_restoring_what_is_usable_is_refused(record: Record) -> None:
     first = post(record, a_desk(record), an_article())
     with pytest.raises(NotPossible, match="usable already"):
-        articles.restore(record, first.article, reason=None, actor="operator", now=NOW)
+        accept.restore(record, first.article, reason=None, actor="operator", now=NOW)
 
 
 def test_unknown_section_is_refused_by_name(record: Record) -> None:
@@ -151,9 +153,9 @@ def test_takedown_of_what_is_not_held_is_refused(record: Record) -> None:
 def test_what_expires_is_unpublished_once(record: Record) -> None:
     source = a_desk(record)
     post(record, source, an_article(expires_at=later(60)))
-    assert articles.expire_due(record, later(59)) == 0
-    assert articles.expire_due(record, later(60)) == 1
-    assert articles.expire_due(record, later(61)) == 0
+    assert accept.expire_due(record, later(59)) == 0
+    assert accept.expire_due(record, later(60)) == 1
+    assert accept.expire_due(record, later(61)) == 0
 
 
 def test_new_revision_supersedes_what_waits_in_the_same_transaction(record: Record) -> None:
@@ -163,7 +165,7 @@ def test_new_revision_supersedes_what_waits_in_the_same_transaction(record: Reco
     routing.route(record, NOW)
     post(record, source, an_article(headline="Changed"), now=later(1))
     with record.reading() as connection:
-        states = connection.execute(select(schema.delivery.c.state)).scalars().all()
+        states = connection.execute(select(base.delivery.c.state)).scalars().all()
     assert states == ["superseded"]
 
 
@@ -173,7 +175,7 @@ def test_modified_time_strictly_increases_even_if_the_clock_stands_still(record:
         post(record, source, an_article(headline=f"Version {number}"))
     with record.reading() as connection:
         times = (
-            connection.execute(select(schema.revision.c.accepted_at).order_by(schema.revision.c.number))
+            connection.execute(select(base.revision.c.accepted_at).order_by(base.revision.c.number))
             .scalars()
             .all()
         )

@@ -10,12 +10,16 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from service.store import claims, leases, partners, routing, schema, settlements, traces
-from service.store.claims import Claimed, Cursor
-from service.store.record import Record
-from service.store.settlements import Settlement
+from service.store.coordination import leases
+from service.store.database.record import Record
+from service.store.deliveries import claims, routing, settlements
+from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.settlements import Settlement
+from service.store.partners import partners
+from service.store.schema import base
+from service.store.views import history
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
-from workers.lookout import Lookout
+from workers.failure_detector import Lookout
 
 ATTEMPT = {
     "started_at": NOW,
@@ -41,7 +45,7 @@ def alive(record: Record) -> None:
 
 def deliveries(record: Record) -> list[tuple[int, int, str]]:
     """(endpoint, revision, state), in the order of endpoints and revisions."""
-    columns = schema.delivery.c
+    columns = base.delivery.c
     query = select(columns.endpoint_id, columns.revision, columns.state)
     with record.reading() as connection:
         return [
@@ -101,7 +105,7 @@ def test_sequence_numbers_of_an_endpoint_have_no_gap(record: Record) -> None:
     routing.route(record, NOW)
     claimed = claim(record)
     with record.reading() as connection:
-        given = connection.execute(select(schema.delivery.c.sequence)).scalars().all()
+        given = connection.execute(select(base.delivery.c.sequence)).scalars().all()
     assert sorted(given) == [1, 2, 3, 4, 5]
     assert len(claimed) == 4, "its cap of four in flight"
 
@@ -121,11 +125,11 @@ def test_settled_delivery_leaves_a_receipt_and_an_attempt(record: Record) -> Non
     given = post(record, source, an_article())
     routing.route(record, NOW)
     settle(record, claim(record), now=later(1))
-    held = traces.article_trace(record, given.article).holdings
+    held = history.article_trace(record, given.article).holdings
     assert [(each.partner, each.revision, each.channel, each.since) for each in held] == [
         ("herald", 1, "push", later(1))
     ]
-    seen = traces.event_trace(record, given.event).deliveries[0]
+    seen = history.event_trace(record, given.event).deliveries[0]
     assert (seen.state, seen.endpoint_id, [each.words for each in seen.tries]) == (
         "delivered",
         endpoint.id,
@@ -427,7 +431,7 @@ def test_endpoint_that_asked_to_wait_or_whose_breaker_is_open_is_left_alone(reco
     ):
         with record.writing() as connection:
             connection.execute(
-                update(schema.endpoint).where(schema.endpoint.c.id == endpoint.id).values(**column)
+                update(base.endpoint).where(base.endpoint.c.id == endpoint.id).values(**column)
             )
         assert claim(record, later(59)) == []
     assert len(claim(record, later(60))) == 1
@@ -440,7 +444,7 @@ def test_breaker_lets_one_probe_through(record: Record) -> None:
         post(record, source, an_article(external_id=str(number)))
     routing.route(record, NOW)
     with record.writing() as connection:
-        connection.execute(update(schema.endpoint).values(breaker="open", breaker_until=NOW))
+        connection.execute(update(base.endpoint).values(breaker="open", breaker_until=NOW))
     assert len(claim(record)) == 1
     assert claim(record) == []
 

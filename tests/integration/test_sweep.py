@@ -14,16 +14,18 @@ from ipaddress import ip_network
 import pytest
 from sqlalchemy import text
 
-from service.store import checkup, leases, notices, routing
-from service.store.record import Record
+from service.store import checkup, notices
+from service.store.coordination import leases
+from service.store.database.record import Record
+from service.store.deliveries import routing
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.integration.test_notices import switch_off
 from tests.seeded import WORKER, claim_all, deliver_all
-from workers.deliver import Courier
-from workers.hands import Hands
-from workers.publish import Press
+from workers.deliver.loop import Courier
+from workers.net.transport import Sender
+from workers.publish.builder import Press
+from workers.runner import Hands
 from workers.sweep import Sweep
-from workers.transport import Sender
 
 
 def now() -> datetime:

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from service import signatures
-from service.receive import Receiver
-from workers.outcome import Outcome
-from workers.transport import Full, Push, Sender
+from service.webhooks import signatures
+from service.webhooks.receiver import Receiver
+from workers.net.outcome import Outcome
+from workers.net.transport import Full, Push, Sender
 
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -13,21 +13,22 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from service.queue import DELIVER
-from service.store import claims, leases, routing, settlements
-from service.store.claims import Claimed, Cursor
-from service.store.record import Record, open_record
-from service.store.sources import Source
+from service.runtime.celery_app import DELIVER
+from service.store.articles.sources import Source
+from service.store.coordination import leases
+from service.store.database.record import Record, open_record
+from service.store.deliveries import claims, routing, settlements
+from service.store.deliveries.claims import Claimed, Cursor
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.desk import eventually
 from tests.outlet import Outlet
 from tests.seeded import a_settlement
-from workers.deliver import Courier
-from workers.hands import Hands
-from workers.publish import Press
+from workers.deliver.loop import Courier
+from workers.leader import Tenure
+from workers.net.transport import Sender
+from workers.publish.builder import Press
+from workers.runner import Hands
 from workers.sweep import Sweep
-from workers.tenure import Tenure
-from workers.transport import Sender
 
 AHEAD, BEHIND = 30.0, -30.0
 LASTS = timedelta(seconds=3)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from service.store import routing
-from service.store.record import Record
+from service.store.database.record import Record
+from service.store.deliveries import routing
 from tests.builders import a_desk, an_article, an_endpoint, post
 from tests.desk import eventually
 from tests.integration.test_transport import OK, a_push, a_sender, a_server, answering
-from workers import deliver
-from workers.deliver import Courier
-from workers.transport import Sender
+from workers.deliver import loop
+from workers.deliver.loop import Courier
+from workers.net.transport import Sender
 
 
 def now() -> datetime:
@@ -66,7 +66,7 @@ def test_a_sender_that_is_closed_may_be_woken_still() -> None:
 def test_a_partner_that_hangs_keeps_nobody_elses_news_waiting(
     record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliver, "IDLE_POLL", 60.0)  # as if it never looked up by itself
+    monkeypatch.setattr(loop, "IDLE_POLL", 60.0)  # as if it never looked up by itself
     servers: list[Any] = []
     with a_server(hangs(servers)) as slow, a_server(answering(OK, keep=True)) as quick:
         servers.append(slow)

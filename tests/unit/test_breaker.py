@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers import outcome
-from workers.breaker import Breaker, after, at, counted
-from workers.outcome import Outcome
+from workers.deliver.breaker import Breaker, after, at, counted
+from workers.net import outcome
+from workers.net.outcome import Outcome
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 

@@ -17,11 +17,14 @@ import pytest
 from cryptography.fernet import Fernet
 from werkzeug.serving import make_server
 
-from service import cli, embedded_redis, settings, signatures
+from service import settings
 from service.app import create_app
-from service.cli_articles import Moment, _replay_lines
-from service.store.record import open_record
-from service.store.replays import Replayed
+from service.cli import main
+from service.cli.articles import Moment, _replay_lines
+from service.runtime import embedded_redis
+from service.store.database.record import open_record
+from service.store.deliveries.replays import Replayed
+from service.webhooks import signatures
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def dateline(
     def run(*words: str) -> Ran:
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.main(words)
+            main.main(words)
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err
         return Ran(int(ended.value.code or 0), out, err)
@@ -465,7 +468,7 @@ def test_failure_before_the_settings_are_read_prints_no_traceback(tmp_path: Path
     # In a process of its own: in this one, an earlier test has set up the logs.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DATELINE_")}
     ran = subprocess.run(
-        [sys.executable, "-P", "-m", "service.cli", "section", "list", "--json"],
+        [sys.executable, "-P", "-m", "service.cli.main", "section", "list", "--json"],
         env={**environment, "DATELINE_LISEN": "127.0.0.1:0"},
         cwd=tmp_path,
         capture_output=True,

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.intake import article, native
-from service.intake.json_body import NotJson
-from service.intake.native import Invalid, Note, Reading
+from service.intake import article
+from service.intake.adapters import native
+from service.intake.adapters.json_body import NotJson
+from service.intake.adapters.native import Invalid, Note, Reading
 
 
 def an_article(**fields: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.outcome import OUTCOMES, Exchange, _usual, classify, parse_retry_after, unsent
+from workers.net.outcome import OUTCOMES, Exchange, _usual, classify, parse_retry_after, unsent
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store.packing import pack, unpack
+from service.store.feeds.packing import pack, unpack
 
 
 @given(st.binary(max_size=2000))

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers import outcome, retry
-from workers.outcome import Outcome
-from workers.retry import Dead, Decision, Delivered, RetryAt, SwitchOff, decide
+from workers.deliver import retry
+from workers.deliver.retry import Dead, Decision, Delivered, RetryAt, SwitchOff, decide
+from workers.net import outcome
+from workers.net.outcome import Outcome
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from service import signatures
-from service.signatures import BadSecret, BadSignature, Signer, sign, verify
+from service.webhooks import signatures
+from service.webhooks.signatures import BadSecret, BadSignature, Signer, sign, verify
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 SECRET = "whsec_" + base64.b64encode(b"a secret of at least 24 bytes").decode()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service import supervise
-from service.supervise import CannotRun, Lock, Part, Supervisor
+from service.runtime import supervise
+from service.runtime.supervise import CannotRun, Lock, Part, Supervisor
 
 SLEEPER = "import time\nwhile True: time.sleep(1)"
 STUBBORN = (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service import wording_desk
-from service.store.overview import PartnerNow, PipelineNow, WorkerNow
-from service.store.overview_feeds import FeedNow, TokenNow
+from service.console import words_desk
+from service.store.views.feeds import FeedNow, TokenNow
+from service.store.views.partners import PartnerNow, PipelineNow, WorkerNow
 from tests.builders import NOW, later
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -51,7 +51,7 @@ def a_partner(*feeds: FeedNow) -> PartnerNow:
     ],
 )
 def test_a_feed_tells_whether_it_is_fetched(changes: dict[str, Any], level: str, told: str) -> None:
-    word = wording_desk.feed_state(a_feed(**changes), NOW)
+    word = words_desk.feed_state(a_feed(**changes), NOW)
     assert (word.level, f"{word.word}: {word.detail}") == (level, told)
 
 
@@ -75,7 +75,7 @@ def test_a_feed_tells_whether_it_is_fetched(changes: dict[str, Any], level: str,
     ],
 )
 def test_a_token_tells_until_when_it_works_and_whether_it_is_used(changes: dict[str, Any], told: str) -> None:
-    assert wording_desk.token_words(a_token(**changes), NOW) == told
+    assert words_desk.token_words(a_token(**changes), NOW) == told
 
 
 def at_work(now: datetime) -> PipelineNow:
@@ -84,16 +84,16 @@ def at_work(now: datetime) -> PipelineNow:
 
 def test_who_has_not_fetched_for_a_day_is_told_at_the_top() -> None:
     silent = a_partner(a_feed(fetched_at=NOW - 2 * DAY))
-    summary = wording_desk.summary([silent, a_partner(a_feed())], at_work(NOW), NOW)
+    summary = words_desk.summary([silent, a_partner(a_feed())], at_work(NOW), NOW)
     assert (summary.level, summary.sentence) == (
         "warn",
         "Harbour Herald has not fetched its feed for more than a day",
     )
-    assert wording_desk.partner_state(silent, NOW).word == "Has stopped fetching"
-    assert not wording_desk.is_behind(silent, NOW)
+    assert words_desk.partner_state(silent, NOW).word == "Has stopped fetching"
+    assert not words_desk.is_behind(silent, NOW)
 
 
 def test_a_revoked_feed_worries_nobody() -> None:
     partner = a_partner(a_feed(revoked_at=later(-9), fetched_at=NOW - 2 * DAY))
-    assert wording_desk.summary([partner], at_work(NOW), NOW).level == "good"
-    assert wording_desk.partner_state(partner, NOW).word == "No endpoint"
+    assert words_desk.summary([partner], at_work(NOW), NOW).level == "good"
+    assert words_desk.partner_state(partner, NOW).word == "No endpoint"

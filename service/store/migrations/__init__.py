@@ -10,8 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from service.store.database.record import Record
 from service.store.errors import SchemaBehind
-from service.store.record import Record
 
 _FOLDER = Path(__file__).parent
 _ADVISORY_LOCK = (

@@ -2,9 +2,9 @@
 
 from alembic import context
 
-from service.store import schema_feeds
-from service.store.schema import metadata
+from service.store.schema import feeds
+from service.store.schema.base import metadata
 
-_ = schema_feeds  # whose tables are known by having been read
+_ = feeds  # whose tables are known by having been read
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

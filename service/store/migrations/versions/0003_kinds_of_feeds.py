@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from alembic import op
 
-from service.store import kinds
+from service.store.feeds import kinds
 
 revision = "0003"
 down_revision = "0002"

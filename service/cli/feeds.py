@@ -1,0 +1,57 @@
+"""The commands about feeds: packages' titles, and feeds as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from service.cli.command import Desk, Told, now, operation
+from service.serving.export import Exporter
+from service.store.feeds import sections
+
+
+@click.group()
+def package() -> None:
+    """Special reports: stories of any section under one title."""
+
+
+@package.command("add")
+@click.argument("slug")
+@click.option("--title", required=True, help="The name that readers see, such as 'China in focus'.")
+@operation
+def package_add(desk: Desk, slug: str, title: str) -> Told:
+    """Give a package a title, and its feed, before its first article or after. SLUG: as articles name it."""
+    with desk.record() as record:
+        feed = sections.add_package(record, slug, title, now())
+    desk.wake()
+    urls = {form: f"{desk.url}/feeds/{feed}.{form}" for form in ("rss", "atom", "json")}
+    facts = {"package": slug, "feed": feed, "title": title, "feeds": urls}
+    return Told(
+        facts, [f"Package {slug} is titled {title}. Its feeds:", *(f"  {url}" for url in urls.values())]
+    )
+
+
+@click.group()
+def feeds() -> None:
+    """The feeds as a whole."""
+
+
+@feeds.command("export")
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@operation
+def feeds_export(desk: Desk, directory: Path) -> Told:
+    """Write all feeds into DIR as files, for a web server to serve; done again, only what has changed.
+
+    With DATELINE_EXPORT_DIR workers do it by themselves.
+    """
+    with desk.record() as record:
+        done = Exporter(record, desk.settings.public_url, directory, now).sync()
+    facts = {
+        "directory": str(directory),
+        "written": done.written,
+        "deleted": done.deleted,
+        "files": done.files,
+    }
+    line = f"{directory} has {done.files} files: {done.written} written now, {done.deleted} deleted."
+    return Told(facts, [line])

@@ -1,0 +1,122 @@
+"""The desk's gauges for Prometheus, computed from the record at each scrape: no process has to remember them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service import logs
+from service.console import words_desk
+from service.store.database.record import Record
+from service.store.views import partners as overview
+from service.store.views.partners import EndpointNow, PartnerNow, PipelineNow
+
+log = logs.get("status")
+BREAKERS = {"closed": 0, "half_open": 1, "open": 2}
+STATES: tuple[tuple[str, Callable[[EndpointNow], int]], ...] = (
+    ("pending", lambda each: each.backlog - each.retrying),
+    ("scheduled", lambda each: each.scheduled),
+    ("waiting", lambda each: each.retrying),
+    ("sending", lambda each: each.in_flight),
+    ("dead", lambda each: each.given_up),
+    ("missing", lambda each: each.missing),
+)
+
+
+class DeskCollector(Collector):
+    """Gauges of partners and pipeline. With the record away it gives `dateline_record_up 0` and nothing else."""
+
+    def __init__(self, record: Record, clock: Callable[[], datetime]) -> None:
+        self._record = record
+        self._clock = clock
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not read the record."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._clock()
+        try:
+            partners = overview.partners_now(self._record, now)
+            pipeline = overview.pipeline_now(self._record)
+        except Exception as error:  # a scrape tells that the record is away; it does not fail
+            log.warning("record.unreachable", error=f"{type(error).__name__}: {error}"[:300])
+            yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 0)
+            return
+        yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 1)
+        yield from _of_partners(partners, now)
+        yield from _of_pipeline(pipeline, now)
+
+
+def _of_partners(partners: Iterable[PartnerNow], now: datetime) -> Iterator[Metric]:
+    counts = GaugeMetricFamily(
+        "dateline_deliveries",
+        "Deliveries not settled well, by state; missing: dead, and nothing newer made up for it.",
+        labels=["partner", "state"],
+    )
+    oldest = GaugeMetricFamily(
+        "dateline_delivery_oldest_pending_seconds",
+        "Age of the oldest delivery that could be sent; 0: none waits.",
+        labels=["partner"],
+    )
+    flying = GaugeMetricFamily("dateline_partner_inflight", "Requests under way.", labels=["partner"])
+    breaker = GaugeMetricFamily(
+        "dateline_partner_breaker_state", "0 closed, 1 half open, 2 open: the worst.", labels=["partner"]
+    )
+    live = GaugeMetricFamily(
+        "dateline_partner_endpoints_live", "Endpoints neither paused nor switched off.", labels=["partner"]
+    )
+    fetches = CounterMetricFamily(
+        "dateline_partner_feed_fetches",
+        "Fetches of a partner's own feeds, revoked ones too.",
+        labels=["partner"],
+    )
+    unfetched = GaugeMetricFamily(
+        "dateline_partner_feed_unfetched_seconds",
+        "Since when a partner has not fetched its own feed: the longest.",
+        labels=["partner"],
+    )
+    for each in partners:
+        if each.feeds:
+            fetches.add_metric([each.slug], sum(one.fetches for one in each.feeds))
+        if opened := words_desk.open_feeds(each):
+            since = min(one.fetched_at or one.created_at for one in opened)
+            unfetched.add_metric([each.slug], _age(since, now))
+        for state, number in STATES:
+            counts.add_metric([each.slug, state], sum(map(number, each.endpoints)))
+        oldest.add_metric([each.slug], _age(words_desk.oldest_since(each), now))
+        flying.add_metric([each.slug], sum(one.in_flight for one in each.endpoints))
+        breaker.add_metric([each.slug], max((BREAKERS[one.breaker] for one in each.endpoints), default=0))
+        live.add_metric([each.slug], sum(one.state == "live" for one in each.endpoints))
+    yield from (counts, oldest, flying, breaker, live, fetches, unfetched)
+
+
+def _of_pipeline(pipeline: PipelineNow, now: datetime) -> Iterator[Metric]:
+    said = [each.broker for each in pipeline.workers if now - each.seen_at <= words_desk.SEEN]
+    figures = (
+        ("dateline_workers", "Workers seen within 15 seconds.", len(said)),
+        ("dateline_redis_up", "Whether every worker reaches Redis.", bool(said) and set(said) == {"up"}),
+        ("dateline_events_unrouted", "Events accepted and not routed yet.", pipeline.unrouted),
+        ("dateline_event_oldest_unrouted_seconds", "Age of the oldest of them.", _age(pipeline.unrouted_since, now)),
+        ("dateline_leases_oldest_seconds", "Age of the oldest claim on the wire.", _age(pipeline.leased_since, now)),
+        ("dateline_feeds_behind", "Feeds asked for and not built yet.", len(pipeline.feeds_behind)),
+        ("dateline_sweeper_last_run_timestamp_seconds", "When the sweep last ran; 0: not known.",
+         pipeline.swept_at.timestamp() if pipeline.swept_at else 0),
+    )  # fmt: skip
+    for name, help_text, value in figures:
+        yield GaugeMetricFamily(name, help_text, float(value))
+    staleness = GaugeMetricFamily(
+        "dateline_feed_staleness_seconds",
+        "Since when a feed's newest state is not built.",
+        labels=["section"],
+    )
+    for slug, since in pipeline.feeds_behind.items():
+        staleness.add_metric([slug], _age(since, now))
+    yield staleness
+
+
+def _age(since: datetime | None, now: datetime) -> float:
+    return max(0.0, (now - since).total_seconds()) if since else 0.0

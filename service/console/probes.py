@@ -1,0 +1,137 @@
+"""Signals for machines: alive, ready, metrics, and the status page's facts as JSON. docs/operations.md has the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from flask import Blueprint, Response, jsonify, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from service import logs
+from service.console import status_json as status_facts
+from service.console import words_desk
+from service.console.login import Door, guarded
+from service.console.metrics import DeskCollector
+from service.console.words import span
+from service.http import auth
+from service.settings import Settings
+from service.store import migrations, notices
+from service.store.database.record import Record
+from service.store.views import partners as overview
+from service.store.views import trouble
+
+log = logs.get("status")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_blueprint(
+    settings: Settings,
+    record: Record,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    registry: CollectorRegistry | None = None,
+) -> Blueprint:
+    """`/healthz`, `/readyz`, `/metrics`, `/status.json`.
+
+    `registry` may hold the web process's own counters; the desk's gauges are added to it and read at each scrape.
+    """
+    signals = Blueprint("status", __name__)
+    door = Door(settings)
+    metrics = registry or CollectorRegistry(auto_describe=False)
+    metrics.register(DeskCollector(record, clock))
+
+    def healthz() -> Response:
+        return Response("alive\n", mimetype="text/plain")
+
+    def readyz() -> Response:
+        checks = list(examine(record, clock()))
+        wrong = [each.words for each in checks if not each.ok]
+        answer = jsonify(ready=not wrong, because="; ".join(wrong), checks=[asdict(each) for each in checks])
+        answer.status_code = 503 if wrong else 200
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    def metrics_text() -> Response:
+        return Response(generate_latest(metrics), content_type=CONTENT_TYPE_LATEST)
+
+    def status_json() -> Response:
+        if not door.admits(request):
+            words = "log in at /status, or send the operator's token: Authorization: Bearer TOKEN"
+            return guarded(auth.unauthenticated(words).response())
+        return guarded(_facts(record, clock()))
+
+    signals.add_url_rule("/healthz", "healthz", healthz)
+    signals.add_url_rule("/readyz", "readyz", readyz)
+    signals.add_url_rule("/metrics", "metrics", metrics_text)
+    signals.add_url_rule("/status.json", "status_json", status_json)
+    return signals
+
+
+def _facts(record: Record, now: datetime) -> Response:
+    partners = overview.partners_now(record, now)
+    pipeline = overview.pipeline_now(record)
+    events = overview.latest_events(record, now)
+    told = notices.latest(record)
+    return jsonify(status_facts.facts(partners, pipeline, events, told, now))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part: whether it is well enough to serve, and in words how it is. Names no partner: anyone may ask."""
+
+    check: str
+    ok: bool
+    words: str
+
+
+def examine(record: Record, now: datetime) -> Iterator[Check]:
+    """Every part's check, as far as the record answers. Redis away is told and is no reason to be unready."""
+    try:
+        current, head = migrations.schema_state(record)
+        yield Check("record", True, "answers")
+        if current != head:
+            words = f"the schema is {current or 'empty'}, this version needs {head}: run dateline migrate"
+            yield Check("schema", False, words)
+            return
+        yield Check("schema", True, "is the newest")
+        yield from _parts(record, now)
+    except Exception as error:  # whatever is wrong with a database, the answer is the same
+        log.warning("record.unreachable", error=f"{type(error).__name__}: {error}"[:300])
+        yield Check("record", False, "the record does not answer: run dateline doctor")
+
+
+def _parts(record: Record, now: datetime) -> Iterator[Check]:
+    pipeline = overview.pipeline_now(record)
+    workers = words_desk.workers_word(pipeline, now)
+    running = words_desk.alive(pipeline, now) > 0
+    yield Check(
+        "workers",
+        running,
+        workers.word if running else "no worker is running: start one with dateline worker",
+    )
+    yield _routing(pipeline, now)
+    yield _sending(record, now)
+    redis = words_desk.redis_word(pipeline, now)
+    yield Check("redis", True, ": ".join(filter(None, (redis.word, redis.detail))))
+
+
+def _routing(pipeline: overview.PipelineNow, now: datetime) -> Check:
+    since = pipeline.unrouted_since
+    if since is None or now - since <= words_desk.BEHIND:
+        return Check("routing", True, "nothing waits for long")
+    return Check(
+        "routing", False, f"an event has waited {span(now - since)} to be routed: run dateline doctor"
+    )
+
+
+def _sending(record: Record, now: datetime) -> Check:
+    late = trouble.stalled(record, now - words_desk.BEHIND)
+    if not late:
+        return Check("deliveries", True, "nothing that could be sent waits for long")
+    words = f"a delivery has been due for {span(now - late[0][1])} and nobody sends it: run dateline doctor"
+    return Check("deliveries", False, words)

@@ -1,0 +1,172 @@
+"""The status page's facts as plain values for JSON. The keys are a contract: docs/operations.md, Status as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from service.console import words_desk
+from service.console.words import Word
+from service.store.notices import Notice
+from service.store.views.feeds import FeedNow
+from service.store.views.partners import EndpointNow, EventNow, PartnerNow, PipelineNow
+
+Facts = dict[str, Any]
+
+
+def facts(
+    partners: Sequence[PartnerNow],
+    pipeline: PipelineNow,
+    events: Sequence[EventNow],
+    notices: Sequence[Notice],
+    now: datetime,
+) -> Facts:
+    """Times are ISO 8601 in UTC, ages whole seconds; what is not known is null."""
+    summary = words_desk.summary(partners, pipeline, now)
+    return {
+        "as_of": _iso(now),
+        "summary": {"sentence": summary.sentence, "level": summary.level},
+        "partners": [_partner(each, now) for each in words_desk.worst_first(partners, now)],
+        "pipeline": _pipeline(pipeline, now),
+        "events": [_event(each, now) for each in events],
+        "notices": [_notice(each) for each in notices],
+    }
+
+
+def _partner(partner: PartnerNow, now: datetime) -> Facts:
+    endpoints = partner.endpoints
+    failed = words_desk.last_failed(partner)
+    return {
+        "slug": partner.slug,
+        "name": partner.name,
+        **_state(words_desk.partner_state(partner, now)),
+        "current": not words_desk.is_behind(partner, now),
+        "backlog": words_desk.backlog(partner),
+        "oldest_undelivered_seconds": _age(words_desk.oldest_since(partner), now),
+        "in_flight": sum(each.in_flight for each in endpoints),
+        "scheduled": sum(each.scheduled for each in endpoints),
+        "given_up": sum(each.given_up for each in endpoints),
+        "missing": words_desk.missing(partner),
+        "last_success_at": _iso(words_desk.last_success_at(partner)),
+        "last_failure_at": _iso(failed.last_failure_at) if failed else None,
+        "last_failure": failed.last_failure if failed else None,
+        "endpoints": [_endpoint(each, now) for each in endpoints],
+        "feeds": [_feed(each, now) for each in partner.feeds],
+    }
+
+
+def _endpoint(endpoint: EndpointNow, now: datetime) -> Facts:
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        **_state(words_desk.endpoint_state(endpoint, now)),
+        "sections": None if endpoint.sections is None else list(endpoint.sections),
+        "backlog": endpoint.backlog + endpoint.in_flight,
+        "oldest_undelivered_seconds": _age(endpoint.oldest_since, now),
+        "retrying": endpoint.retrying,
+        "scheduled": endpoint.scheduled,
+        "in_flight": endpoint.in_flight,
+        "max_in_flight": endpoint.max_in_flight,
+        "given_up": endpoint.given_up,
+        "missing": endpoint.missing,
+        "breaker": endpoint.breaker,
+        "breaker_until": _iso(endpoint.breaker_until),
+        "not_before": _iso(endpoint.not_before),
+        "last_success_at": _iso(endpoint.last_success_at),
+        "last_failure_at": _iso(endpoint.last_failure_at),
+        "last_failure": endpoint.last_failure,
+    }
+
+
+def _feed(feed: FeedNow, now: datetime) -> Facts:
+    return {
+        "id": feed.id,
+        "title": feed.title,
+        **_state(words_desk.feed_state(feed, now)),
+        "sections": None if feed.sections is None else list(feed.sections),
+        "created_at": _iso(feed.created_at),
+        "revoked_at": _iso(feed.revoked_at),
+        "last_fetched_at": _iso(feed.fetched_at),
+        "unfetched_seconds": None if feed.revoked_at else _age(feed.fetched_at or feed.created_at, now),
+        "fetches": feed.fetches,
+        "tokens": [
+            {
+                "number": each.number,
+                "created_at": _iso(each.created_at),
+                "works_until": _iso(each.until),
+                "last_fetched_at": _iso(each.fetched_at),
+                "fetches": each.fetches,
+                "last_refused_at": _iso(each.refused_at),
+            }
+            for each in feed.tokens
+        ],
+    }
+
+
+def _pipeline(pipeline: PipelineNow, now: datetime) -> Facts:
+    return {
+        "record": {"level": "good", "state": "Up"},
+        "redis": _word(words_desk.redis_word(pipeline, now)),
+        "workers": [
+            {
+                "name": each.name,
+                "running": now - each.seen_at <= words_desk.SEEN,
+                "started_at": _iso(each.started_at),
+                "seen_at": _iso(each.seen_at),
+                "broker": each.broker,
+            }
+            for each in pipeline.workers
+        ],
+        "unrouted": pipeline.unrouted,
+        "oldest_unrouted_seconds": _age(pipeline.unrouted_since, now),
+        "feeds": pipeline.feeds,
+        "feeds_behind": list(pipeline.feeds_behind),
+        "feeds_lag_seconds": _age(min(pipeline.feeds_behind.values(), default=None), now) or 0,
+        "swept_at": _iso(pipeline.swept_at),
+    }
+
+
+def _event(event: EventNow, now: datetime) -> Facts:
+    held = event.embargo_until is not None and event.embargo_until > now
+    return {
+        "id": event.id,
+        "type": event.type,
+        "article": event.article,
+        "revision": event.revision,
+        "source": event.source,
+        "headline": event.headline,
+        "embargo_until": _iso(event.embargo_until) if held else None,
+        "occurred_at": _iso(event.occurred_at),
+        "routed_at": _iso(event.routed_at),
+        "deliveries": dict(event.deliveries),
+    }
+
+
+def _notice(notice: Notice) -> Facts:
+    return {
+        "id": notice.public_id,
+        "type": notice.kind,
+        "words": notice.words,
+        "count": notice.count,
+        "about": notice.about,
+        "partner": notice.partner,
+        "endpoint": notice.endpoint_id,
+        "created_at": _iso(notice.created_at),
+    }
+
+
+def _state(word: Word) -> Facts:
+    return {"state": word.word, "level": word.level, "state_detail": word.detail or None}
+
+
+def _word(word: Word) -> Facts:
+    return {"level": word.level, "state": word.word, "detail": word.detail or None}
+
+
+def _age(since: datetime | None, now: datetime) -> int | None:
+    return None if since is None else max(0, int((now - since).total_seconds()))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

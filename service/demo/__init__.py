@@ -1,0 +1,1 @@
+"""The demo desk: its partners, its newsroom, its stories."""

@@ -1,0 +1,60 @@
+"""Who asks: the operator's token, a source's key, a partner's key. Compared in constant time."""
+
+from __future__ import annotations
+
+import hmac
+
+from flask import request
+
+from service.http.problems import Problem
+from service.store.articles import sources
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.partners import partners
+from service.store.partners.partners import Partner
+from service.webhooks import signatures
+
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dateline"'}
+
+
+def bearer() -> str:
+    """The bearer token of the request, or a 401."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise unauthenticated(
+            "send 'Authorization: Bearer <key>'; a source may sign the body instead (Standard Webhooks headers)"
+        )
+    return text.strip()
+
+
+def is_operator(operator_token: str) -> bool:
+    """Whether the request bears the operator's token."""
+    return bool(operator_token) and hmac.compare_digest(bearer().encode(), operator_token.encode())
+
+
+def require_operator(operator_token: str) -> None:
+    """Returns for the operator's token; a 401 for anything else."""
+    if not is_operator(operator_token):
+        raise unauthenticated("this needs the operator's token (DATELINE_OPERATOR_TOKEN)")
+
+
+def a_source(record: Record) -> Source | None:
+    """The source whose API key the request bears, or None."""
+    read = signatures.read_api_key(bearer())
+    if read is None:
+        return None
+    found = sources.by_key(record, read[0])
+    return found if found is not None and hmac.compare_digest(found.key_hash, read[1]) else None
+
+
+def require_partner(record: Record) -> Partner:
+    """The partner whose API key the request bears, or a 401."""
+    read = signatures.read_api_key(bearer())
+    found = partners.partner_by_key(record, read[0]) if read else None
+    if read is None or found is None or not hmac.compare_digest(found[1], read[1]):
+        raise unauthenticated("this needs a partner's API key; `dateline partner add` prints it once")
+    return found[0]
+
+
+def unauthenticated(words: str) -> Problem:
+    return Problem(401, "unauthenticated", words, headers=_CHALLENGE)

@@ -1,0 +1,151 @@
+"""Refusals, as RFC 9457 problem details: what is wrong, where, and what to do. A refusal changes nothing."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from service import logs
+from service.store.errors import RecordUnavailable
+from service.webhooks.signatures import hide_feed_tokens
+
+log = logs.get("http")
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+
+# What may go wrong: (status, kind, in words). The kinds are the anchors of /docs and the problems' `type`.
+PROBLEMS: tuple[tuple[int, str, str], ...] = (
+    (400, "not-json", "The body is not JSON in UTF-8, or is no object, or names a key twice."),
+    (400, "idempotency-key", "An idempotency key has 1 to 200 printable ASCII characters."),
+    (400, "query", "A parameter of the address is missing or is not what it should be."),
+    (400, "bad-request", "The request is not what HTTP asks for."),
+    (401, "unauthenticated", "No key, an unknown key, or a signature that does not verify."),
+    (403, "not-yours", "The key is good, but not for this."),
+    (404, "not-found", "There is nothing of that name."),
+    (405, "method-not-allowed", "The address is right, the method is not: see Allow."),
+    (406, "not-acceptable", "Accept-Encoding refuses every form of the feed, the plain one too."),
+    (
+        409,
+        "key-reused",
+        "The idempotency key was used for another body. Each new body needs a key of its own.",
+    ),
+    (410, "closed", "The feed was closed and will not come back."),
+    (
+        410,
+        "revoked",
+        "The address of a partner's own feed was replaced or revoked: ask the desk for a new one.",
+    ),
+    (413, "too-large", "An article may have 1 MiB at the most."),
+    (415, "media-type", "Send application/json in UTF-8, without Content-Encoding."),
+    (416, "range", "The feed is shorter than the range asked for: see Content-Range."),
+    (422, "invalid", "Fields are missing or wrong: `errors` names each with a JSON pointer."),
+    (422, "adapter", "The source's adapter is not part of this version."),
+    (500, "unexpected", "A fault of ours; the number in it helps the operator find it."),
+    (
+        503,
+        "record-unavailable",
+        "The record is away or busy. Nothing was accepted: send it again, see Retry-After.",
+    ),
+    (503, "not-built", "The feed is being built for the first time; see Retry-After."),
+)
+
+
+class Problem(Exception):
+    """A refusal. `errors`: (JSON pointer into the body, what is wrong there). Handled by `register`."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """`type` is the anchor of its paragraph in /docs."""
+        body: dict[str, Any] = {
+            "type": f"/docs#problem-{self.kind}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in self.errors]
+        text = json.dumps(body, ensure_ascii=False)
+        answer = Response(text, self.status, {"Cache-Control": "no-store", **self.headers})
+        answer.content_type = CONTENT_TYPE
+        return answer
+
+
+def register(app: Flask) -> None:
+    """All that goes wrong is told as a problem, but for the status pages, which have a page for it."""
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(RecordUnavailable, _record_away)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _problem(problem: Problem) -> Response:
+    return problem.response()
+
+
+def _http(error: HTTPException) -> Any:
+    if error.code is None or error.code < 400:
+        return error
+    headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
+    kind = _KINDS.get(error.code) or HTTPStatus(error.code).phrase.lower().replace(" ", "-")
+    return Problem(error.code, kind, _words(error), headers=headers).response()
+
+
+_KINDS = {413: "too-large", 415: "media-type"}
+
+
+def _words(error: HTTPException) -> str:
+    if error.code == 404:
+        return f"there is nothing at {_path()}; /docs lists what there is"
+    if error.code == 405:
+        return f"{request.method} is not possible here"
+    return error.description or error.name
+
+
+def _record_away(error: RecordUnavailable) -> Response:
+    note_record_away(error)
+    words = "the record cannot be reached or is busy; nothing was accepted: send it again"
+    headers = {"Retry-After": str(RETRY_SECONDS)}
+    return Problem(503, "record-unavailable", words, headers=headers).response()
+
+
+def note_record_away(error: RecordUnavailable) -> None:
+    log.warning("record.unavailable", path=_path(), error=str(error))
+
+
+def _unexpected(error: Exception) -> Response:
+    number = note_unexpected(error)
+    words = f"something went wrong on our side; tell the operator this number: {number}"
+    return Problem(500, "unexpected", words).response()
+
+
+def note_unexpected(error: Exception) -> str:
+    """Writes a fault of ours into the log; returns the number by which it is found there."""
+    number = secrets.token_hex(4)
+    log.error("request.failed", number=number, path=_path(), exc_info=error)
+    return number
+
+
+def _path() -> str:
+    return hide_feed_tokens(request.path)

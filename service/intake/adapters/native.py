@@ -1,0 +1,210 @@
+"""Dateline's own JSON article: bytes in, what the record keeps out, or every reason why not at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from service.intake import text
+from service.intake.adapters.json_body import decode
+from service.intake.article import PARTS, TAKEDOWNS, Article
+from service.intake.sanitise import clean
+from service.store.articles.accept import Posted
+
+_NOTES = frozenset(("correction_note", "kill_reason", "reason", "ednote"))
+_PROSE = _NOTES | {"summary", "body_text", "caption", "notice", "usage_terms"}
+_MOMENTS = frozenset(("published_at", "updated_at", "embargo_until", "expires_at"))
+# Of other fields the empty value says as much as their absence; of these it is a mistake, or ("alt") a statement.
+_KEPT_EMPTY = _MOMENTS | {
+    "id",
+    "headline",
+    "status",
+    "correction_note",
+    "url",
+    "licence_url",
+    "language",
+    "alt",
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """`pointer` is a JSON pointer (RFC 6901) into what was posted; "" is all of it."""
+
+    pointer: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An article as understood, and what was changed or left out to get there.
+
+    `section_places`: where in the posted list each section stands (first), for errors that are found later.
+    """
+
+    posted: Posted
+    warnings: tuple[Note, ...]
+    section_places: Mapping[str, int] = field(default_factory=dict)
+
+
+class Invalid(ValueError):
+    """The article breaks the rules; `errors` has all of the reasons."""
+
+    def __init__(self, errors: tuple[Note, ...]) -> None:
+        super().__init__("; ".join(f"{note.pointer}: {note.detail}" for note in errors))
+        self.errors = errors
+
+
+def read(raw: bytes) -> Reading:
+    """The article in a request's body. Raises NotJson or Invalid."""
+    warnings: list[Note] = []
+    fields = _tidy_object(decode(raw), Article, "", warnings)
+    errors: list[Note] = []
+    article = _validated(fields, errors)
+    complete = _complete(fields, errors)
+    if article is None or errors:
+        raise Invalid(tuple(errors))
+    content = _content(article, warnings, errors) if complete else None
+    if errors:
+        raise Invalid(tuple(errors))
+    sections = article.sections or []
+    places = {slug: sections.index(slug) for slug in sections}
+    return Reading(_posted(article, content), tuple(warnings), places)
+
+
+_STATE = {"id", "version", "updated_at", "status", "embargo_until", "expires_at", "correction_note"}
+_NOT_CONTENT = _STATE | {"kill_reason", "reason", "body_html", "body_text", "published_at"}
+
+
+def _tidy_object(
+    fields: dict[str, Any], model: type[BaseModel], at: str, warnings: list[Note]
+) -> dict[str, Any]:
+    """The fields known to the model, without nulls, their texts cleaned; tells what was left out."""
+    known = model.model_fields
+    tidied: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in known:
+            warnings.append(Note(f"{at}/{_escaped(name)}", "This field is not known and was ignored."))
+            continue
+        tidy = _tidy(name, value, f"{at}/{name}", warnings)
+        if tidy is not None and (tidy not in ("", [], {}) or name in _KEPT_EMPTY):
+            tidied[name] = tidy
+    return tidied
+
+
+def _tidy(name: str, value: Any, pointer: str, warnings: list[Note]) -> Any:
+    if isinstance(value, str):
+        return value if name == "body_html" else _tidy_text(name, value, pointer, warnings)
+    if isinstance(value, list):
+        return [_tidy(name, part, f"{pointer}/{place}", warnings) for place, part in enumerate(value)]
+    if isinstance(value, dict) and name in PARTS:
+        return _tidy_object(value, PARTS[name], pointer, warnings)
+    return value
+
+
+def _tidy_text(name: str, value: str, pointer: str, warnings: list[Note]) -> str:
+    legal = text.legal(value)
+    if legal != value:
+        warnings.append(Note(pointer, "Control characters were removed."))
+    return text.prose(legal) if name in _PROSE else text.line(legal)
+
+
+def _validated(fields: dict[str, Any], errors: list[Note]) -> Article | None:
+    try:
+        return Article.model_validate(fields)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            pointer = "".join(f"/{_escaped(str(step))}" for step in problem["loc"])
+            errors.append(Note(pointer, _plain(problem["type"], problem.get("ctx", {}), problem["msg"])))
+    return None
+
+
+_KINDS = {
+    "string_type": 'This must be text in quotes, such as "…".',
+    "int_type": "This must be a whole number, without quotes.",
+    "int_from_float": "This must be a whole number.",
+    "list_type": "This must be a list: […].",
+    "model_type": "This must be an object: {…}.",
+    "missing": "This is required.",
+    "literal_error": "This must be one of usable, withheld, killed, unpublished.",
+    "string_too_short": "This is empty: write something, or leave the field out if it is optional.",
+    "too_short": "This list is empty: name at least one.",
+}
+
+
+def _plain(kind: str, facts: dict[str, Any], otherwise: str) -> str:
+    if kind == "string_too_long":
+        return f"This is too long: at most {facts['max_length']:,} characters are allowed."
+    if kind == "too_long":
+        return f"There are {facts['actual_length']:,} here: at most {facts['max_length']:,} are allowed."
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = "at least" if "ge" in facts else "at most"
+        return f"This must be {bound} {facts.get('ge', facts.get('le'))}."
+    return _KINDS.get(kind, otherwise)
+
+
+def _complete(fields: dict[str, Any], errors: list[Note]) -> bool:
+    """Whether this is a whole article, not a takedown without content; what a whole one lacks is an error."""
+    has_body = "body_html" in fields or "body_text" in fields
+    given = has_body or "headline" in fields or "sections" in fields
+    if fields.get("status") in TAKEDOWNS and not given:
+        return False
+    lacking = [name for name in ("headline", "sections") if name not in fields]
+    errors += [Note(f"/{name}", "This is required.") for name in lacking]
+    if not has_body:
+        errors.append(Note("/body_html", "A body is required: give body_html or body_text, not empty."))
+    return True
+
+
+def _content(article: Article, warnings: list[Note], errors: list[Note]) -> dict[str, Any]:
+    content: dict[str, Any] = article.model_dump(exclude_none=True, exclude=_NOT_CONTENT)
+    content["sections"] = _once(content["sections"], warnings)
+    html, shown = _body(article, warnings)
+    words = article.body_text or shown
+    if not html and not words:
+        errors.append(
+            Note("/body_html", "Nothing is left of the body after cleaning: give body_html or body_text.")
+        )
+    content["body_html"] = html or text.to_html(words)
+    content["body_text"] = words
+    if article.published_at is not None:
+        content["published_at"] = article.published_at.isoformat().replace("+00:00", "Z")
+    return content
+
+
+def _body(article: Article, warnings: list[Note]) -> tuple[str, str]:
+    """The body's HTML, cleaned, and what a reader sees of it as text; nothing of one that shows nothing."""
+    cleaned = clean(article.body_html or "", article.url)
+    if cleaned.removed:
+        warnings.append(Note("/body_html", "removed: " + ", ".join(cleaned.removed)))
+    shown = text.from_html(cleaned.html)
+    return (cleaned.html, shown) if shown or "<img" in cleaned.html else ("", "")
+
+
+def _once(sections: list[str], warnings: list[Note]) -> list[str]:
+    for place, slug in enumerate(sections):
+        if slug in sections[:place]:
+            warnings.append(Note(f"/sections/{place}", "This section stands here twice; once was kept."))
+    return list(dict.fromkeys(sections))
+
+
+def _posted(article: Article, content: dict[str, Any] | None) -> Posted:
+    return Posted(
+        external_id=article.id,
+        content=content,
+        sections=tuple(content["sections"]) if content else (),
+        status=article.status,
+        version=article.version,
+        updated_at=article.updated_at,
+        embargo_until=article.embargo_until,
+        expires_at=article.expires_at,
+        correction_note=article.correction_note,
+        reason=article.kill_reason or article.reason,
+    )
+
+
+def _escaped(name: str) -> str:
+    return text.shown(name).replace("~", "~0").replace("/", "~1")

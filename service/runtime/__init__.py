@@ -1,0 +1,1 @@
+"""Processes: what runs where, who watches it, the queue, files and ports."""

@@ -1,0 +1,270 @@
+"""`dateline up`: runs the parts of Dateline as child processes of this one, and keeps them running.
+
+A part that dies is started again; when this process ends, all of them end: in order on SIGTERM or SIGINT, at
+once (by the kernel, on Linux) should it be killed. One `up` per data directory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 5.0
+# A part that lived this long was well: its next failure is again its first.
+HEALTHY_AFTER = 10.0
+# All parts have this long, in seconds, to end by themselves. Then they are killed.
+GRACE = 10.0
+TICK = 0.05
+LOCK_FILE = "up.lock"
+STATE_FILE = "up.json"
+PR_SET_PDEATHSIG = 1
+
+Say = Callable[[str], None]
+
+
+class CannotRun(Exception):
+    """`dateline up` cannot start. The text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One child process. `command` is asked for anew at every start, so that it can prepare what is needed;
+    it may raise `CannotRun`."""
+
+    name: str
+    command: Callable[[], Sequence[str]]
+    environment: dict[str, str] = field(default_factory=dict)
+    # Ended after all that are not `last`: what others still need while they end.
+    last: bool = False
+    # A part that does its work once and is not started again when it ends well.
+    once: bool = False
+
+
+@dataclass
+class Running:
+    part: Part
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    start_at: float = 0.0
+    done: bool = False
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class Lock:
+    """Holds the data directory for one `up`. The kernel lets go of it when the process ends in any way."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Raises `CannotRun`, naming the other's process id, if another `up` holds it."""
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file: IO[str] = (data_dir / LOCK_FILE).open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise CannotRun(
+                f"another 'dateline up' (process {holder}) already uses {data_dir}. "
+                f"End it with 'kill {holder}', or give this one a directory of its own with --data-dir"
+            ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def read_state(data_dir: Path) -> dict[str, Any] | None:
+    """What the running `up` says of itself (`pid`, `url`, `children`: name → pid); None if none runs."""
+    try:
+        state: dict[str, Any] = json.loads((data_dir / STATE_FILE).read_text())
+        os.kill(int(state["pid"]), 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return state
+
+
+class Supervisor:
+    """Starts the parts, restarts those that die, ends them all.
+
+    Use it from the main thread only: the kernel ends the children when the thread that started them ends.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        state_file: Path,
+        facts: dict[str, Any],
+        say: Say,
+        stdout: IO[str] | None = None,
+    ) -> None:
+        """`facts` are written to `state_file` with the children's process ids; `stdout` is the children's."""
+        self._stdout = stdout
+        self._running = [Running(part) for part in parts]
+        self._state_file = state_file
+        self._facts = facts
+        self._say = say
+        self._stopping = False
+        self._previous: dict[int, Any] = {}
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    def catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._on_signal)
+
+    def start(self, name: str) -> None:
+        """Starts one part now; the others start with `tick`. Raises `CannotRun` if it cannot be started."""
+        self._start(next(running for running in self._running if running.part.name == name))
+
+    def add(self, part: Part) -> None:
+        """One more part, started with the next `tick`."""
+        self._running.append(Running(part))
+
+    def tick(self) -> None:
+        """Starts what is not running and due; call it often. Never blocks for long."""
+        now = time.monotonic()
+        for running in self._running:
+            if running.process is not None and running.process.poll() is not None:
+                self._note_end(running, now)
+            if running.process is None and not running.done and now >= running.start_at:
+                self._start_again(running, now)
+
+    def run_until(self, done: Callable[[], bool]) -> bool:
+        """Ticks until `done()` or a signal to stop; tells whether it was done."""
+        while not self._stopping:
+            self.tick()
+            if done():
+                return True
+            time.sleep(TICK)
+        return False
+
+    def stop(self) -> None:
+        """Ends every part: by SIGTERM, the `last` ones after the rest; by SIGKILL what is left at the end."""
+        self._stopping = True
+        deadline = time.monotonic() + GRACE
+        early = [running for running in self._running if not running.part.last]
+        late = [running for running in self._running if running.part.last]
+        self._end(early, deadline - GRACE * 0.2)
+        self._end(late, deadline)
+        self._state_file.unlink(missing_ok=True)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _end(self, running: list[Running], deadline: float) -> None:
+        for one in running:
+            if one.process is not None and one.alive:
+                one.process.terminate()
+        while any(one.alive for one in running) and time.monotonic() < deadline:
+            time.sleep(TICK)
+        for one in running:
+            if one.process is not None and one.alive:
+                self._say(f"{one.part.name} did not end by itself; killed")
+                one.process.kill()
+                one.process.wait()
+
+    def _start_again(self, running: Running, now: float) -> None:
+        try:
+            self._start(running)
+        except CannotRun as error:
+            running.failures += 1
+            self._schedule(running, str(error), now)
+
+    def _start(self, running: Running) -> None:
+        command = list(running.part.command())
+        try:
+            running.process = subprocess.Popen(  # noqa: S603 - our own programs
+                command,
+                env={**os.environ, **running.part.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=self._stdout,
+                # A session of its own: Ctrl-C reaches this process alone, which ends the rest in order.
+                start_new_session=True,
+                preexec_fn=partial(_end_with_parent, os.getpid(), _libc()),  # noqa: PLW1509 - one thread here
+            )
+        except OSError as error:
+            raise CannotRun(f"{running.part.name} cannot be started: {error}") from None
+        running.started = time.monotonic()
+        self._write_state()
+
+    def _note_end(self, running: Running, now: float) -> None:
+        assert running.process is not None
+        status = running.process.returncode
+        running.process = None
+        if running.part.once and status == 0:
+            running.done = True
+            return
+        running.failures = 1 if now - running.started > HEALTHY_AFTER else running.failures + 1
+        self._schedule(running, _how_it_ended(status), now)
+
+    def _schedule(self, running: Running, why: str, now: float) -> None:
+        delay = delay_before(running.failures)
+        running.start_at = now + delay
+        self._say(f"{running.part.name} {why}; started again in {delay:g} s")
+
+    def _write_state(self) -> None:
+        children = {one.part.name: one.process.pid for one in self._running if one.process is not None}
+        draft = self._state_file.with_suffix(".draft")
+        draft.write_text(json.dumps({**self._facts, "pid": os.getpid(), "children": children}))
+        draft.replace(self._state_file)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+
+def dateline(*words: str) -> list[str]:
+    """The command line of a `dateline` command in this very installation, whatever the PATH is."""
+    return [sys.executable, "-P", "-m", "service.cli.main", *words]
+
+
+def delay_before(failures: int) -> float:
+    """Seconds to wait before the next start, after so many failures in a row (1, 2, …)."""
+    return min(FIRST_DELAY * 2.0 ** min(failures - 1, 10), LONGEST_DELAY)
+
+
+def _how_it_ended(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    with suppress(ValueError):
+        return f"was ended by {signal.Signals(-status).name}"
+    return f"was ended by signal {-status}"
+
+
+def end_with_parent() -> None:
+    """Has the kernel kill this process when its parent ends. Linux only; elsewhere it does nothing."""
+    _end_with_parent(os.getppid(), _libc())
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _end_with_parent(parent: int, libc: ctypes.CDLL | None) -> None:
+    if libc is None:
+        return
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was told
+        os._exit(1)

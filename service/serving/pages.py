@@ -1,0 +1,184 @@
+"""The feeds where they are no documents in memory: pages to read, archives, new addresses, and why there is nothing.
+
+The documents themselves are answered ahead of Flask: service/serving.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, redirect, request
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response as AnyResponse
+
+from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, ended
+from feeds.page import POLICY
+from service.http.problems import Problem
+from service.serving import conditional
+from service.serving.cached_document import CACHE, EXPOSED
+from service.store.database.record import Record
+from service.store.feeds import archives, documents, kinds, sections
+from service.store.feeds.documents import Document, Whereabouts
+from service.store.feeds.kinds import ALL
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# A page changes only when a story on it is taken down: it may be kept for long, but then has to be asked for again.
+_PAGE_CACHE = "public, max-age=600, s-maxage=600, must-revalidate, stale-if-error=86400"
+_PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+
+
+def create_blueprint(record: Record, public_url: str) -> Blueprint:
+    blueprint = Blueprint("feeds", __name__)
+
+    @blueprint.get("/feeds/<path:name>.<fmt>")
+    def get_feed(name: str, fmt: str) -> AnyResponse:
+        """A feed as rss, atom or json (here: only what there is no document of), or a page of its archive.
+
+        Names are `world`, `package/china-focus`, `world/3`.
+        """
+        address = _address(name)
+        if address is None:
+            raise _unknown(record, f"{name}.{fmt}")
+        formats = FORMATS if address.page is None else ARCHIVED
+        if fmt not in formats:
+            words = f"there is no feed {name!r} in the format {fmt!r}; there are {', '.join(formats)}"
+            raise Problem(404, "not-found", words)
+        if address.page is not None:
+            return _get_page(address.slug, address.page, fmt)
+        return _missing(record, public_url, address, fmt)
+
+    @blueprint.get("/feeds/<path:name>")
+    def get_feed_page(name: str) -> AnyResponse:
+        """A feed as a page to read, and to subscribe from."""
+        address = _address(name)
+        if address is None or address.page is not None:
+            raise _unknown(record, name)
+        document = documents.get_document(record, address.slug, "html")
+        if document is None:
+            return _missing(record, public_url, address, "html")
+        return _serve(document, "html", f"{public_url}/feeds/{address.slug}")
+
+    def _get_page(slug: str, page: int, fmt: str) -> AnyResponse:
+        document = archives.get_page(record, slug, page, fmt)
+        if document is None:
+            return _missing(record, public_url, Address(slug, page), fmt)
+        response = _serve(document, fmt, f"{public_url}/feeds/{slug}/{page}.{fmt}")
+        response.headers["Cache-Control"] = _PAGE_CACHE
+        return response
+
+    return blueprint
+
+
+@dataclass(frozen=True)
+class Address:
+    """A feed's slug and, if given, a page of its archive."""
+
+    slug: str
+    page: int | None = None
+
+
+def _address(name: str) -> Address | None:
+    """`world`, `world/3`, `language/ur`, `language/ur/3`; None for what no feed can be called."""
+    parts = name.split("/")
+    length = 2 if parts[0] in kinds.KINDS else 1
+    slug, rest = "/".join(parts[:length]), parts[length:]
+    if len(parts) < length or len(rest) > 1:
+        return None
+    if not rest:
+        return Address(slug)
+    return Address(slug, int(rest[0])) if _PAGE_NUMBER.fullmatch(rest[0]) else None
+
+
+def _missing(record: Record, public_url: str, address: Address, fmt: str) -> AnyResponse:
+    """Where there is no document: the new address of a feed that was renamed, or a problem that says why."""
+    found = documents.whereabouts(record, address.slug)
+    wanted = address.slug if address.page is None else f"{address.slug}/{address.page}"
+    if found is None:
+        raise _unknown(record, wanted)
+    if found.closed:
+        words = f"the feed {found.slug!r} was closed and will not come back"
+        if fmt == "json":
+            return _ended(found, public_url, words)
+        raise Problem(410, "closed", words)
+    base, ending = f"{public_url}/feeds/{found.slug}", "" if fmt == "html" else f".{fmt}"
+    if found.slug != address.slug:
+        page = "" if address.page is None else f"/{address.page}"
+        return redirect(f"{base}{page}{ending}", 301)
+    if address.page == found.pages + 1:
+        return redirect(f"{base}{ending}", 307)  # not complete yet: what will be on it is in the feed itself
+    if address.page is not None and address.page > found.pages:
+        raise _unknown(record, wanted)
+    words = f"the feed {wanted!r} is being built for the first time"
+    raise Problem(503, "not-built", words, headers={"Retry-After": "2"})
+
+
+def _ended(found: Whereabouts, public_url: str, words: str) -> Response:
+    """Gone, and for readers that look at the body alone a JSON Feed that says so."""
+    body = ended(found.title, f"{public_url}/feeds/{found.slug}.json", f"{public_url}/feeds", words)
+    headers = {**_shared(), "Cache-Control": "no-store"}
+    return Response(body, 410, headers, content_type=CONTENT_TYPES["json"])
+
+
+def _unknown(record: Record, name: str) -> Problem:
+    known = [each.slug for each in sections.all_sections(record)]
+    there = ", ".join([*known, ALL])
+    return Problem(404, "not-found", f"there is no feed {name!r}; there are {there}, and those of /feeds")
+
+
+def _shared() -> dict[str, str]:
+    return {
+        "Cache-Control": CACHE,
+        "X-Content-Type-Options": "nosniff",
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": EXPOSED,
+    }
+
+
+def _serve(document: Document, fmt: str, url: str) -> Response:
+    headers = {
+        "Last-Modified": format_datetime(document.modified_at.astimezone(UTC), usegmt=True),
+        "Link": f'<{url}>; rel="self"',
+    }
+    if fmt == "html":
+        headers["Content-Security-Policy"] = POLICY
+    return answer(document.body, CONTENT_TYPES[fmt], document.etag, headers, document.modified_at)
+
+
+def answer(
+    body: bytes,
+    content_type: str,
+    etag: str,
+    headers: Mapping[str, str],
+    modified_at: datetime | None = None,
+) -> Response:
+    """The document, or a 304 to who has it."""
+    headers = {**_shared(), **headers, "ETag": f'"{etag}"'}
+    if _unchanged(etag, modified_at):
+        return _NotModified(status=304, headers=headers)
+    return Response(body, content_type=content_type, headers=headers)
+
+
+class _NotModified(Response):
+    """A 304 that keeps Last-Modified, which Werkzeug would take away: some readers keep only what came last."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        headers = super().get_wsgi_headers(environ)
+        if "Last-Modified" in self.headers:
+            headers["Last-Modified"] = self.headers["Last-Modified"]
+        return headers
+
+
+def _unchanged(etag: str, modified_at: datetime | None) -> bool:
+    """If-None-Match, compared weakly, beats If-Modified-Since (RFC 9110, 13.2.2)."""
+    tags = request.headers.get("If-None-Match")
+    if tags is not None:
+        return conditional.names(tags, etag)
+    since = request.headers.get("If-Modified-Since")
+    return since is not None and modified_at is not None and conditional.same_moment(since, modified_at)

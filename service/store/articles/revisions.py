@@ -1,0 +1,176 @@
+"""How an article changes: a new revision and its event, and what waits of the old one superseded. One transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from ulid import ULID
+
+from service.store.articles.lifecycle import State
+from service.store.content import canonical, glance
+from service.store.database import locks
+from service.store.database.sql import Row, Statement, insert
+from service.store.feeds import kinds
+from service.store.schema.base import event, from_micros, revision
+
+
+@dataclass(frozen=True)
+class Held:
+    """An article as read, and locked, for a change."""
+
+    id: int
+    public_id: str
+    revision: int
+    embargo_until: datetime | None
+    expires_at: datetime | None
+    changed_at: datetime
+    state: State
+
+
+# Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
+_HELD = (
+    "SELECT id, public_id, revision, embargo_until, expires_at, changed_at,"
+    " status, content_hash, version, source_updated_at, killed_by_desk FROM article WHERE "
+)
+_LOCKED = " FOR NO KEY UPDATE"
+_BY_ID = Statement(_HELD + "id = :article", locking=_LOCKED)
+_BY_SOURCE = Statement(_HELD + "source_id = :source AND external_id = :external_id", locking=_LOCKED)
+
+
+def held_by_id(connection: Connection, article_id: int) -> Held | None:
+    """The article as held, locked against other changes until the transaction ends."""
+    return _held(_BY_ID.row(connection, article=article_id))
+
+
+def held_by_source(connection: Connection, source_id: int, external_id: str) -> Held | None:
+    """The same, by the source and the source's own id."""
+    return _held(_BY_SOURCE.row(connection, source=source_id, external_id=external_id))
+
+
+def _held(row: Row | None) -> Held | None:
+    if row is None:
+        return None
+    number, public_id, newest, embargo, expiry, changed, status, digest, version, updated, by_desk = row
+    return Held(
+        id=number,
+        public_id=public_id,
+        revision=newest,
+        embargo_until=_moment(embargo),
+        expires_at=_moment(expiry),
+        changed_at=from_micros(changed),
+        state=State(
+            status=status,
+            fingerprint=digest,
+            version=version,
+            updated_at=_moment(updated),
+            killed_by_desk=bool(by_desk),
+        ),
+    )
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+_CONTENT = Statement("SELECT content FROM revision WHERE article_id = :article AND number = :number")
+
+
+def content_held(connection: Connection, held: Held) -> str:
+    """The canonical content of the newest revision."""
+    ((content,),) = _CONTENT.rows(connection, article=held.id, number=held.revision)
+    return str(content)
+
+
+def fingerprint(status: str, content: str) -> str:
+    """Of an article with this status and this canonical content."""
+    return hashlib.sha256(f"{status}\n{content}".encode()).hexdigest()
+
+
+_ADVANCE = Statement(
+    "UPDATE article SET revision = :revision, status = :status, content_hash = :content_hash, version = :version,"
+    " source_updated_at = :source_updated_at, embargo_until = :embargo_until, expires_at = :expires_at,"
+    " killed_by_desk = :killed_by_desk, changed_at = :changed_at WHERE id = :held AND revision = :held_revision"
+)
+
+
+def advance(connection: Connection, held: Held, values: dict[str, Any]) -> None:
+    held_is = {"held": held.id, "held_revision": held.revision}
+    changed = _ADVANCE.run(connection, {**held_is, "revision": held.revision + 1, **values})
+    assert changed == 1, "the article was locked, so nobody else advanced it"
+    _supersede(connection, held.id, held.revision + 1, values["status"], values["changed_at"])
+
+
+# What waits to be sent of this article is stale from the moment the new revision commits. An endpoint that wants
+# every revision (`ordered`) still gets the old ones first, but never the content of a story that was taken down.
+_SUPERSEDE = Statement(
+    "UPDATE delivery SET state = 'superseded', superseded_by = :revision, settled_at = :now"
+    " WHERE article_id = :article AND state IN ('pending', 'waiting') AND (NOT ordered OR :takedown)"
+)
+
+
+def _supersede(connection: Connection, article_id: int, number: int, status: str, now: datetime) -> None:
+    locks.lock_deliveries(
+        connection, "article_id = :article AND state IN ('pending', 'waiting')", {"article": article_id}
+    )
+    taken_down = status != "usable"
+    _SUPERSEDE.run(
+        connection, {"revision": number, "now": now, "article": article_id, "takedown": taken_down}
+    )
+
+
+_REVISION = insert(
+    revision,
+    "article_id number content content_hash status version source_updated_at embargo_until accepted_at",
+)
+_EVENT = insert(event, "public_id article_id revision type occurred_at actor reason places")
+
+
+def write_revision(
+    connection: Connection, article_id: int, number: int, content: str, values: dict[str, Any]
+) -> None:
+    _REVISION.run(
+        connection,
+        {
+            "article_id": article_id,
+            "number": number,
+            "content": content,
+            "content_hash": values["content_hash"],
+            "status": values["status"],
+            "version": values["version"],
+            "source_updated_at": values["source_updated_at"],
+            "embargo_until": values["embargo_until"],
+            "accepted_at": values["changed_at"],
+        },
+    )
+
+
+def write_event(
+    connection: Connection,
+    article_id: int,
+    number: int,
+    content: str,
+    kind: str,
+    actor: str,
+    reason: str | None,
+    at: datetime,
+) -> str:
+    whole = glance(content)
+    public_id = f"evt_{ULID()}"
+    _EVENT.run(
+        connection,
+        {
+            "public_id": public_id,
+            "article_id": article_id,
+            "revision": number,
+            "type": kind,
+            "occurred_at": at,
+            "actor": actor,
+            "reason": reason,
+            "places": canonical({name: whole[name] for name in kinds.SAYS_WHERE if name in whole}),
+        },
+    )
+    return public_id

@@ -1,0 +1,1 @@
+"""Coordination of the processes: leases, heartbeats, and what work is due."""

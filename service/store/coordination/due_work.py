@@ -1,0 +1,71 @@
+"""What is due now, asked cheaply: the sweep looks once a second and writes only when there is something to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.store import notices
+from service.store.database.record import Record
+from service.store.database.sql import Statement
+from service.store.deliveries import capacity, rates
+from service.store.feeds.placements import PAGE
+from service.store.schema.base import from_micros
+
+_WORK = {
+    "events": "SELECT 1 FROM event WHERE routed_at IS NULL",
+    "feeds": (
+        "SELECT 1 FROM feed WHERE closed_at IS NULL"
+        f" AND (wanted > built OR sequence >= (archived + 1) * {PAGE})"
+        " UNION ALL SELECT 1 FROM archive WHERE due_at <= :now"
+    ),
+    "waking": "SELECT 1 FROM feed WHERE due_at <= :now",
+    "expiring": (
+        "SELECT 1 FROM article WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at <= :now"
+    ),
+    "notices": f"SELECT 1 FROM notice WHERE {notices.DUE}",
+    "backfills": "SELECT 1 FROM backfill WHERE finished_at IS NULL",
+}
+_EXISTS = {name: Statement(f"{query} LIMIT 1") for name, query in _WORK.items()}
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """What there is to do. `deliveries` covers takedowns too."""
+
+    events: bool
+    feeds: bool
+    waking: bool
+    expiring: bool
+    notices: bool
+    backfills: bool
+    deliveries: bool
+
+
+def look(record: Record, now: datetime) -> Agenda:
+    """One look at the record."""
+    with record.reading() as connection:
+        found = {name: bool(query.rows(connection, now=now)) for name, query in _EXISTS.items()}
+        return Agenda(**found, deliveries=capacity.anybody(connection, now))
+
+
+def deliveries_due(record: Record, now: datetime) -> bool:
+    """Whether some endpoint may be sent something now."""
+    with record.reading() as connection:
+        return capacity.anybody(connection, now)
+
+
+def next_moment(record: Record, now: datetime) -> datetime | None:
+    """When the next embargo or expiry comes, or a rate lets the next push go: the sweep is there at that moment."""
+    with record.reading() as connection:
+        ((moment,),) = _NEXT.rows(connection, now=now)
+        token = rates.next_token(connection, now)
+    ends = None if moment is None else from_micros(int(moment))
+    return min((each for each in (ends, token) if each is not None), default=None)
+
+
+_NEXT = Statement("""
+    SELECT min(moment) FROM (
+        SELECT min(embargo_until) AS moment FROM article WHERE embargo_until > :now
+        UNION ALL SELECT min(expires_at) FROM article
+            WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at > :now) m""")

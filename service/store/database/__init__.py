@@ -1,0 +1,1 @@
+"""The databases: connections, transactions, hand-written SQL, locks, the keyring."""

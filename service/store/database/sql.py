@@ -1,0 +1,163 @@
+"""Statements for what runs once per article: rendered once, then handed to the driver as they are.
+
+SQLAlchemy spends several times as long on wrapping a statement and its result as the driver does on running it. They
+run on SQLAlchemy's connections, in its transactions, and fail with its exceptions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Table, text
+from sqlalchemy.exc import DBAPIError
+
+from service.store.schema.base import to_micros
+
+Row = tuple[Any, ...]
+_Given = Callable[[Mapping[str, Any]], Any]  # what the driver is handed
+
+_LIST = re.compile(r"IN :(\w+)\[(\w*)\]")
+_AS_LIST = {
+    "postgresql": lambda found: f"= ANY(CAST(:{found[1]} AS {found[2] or 'bigint'}[]))",
+    "sqlite": lambda found: f"IN (SELECT value FROM json_each(:{found[1]}))",
+}
+
+
+class Statement:
+    """SQL with `:name` where a value goes, and `IN :name[]` or `IN :name[text]` for a list of ids or texts.
+
+    `locking` is added on PostgreSQL; `postgresql` is said there instead of `sql`.
+
+    Times are given as they are everywhere, but rows are the driver's own: in them times are microseconds
+    (`schema.from_micros`), and SQLite's truth is 1 and 0.
+    """
+
+    def __init__(self, sql: str, *, locking: str = "", postgresql: str | None = None) -> None:
+        self._sql = {"sqlite": sql, "postgresql": (postgresql or sql) + locking}
+        self._rendered: dict[str, tuple[str, _Given]] = {}
+
+    def rows(self, connection: Connection, **values: Any) -> list[Row]:
+        """All that a query, or RETURNING, gives."""
+        rows: list[Row] = self._ran(connection, values).fetchall()
+        return rows
+
+    def row(self, connection: Connection, **values: Any) -> Row | None:
+        """The only row, if there is one."""
+        rows = self.rows(connection, **values)
+        assert len(rows) <= 1, "what is asked for is unique"
+        return rows[0] if rows else None
+
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """How many rows it changed."""
+        return int(self._ran(connection, values).rowcount)
+
+    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Once for each; nothing for none."""
+        if rows:
+            sql, given = self._statement(connection.dialect)
+            self._execute(connection, sql, list(map(given, rows)), many=True)
+
+    def _ran(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        sql, given = self._statement(connection.dialect)
+        return self._execute(connection, sql, given(values))
+
+    def _execute(self, connection: Connection, sql: str, given: Any, *, many: bool = False) -> Any:
+        cursor = connection.connection.cursor()
+        for listener in connection.dispatch.before_cursor_execute:  # whoever watches what is said hears of it
+            listener(connection, cursor, sql, given, None, many)
+        try:
+            (cursor.executemany if many else cursor.execute)(sql, given)
+        except connection.dialect.loaded_dbapi.Error as error:
+            dialect, kind = connection.dialect, connection.dialect.loaded_dbapi.Error
+            raise DBAPIError.instance(
+                sql, None, error, kind, hide_parameters=True, dialect=dialect
+            ) from error
+        return cursor
+
+    def _statement(self, dialect: Dialect) -> tuple[str, _Given]:
+        return self._rendered.get(dialect.name) or self._render(dialect)
+
+    def _render(self, dialect: Dialect) -> tuple[str, _Given]:
+        sql = _LIST.sub(_AS_LIST[dialect.name], self._sql[dialect.name])
+        compiled: Any = text(sql).compile(dialect=dialect)
+        given = _named if compiled.positiontup is None else _in_order(compiled.positiontup)
+        made = self._rendered[dialect.name] = (str(compiled), given)
+        return made
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """For PostgreSQL. A list goes as text: to look at each element is dear enough once, and psycopg does it thrice."""
+    return {
+        name: _array(value) if isinstance(value, list) else plain(value) for name, value in values.items()
+    }
+
+
+def _array(values: list[Any]) -> str:
+    """As PostgreSQL writes arrays of numbers, truths or texts (its manual, 8.15.6)."""
+    write = str if {int}.issuperset(map(type, values)) else _element
+    return "{" + ",".join(map(write, values)) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}"'
+    return str(plain(value))
+
+
+def _in_order(names: Sequence[str]) -> _Given:
+    """For SQLite, which takes values by their places, and a list as JSON."""
+
+    def pick(values: Mapping[str, Any]) -> tuple[Any, ...]:
+        given = tuple(map(values.__getitem__, names))
+        if _NOT_PLAIN.isdisjoint(map(type, given)):
+            return given
+        return tuple([json.dumps(each) if isinstance(each, list) else plain(each) for each in given])
+
+    return pick
+
+
+_NOT_PLAIN = {datetime, list}
+
+
+def insert(table: Table, columns: str, *, returning: str = "") -> Statement:
+    """An INSERT of one row; its values are named as the columns are, which are given separated by blanks."""
+    names = columns.split()
+    values = ", ".join(f":{name}" for name in names)
+    told = f" RETURNING {returning}" if returning else ""
+    return Statement(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values}){told}")
+
+
+class Rows:
+    """An INSERT of thousands of rows at once: one statement of arrays on PostgreSQL, one prepared for all on SQLite.
+
+    `columns` with their types; `conflict` is what to do with a row that is there.
+    """
+
+    def __init__(self, table: Table, columns: Mapping[str, str], *, conflict: str = "") -> None:
+        into = f"INSERT INTO {table.name} ({', '.join(columns)})"
+        arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
+        self._names = tuple(columns)
+        self._statement = Statement(
+            f"{into} VALUES ({', '.join(f':{name}' for name in columns)}) {conflict}",
+            postgresql=f"{into} SELECT * FROM unnest({arrays}) {conflict}",
+        )
+
+    def insert(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Nothing for none."""
+        if connection.dialect.name == "sqlite":
+            self._statement.run_all(connection, rows)
+        elif rows:
+            columns = {name: [row[name] for row in rows] for name in self._names}
+            self._statement.run(connection, columns)
+
+
+def plain(value: Any) -> Any:
+    """A value as both databases' drivers take it."""
+    return to_micros(value) if isinstance(value, datetime) else value

@@ -1,0 +1,1 @@
+"""Deliveries: routing, claims, settlements, and every change of their states."""

@@ -1,0 +1,111 @@
+"""How an endpoint fares: breaker, failures in a row, what it asked of us. Read, decided and written under its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, update
+
+from service.store import audit, notices
+from service.store.database.sql import Statement
+from service.store.deliveries import resumption
+from service.store.schema.base import Instant, endpoint, from_micros
+
+
+@dataclass(frozen=True)
+class Health:
+    """`state` off with `state_reason` switches the endpoint off; the rest are its columns of the same names."""
+
+    state: str
+    state_reason: str | None
+    breaker: str
+    breaker_until: datetime | None
+    breaker_opened: int
+    failures: int
+    breaker_counts: str | None
+    slow_start: int | None
+    not_before: datetime | None
+    last_success_at: datetime | None
+    last_failure_at: datetime | None
+    last_failure: str | None
+    failing_since: datetime | None
+
+
+_NAMES = tuple(each.name for each in fields(Health))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A change worth telling an operator: `what` is endpoint.off, endpoint.breaker_opened or _closed."""
+
+    endpoint_id: int
+    what: str
+    words: str
+
+
+def update_health(
+    connection: Connection, ids: Iterable[int], decide: Callable[[int, Health], Health], now: datetime
+) -> list[Turn]:
+    """Applies `decide(endpoint id, health)` to each endpoint, in the caller's transaction; notes what turned."""
+    turns: list[Turn] = []
+    well: list[dict[str, Any]] = []  # nothing to say of these but that they took something: one statement
+    for number, *columns in _READ.rows(connection, ids=sorted(ids)):
+        before = _health(columns)
+        after = decide(number, before)
+        if after == before:
+            continue
+        if after == replace(before, last_success_at=now, breaker_counts=after.breaker_counts):
+            well.append({"which": number, "counts": after.breaker_counts, "now": now})
+            continue
+        changed = asdict(after)
+        if after.state != before.state:
+            changed["state_since"] = now
+        connection.execute(update(endpoint).where(endpoint.c.id == number).values(**changed))
+        turns += _turns(number, before, after, _welcome_back(connection, number, before, after, now))
+    _WELL.run_all(connection, well)
+    for turn in turns:
+        detail = {"words": turn.words}
+        target = str(turn.endpoint_id)
+        audit.note(connection, actor="system", action=turn.what, target=target, detail=detail, now=now)
+        notices.of_endpoint(connection, turn.what, turn.endpoint_id, turn.words, now)
+    return turns
+
+
+_READ = Statement(
+    f"SELECT id, {', '.join(_NAMES)} FROM endpoint WHERE id IN :ids[] ORDER BY id",
+    locking=" FOR NO KEY UPDATE",
+)
+_WELL = Statement("UPDATE endpoint SET last_success_at = :now, breaker_counts = :counts WHERE id = :which")
+_MOMENTS = frozenset(name for name in _NAMES if isinstance(endpoint.c[name].type, Instant))
+
+
+def _health(columns: Sequence[Any]) -> Health:
+    values = dict(zip(_NAMES, columns, strict=True))
+    return Health(
+        **values | {each: from_micros(values[each]) for each in _MOMENTS if values[each] is not None}
+    )
+
+
+def _welcome_back(
+    connection: Connection, endpoint_id: int, before: Health, after: Health, now: datetime
+) -> str:
+    """An endpoint whose breaker closes gets what it missed while it failed; returns what was done, in words."""
+    if after.breaker != "closed" or before.breaker == "closed" or after.state == "off":
+        return ""
+    return resumption.revived_words(
+        resumption.revive(connection, endpoint_id, before.failing_since or now, now)
+    )
+
+
+def _turns(endpoint_id: int, before: Health, after: Health, revived: str) -> list[Turn]:
+    turns: list[Turn] = []
+    if after.state == "off" != before.state:
+        turns.append(Turn(endpoint_id, "endpoint.off", after.state_reason or "switched off"))
+    if after.breaker == "open" and before.breaker == "closed":
+        turns.append(Turn(endpoint_id, "endpoint.breaker_opened", after.last_failure or "it keeps failing"))
+    if after.breaker == "closed" != before.breaker:
+        turns.append(Turn(endpoint_id, "endpoint.breaker_closed", f"it answers again{revived}"))
+    return turns

@@ -1,0 +1,185 @@
+"""From events to deliveries: who must get what. One router at a time, in the order of each article's revisions."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, text, update
+
+from service.store.database import locks
+from service.store.database.record import Record
+from service.store.database.sql import Rows, Statement
+from service.store.deliveries import recipients
+from service.store.deliveries.recipients import OWED_TO_HOLDERS, Event
+from service.store.feeds.placements import place, section_feeds
+from service.store.schema.base import TAKEDOWNS, delivery, to_micros
+
+ROUTER_LOCK = 0x0DA7E207
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What one call did. `more`: there may be further events, call again.
+
+    `beside`: another router is at work, and may not see what has just come.
+    """
+
+    events: int
+    deliveries: int
+    feeds: int
+    more: bool
+    beside: bool = False
+
+
+def route(record: Record, now: datetime, limit: int = 50) -> Routed:
+    """Claims unrouted events and writes their deliveries, in one transaction: each event is routed exactly once.
+
+    Killed half-way, nothing of it stands; run beside itself, the second finds the lock taken and does nothing.
+    """
+    with record.writing() as connection:
+        if not alone(record, connection):
+            return Routed(0, 0, 0, more=False, beside=True)
+        events = recipients.unrouted(connection, limit)
+        if not events:
+            return Routed(0, 0, 0, more=False)
+        sections = section_feeds(connection)
+        rows = recipients.deliveries(events, recipients.read(connection, events, sections), now)
+        feeds = place(connection, events, sections, now)
+        if owing := [each.article_id for each in events if each.type in OWED_TO_HOLDERS]:
+            _stop_claims(connection, owing, rows)
+            # Once more, with those who became holders until now.
+            rows = recipients.deliveries(events, recipients.read(connection, events, sections), now)
+        # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
+        number(connection, rows)
+        _supersede(connection, events, now)
+        DELIVERIES.insert(connection, rows)
+        _cancel_unheld(connection, events)
+        _ROUTED.run(connection, {"ids": [each.id for each in events], "now": now})
+    return Routed(len(events), len(rows), feeds, more=len(events) == limit)
+
+
+_ROUTED = Statement("UPDATE event SET routed_at = :now WHERE id IN :ids[]")
+# The commit need not wait for the disk: what comes of a routing, first of all a claim, is committed after it, and on
+# the disk only together with it; lost before, it is done again.
+_ALONE = Statement("SELECT pg_try_advisory_xact_lock(:key), set_config('synchronous_commit', 'off', true)")
+
+
+def alone(record: Record, connection: Connection) -> bool:
+    """Whether this transaction, until it ends, is the only one that writes deliveries of events."""
+    if record.is_sqlite:
+        return True  # it has the file's lock
+    return bool(_ALONE.rows(connection, key=ROUTER_LOCK)[0][0])
+
+
+def _stop_claims(connection: Connection, articles: list[int], rows: list[dict[str, Any]]) -> None:
+    """Until this transaction ends nobody becomes a holder of these articles unseen.
+
+    What of them still waits could be claimed between the look at the holders and its being superseded: then it
+    would be sent, and its takedown would not. A claim needs its endpoint's lock; one that has it is waited for.
+    """
+    waiting = select(delivery.c.endpoint_id).where(
+        delivery.c.article_id.in_(articles), delivery.c.state.in_(("pending", "waiting"))
+    )
+    ids = {row["endpoint_id"] for row in rows}.union(connection.execute(waiting).scalars())
+    locks.lock_endpoints(connection, ids)
+
+
+def number(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Gives each delivery its endpoint's next sequence number. Endpoints are locked before any delivery is."""
+    counts: dict[int, int] = defaultdict(int)
+    for row in rows:
+        counts[row["endpoint_id"]] += 1
+    if not counts:
+        return
+    # In the order of ids: on PostgreSQL that is the order of their locks.
+    more = dict(sorted(counts.items()))
+    last: dict[int, int]
+    if connection.dialect.name == "sqlite":
+        last = dict(_ADVANCE_SQLITE.rows(connection, more=json.dumps(list(more.items()))))
+    else:
+        last = dict(_ADVANCE_POSTGRESQL.rows(connection, ids=list(more), more=list(more.values())))
+    given = {which: last[which] - count for which, count in more.items()}
+    for row in rows:
+        given[row["endpoint_id"]] += 1
+        row["sequence"] = given[row["endpoint_id"]]
+
+
+_ADVANCE_SQLITE = Statement("""
+    UPDATE endpoint SET sequence = sequence + v.more
+    FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS more FROM json_each(:more)) v
+    WHERE endpoint.id = v.id RETURNING endpoint.id, endpoint.sequence""")
+_ADVANCE_POSTGRESQL = Statement("""
+    WITH locked AS MATERIALIZED (
+        SELECT id FROM endpoint WHERE id IN :ids[] ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE endpoint e SET sequence = e.sequence + v.more
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:more AS bigint[])) AS v(id, more)
+    WHERE (SELECT count(*) FROM locked) > 0 AND e.id = v.id RETURNING e.id, e.sequence""")
+DELIVERIES = Rows(
+    delivery,
+    {
+        "endpoint_id": "bigint",
+        "event_id": "bigint",
+        "article_id": "bigint",
+        "revision": "integer",
+        "sequence": "bigint",
+        "priority": "integer",
+        "owed": "boolean",
+        "ordered": "boolean",
+        "state": "text",
+        "superseded_by": "integer",
+        "settled_at": "bigint",
+        "due_at": "bigint",
+        "created_at": "bigint",
+    },
+)
+# What is on the wire is locked too: its settlement, if it is being written at this moment, is waited for and then seen
+# by the update below; if it comes later, it sees what is being routed here. Either way a failure is not due again.
+_UNSETTLED_OF = "article_id IN :articles[] AND state IN ('pending', 'waiting', 'sending')"
+_SUPERSEDE = text(
+    "UPDATE delivery SET state = 'superseded', superseded_by = :newest, settled_at = :now"
+    " WHERE article_id = :article AND state IN ('pending', 'waiting') AND revision < :newest"
+    " AND (NOT ordered OR :takedown)"
+)
+
+
+def _supersede(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Intake did this already, but for what was being routed, or came back from the wire, at that very moment."""
+    stale = [
+        {
+            "newest": each.newest,
+            "now": to_micros(now),
+            "article": each.article_id,
+            "takedown": each.newest_status != "usable",
+        }
+        for each in events
+        if each.newest > 1 and each.revision == each.newest
+    ]
+    if stale:
+        locks.lock_deliveries(connection, _UNSETTLED_OF, {"articles": [each["article"] for each in stale]})
+        connection.execute(_SUPERSEDE, stale)
+
+
+def _cancel_unheld(connection: Connection, events: Sequence[Event]) -> None:
+    """A takedown of what an endpoint never got is no news to it: what waited there is cancelled, not superseded."""
+    for each in events:
+        if each.type not in TAKEDOWNS or each.revision != each.newest:
+            continue
+        told = select(delivery.c.endpoint_id).where(
+            delivery.c.article_id == each.article_id, delivery.c.revision == each.revision
+        )
+        connection.execute(
+            update(delivery)
+            .where(
+                delivery.c.article_id == each.article_id,
+                delivery.c.state == "superseded",
+                delivery.c.superseded_by == each.revision,
+                delivery.c.endpoint_id.not_in(told),
+            )
+            .values(state="cancelled", superseded_by=None)
+        )

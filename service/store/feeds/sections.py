@@ -1,0 +1,176 @@
+"""Sections: the desks that have a feed of their own. They can be renamed and closed; their old addresses tell so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
+
+from service.store import audit
+from service.store.database import locks
+from service.store.database.record import Record
+from service.store.database.sql import Statement
+from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
+from service.store.feeds import kinds
+from service.store.feeds.kinds import ALL, Definition
+from service.store.feeds.placements import make_feed, want
+from service.store.schema.base import section
+from service.store.schema.feeds import archive, document, feed, moved, placement
+
+
+@dataclass(frozen=True)
+class Section:
+    id: int
+    slug: str
+    title: str
+    language: str | None
+
+
+def add(
+    record: Record, slug: str, title: str, language: str | None, now: datetime, *, actor: str = "operator"
+) -> Section:
+    """Adds a section and asks for its feed to be built. Raises AlreadyExists, or NotPossible for a taken name."""
+    row = {"slug": slug, "title": title, "language": language, "created_at": now}
+    try:
+        with record.writing() as connection:
+            _check_name(connection, slug)
+            number = connection.execute(section.insert().returning(section.c.id), row).scalar_one()
+            make_feed(connection, Definition(slug), now)
+            make_feed(connection, Definition(ALL, "All sections"), now)
+            detail = {"title": title, "language": language}
+            audit.note(connection, actor=actor, action="section.added", target=slug, detail=detail, now=now)
+    except IntegrityError:
+        raise AlreadyExists("section", slug) from None
+    return Section(int(number), slug, title, language)
+
+
+def rename(record: Record, slug: str, new: str, now: datetime, *, actor: str = "operator") -> None:
+    """Gives a section another slug. Its stories and its id stay; its old addresses lead to the new ones for ever.
+
+    Sources may go on using the old name. Raises NotFound, AlreadyExists, or NotPossible for a taken name.
+    """
+    try:
+        with record.writing() as connection:
+            locks.lock_documents(connection)
+            _find(connection, slug)
+            _check_name(connection, new, of=slug)
+            connection.execute(update(section).where(section.c.slug == slug).values(slug=new))
+            _rename_feed(connection, slug, new, now)
+            want(connection, [ALL, new], now)
+            detail = {"to": new}
+            audit.note(connection, actor=actor, action="section.renamed", target=slug, detail=detail, now=now)
+    except IntegrityError:
+        raise AlreadyExists("section", new) from None
+
+
+def close(record: Record, slug: str, now: datetime, *, actor: str = "operator") -> None:
+    """Ends a section's feed: its addresses answer 410. Stories that name it are taken still, for other feeds.
+
+    Raises NotFound. Closed already: nothing happens.
+    """
+    with record.writing() as connection:
+        locks.lock_documents(connection)
+        if _find(connection, slug) is not None:
+            return
+        connection.execute(update(section).where(section.c.slug == slug).values(closed_at=now))
+        connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
+        for table in (document, archive):
+            connection.execute(delete(table).where(table.c.feed == slug))
+        want(connection, [slug], now)  # partners that read it
+        audit.note(connection, actor=actor, action="section.closed", target=slug, detail={}, now=now)
+
+
+def all_sections(record: Record) -> list[Section]:
+    """All open sections, in the order in which they were added."""
+    with record.reading() as connection:
+        rows = connection.execute(
+            select(section.c.id, section.c.slug, section.c.title, section.c.language)
+            .where(section.c.closed_at.is_(None))
+            .order_by(section.c.id)
+        )
+        return [Section(*row) for row in rows]
+
+
+def titles(record: Record) -> dict[str, tuple[str, str]]:
+    """From every name that any section has or had, closed ones too, to (slug, title) as they are now."""
+    with record.reading() as connection:
+        known = {
+            slug: (slug, title) for slug, title in connection.execute(select(section.c.slug, section.c.title))
+        }
+        former = connection.execute(select(moved.c.slug, moved.c.feed)).all()
+    return known | {old: known[new] for old, new in former if new in known}
+
+
+_NAMES = Statement("SELECT slug FROM section UNION ALL SELECT slug FROM moved")
+
+
+def names(connection: Connection) -> set[str]:
+    """Every name under which an article may be posted: those of all sections, and those they had."""
+    return {slug for (slug,) in _NAMES.rows(connection)}
+
+
+def ids_of(connection: Connection, slugs: Sequence[str] | None) -> list[int]:
+    """Of the sections of these names, for a subscription; none for None. Raises UnknownSections."""
+    if slugs is None:
+        return []
+    known = {row.slug: row.id for row in connection.execute(select(section.c.slug, section.c.id))}
+    if unknown := [slug for slug in slugs if slug not in known]:
+        raise UnknownSections(unknown, sorted(known))
+    return [known[slug] for slug in dict.fromkeys(slugs)]
+
+
+def add_package(record: Record, name: str, title: str, now: datetime, *, actor: str = "operator") -> str:
+    """Gives a package's feed a title, and makes it if no article has yet; returns its slug."""
+    definition = kinds.package(name, title)
+    with record.writing() as connection:
+        make_feed(connection, definition, now)
+        connection.execute(update(feed).where(feed.c.slug == definition.slug).values(title=title))
+        want(connection, [definition.slug], now)
+        detail = {"title": title}
+        audit.note(
+            connection, actor=actor, action="package.added", target=definition.slug, detail=detail, now=now
+        )
+    return definition.slug
+
+
+def _check_name(connection: Connection, slug: str, *, of: str | None = None) -> None:
+    if slug == ALL:
+        raise NotPossible("the name 'all' belongs to the feed of all sections: choose another")
+    if slug in kinds.RESERVED:
+        raise NotPossible(f"the name {slug!r} belongs to the feeds of every {slug}: choose another")
+    leads_to = connection.execute(select(moved.c.feed).where(moved.c.slug == slug)).scalar()
+    if leads_to is not None and leads_to != of:
+        raise NotPossible(
+            f"the name {slug!r} was that of the section {leads_to!r}, to which it leads: choose another"
+        )
+
+
+def _find(connection: Connection, slug: str) -> datetime | None:
+    """When it was closed, or None. Raises NotFound."""
+    row = connection.execute(
+        select(section.c.closed_at).where(section.c.slug == slug).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NotFound("section", slug)
+    moment: datetime | None = row.closed_at
+    return moment
+
+
+def _rename_feed(connection: Connection, slug: str, new: str, now: datetime) -> None:
+    """Under the new slug stands a copy of the feed, with its id; what belonged to the old one follows."""
+    kept = [column for column in feed.c if column.name not in {"slug", "wanted"}]
+    copied = select(literal(new), feed.c.wanted + 1, *kept).where(feed.c.slug == slug)
+    connection.execute(
+        insert(feed).from_select(["slug", "wanted", *(column.name for column in kept)], copied)
+    )
+    for table in (document, archive):  # their own addresses are in them: they are made anew
+        connection.execute(delete(table).where(table.c.feed == slug))
+    connection.execute(delete(moved).where(moved.c.slug == new))
+    for table in (placement, moved):
+        connection.execute(update(table).where(table.c.feed == slug).values(feed=new))
+    connection.execute(delete(feed).where(feed.c.slug == slug))
+    connection.execute(update(feed).where(feed.c.slug == new).values(archived=0, wanted_at=now))
+    connection.execute(insert(moved).values(slug=slug, feed=new, moved_at=now))

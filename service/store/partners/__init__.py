@@ -1,0 +1,1 @@
+"""Partners, their endpoints, their keys, and their catching up."""

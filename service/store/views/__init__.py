@@ -1,0 +1,1 @@
+"""Views: the one read side, for pages, API, commands and metrics."""

@@ -1,0 +1,90 @@
+"""What needs an operator: deliveries that were given up, and those that nobody sends. Read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from service.store.database.record import Record
+from service.store.deliveries.claims import delivery_name
+from service.store.schema.base import from_micros, to_micros
+from service.store.views.partners import MADE_UP
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """Dead deliveries of one endpoint that ended with the same words. `missing`: nothing newer makes up for them."""
+
+    endpoint_id: int
+    partner: str
+    partner_name: str
+    url: str
+    words: str | None
+    count: int
+    missing: int
+    first_at: datetime
+    last_at: datetime
+    example: str
+
+
+def given_up(record: Record, limit: int = 200) -> list[GivenUp]:
+    """What was given up, grouped by endpoint and last words; groups in which something is missing first."""
+    query = text(f"""
+        SELECT g.*, p.slug, p.name, e.url, v.public_id AS event, x.replay FROM (
+            SELECT d.endpoint_id, d.last_words, count(*) AS count, min(d.settled_at) AS first_at,
+                max(d.settled_at) AS last_at, max(d.id) AS example,
+                sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END) AS missing
+            FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id, d.last_words) g
+        JOIN endpoint e ON e.id = g.endpoint_id JOIN partner p ON p.id = e.partner_id
+        JOIN delivery x ON x.id = g.example JOIN event v ON v.id = x.event_id
+        ORDER BY g.missing DESC, g.last_at DESC LIMIT :limit""")
+    with record.surveying() as connection:
+        return list(_groups(connection.execute(query, {"limit": limit})))
+
+
+def _groups(rows: Iterable[Any]) -> Iterable[GivenUp]:
+    for row in rows:
+        yield GivenUp(
+            endpoint_id=row.endpoint_id,
+            partner=row.slug,
+            partner_name=row.name,
+            url=row.url,
+            words=row.last_words,
+            count=row._mapping["count"],
+            missing=int(row.missing),
+            first_at=from_micros(int(row.first_at)),
+            last_at=from_micros(int(row.last_at)),
+            example=delivery_name(row.event, row.endpoint_id, row.replay),
+        )
+
+
+# A live endpoint with room and no hold that has something to send since before, and got nothing since then either.
+_STALLED = text("""
+    SELECT p.name, s.due_at FROM (
+        SELECT e.partner_id, (
+            SELECT d.due_at FROM delivery d
+            WHERE d.endpoint_id = e.id AND d.state IN ('pending', 'waiting') AND d.priority IN (0, 1, 2, 3)
+              AND d.due_at <= :before AND NOT EXISTS (SELECT 1 FROM delivery o
+                WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id AND (o.state = 'sending'
+                  OR (o.state IN ('pending', 'waiting')
+                    AND (CASE WHEN d.ordered THEN o.revision < d.revision ELSE o.revision > d.revision END))))
+            LIMIT 1) AS due_at
+        FROM endpoint e
+        WHERE e.state = 'live' AND e.state_since <= :before AND (e.not_before IS NULL OR e.not_before <= :before)
+          AND (e.breaker = 'closed' OR e.breaker_until <= :before)
+          AND (e.last_success_at IS NULL OR e.last_success_at <= :before)
+          AND (e.last_failure_at IS NULL OR e.last_failure_at <= :before)
+          AND e.max_in_flight > (SELECT count(*) FROM delivery f
+            WHERE f.endpoint_id = e.id AND f.state = 'sending')) s
+    JOIN partner p ON p.id = s.partner_id WHERE s.due_at IS NOT NULL ORDER BY s.due_at""")
+
+
+def stalled(record: Record, before: datetime) -> list[tuple[str, datetime]]:
+    """(partner's name, due since) of what could have been sent since `before` and was not: nobody works there."""
+    with record.surveying() as connection:
+        rows = connection.execute(_STALLED, {"before": to_micros(before)})
+        return [(row.name, from_micros(row.due_at)) for row in rows]

@@ -1,0 +1,1 @@
+"""Standard Webhooks, both ways: signatures, bodies, addresses, a receiver, a client."""

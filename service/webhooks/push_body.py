@@ -1,0 +1,52 @@
+"""The body of a push. The same event gives the same bytes at every attempt: that is what is signed."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from service.store.content import glance, read
+from service.store.deliveries.push_content import Told
+
+
+def body(told: Told) -> bytes:
+    """`{"type", "timestamp", "data"}` as JSON in UTF-8 (interface.md, "A push to a partner").
+
+    A story taken down is named, and nothing of it is told: no headline, no text, no image.
+    """
+    data: dict[str, Any] = {
+        "article": told.article,
+        "revision": told.revision,
+        "status": told.status,
+        "supersedes": list(range(1, told.revision)),
+    }
+    happened = _rfc3339(told.occurred_at)
+    head = f'{{"type":{_json(told.type)},"timestamp":"{happened}","data":'
+    if told.status != "usable":
+        return f"{head}{_json(data)}}}".encode()
+    added = {"published_at": _rfc3339(told.first_published_at), "updated_at": happened}
+    names = glance(told.content).keys()
+    if not names or not names.isdisjoint(_OURS):
+        content = read(told.content)
+        if "published_at" in content:
+            del added["published_at"]
+        if not content or content.keys() & (data.keys() | added.keys()):
+            whole = json.dumps(data | content | added, ensure_ascii=False, separators=(",", ":"))
+            return f"{head}{whole}}}".encode()
+    # The content is JSON already: to write it again would cost more than all the rest.
+    return f"{head}{_json(data)[:-1]},{told.content[1:-1]},{_json(added)[1:]}}}".encode()
+
+
+_OURS = frozenset({"article", "revision", "status", "supersedes", "published_at", "updated_at"})
+
+
+def _json(value: Any) -> str:
+    """Of what is ours. Numbers of others may be longer than it can write."""
+    return orjson.dumps(value).decode()
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,183 @@
+"""The documents in the web process's memory are those of the record, whatever becomes of the record."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from tests.press import PUBLIC_URL, RSS, PressRoom, a_story, get, some_stories, unpacked
+from werkzeug.test import Client
+
+from service.serving.cached_document import Address
+from service.serving.document_cache import LOOK_EVERY, SETTLED, Shelf
+from service.serving.middleware import Front
+from service.store.database.record import Record
+from tests import postgres
+
+
+@contextmanager
+def watched(record: Record, **options: Any) -> Iterator[tuple[Shelf, Client]]:
+    """A shelf that is watched, and a front with nothing behind it but a 404."""
+
+    def nothing(_environ: Any, start: Any) -> list[bytes]:
+        start("404 Not Found", [])
+        return []
+
+    shelf = Shelf(record, PUBLIC_URL, **options)
+    shelf.watch()
+    try:
+        yield shelf, Client(Front(nothing, shelf))
+    finally:
+        shelf.close()
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
+
+
+def test_a_new_document_is_served_after_the_second_look_at_the_latest(record: Record) -> None:
+    room = PressRoom(record)
+    with watched(record) as (shelf, web):
+        until(lambda: RSS in shelf.ready)
+        for number in range(3):
+            before = get(web).headers["ETag"]
+            room.publish(a_story(number))
+            looks = shelf.looks
+            until(lambda looks=looks: shelf.looks >= looks + 2)  # type: ignore[misc]
+            assert get(web).headers["ETag"] != before
+            assert f"Story {number}".encode() in get(web).data
+
+
+def test_two_looks_are_less_than_half_a_second_apart() -> None:
+    assert 2 * LOOK_EVERY < 0.5
+
+
+def test_a_feed_that_is_new_or_gone_is_noticed(record: Record) -> None:
+    room = PressRoom(record)
+    with watched(record) as (shelf, web):
+        until(lambda: RSS in shelf.ready)
+        with record.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM document WHERE feed = 'world'")
+        until(lambda: get(web).status_code == 404)
+        room.publish(a_story(1))
+        until(lambda: get(web).status_code == 200)
+
+
+def test_the_first_request_after_the_start_is_answered(record: Record) -> None:
+    PressRoom(record).publish(a_story(1))
+    with watched(record) as (_, web):
+        assert b"Story 1" in get(web).data
+
+
+def test_while_the_record_is_away_the_feeds_are_served_as_they_were(
+    postgres_server: Any, postgres_record: Record, capfd: pytest.CaptureFixture[str]
+) -> None:
+    record = postgres_record
+    room = PressRoom(record)
+    room.publish(a_story(1))
+    with watched(record) as (shelf, web):
+        until(lambda: RSS in shelf.ready)
+        before = get(web)
+        with postgres.away(postgres_server, "one_test"):
+            until(lambda: "shelf.record_away" in "".join(capfd.readouterr()))
+            during = get(web)
+            assert (during.status_code, during.data) == (200, before.data)
+            assert dict(during.headers) == dict(before.headers)
+            assert get(web, If_None_Match=before.headers["ETag"]).status_code == 304
+        room.publish(a_story(2))
+        until(lambda: b"Story 2" in get(web).data)
+
+
+def test_memory_is_bounded_and_what_has_no_room_is_read_when_it_is_asked_for(record: Record) -> None:
+    PressRoom(record).publish(*some_stories(20))
+    whole = Shelf(record, PUBLIC_URL)
+    sizes = [held.size for path in (RSS, "/feeds/all.rss") if (held := whole.fetch(_address(path)))]
+    with watched(record, limit=sum(sizes) - 1) as (shelf, web):
+        until(lambda: shelf.looks > 0)
+        for _ in range(3):
+            for path in (RSS, "/feeds/all.rss", "/feeds/world.atom"):
+                assert get(web, path).status_code == 200
+                looks = shelf.looks
+                until(lambda looks=looks: shelf.looks > looks + 1)  # type: ignore[misc]
+                assert sum(held.size for held in shelf.ready.values()) <= sum(sizes)
+
+
+def test_what_is_asked_for_stays_and_what_is_not_goes_first(record: Record) -> None:
+    PressRoom(record).publish(*some_stories(20))
+    paths = [RSS, "/feeds/all.rss", "/feeds/all.atom"]
+    shelf = Shelf(record, PUBLIC_URL, limit=1 << 40)
+    shelf.watch()
+    shelf.close()
+    for path in paths:
+        held = shelf.fetch(_address(path))
+        assert held is not None
+        held.used = {RSS: 3, "/feeds/all.rss": 1, "/feeds/all.atom": 2}[path] + 10**6
+    small = sum(held.size for path, held in shelf.ready.items() if path in paths) - 1
+    shelf._limit = small
+    shelf.look()
+    assert {path for path in paths if path in shelf.ready} == {RSS, "/feeds/all.atom"}
+
+
+def test_a_settled_document_is_compressed_better_under_the_same_tag(record: Record) -> None:
+    PressRoom(record).publish(*some_stories(20))
+    shelf = Shelf(record, PUBLIC_URL)
+    web = Client(Front(lambda _environ, _start: [], shelf))
+    before = {coding: get(web, Accept_Encoding=coding) for coding in ("br", "zstd", "gzip")}
+    now = time.monotonic()
+    assert not shelf.improve(now)
+    steps = 0
+    while shelf.improve(now + SETTLED + 1):
+        steps += 1
+    assert steps == 3
+    for coding, answer in before.items():
+        after = get(web, Accept_Encoding=coding)
+        assert after.headers["ETag"] == answer.headers["ETag"]
+        assert unpacked(after) == unpacked(answer)
+        assert len(after.data) <= len(answer.data)
+        assert int(after.headers["Content-Length"]) == len(after.data)
+        assert get(web, Accept_Encoding=coding, If_None_Match=answer.headers["ETag"]).status_code == 304
+    assert len(get(web, Accept_Encoding="br").data) < len(before["br"].data)
+
+
+def test_many_clients_at_once_see_only_whole_documents(record: Record) -> None:
+    room = PressRoom(record)
+    room.publish(a_story(0))
+    broken: list[str] = []
+    with watched(record) as (shelf, web):
+        until(lambda: RSS in shelf.ready)
+        done = threading.Event()
+
+        def fetch() -> None:
+            while not done.wait(0.002):
+                answer = get(web, "/feeds/world.json", Accept_Encoding="zstd")
+                try:
+                    json.loads(unpacked(answer))
+                except ValueError as error:
+                    broken.append(str(error))
+
+        threads = [threading.Thread(target=fetch, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(5):
+                room.publish(a_story(number, headline=f"Round {number}"))
+            until(lambda: b"Round 4" in get(web).data)
+        finally:
+            done.set()
+        for thread in threads:
+            thread.join()
+    assert broken == []
+
+
+def _address(path: str) -> Address:
+    address = Address.of_path(path)
+    assert address is not None
+    return address

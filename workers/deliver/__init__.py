@@ -1,0 +1,1 @@
+"""Delivering: claim, send, settle."""

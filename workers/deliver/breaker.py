@@ -1,0 +1,113 @@
+"""The circuit breaker of an endpoint (delivery.md, "One partner's trouble is its own"). Pure.
+
+Closed: pushes flow. Open: deliveries wait and use up no attempts. Half open, once `until` has passed: one
+push goes as a probe; its success closes the breaker, its failure opens it again for twice as long. A breaker that
+was closed by a probe starts slowly: 1, 2, 4, 8 … in flight, as long as nothing fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from workers.net.outcome import Outcome
+
+OPENS_AT = 5  # failures in a row
+RATE_OF = 20  # attempts within WINDOW, of which half failed, open it too
+WINDOW = 60  # seconds
+SLOT = 10  # seconds: what is counted together
+FIRST_WAIT = 30.0  # seconds
+LONGEST_WAIT = 900.0
+JITTER = 0.2
+FULL_FROM = 64  # no endpoint has a higher cap
+
+# What the partner answered about this push says nothing about the endpoint's health; unsent and lost are our own doing.
+_NEUTRAL = frozenset({"refused", "gone", "unsent", "lost"})
+
+Counts = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """`state` is closed, open or half_open; `until` is when an open one lets a probe through.
+
+    `opened` counts how often it opened since it was last closed, `failures` the failures in a row. `counts`: the
+    last minute's slots of ten seconds as (number of the slot since 1970, attempts, failures), the oldest first.
+    `slow_start`: how many may be in flight though the cap is higher; None for the cap.
+    """
+
+    state: str = "closed"
+    until: datetime | None = None
+    opened: int = 0
+    failures: int = 0
+    counts: Counts = ()
+    slow_start: int | None = None
+
+
+def after(breaker: Breaker, outcomes: Iterable[Outcome], now: datetime, jitter: float) -> Breaker:
+    """The breaker after these outcomes, in the order they came. `jitter` in [0, 1) spreads the wait by ±20 %.
+
+    A refusal (4xx but 429) counts neither way while closed; as a probe's answer it shows the endpoint up.
+    """
+    breaker = at(breaker, now)
+    for outcome in outcomes:
+        breaker = _after_one(breaker, outcome, now, jitter)
+    return breaker
+
+
+def at(breaker: Breaker, now: datetime) -> Breaker:
+    """The breaker as time alone leaves it: an open one whose wait is over is half open.
+
+    A wait longer than any that is given was set by a clock that has been put back since: it is over.
+    """
+    if breaker.state == "open" and not _waits(breaker.until, now):
+        return replace(breaker, state="half_open")
+    return breaker
+
+
+def counted(counts: Counts, attempts: int, failures: int, now: datetime) -> Counts:
+    """The counts with these attempts added; what is older than a minute, or later than now, is dropped."""
+    slot = int(now.timestamp()) // SLOT
+    kept = [each for each in counts if slot - WINDOW // SLOT < each[0] <= slot]
+    if kept and kept[-1][0] == slot:
+        attempts, failures = attempts + kept[-1][1], failures + kept[-1][2]
+        kept.pop()
+    return (*kept, (slot, attempts, failures)) if attempts else tuple(kept)
+
+
+def _waits(until: datetime | None, now: datetime) -> bool:
+    return until is not None and now < until <= now + timedelta(seconds=LONGEST_WAIT * (1 + JITTER))
+
+
+def _after_one(breaker: Breaker, outcome: Outcome, now: datetime, jitter: float) -> Breaker:
+    if breaker.state == "half_open" and (outcome.delivered or outcome.kind == "refused"):
+        return Breaker(slow_start=1)
+    if breaker.state == "open" or outcome.kind in _NEUTRAL:
+        return breaker  # open: what was on the wire when it opened, or a takedown, which waits for no breaker
+    if outcome.delivered:
+        return _after_success(breaker, now)
+    counts = counted(breaker.counts, 1, 1, now)
+    failures = breaker.failures + 1
+    if breaker.state == "half_open" or _too_many(failures, counts):
+        until = now + timedelta(seconds=_wait(breaker.opened, jitter))
+        return Breaker("open", until, breaker.opened + 1, failures)
+    slow = None if breaker.slow_start is None else 1
+    return replace(breaker, failures=failures, counts=counts, slow_start=slow)
+
+
+def _after_success(breaker: Breaker, now: datetime) -> Breaker:
+    # One more per success is twice as many per round.
+    slow = None if breaker.slow_start is None or breaker.slow_start >= FULL_FROM else breaker.slow_start + 1
+    return Breaker(counts=counted(breaker.counts, 1, 0, now), slow_start=slow)
+
+
+def _too_many(failures: int, counts: Counts) -> bool:
+    attempts = sum(each[1] for each in counts)
+    failed = sum(each[2] for each in counts)
+    return failures >= OPENS_AT or (attempts >= RATE_OF and failed * 2 >= attempts)
+
+
+def _wait(opened: int, jitter: float) -> float:
+    """Seconds: 30 s doubling to 15 min, ±20 %."""
+    return min(FIRST_WAIT * 2.0 ** min(opened, 10), LONGEST_WAIT) * (1 - JITTER + 2 * JITTER * jitter)

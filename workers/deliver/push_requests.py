@@ -1,0 +1,69 @@
+"""Letters: claimed deliveries made into signed pushes. A body is built once per event, signed per endpoint."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from service.store.database.record import Record
+from service.store.deliveries.claims import Claimed
+from service.store.deliveries.push_content import Told
+from service.store.partners import signing_keys
+from service.webhooks import push_body
+from service.webhooks.signatures import Signer
+from workers.net.transport import Push
+
+KEPT_BODIES = 512
+KEPT_SIGNERS = 4096
+# A secret that was rotated out two days ago signs along for this much longer.
+SIGNERS_LAST = timedelta(seconds=5)
+
+
+class Letters:
+    """Writes pushes; keeps the bodies of the last events, since each goes to many endpoints, and opened secrets."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._bodies: OrderedDict[int, bytes] = OrderedDict()
+        self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
+        self._signers_until: datetime | None = None
+
+    def unread(self, claimed: Sequence[Claimed]) -> set[int]:
+        """The events that must be read before these can be written: others are kept from before."""
+        return {each.event_id for each in claimed} - self._bodies.keys()
+
+    def bodies(self, claimed: Sequence[Claimed], told: Mapping[int, Told]) -> list[tuple[Claimed, bytes]]:
+        """Each with what is to be sent, in the same order. `told` are the `unread` events."""
+        for event_id, each in told.items():
+            self._bodies[event_id] = push_body.body(each)
+        written = [(each, self._bodies[each.event_id]) for each in claimed]
+        while len(self._bodies) > KEPT_BODIES:
+            self._bodies.popitem(last=False)
+        return written
+
+    def letter(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
+        """The push, signed as of `now`."""
+        self._forget_signers(now)
+        seconds = int(now.timestamp())
+        signer = self._signer(claimed.sealed, now)
+        headers = (
+            ("Content-Type", "application/json"),
+            ("webhook-id", claimed.public_id),
+            ("webhook-timestamp", str(seconds)),
+            ("webhook-signature", signer.sign(claimed.public_id, seconds, body)),
+            ("dateline-sequence", str(claimed.sequence)),
+        )
+        return Push(token=(claimed, now), url=claimed.url, headers=headers, body=body)
+
+    def _signer(self, sealed: bytes, now: datetime) -> Signer:
+        """Opened and decoded once for the many pushes to one endpoint: Fernet takes longer than the signature."""
+        signer = self._signers.get(sealed)
+        if signer is None:
+            signer = self._signers[sealed] = Signer(signing_keys.signing_secrets(self._record, sealed, now))
+        return signer
+
+    def _forget_signers(self, now: datetime) -> None:
+        if self._signers_until is None or now >= self._signers_until or len(self._signers) > KEPT_SIGNERS:
+            self._signers.clear()
+            self._signers_until = now + SIGNERS_LAST

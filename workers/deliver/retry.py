@@ -1,0 +1,115 @@
+"""When to try again, and when to stop (delivery.md, Retry). Pure: a decision is a value.
+
+A schedule is the seconds to wait before each attempt: the first entry is before the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from workers.net.outcome import Outcome
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+_EARLY = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR)
+_HALF_DAYS = [12 * HOUR] * 5
+DEFAULT_SPAN = timedelta(hours=72)
+# Waits, not a date: time under embargo, or while the endpoint is paused, is not taken from them.
+DEFAULT = (*_EARLY, *_HALF_DAYS, DEFAULT_SPAN.total_seconds() - sum(_EARLY) - sum(_HALF_DAYS))
+# A receiver being deployed answers 404 or 401 for minutes; what still refuses after three hours means it.
+REFUSED = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR)
+TAKEDOWN = (0.0, 5.0, 15.0, 30.0, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE)
+TAKEDOWN_EVERY = 15 * MINUTE
+TAKEDOWN_SPAN = timedelta(days=7)
+RETRY_AFTER_MAX = DAY
+JITTER = 0.2
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The partner holds it."""
+
+
+@dataclass(frozen=True)
+class RetryAt:
+    """Due again at `moment`. Until `holds_endpoint_until`, if set, the partner wants no other push either."""
+
+    moment: datetime
+    holds_endpoint_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Dead:
+    """Not tried again by itself; an operator may replay it."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class SwitchOff:
+    """The endpoint takes no more pushes: it is switched off, and its deliveries are kept."""
+
+    words: str
+
+
+Decision = Delivered | RetryAt | Dead | SwitchOff
+_DELIVERED = Delivered()
+
+
+def decide(
+    attempt: int,
+    outcome: Outcome,
+    now: datetime,
+    schedule: Sequence[float] | None,
+    first_due: datetime,
+    *,
+    takedown: bool,
+    jitter: float,
+) -> Decision:
+    """What becomes of a delivery after its `attempt`-th attempt (from 1) ended with `outcome`.
+
+    `schedule`: the endpoint's own, None for the default. `jitter` is from [0, 1) and spreads each wait by ±20 %. A
+    moment is never before `now` nor before what Retry-After asks (up to 24 h). A takedown has its own schedule and is
+    not given up until 7 days after `first_due`, when it was made; what is that old and was not tried yet, because
+    its endpoint was switched off, still gets the early attempts. What its own worker cut off is due at once.
+    """
+    if outcome.delivered:
+        return _DELIVERED
+    if outcome.kind == "gone":
+        return SwitchOff(f"the partner {outcome.words}")
+    if outcome.kind == "lost":
+        return RetryAt(now)
+    wait = _takedown_wait(attempt, now - first_due) if takedown else _wait(attempt, outcome, schedule)
+    if wait is None:
+        return Dead(_give_up_words(attempt, outcome))
+    moment = now + timedelta(seconds=max(1.0, wait * (1 - JITTER + 2 * JITTER * jitter)))
+    if takedown and attempt >= len(TAKEDOWN):
+        moment = min(moment, first_due + TAKEDOWN_SPAN)  # the last try
+    asked = _asked_moment(outcome, now)
+    return RetryAt(max(moment, asked or moment), asked if outcome.kind == "throttled" else None)
+
+
+def _wait(attempt: int, outcome: Outcome, schedule: Sequence[float] | None) -> float | None:
+    """Seconds by the schedule before attempt `attempt + 1`; None if there is none."""
+    waits = schedule or DEFAULT
+    if outcome.kind in ("refused", "unsent") and outcome.status not in (408, 425):
+        waits = min(waits, REFUSED, key=len)
+    return waits[attempt] if attempt < len(waits) else None
+
+
+def _takedown_wait(attempt: int, age: timedelta) -> float | None:
+    if attempt < len(TAKEDOWN):
+        return TAKEDOWN[attempt]
+    return TAKEDOWN_EVERY if age < TAKEDOWN_SPAN else None
+
+
+def _asked_moment(outcome: Outcome, now: datetime) -> datetime | None:
+    if outcome.retry_after is None:
+        return None
+    return now + timedelta(seconds=min(outcome.retry_after, RETRY_AFTER_MAX))
+
+
+def _give_up_words(attempt: int, outcome: Outcome) -> str:
+    times = "once" if attempt == 1 else f"{attempt} times"
+    return f"tried {times} and given up; the last time: {outcome.words}"

@@ -1,0 +1,189 @@
+"""From what a partner answered to what is written of it. Pure: the record is the caller's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+
+from service.store.deliveries.claims import Claimed
+from service.store.deliveries.health import Health
+from service.store.deliveries.settlements import Settlement
+from workers.deliver import breaker, retry
+from workers.net.outcome import Outcome
+
+SWITCH_OFF_AFTER = timedelta(days=5)  # failing for as long, without one success
+TOUCH_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's last success is written
+
+
+class Sent(NamedTuple):
+    """A claimed delivery with what came of it."""
+
+    claimed: Claimed
+    started_at: datetime
+    outcome: Outcome
+
+
+class Watch:
+    """When each healthy endpoint was last noted as such: so that a thousand successes are one write.
+
+    Those not written yet are kept here, for the breaker's failure rate.
+    """
+
+    def __init__(self) -> None:
+        self._noted: dict[int, datetime] = {}
+        self._unwritten: dict[int, int] = {}
+
+    def due(self, endpoint_id: int, now: datetime) -> bool:
+        noted = self._noted.get(endpoint_id)
+        return noted is None or not timedelta(0) <= now - noted < TOUCH_EVERY
+
+    def unwritten(self, endpoint_id: int) -> int:
+        return self._unwritten.get(endpoint_id, 0)
+
+    def committed(self, sent: Sequence[Sent], ids: Collection[int], now: datetime) -> None:
+        """What was sent is settled, and the health of the endpoints `ids` written."""
+        for endpoint_id in ids:
+            self._noted[endpoint_id] = now
+            self._unwritten.pop(endpoint_id, None)
+        for each in sent:
+            if (endpoint_id := each.claimed.endpoint_id) not in ids:
+                self._unwritten[endpoint_id] = self._unwritten.get(endpoint_id, 0) + 1
+
+
+def verdict_on(sent: Sent, now: datetime, dice: float) -> retry.Decision:
+    """What the retry rule says of this attempt. `dice` in [0, 1) spreads the retries."""
+    claimed = sent.claimed
+    return retry.decide(
+        claimed.attempts - claimed.forgiven,
+        sent.outcome,
+        now,
+        claimed.schedule,
+        claimed.created_at,
+        takedown=claimed.priority == 0,
+        jitter=dice,
+    )
+
+
+def settlement_of(sent: Sent, verdict: retry.Decision, now: datetime) -> Settlement:
+    """The row to write. A switched-off endpoint keeps its deliveries: they wait until it is back."""
+    state, due_at = "waiting", now
+    match verdict:
+        case retry.Delivered():
+            state = "delivered"
+        case retry.Dead():
+            state = "dead"
+        case retry.RetryAt(moment=moment):
+            due_at = moment
+    outcome = sent.outcome
+    return Settlement(
+        delivery=sent.claimed,
+        state=state,
+        due_at=due_at,
+        reached=outcome.reached,
+        status=outcome.status,
+        words=outcome.words,
+        attempt=_attempt(sent),
+    )
+
+
+def _attempt(sent: Sent) -> dict[str, Any]:
+    outcome = sent.outcome
+    headers = orjson.dumps(outcome.response_headers).decode() if outcome.response_headers else None
+    return {
+        "started_at": sent.started_at,
+        "outcome": outcome.kind,
+        "status": outcome.status,
+        "words": outcome.words,
+        "lookup_ms": outcome.timings.lookup,
+        "connect_ms": outcome.timings.connect,
+        "tls_ms": outcome.timings.tls,
+        "first_byte_ms": outcome.timings.first_byte,
+        "total_ms": outcome.timings.total,
+        "address": outcome.address,
+        "response_headers": headers,
+        "response_body": outcome.body or None,
+    }
+
+
+def touched(
+    sent: Sequence[Sent],
+    verdicts: Sequence[retry.Decision],
+    watch: Watch,
+    now: datetime,
+    dice: Callable[[], float],
+) -> tuple[list[int], Callable[[int, Health], Health]]:
+    """The endpoints whose health must be written, and how it follows from what they answered, in that order."""
+    per_endpoint: dict[int, list[tuple[Sent, retry.Decision]]] = {}
+    for each, verdict in zip(sent, verdicts, strict=True):
+        per_endpoint.setdefault(each.claimed.endpoint_id, []).append((each, verdict))
+    ids = [
+        endpoint_id
+        for endpoint_id, results in per_endpoint.items()
+        if any(_troubled(each, verdict) for each, verdict in results) or watch.due(endpoint_id, now)
+    ]
+
+    def decide(endpoint_id: int, health: Health) -> Health:
+        if unwritten := watch.unwritten(endpoint_id):
+            counts = breaker.counted(_counts(health), unwritten, 0, now)
+            health = replace(health, breaker_counts=json.dumps(counts))
+        for each, verdict in per_endpoint[endpoint_id]:
+            health = health_after(health, each.outcome, verdict, now, dice())
+        return health
+
+    return ids, decide
+
+
+def _troubled(sent: Sent, verdict: retry.Decision) -> bool:
+    return not isinstance(verdict, retry.Delivered) or not sent.claimed.healthy
+
+
+def health_after(
+    health: Health, outcome: Outcome, verdict: retry.Decision, now: datetime, dice: float
+) -> Health:
+    """One answer's effect on its endpoint: breaker, Retry-After, 410, and five days without a success."""
+    if outcome.kind == "lost":
+        return health
+    state = breaker.Breaker(
+        health.breaker,
+        health.breaker_until,
+        health.breaker_opened,
+        health.failures,
+        _counts(health),
+        health.slow_start,
+    )
+    state = breaker.after(state, [outcome], now, dice)
+    health = replace(
+        health,
+        breaker=state.state,
+        breaker_until=state.until,
+        breaker_opened=state.opened,
+        failures=state.failures,
+        breaker_counts=json.dumps(state.counts) if state.counts else None,
+        slow_start=state.slow_start,
+    )
+    if isinstance(verdict, retry.Delivered):
+        return replace(health, last_success_at=now, failing_since=None)
+    health = replace(
+        health,
+        last_failure_at=now,
+        last_failure=outcome.words,
+        failing_since=health.failing_since or now,
+    )
+    if isinstance(verdict, retry.RetryAt) and verdict.holds_endpoint_until is not None:
+        held = max(verdict.holds_endpoint_until, health.not_before or verdict.holds_endpoint_until)
+        health = replace(health, not_before=held)
+    if isinstance(verdict, retry.SwitchOff):
+        return replace(health, state="off", state_reason=verdict.words)
+    if health.failing_since is not None and now - health.failing_since >= SWITCH_OFF_AFTER:
+        return replace(health, state="off", state_reason=f"failing for five days; last: {outcome.words}")
+    return health
+
+
+def _counts(health: Health) -> breaker.Counts:
+    slots = json.loads(health.breaker_counts) if health.breaker_counts else []
+    return tuple((int(slot), int(attempts), int(failures)) for slot, attempts, failures in slots)

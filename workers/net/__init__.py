@@ -1,0 +1,1 @@
+"""The network: sending, the address guard, what an answer means."""

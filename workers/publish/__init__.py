@@ -1,0 +1,1 @@
+"""Publishing: dirty feeds become documents."""

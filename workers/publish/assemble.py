@@ -1,0 +1,53 @@
+"""Documents from entries. Pure: the same feed, places and entries give the same bytes and the same ETag."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import feeds
+from service.store.feeds.contents import Place
+from service.store.feeds.documents import Rendered
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A story in one format, and the digest of its bytes: a document's ETag is made of digests, not of its bytes."""
+
+    body: bytes
+    digest: bytes
+
+    @classmethod
+    def of(cls, body: bytes) -> Entry:
+        return cls(body, hashlib.blake2b(body, digest_size=16).digest())
+
+
+# A story in every format; None in those in which it cannot be shown.
+Entries = Mapping[feeds.Format, Entry | None]
+
+
+def compose(
+    feed: feeds.Feed, shown: Sequence[Place], entries: Mapping[int, Entries], formats: Sequence[feeds.Format]
+) -> dict[feeds.Format, Rendered]:
+    """The feed's documents. `entries` by article; a story that has none in a format is left out of that one."""
+    told = [(place, feeds.told_at(place.changed_at, place.public_id)) for place in shown]
+    made = {}
+    for fmt in formats:
+        lines = [(place, at, entry) for place, at in told if (entry := entries[place.article_id][fmt])]
+        frame = feeds.frame(
+            feed,
+            fmt,
+            updated=max((at for _, at, _ in lines), default=feed.updated),
+            tombstones=tuple(feeds.Tombstone(p.public_id, at) for p, at, _ in lines if p.withdrawn),
+        )
+        stories = tuple((place.article_id, place.revision) for place, _, _ in lines)
+        made[fmt] = _rendered(frame, [entry for _, _, entry in lines], stories)
+    return made
+
+
+def _rendered(frame: feeds.Frame, entries: Sequence[Entry], stories: tuple[tuple[int, int], ...]) -> Rendered:
+    etag = hashlib.blake2b(frame.head, digest_size=16)
+    etag.update(b"".join(entry.digest for entry in entries))
+    etag.update(frame.tail)
+    return Rendered(frame.around([entry.body for entry in entries]), etag.hexdigest(), stories)

@@ -1,0 +1,128 @@
+"""Publish: the feeds that were asked for become documents. A burst of a hundred articles builds a section once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import takewhile
+from time import perf_counter
+
+import feeds
+from service import logs
+from service.store.database.record import Record
+from service.store.feeds import archives, contents, documents, partner_contents, sections
+from service.store.feeds.archives import PageDue
+from service.store.feeds.contents import Place
+from service.store.feeds.documents import FeedDue
+from service.store.feeds.entries import prune_entries
+from workers.publish.assemble import compose
+from workers.publish.entry_cache import Shelf
+from workers.publish.items import Desk, feed_of
+
+log = logs.get("publish")
+
+PRUNE_AFTER = 2_000  # entries made
+
+
+class Press:
+    """Renders feeds. A change costs the serialising of one story, once; all else is spliced from what is there."""
+
+    def __init__(
+        self,
+        record: Record,
+        public_url: str,
+        clock: Callable[[], datetime],
+        *,
+        withdrawn_stays: timedelta = timedelta(days=14),
+    ) -> None:
+        """`withdrawn_stays`: how long a story that was taken down keeps its place, as a notice."""
+        self._record = record
+        self._public_url = public_url
+        self._clock = clock
+        self._withdrawn_stays = withdrawn_stays
+        self._shelf = Shelf(record)
+        self._made = 0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ends a drain after the document at hand; the others stay due."""
+        self._stopping = True
+
+    def drain(self, goes_on: Callable[[], bool] = lambda: True) -> int:
+        """Builds every feed that is due now, then some pages of archives; returns how many documents of either.
+
+        `goes_on` is asked before each: once it is False nothing more is built, and the others stay due.
+
+        Killed half-way, what is not written is still due. What is asked for meanwhile is the next call's: in a flood,
+        builds would follow one another without end. Pages come last: what is new is never kept waiting by what is
+        old, and they are some at a time, so that there may be many.
+        """
+
+        def further(_: object = None) -> bool:
+            return not self._stopping and goes_on()
+
+        built = 0
+        if further() and (due := documents.due_feeds(self._record)):
+            desk = self._desk()
+            for each in takewhile(further, due):
+                self.build(desk, each, self._clock())
+                built += 1
+        pages = archives.due_pages(self._record, self._clock())
+        if pages:
+            desk, known = self._desk(), {each.slug: each for each in documents.open_feeds(self._record)}
+            for page in takewhile(further, pages):
+                if page.feed in known:
+                    self._build_page(desk, known[page.feed], page, self._clock())
+                    built += 1
+        self._prune()
+        return built
+
+    def build(self, desk: Desk, due: FeedDue, now: datetime) -> None:
+        """Renders one feed in all its formats and writes what changed."""
+        started = perf_counter()
+        due, shown, due_at = self._shown(due, now)
+        entries, made = self._shelf.take(desk, shown)
+        # A partner's own is not for people to look at, and its page would tell its address.
+        formats = feeds.FORMATS if due.private else feeds.RENDITIONS
+        bodies = compose(feed_of(desk, due), shown, entries, formats)
+        changed = documents.store_documents(self._record, due, bodies, due_at=due_at, now=now, made=made)
+        self._made += len(made)
+        log.info(
+            "feed.rendered",
+            feed=due.slug,
+            stories=len(shown),
+            serialised=len(made) // len(feeds.RENDITIONS),
+            changed=list(changed or ()),
+            ms=round((perf_counter() - started) * 1000, 1),
+        )
+
+    def _shown(self, due: FeedDue, now: datetime) -> tuple[FeedDue, list[Place], datetime | None]:
+        """The feed with what is new in it numbered, what stands in it, and when that changes by itself."""
+        stays = self._withdrawn_stays
+        if due.private:
+            found = partner_contents.shown(self._record, due, now, withdrawn_stays=stays)
+            return due, found.places, found.due_at
+        due = replace(due, sequence=contents.number_new(self._record, due, now))
+        shown = contents.places(self._record, due, now, withdrawn_stays=stays)
+        return due, shown, contents.next_change(self._record, due, shown, now, withdrawn_stays=stays)
+
+    def _build_page(self, desk: Desk, due: FeedDue, page: PageDue, now: datetime) -> None:
+        shown = contents.page_places(self._record, page.feed, page.page, now)
+        entries, made = self._shelf.take(desk, shown)
+        feed = replace(feed_of(desk, due), page=page.page)
+        bodies = compose(feed, shown, entries, feeds.ARCHIVED)
+        due_at = archives.opens_at(self._record, page.feed, page.page, now)
+        stored = archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=made)
+        self._made += len(made)
+        if not stored:
+            return
+        log.info("page.rendered", feed=page.feed, page=page.page, stories=len(shown), again=bool(page.due_at))
+
+    def _desk(self) -> Desk:
+        return Desk(self._public_url, sections.titles(self._record))
+
+    def _prune(self) -> None:
+        if self._made >= PRUNE_AFTER:
+            self._made = 0
+            log.info("entries.pruned", count=prune_entries(self._record))

@@ -1,0 +1,123 @@
+"""Stories as feeds show them: from the record's canonical content to `feeds.Item`. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import feeds
+from service.store.feeds.contents import Story
+from service.store.feeds.documents import FeedDue
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Who publishes, and where: `public_url` without a slash at its end. `sections` leads from every name that a
+    section has or had to its (slug, title)."""
+
+    public_url: str
+    sections: Mapping[str, tuple[str, str]]
+
+    @property
+    def authority(self) -> str:
+        return urlsplit(self.public_url).hostname or "localhost"
+
+    @cached_property
+    def profile(self) -> str:
+        """What the bytes of an entry depend on besides its story: how feeds are written, and what was renamed."""
+        renamed = sorted((name, *told) for name, told in self.sections.items() if name != told[0])
+        return f"{feeds.PROFILE}.{zlib.crc32(repr(renamed).encode()):08x}" if renamed else feeds.PROFILE
+
+
+def feed_of(desk: Desk, due: FeedDue) -> feeds.Feed:
+    """The feed's definition. Its id is a tag: URI that never changes (RFC 4151)."""
+    return feeds.Feed(
+        slug=due.slug,
+        title=due.title,
+        id=f"tag:{desk.authority},{due.made_at.date().isoformat()}:feed/{due.born}",
+        public_url=desk.public_url,
+        home_url=f"{desk.public_url}/feeds" if due.private else f"{desk.public_url}/feeds/{due.slug}",
+        authority=desk.authority,
+        updated=due.made_at.replace(microsecond=0),
+        language=due.language,
+        pages=due.pages,
+        private=due.private,
+    )
+
+
+def item_of(desk: Desk, story: Story) -> feeds.Item:
+    """A story; for one that was taken down only what its notice needs."""
+    if story.status != "usable":
+        return feeds.Item(
+            id=story.public_id,
+            revision=story.revision,
+            published=_published(story),
+            updated=story.changed_at,
+            language=story.content.get("language"),
+            withdrawn=cast(feeds.Withdrawal, story.status),
+        )
+    content = story.content
+    return feeds.Item(
+        id=story.public_id,
+        revision=story.revision,
+        published=_published(story),
+        updated=story.changed_at,
+        headline=content["headline"],
+        language=content.get("language"),
+        url=content.get("url"),
+        summary=content.get("summary"),
+        body_html=content.get("body_html"),
+        body_text=content.get("body_text"),
+        authors=tuple(feeds.Author(each["name"], each.get("url")) for each in content.get("authors", ())),
+        origin=_origin(content.get("origin")),
+        original_author=content.get("original_author"),
+        original_headline=content.get("original_headline"),
+        responsible_editor=content.get("responsible_editor"),
+        rights=_rights(content.get("rights")),
+        sections=_sections(desk, content.get("sections", ())),
+        packages=tuple(content.get("packages", ())),
+        keywords=tuple(content.get("keywords", ())),
+        images=tuple(_image(each) for each in content.get("images", ())),
+        correction_note=content.get("correction_note"),
+        source_name=story.source_name,
+    )
+
+
+def _published(story: Story) -> datetime:
+    """Never after the change itself: a source's date in the future would keep readers from showing the story."""
+    return min(story.first_published_at, story.changed_at)
+
+
+def _sections(desk: Desk, names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """As they are called now; one that was named by its old and its new name is one."""
+    return tuple(dict.fromkeys(desk.sections.get(name, (name, name)) for name in names))
+
+
+def _origin(origin: Mapping[str, Any] | None) -> feeds.Origin | None:
+    return feeds.Origin(origin["name"], origin.get("url"), origin.get("country")) if origin else None
+
+
+def _rights(rights: Mapping[str, Any] | None) -> feeds.Rights | None:
+    if not rights:
+        return None
+    return feeds.Rights(
+        rights.get("holder"), rights.get("notice"), rights.get("usage_terms"), rights.get("licence_url")
+    )
+
+
+def _image(image: Mapping[str, Any]) -> feeds.Image:
+    return feeds.Image(
+        url=image["url"],
+        alt=image.get("alt"),
+        credit=image.get("credit"),
+        caption=image.get("caption"),
+        type=image.get("type"),
+        width=image.get("width"),
+        height=image.get("height"),
+        bytes=image.get("bytes"),
+    )

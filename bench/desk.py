@@ -18,20 +18,22 @@ from bench.content import SECTION, article
 from bench.load import Load, Posted
 from bench.processes import Failed, Processes, answers, free_port, module
 from service import settings
-from service.cli.up import processes
+from service.http import credentials
 from service.intake.adapters import native
 from service.runtime import celery_app, embedded_redis
+from service.runtime.parts import processes
 from service.runtime.supervise import dateline
 from service.settings import Settings
-from service.store import checkup, migrations
+from service.store import migrations
 from service.store.articles import accept as articles
 from service.store.articles import sources
 from service.store.coordination import leases
 from service.store.database.record import Record, open_record
 from service.store.deliveries import push_content
 from service.store.feeds import sections
-from service.store.partners import partners
+from service.store.partners import endpoints, partners
 from service.store.schema.base import to_micros
+from service.store.views import checkup
 from service.webhooks import push_body, signatures
 
 SOURCE = "wire"
@@ -84,7 +86,7 @@ class Desk:
         self.record: Record = open_record(self.settings.database_url, self.settings.secret_key)
         migrations.migrate(self.record)
         sections.add(self.record, SECTION, "World", "en", _now())
-        key = signatures.new_api_key()
+        key = credentials.new_api_key()
         secret = signatures.new_secret()
         self.source = sources.add(
             self.record,
@@ -125,7 +127,7 @@ class Desk:
         """Each of a partner of its own, subscribed to everything. The first by the store, the others as its like."""
         first, *others = urls
         partners.add_partner(self.record, "p0", "p0", key_id="p0", key_hash="0" * 64, now=_now())
-        added = partners.add_endpoint(
+        added = endpoints.add_endpoint(
             self.record,
             "p0",
             first,

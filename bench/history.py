@@ -12,11 +12,11 @@ from sqlalchemy import event, text
 
 from bench.run import Run
 from bench.table import Line, at_most, at_most_times
-from service.store.coordination import due_work, leases
+from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing
 from service.store.deliveries.claims import Cursor
-from service.store.views import partners
+from service.store.views import events, partners, pipeline
 
 ENDPOINTS = 20
 DUE = 50  # articles whose deliveries are due
@@ -35,7 +35,7 @@ def measure(run: Run, database: str) -> list[Line]:
         for desk in (old, new):
             desk.feed("due", DUE, 1024)
             routing.route(desk.record, _now())
-            leases.beat(desk.record, "bench", broker="up", now=_now())
+            heartbeats.beat(desk.record, "bench", broker="up", now=_now())
             _analyse(desk.record)
         run.databases.settle(database)
         for line, ask in zip(lines, _QUESTIONS.values(), strict=True):
@@ -58,8 +58,8 @@ def _claim(record: Record) -> None:
 def _status(record: Record) -> None:
     now = _now()
     partners.partners_now(record, now)
-    partners.pipeline_now(record)
-    partners.latest_events(record, now)
+    pipeline.pipeline_now(record)
+    events.latest_events(record, now)
 
 
 _QUESTIONS: dict[str, Callable[[Record], Any]] = {

@@ -12,6 +12,7 @@ from werkzeug.exceptions import NotFound
 from service.api import articles, openapi, partner_events
 from service.console import pages, probes
 from service.http import problems
+from service.http.credentials import hide_feed_tokens
 from service.intake import routes
 from service.intake.authenticate import Gate
 from service.serving import discovery, partner_feeds
@@ -20,7 +21,6 @@ from service.serving.document_cache import Shelf
 from service.serving.middleware import Front
 from service.settings import Settings
 from service.store.database.record import Record
-from service.webhooks.signatures import hide_feed_tokens
 
 
 def _now() -> datetime:

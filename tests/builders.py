@@ -16,8 +16,8 @@ from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.deliveries.claims import Claimed
 from service.store.feeds import sections
-from service.store.partners import partners
-from service.store.partners.partners import Endpoint
+from service.store.partners import endpoints, partners
+from service.store.partners.endpoints import Endpoint
 from workers.deliver.push_requests import Letters
 from workers.net.transport import Push
 
@@ -80,7 +80,7 @@ def an_endpoint(record: Record, partner: str | None = None, **options: Any) -> E
         partners.add_partner(record, name, name.title(), key_id=f"p{name}", key_hash="0" * 64, now=NOW)
     url = options.pop("url", f"https://{name}.example.org/{next(_numbers)}")
     options.setdefault("sections", None)
-    return partners.add_endpoint(record, name, url, secret=SECRET, now=NOW, **options)
+    return endpoints.add_endpoint(record, name, url, secret=SECRET, now=NOW, **options)
 
 
 def post(

@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from tests.press import PUBLIC_URL
 from werkzeug.datastructures import Headers
 
 from service.app import create_feeds_app
@@ -21,6 +20,7 @@ from service.serving.middleware import Front
 from service.serving.server.request_cache import Recall
 from service.settings import Settings
 from service.store.database.record import Record
+from tests.publisher import PUBLIC_URL
 
 
 @dataclass(frozen=True)

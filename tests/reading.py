@@ -11,12 +11,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from service.app import create_app
+from service.http import credentials
 from service.settings import Settings
 from service.store.database.record import Record
 from service.store.feeds import partner_feeds
 from service.store.partners import partners
-from service.store.schema.base import article, receipt
-from service.webhooks import signatures
+from service.store.schema.articles import article
+from service.store.schema.deliveries import receipt
 from tests.builders import NOW
 from tests.feed_desk import URL, FeedDesk
 
@@ -34,7 +35,7 @@ class Reader:
             partners.add_partner(
                 self.record, self.slug, self.slug.title(), key_id=self.slug, key_hash="0" * 64, now=NOW
             )
-        made = signatures.new_feed_token()
+        made = credentials.new_feed_token()
         self.token = made.text
         added = partner_feeds.add(
             self.record, self.slug, token_hash=made.hash, sections=sections, now=desk.now, **options
@@ -64,7 +65,7 @@ class Reader:
 
     def rotate(self, **options: Any) -> str:
         """A new token; the old one stays in `token`."""
-        made = signatures.new_feed_token()
+        made = credentials.new_feed_token()
         partner_feeds.rotate(self.record, self.feed_id, token_hash=made.hash, now=self.desk.now, **options)
         return made.text
 

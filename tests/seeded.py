@@ -8,7 +8,7 @@ from typing import Any
 
 from service.store.articles import accept
 from service.store.articles.idempotency import Answer
-from service.store.coordination import leases
+from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
 from service.store.deliveries.health import Health, update_health
@@ -16,7 +16,7 @@ from service.store.deliveries.settlements import Settlement
 from service.store.feeds import fetches, partner_feeds, sections
 from service.store.feeds.documents import Document
 from service.store.feeds.fetches import Edition, Fetch
-from service.store.partners import partners
+from service.store.partners import endpoints, partners
 from tests import builders
 from tests.builders import an_article, post
 
@@ -72,9 +72,9 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     for slug in ("world", "business", "china"):
         sections.add(record, slug, slug.title(), "en", now - timedelta(days=2))
     source = builders.a_source(record)
-    endpoints = {slug: _endpoint(record, slug, name) for slug, name in _PARTNERS}
+    ids = {slug: _endpoint(record, slug, name) for slug, name in _PARTNERS}
     partners.add_partner(record, "quiet-post", "Quiet Post", key_id="pq", key_hash="0" * 64, now=now)
-    leases.beat(record, WORKER, broker="up", now=now - timedelta(seconds=1))
+    heartbeats.beat(record, WORKER, broker="up", now=now - timedelta(seconds=1))
     posted: dict[str, Answer] = {}
     start = now - timedelta(minutes=20)
     for number, changes in enumerate(_STORIES):
@@ -96,14 +96,14 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
         now=start + timedelta(minutes=3),
     )
     deliver_all(record, start + timedelta(minutes=3))
-    _trouble(record, source, endpoints, posted, start + timedelta(minutes=5))
+    _trouble(record, source, ids, posted, start + timedelta(minutes=5))
     embargo = now + timedelta(hours=2)
     secret = an_article(external_id="secret", headline=SECRET_STORY, embargo_until=embargo)
     posted["secret"] = post(record, source, secret, now=now - timedelta(minutes=1))
     deliver_all(record, now - timedelta(minutes=1))
     posted["new"] = post(record, source, an_article(external_id="new", headline="Just in"), now=now)
     _feeds(record, now)
-    return Seeded(posted, endpoints)
+    return Seeded(posted, ids)
 
 
 _PARTNERS = (
@@ -157,16 +157,16 @@ def deliver_all(record: Record, now: datetime) -> None:
 
 
 def _trouble(
-    record: Record, source: Any, endpoints: dict[str, int], posted: dict[str, Answer], at: datetime
+    record: Record, source: Any, ids: dict[str, int], posted: dict[str, Answer], at: datetime
 ) -> None:
     """One delivery given up, one being retried, one on the wire; one endpoint paused with something waiting."""
-    partners.pause(record, endpoints["night-mail"], reason="moving to a new system", actor="operator", now=at)
+    endpoints.pause(record, ids["night-mail"], reason="moving to a new system", actor="operator", now=at)
     for external_id in ("given-up", "retried", "flying"):
         story = an_article(external_id=external_id, headline=f"Council votes on the bridge ({external_id})")
         posted[external_id] = post(record, source, story, now=at)
         routing.route(record, at)
         for each in claim_all(record, at):
-            if each.endpoint_id != endpoints["flaky-times"]:
+            if each.endpoint_id != ids["flaky-times"]:
                 good = a_settlement(each, "delivered", "answered 200 OK", at, status=200)
                 settlements.settle(record, [good], lease=WORKER, now=at)
             elif external_id != "flying":
@@ -177,7 +177,7 @@ def _trouble(
         "last_failure": "answered 503 Service Unavailable",
         "failing_since": at,
     }
-    _note(record, {endpoints["flaky-times"]}, at, **failing)
+    _note(record, {ids["flaky-times"]}, at, **failing)
 
 
 def _failure(claimed: claims.Claimed, external_id: str, at: datetime) -> Settlement:

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, literal, select, union_all
 
 from service.app import create_app
+from service.http import credentials
 from service.settings import Settings
 from service.store.articles import sources
 from service.store.database.record import Record
@@ -73,7 +74,7 @@ class Newsroom:
 
 
 def a_newsroom(record: Record, slug: str = "wire", adapter: str = "native") -> Newsroom:
-    key, secret = signatures.new_api_key(), signatures.new_secret()
+    key, secret = credentials.new_api_key(), signatures.new_secret()
     sources.add(
         record, slug, slug.title(), adapter, key_id=key.key_id, key_hash=key.hash, secret=secret, now=now()
     )
@@ -82,7 +83,7 @@ def a_newsroom(record: Record, slug: str = "wire", adapter: str = "native") -> N
 
 def a_partner(record: Record, slug: str) -> Headers:
     """A partner without endpoints; returns the header that it asks with."""
-    key = signatures.new_api_key()
+    key = credentials.new_api_key()
     partners.add_partner(record, slug, slug.title(), key_id=key.key_id, key_hash=key.hash, now=now())
     return {"Authorization": f"Bearer {key.text}"}
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.store.coordination.leases import ALIVE, Flying
+from service.store.coordination.heartbeats import ALIVE
 from service.store.deliveries.claims import LEASE
+from service.store.deliveries.recovery import Flying
 
 GAP = 2.5  # seconds between two looks at the most; then nothing seen before counts
 

@@ -25,7 +25,7 @@ from service.runtime.embedded_redis import redis_url_of
 from service.serving.export import Exporter
 from service.settings import Settings
 from service.store import migrations
-from service.store.coordination import leases
+from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from workers.deliver.loop import Courier
 from workers.net.http_client import Errands
@@ -173,7 +173,7 @@ def _doer(hands: Hands, task: str) -> Any:
 
 def _leave(record: Record, worker: str) -> None:
     try:
-        leases.leave(record, worker)
+        heartbeats.leave(record, worker)
     except Exception as error:  # its heartbeat ends anyway
         log.warning("worker.left_unsaid", error=type(error).__name__)
     record.close()

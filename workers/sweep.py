@@ -14,10 +14,10 @@ from service import logs
 from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
 from service.store import notices
 from service.store.articles import accept
-from service.store.coordination import due_work, leases
+from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import Agenda
 from service.store.database.record import Record
-from service.store.deliveries import backfills
+from service.store.deliveries import backfills, recovery
 from service.store.feeds import documents
 from workers.failure_detector import Lookout
 from workers.leader import Tenure
@@ -97,8 +97,8 @@ class Sweep:
         """One round: say we live; then, if it is ours to sweep, mend what is overdue and have what is due done."""
         now = self._clock()
         broker = self._broker()
-        lost = self._lookout.lost(leases.flying(self._record), self._steady())
-        leases.beat(self._record, self._worker, broker=broker, now=now)
+        lost = self._lookout.lost(recovery.flying(self._record), self._steady())
+        heartbeats.beat(self._record, self._worker, broker=broker, now=now)
         leading = self._tenure.take("sweep", self._worker, LEASE)
         if not leading and broker == "up":
             self._help_out(now)
@@ -108,7 +108,7 @@ class Sweep:
             self._mend(found, now)
             self._mind_the_clock(now)
             if lost:
-                log.warning("deliveries.recovered", count=leases.free(self._record, lost, now))
+                log.warning("deliveries.recovered", count=recovery.free(self._record, lost, now))
         for task, due in (
             (ROUTE, found.events),
             (PUBLISH, found.feeds or found.waking),
@@ -122,7 +122,7 @@ class Sweep:
         if self._looked is not None:
             expected = self._looked[0] + timedelta(seconds=steady - self._looked[1])
             if expected - now > PUT_BACK:
-                count = leases.clock_put_back(self._record, expected, now)
+                count = recovery.clock_put_back(self._record, expected, now)
                 log.warning("clock.put_back", seconds=(expected - now).total_seconds(), deliveries=count)
         self._looked = now, steady
 
@@ -149,9 +149,9 @@ class Sweep:
 
     def _forget_dead(self, now: datetime) -> None:
         """Those silent for an hour, by the record's times; but clocks differ, so only who was seen silent here, too."""
-        silent = leases.silent(self._record, now)
+        silent = heartbeats.silent(self._record, now)
         if dead := silent & self._silent:
-            log.info("workers.forgotten", count=leases.forget(self._record, dead))
+            log.info("workers.forgotten", count=heartbeats.forget(self._record, dead))
         self._silent = silent
 
     def _backfill(self) -> None:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, render_template
 
 from service.http.problems import PROBLEMS
 from service.intake import article
-from service.store.schema import base as tables
+from service.store.schema.deliveries import DELIVERY_STATES
 
 _JSON = "application/json"
 
@@ -107,7 +107,7 @@ _PARTNER_EVENT = {
         "type": {"type": "string", "examples": ["article.published"]},
         "article": {"type": "string"},
         "revision": {"type": "integer"},
-        "state": {"enum": list(tables.DELIVERY_STATES)},
+        "state": {"enum": list(DELIVERY_STATES)},
         "superseded_by": {"type": ["integer", "null"], "description": "The revision that goes instead."},
         "superseded_by_sequence": {
             "type": ["integer", "null"],

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-import requests
 
-from service.cli.command import ACTOR, UNITS, Desk, Failed, Told, now, operation
+from service.cli.command import ACTOR, UNITS, Desk, Told, now, operation
 from service.store.articles import accept, sources
 from service.store.articles.idempotency import Answer
 from service.store.deliveries import replays
-from service.store.partners import partners
-from service.webhooks import signatures
+from service.store.partners import endpoints
+from service.webhooks.client import post
 
 SHOWN = 20  # deliveries that a replay names to people
 
@@ -38,16 +37,6 @@ class Moment(click.ParamType[datetime]):
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class Refused(Exception):
-    """The front door said no: the HTTP status and its problem document, in words."""
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        title = problem.get("detail") or problem.get("title") or "no reason given"
-        faults = [f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in problem.get("errors", [])]
-        super().__init__("\n  ".join([f"refused with {status}: {title}", *faults]))
-        self.status, self.problem = status, problem
-
-
 @click.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--source", "source_slug", required=True, help="The source that sends it.")
@@ -66,33 +55,6 @@ def publish(desk: Desk, file: Any, source_slug: str) -> Told:
         *(f"  warning  {_plain(warning)}" for warning in answer.get("warnings", [])),
     ]
     return Told(answer, lines)
-
-
-def post(url: str, secret: str, body: bytes, *, message_id: str, at: datetime) -> dict[str, Any]:
-    """Posts an article to Dateline at `url`, signed with a source's secret; returns the answer.
-
-    Raises `Refused` for a 4xx or 5xx, and `Failed` when nothing answers there.
-    """
-    timestamp = int(at.timestamp())
-    headers = {
-        "Content-Type": "application/json",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": signatures.sign([secret], message_id, timestamp, body),
-    }
-    try:
-        response = requests.post(f"{url}/v1/articles", data=body, headers=headers, timeout=30)
-        answer: dict[str, Any] = response.json()
-    except requests.JSONDecodeError:
-        raise Failed(
-            f"{url} answered {response.status_code}, but not as Dateline does; see DATELINE_PUBLIC_URL"
-        ) from None
-    except requests.RequestException as error:
-        reason = "nothing answers there" if isinstance(error, requests.ConnectionError) else str(error)
-        raise Failed(f"cannot reach {url}: {reason}. Is 'dateline up' running?") from None
-    if response.status_code != 202:
-        raise Refused(response.status_code, answer)
-    return answer
 
 
 def _plain(warning: Any) -> str:
@@ -162,7 +124,7 @@ def replay(
     wanted = replays.Wanted(delivery, article, endpoint, since, dead)
     with desk.record() as record:
         if endpoint is not None:
-            partners.get_endpoint(record, endpoint)  # a number mistyped is not "nothing to send"
+            endpoints.get_endpoint(record, endpoint)  # a number mistyped is not "nothing to send"
         replayed = replays.replay(record, wanted, dry_run=dry_run, now=now(), actor=ACTOR)
     if replayed.count and not dry_run:
         desk.wake()

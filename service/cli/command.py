@@ -32,10 +32,6 @@ def names_in(listed: str | None) -> list[str] | None:
     return None if listed is None else [each.strip() for each in listed.split(",") if each.strip()]
 
 
-class Failed(Exception):
-    """A command did not do what was asked. The text says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Told:
     """A command's answer: `facts` for --json, `lines` for people, and the exit status."""

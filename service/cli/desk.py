@@ -10,6 +10,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from service.cli.command import ACTOR, Desk, Slug, Text, Told, now, operation
+from service.http import credentials
 from service.intake import article
 from service.store.articles import sources
 from service.store.feeds import sections
@@ -106,7 +107,7 @@ def source() -> None:
 def source_add(desk: Desk, slug: str, name: str | None, adapter: str) -> Told:
     """Add a source; print its intake URL, API key and signing secret, once."""
     _check_adapter(adapter)
-    key, secret = signatures.new_api_key(), signatures.new_secret()
+    key, secret = credentials.new_api_key(), signatures.new_secret()
     with desk.record() as record:
         sources.add(
             record,
@@ -185,7 +186,7 @@ def partner() -> None:
 @operation
 def partner_add(desk: Desk, slug: str, name: str) -> Told:
     """Add a partner; print its API key, once."""
-    key = signatures.new_api_key()
+    key = credentials.new_api_key()
     with desk.record() as record:
         partners.add_partner(record, slug, name, key_id=key.key_id, key_hash=key.hash, now=now(), actor=ACTOR)
     facts = {"partner": slug, "name": name, "api_key": key.text}

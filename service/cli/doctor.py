@@ -19,11 +19,12 @@ from service import settings
 from service.cli.command import Desk, Told, now, operation
 from service.runtime import embedded_redis, supervise
 from service.settings import Settings
-from service.store import checkup, migrations
+from service.store import migrations
 from service.store.articles import sources
 from service.store.database.record import Record, open_record
 from service.store.errors import StoreError
 from service.store.feeds import sections
+from service.store.views import checkup
 
 GOOD, WARNING, WRONG = "good", "warning", "wrong"
 DISK_WRONG, DISK_LOW = 200 * 2**20, 2 * 2**30

@@ -11,8 +11,8 @@ from service.cli.articles import Moment
 from service.cli.command import ACTOR, Desk, Slug, Told, names_in, now, operation
 from service.store.database import resealing
 from service.store.deliveries import rates
-from service.store.partners import partners, signing_keys
-from service.store.partners.partners import Changes
+from service.store.partners import endpoints, signing_keys
+from service.store.partners.endpoints import Changes
 from service.webhooks import endpoint_urls, signatures
 
 ONCE = "Keep it now: it is shown this once and cannot be shown again."
@@ -105,7 +105,7 @@ def endpoint_add(
     secret = signatures.new_secret()
     pair = signatures.new_key_pair() if ed25519 else None
     with desk.record() as record:
-        added = partners.add_endpoint(
+        added = endpoints.add_endpoint(
             record,
             partner_slug,
             url,
@@ -182,7 +182,7 @@ def endpoint_set(
     if url is not None:
         _check_url(desk, url)
     with desk.record() as record:
-        changed, names = partners.change_endpoint(record, endpoint_id, changes, now=now(), actor=ACTOR)
+        changed, names = endpoints.change_endpoint(record, endpoint_id, changes, now=now(), actor=ACTOR)
         public = _switch_ed25519(record, endpoint_id, ed25519)
     desk.wake()
     facts = {
@@ -249,7 +249,7 @@ def _slugs(wanted: str | None) -> list[str] | None:
 def endpoint_list(desk: Desk) -> Told:
     """List the endpoints."""
     with desk.record() as record:
-        found = partners.all_endpoints(record)
+        found = endpoints.all_endpoints(record)
     rows: list[dict[str, Any]] = [
         {"endpoint": one.id, "partner": one.partner, "url": one.url, "state": one.state} for one in found
     ]
@@ -264,7 +264,7 @@ def endpoint_list(desk: Desk) -> Told:
 def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
     """Hold an endpoint's deliveries; takedowns still go."""
     with desk.record() as record:
-        partners.pause(record, endpoint_id, reason=reason, now=now(), actor=ACTOR)
+        endpoints.pause(record, endpoint_id, reason=reason, now=now(), actor=ACTOR)
     return Told(
         {"endpoint": endpoint_id, "state": "paused"},
         [
@@ -280,7 +280,7 @@ def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
 def endpoint_resume(desk: Desk, endpoint_id: int) -> Told:
     """Let an endpoint's deliveries go again, newest revisions only."""
     with desk.record() as record:
-        partners.resume(record, endpoint_id, now=now(), actor=ACTOR)
+        endpoints.resume(record, endpoint_id, now=now(), actor=ACTOR)
     desk.wake()
     return Told({"endpoint": endpoint_id, "state": "live"}, [f"Endpoint {endpoint_id} is live again."])
 

@@ -11,10 +11,10 @@ import click
 from feeds import FORMATS
 from service.cli.command import ACTOR, UNITS, Desk, Slug, Text, Told, names_in, now, operation
 from service.console import words_desk
+from service.http import credentials
 from service.store.feeds import partner_feeds
 from service.store.views import feeds
 from service.store.views.feeds import FeedNow
-from service.webhooks import signatures
 
 ONCE = "Keep them now: they are shown this once, and whoever has one can read the feed."
 OVERLAP_MAX = timedelta(days=90)
@@ -53,7 +53,7 @@ def feed_add(desk: Desk, partner_slug: str, wanted: str | None, title: str | Non
     slugs = names_in(wanted)
     if slugs == []:
         raise click.UsageError("--sections names none; leave it out for all sections")
-    token = signatures.new_feed_token()
+    token = credentials.new_feed_token()
     with desk.record() as record:
         added = partner_feeds.add(
             record, partner_slug, token_hash=token.hash, sections=slugs, title=title, now=now(), actor=ACTOR
@@ -100,7 +100,7 @@ def feed_list(desk: Desk) -> Told:
 @operation
 def feed_rotate(desk: Desk, feed_id: int, overlap: timedelta) -> Told:
     """Give a feed new addresses; the old ones work for a while."""
-    token = signatures.new_feed_token()
+    token = credentials.new_feed_token()
     with desk.record() as record:
         rotated = partner_feeds.rotate(
             record, feed_id, token_hash=token.hash, overlap=overlap, now=now(), actor=ACTOR

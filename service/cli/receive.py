@@ -6,8 +6,9 @@ from typing import IO
 
 import click
 
-from service.cli.command import Desk, Failed, HostPort, operation
+from service.cli.command import Desk, HostPort, operation
 from service.webhooks import receiver, signatures
+from service.webhooks.client import Failed
 
 FLAKY_EVERY = 4  # --flaky answers 503 to each fourth push
 

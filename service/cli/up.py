@@ -8,9 +8,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from urllib.parse import urlsplit
 
 import click
@@ -20,10 +19,12 @@ from service.cli.command import Desk, HostPort, Told, now, operation
 from service.demo import desk as demo
 from service.runtime import embedded_redis, ports, supervise
 from service.runtime.celery_app import QUEUES, tasks_of
+from service.runtime.parts import parts, processes
 from service.runtime.supervise import CannotRun, Part, Supervisor
 from service.settings import Settings
-from service.store import checkup, migrations
+from service.store import migrations
 from service.store.database.record import Record, open_record
+from service.store.views import checkup
 
 # Said once in a while until all parts answer, so that nobody waits in the dark.
 IMPATIENT_AFTER = 10.0
@@ -100,36 +101,6 @@ def _say_ready(desk: Desk, keyed: Settings) -> None:
         )
     else:
         click.echo(f"ready {url}")
-
-
-def parts(chosen: Settings) -> list[Part]:
-    """Redis unless there is one, the web, the feeds server if it has an address, and the workers."""
-    shared = settings.environment(chosen)
-    found = [Part("web", partial(supervise.dateline, "web"), shared)]
-    if chosen.feeds_listen:
-        found.append(Part("feeds", partial(supervise.dateline, "feeds", "serve"), shared))
-    for name, tasks in processes(chosen):
-        found.append(
-            Part(name, partial(supervise.dateline, "worker", "--name", name, "--tasks", tasks), shared)
-        )
-    if not chosen.redis_url:
-        found.insert(0, Part("redis", partial(_redis_command, chosen), last=True))
-    return found
-
-
-def processes(chosen: Settings) -> list[tuple[str, str]]:
-    """The worker processes, each with its tasks: as many as are set that deliver, and one that builds the feeds."""
-    return [
-        *((f"w{number}", "route,deliver") for number in range(1, chosen.workers + 1)),
-        ("press", "publish"),
-    ]
-
-
-def _redis_command(chosen: Settings) -> Sequence[str]:
-    try:
-        return embedded_redis.command(chosen)
-    except embedded_redis.RedisUnavailable as error:
-        raise CannotRun(str(error)) from None
 
 
 def _facts(keyed: Settings) -> dict[str, str]:

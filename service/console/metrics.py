@@ -12,7 +12,8 @@ from service import logs
 from service.console import words_desk
 from service.store.database.record import Record
 from service.store.views import partners as overview
-from service.store.views.partners import EndpointNow, PartnerNow, PipelineNow
+from service.store.views.partners import EndpointNow, PartnerNow
+from service.store.views.pipeline import PipelineNow, pipeline_now
 
 log = logs.get("status")
 BREAKERS = {"closed": 0, "half_open": 1, "open": 2}
@@ -41,7 +42,7 @@ class DeskCollector(Collector):
         now = self._clock()
         try:
             partners = overview.partners_now(self._record, now)
-            pipeline = overview.pipeline_now(self._record)
+            pipeline = pipeline_now(self._record)
         except Exception as error:  # a scrape tells that the record is away; it does not fail
             log.warning("record.unreachable", error=f"{type(error).__name__}: {error}"[:300])
             yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 0)

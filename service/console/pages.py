@@ -25,8 +25,9 @@ from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.errors import RecordUnavailable
 from service.store.views import articles as article_views
-from service.store.views import deliveries, feeds, trouble
+from service.store.views import deliveries, events, feeds, trouble
 from service.store.views import partners as overview
+from service.store.views.pipeline import PipelineNow, pipeline_now
 from service.webhooks import push_body
 
 REFRESH_SECONDS = 10
@@ -193,7 +194,7 @@ class Desk:
     def overview(self) -> str:
         now = self._clock()
         partners = overview.partners_now(self._record, now)
-        pipeline = overview.pipeline_now(self._record)
+        pipeline = pipeline_now(self._record)
         return render_template(
             "status/overview.html",
             refresh=None if request.args.get("refresh") == "off" else REFRESH_SECONDS,
@@ -203,7 +204,7 @@ class Desk:
             pipeline_words=pipeline_words(pipeline, now),
             given_up=sum(each.given_up for partner in partners for each in partner.endpoints),
             missing=sum(map(words_desk.missing, partners)),
-            events=overview.latest_events(self._record, now),
+            events=events.latest_events(self._record, now),
             notices=notices.latest(self._record, LATELY),
             desk=words_desk,
         )
@@ -257,7 +258,7 @@ class Desk:
             abort(404)
         owner = overview.partners_now(self._record, now, page.delivery.partner)[0]
         endpoint = next(each for each in owner.endpoints if each.id == page.delivery.endpoint_id)
-        alive = words_desk.alive(overview.pipeline_now(self._record), now)
+        alive = words_desk.alive(pipeline_now(self._record), now)
         why = words_delivery.why(page, endpoint, alive, now)
         sent = words_request.requests_of(page, self._body(page.delivery, now))
         return render_template(
@@ -283,7 +284,7 @@ class Desk:
         )
 
 
-def pipeline_words(pipeline: overview.PipelineNow, now: datetime) -> list[tuple[str, wording.Word]]:
+def pipeline_words(pipeline: PipelineNow, now: datetime) -> list[tuple[str, wording.Word]]:
     """The parts of the pipeline with their state, in the order in which an article goes through them."""
     return [
         ("Routing of new articles", words_desk.routing_word(pipeline, now)),

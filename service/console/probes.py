@@ -21,6 +21,8 @@ from service.store import migrations, notices
 from service.store.database.record import Record
 from service.store.views import partners as overview
 from service.store.views import trouble
+from service.store.views.events import latest_events
+from service.store.views.pipeline import PipelineNow, pipeline_now
 
 log = logs.get("status")
 
@@ -74,8 +76,8 @@ def create_blueprint(
 
 def _facts(record: Record, now: datetime) -> Response:
     partners = overview.partners_now(record, now)
-    pipeline = overview.pipeline_now(record)
-    events = overview.latest_events(record, now)
+    pipeline = pipeline_now(record)
+    events = latest_events(record, now)
     told = notices.latest(record)
     return jsonify(status_facts.facts(partners, pipeline, events, told, now))
 
@@ -106,7 +108,7 @@ def examine(record: Record, now: datetime) -> Iterator[Check]:
 
 
 def _parts(record: Record, now: datetime) -> Iterator[Check]:
-    pipeline = overview.pipeline_now(record)
+    pipeline = pipeline_now(record)
     workers = words_desk.workers_word(pipeline, now)
     running = words_desk.alive(pipeline, now) > 0
     yield Check(
@@ -120,7 +122,7 @@ def _parts(record: Record, now: datetime) -> Iterator[Check]:
     yield Check("redis", True, ": ".join(filter(None, (redis.word, redis.detail))))
 
 
-def _routing(pipeline: overview.PipelineNow, now: datetime) -> Check:
+def _routing(pipeline: PipelineNow, now: datetime) -> Check:
     since = pipeline.unrouted_since
     if since is None or now - since <= words_desk.BEHIND:
         return Check("routing", True, "nothing waits for long")

@@ -9,8 +9,10 @@ from typing import Any
 from service.console import words_desk
 from service.console.words import Word
 from service.store.notices import Notice
+from service.store.views.events import EventNow
 from service.store.views.feeds import FeedNow
-from service.store.views.partners import EndpointNow, EventNow, PartnerNow, PipelineNow
+from service.store.views.partners import EndpointNow, PartnerNow
+from service.store.views.pipeline import PipelineNow
 
 Facts = dict[str, Any]
 

@@ -6,13 +6,13 @@ import hmac
 
 from flask import request
 
+from service.http import credentials
 from service.http.problems import Problem
 from service.store.articles import sources
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.partners import partners
 from service.store.partners.partners import Partner
-from service.webhooks import signatures
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dateline"'}
 
@@ -40,7 +40,7 @@ def require_operator(operator_token: str) -> None:
 
 def a_source(record: Record) -> Source | None:
     """The source whose API key the request bears, or None."""
-    read = signatures.read_api_key(bearer())
+    read = credentials.read_api_key(bearer())
     if read is None:
         return None
     found = sources.by_key(record, read[0])
@@ -49,7 +49,7 @@ def a_source(record: Record) -> Source | None:
 
 def require_partner(record: Record) -> Partner:
     """The partner whose API key the request bears, or a 401."""
-    read = signatures.read_api_key(bearer())
+    read = credentials.read_api_key(bearer())
     found = partners.partner_by_key(record, read[0]) if read else None
     if read is None or found is None or not hmac.compare_digest(found[1], read[1]):
         raise unauthenticated("this needs a partner's API key; `dateline partner add` prints it once")

@@ -12,8 +12,8 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from service import logs
+from service.http.credentials import hide_feed_tokens
 from service.store.errors import RecordUnavailable
-from service.webhooks.signatures import hide_feed_tokens
 
 log = logs.get("http")
 

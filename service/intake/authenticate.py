@@ -10,7 +10,7 @@ from threading import Lock
 
 from flask import request
 
-from service.http import auth
+from service.http import auth, credentials
 from service.http.auth import unauthenticated
 from service.http.problems import Problem
 from service.store.articles import sources
@@ -51,7 +51,7 @@ class Gate:
 
     def by_key(self) -> Source:
         """The source whose API key is in the Authorization header, or a 401."""
-        read = signatures.read_api_key(auth.bearer())
+        read = credentials.read_api_key(auth.bearer())
         if read is None:
             raise unauthenticated(
                 "the API key is not one of ours: it begins with 'dateline_' and has three parts"

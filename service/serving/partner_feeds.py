@@ -15,6 +15,7 @@ from werkzeug.datastructures import Headers as WireHeaders
 
 import feeds
 from service import logs
+from service.http import credentials
 from service.http.problems import Problem
 from service.serving.accept_encoding import acceptable
 from service.serving.cached_document import Headers, links
@@ -22,7 +23,6 @@ from service.serving.edition_cache import Cabinet
 from service.store.database.record import Record
 from service.store.feeds import fetches
 from service.store.feeds.fetches import Addressed, Fetch
-from service.webhooks import signatures
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -42,7 +42,7 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
     def get_partner_feed(token: str, fmt: str) -> Response:
         """A partner's own feed as rss, atom or json, for whoever has its address."""
         form = next((each for each in feeds.FORMATS if each == fmt), None)
-        digest = signatures.read_feed_token(token)
+        digest = credentials.read_feed_token(token)
         addressed = fetches.find(record, digest, fmt) if form and digest else None
         if addressed is None or form is None:
             raise _private(404, "not-found", _NOTHING)

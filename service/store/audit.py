@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.store.schema.base import audit
+from service.store.schema.operations import audit
 
 
 def note(

@@ -14,7 +14,9 @@ from sqlalchemy import Connection, Row, func, or_, select, text
 from ulid import ULID
 
 from service.store.database.record import Record
-from service.store.schema.base import endpoint, from_micros, notice, partner, to_micros
+from service.store.schema.base import from_micros, to_micros
+from service.store.schema.operations import notice
+from service.store.schema.partners import endpoint, partner
 
 GATHER = timedelta(minutes=1)  # what comes in heaps is counted for as long before it is told
 AT_MOST_EVERY = timedelta(hours=1)

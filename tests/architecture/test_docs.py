@@ -26,7 +26,8 @@ from service.intake.adapters import native
 from service.intake.article import Article
 from service.store import notices
 from service.store.database.record import Record
-from service.store.views import partners
+from service.store.views import partners, pipeline
+from service.store.views.events import latest_events
 from tests import seeded
 
 ROOT = Path(__file__).parents[2]
@@ -233,7 +234,7 @@ def test_every_state_word_of_the_pages_is_explained() -> None:
 def desk_words() -> list[str]:
     """What `service/console/words_desk.py` calls things: the third part of each Word, without its figures."""
     found = []
-    for node in ast.walk(ast.parse((ROOT / "service" / "wording_desk.py").read_text())):
+    for node in ast.walk(ast.parse((ROOT / "service" / "console" / "words_desk.py").read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Word":
             for part in ast.walk(node.args[2]):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value.strip(" ,"):
@@ -244,7 +245,7 @@ def desk_words() -> list[str]:
 def test_every_check_is_named_to_operators(client: FlaskClient) -> None:
     shown = text_of(OPERATIONS)
     (doctor,) = [line for line in shown.splitlines() if line.startswith("| `dateline doctor` ")]
-    tree = ast.parse((ROOT / "service" / "doctor.py").read_text())
+    tree = ast.parse((ROOT / "service" / "cli" / "doctor.py").read_text())
     names = {
         str(node.args[0].value)
         for node in ast.walk(tree)
@@ -261,8 +262,8 @@ def test_every_key_of_the_status_as_json_is_explained(sqlite_record: Record) -> 
     seeded.a_desk_at_work(sqlite_record, NOW)
     facts = status_json.facts(
         partners.partners_now(sqlite_record, NOW),
-        partners.pipeline_now(sqlite_record),
-        partners.latest_events(sqlite_record, NOW),
+        pipeline.pipeline_now(sqlite_record),
+        latest_events(sqlite_record, NOW),
         notices.latest(sqlite_record),
         NOW,
     )

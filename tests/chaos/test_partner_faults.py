@@ -15,7 +15,7 @@ import pytest
 
 from service.settings import Settings, ensure_keys
 from service.store.database.record import open_record
-from service.store.partners import partners
+from service.store.partners import endpoints
 from tests.builders import SECRET
 from tests.chaos import ledger
 from tests.chaos.conftest import LONG
@@ -74,7 +74,7 @@ def furnish(desk: Desk, urls: dict[str, str]) -> dict[str, int]:
     record = open_record(keyed.database_url, keyed.secret_key)
     try:
         return {
-            name: partners.add_endpoint(
+            name: endpoints.add_endpoint(
                 record, "harbour", url, secret=SECRET, sections=None, now=datetime.now(UTC)
             ).id
             for name, url in urls.items()

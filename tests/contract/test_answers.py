@@ -14,7 +14,7 @@ from service.store.articles import accept, sources
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.errors import NotFound
-from service.store.partners import partners
+from service.store.partners import endpoints
 from tests import seeded
 from tests.builders import an_endpoint
 from tests.web import (
@@ -347,7 +347,7 @@ def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(
 
 def a_partner_with_endpoint(desk: Desk, slug: str) -> Headers:
     key = a_partner(desk.record, slug)
-    partners.add_endpoint(
+    endpoints.add_endpoint(
         desk.record,
         slug,
         f"https://{slug}.example.org/in",

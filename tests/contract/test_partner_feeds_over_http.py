@@ -8,10 +8,10 @@ import pytest
 from flask import Flask
 
 from service import logs
+from service.http import credentials
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import fetches, partner_feeds
-from service.webhooks import signatures
 from tests.web import PUBLIC_URL, CutOff, Desk, a_partner, now, the_problem
 from workers.publish.builder import Press
 
@@ -25,7 +25,7 @@ def logged() -> None:
 def a_feed(desk: Desk) -> str:
     """The token of a feed in which one story stands."""
     a_partner(desk.record, "herald")
-    made = signatures.new_feed_token()
+    made = credentials.new_feed_token()
     partner_feeds.add(desk.record, "herald", token_hash=made.hash, now=now())
     assert desk.post().status_code == 202
     routing.route(desk.record, now())
@@ -91,7 +91,7 @@ def test_a_browser_on_another_site_is_not_let_in(sqlite_desk: Desk) -> None:
 
 
 def test_an_address_is_not_guessed_by_its_hash(app: Flask, record: Record) -> None:
-    made = signatures.new_feed_token()
+    made = credentials.new_feed_token()
     a_partner(record, "herald")
     partner_feeds.add(record, "herald", token_hash=made.hash, now=now())
     assert app.test_client().get(address(made.hash)).status_code == 404

@@ -21,10 +21,10 @@ from typing import Any
 import feedparser
 import feedparser_sgmllib
 import pytest
-from tests.press import PressRoom, a_story, some_stories
 
 from service.store.database.record import Record
 from tests.conftest import KEY
+from tests.publisher import PressRoom, a_story, some_stories
 
 # reader brings a feedparser of its own that asks for the module by its old name.
 sys.modules.setdefault("sgmllib", feedparser_sgmllib)

@@ -20,6 +20,7 @@ from werkzeug.serving import make_server
 
 from service import settings
 from service.app import create_app
+from service.http import credentials
 from service.store.articles import sources
 from service.store.database.record import Record, open_record
 from service.store.feeds import sections
@@ -47,7 +48,7 @@ class Door:
 
 @pytest.fixture
 def door(sqlite_record: Record, tmp_path: Path) -> Iterator[Door]:
-    key = signatures.new_api_key()
+    key = credentials.new_api_key()
     sections.add(sqlite_record, "world", "World", "en", builders.NOW)
     sources.add(
         sqlite_record, "newsroom", "Newsroom", "native",

@@ -9,28 +9,29 @@ import pytest
 from sqlalchemy import select, update
 
 from service.store import notices
-from service.store.coordination import due_work, leases
+from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import backfills, routing, settlements
 from service.store.deliveries.claims import Claimed
 from service.store.deliveries.health import Health, update_health
-from service.store.partners import partners
-from service.store.schema import base
+from service.store.partners import endpoints
+from service.store.schema.articles import article, event
+from service.store.schema.deliveries import delivery
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.seeded import WORKER, a_settlement, claim_all
 
 
 @pytest.fixture(autouse=True)
 def alive(record: Record) -> None:
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
 
 
 def deliveries(record: Record, endpoint_id: int) -> list[tuple[str, int, str]]:
     """(the source's own id, revision, state), in the order of their sequence numbers."""
-    table = base.delivery.c
+    table = delivery.c
     query = (
-        select(base.article.c.external_id, table.revision, table.state)
-        .join(base.article, base.article.c.id == table.article_id)
+        select(article.c.external_id, table.revision, table.state)
+        .join(article, article.c.id == table.article_id)
         .where(table.endpoint_id == endpoint_id)
         .order_by(table.sequence)
     )
@@ -95,7 +96,7 @@ def test_resuming_an_endpoint_sends_what_was_given_up_meanwhile(record: Record, 
     claimed = claim_all(record, NOW)
     turn(record, endpoint.id, later(1), state=state, state_reason="asked to")
     settle(record, claimed, "dead", later(2))
-    partners.resume(record, endpoint.id, actor="operator", now=later(3))
+    endpoints.resume(record, endpoint.id, actor="operator", now=later(3))
     assert deliveries(record, endpoint.id) == [("42", 1, "pending")]
     assert len(claim_all(record, later(3))) == 1
 
@@ -112,13 +113,13 @@ def test_takedown_given_up_goes_again_only_to_who_may_hold_the_story(record: Rec
         post(record, source, a_takedown(external_id=name))
     routing.route(record, NOW)
     turn(record, endpoint.id, later(1), failing_since=later(1), state="off", state_reason="failing")
-    kills = base.delivery.c.priority == 0
+    kills = delivery.c.priority == 0
     with record.writing() as connection:
         dead = {"state": "dead", "settled_at": later(2)}
-        connection.execute(update(base.delivery).where(kills).values(**dead))
-        unseen = base.delivery.c.article_id == claimed[1].article_id
-        connection.execute(update(base.delivery).where(unseen).values(reached=False))
-    partners.resume(record, endpoint.id, actor="operator", now=later(3))
+        connection.execute(update(delivery).where(kills).values(**dead))
+        unseen = delivery.c.article_id == claimed[1].article_id
+        connection.execute(update(delivery).where(unseen).values(reached=False))
+    endpoints.resume(record, endpoint.id, actor="operator", now=later(3))
     assert [each[::2] for each in deliveries(record, endpoint.id)][2:] == [
         ("held", "pending"),
         ("unseen", "dead"),
@@ -228,8 +229,8 @@ def test_back_fill_of_thousands_goes_in_batches_that_hold_the_record_for_a_momen
     rows = [_article(number) for number in range(1, 5001)]
     events = [_event(number) for number in range(1, 5001)]
     with record.writing() as connection:
-        connection.execute(base.article.insert(), rows)
-        connection.execute(base.event.insert(), events)
+        connection.execute(article.insert(), rows)
+        connection.execute(event.insert(), events)
     an_endpoint(record, backfill_since=NOW)
     steps = []
     while (stepped := backfills.step(record, later(10**5))).more:

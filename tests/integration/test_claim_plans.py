@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, event, text
 
-from service.store.coordination import due_work, leases
+from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims
+from service.store.deliveries import claims, recovery
 from service.store.deliveries.claims import Cursor
 from service.store.schema.base import to_micros
 from tests.builders import NOW, a_desk, an_endpoint
@@ -44,7 +44,7 @@ FILL = (
 
 def a_record_with_a_past(record: Record) -> None:
     a_desk(record)
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
     for number in range(ENDPOINTS):
         an_endpoint(record, rate=1000.0 if number % 4 == 0 else None)
 
@@ -177,7 +177,7 @@ def test_who_looks_at_what_is_on_the_wire_reads_nothing_else_though_the_statisti
     add_articles(record, 1000, DUE, "delivered")
     add_articles(record, 2000, PAST // 10, "delivered", analysed=False)
     with listening(record) as said:
-        assert len(leases.flying(record)) == ENDPOINTS
+        assert len(recovery.flying(record)) == ENDPOINTS
     (query,) = [statement for statement, _ in said if "delivery" in statement]
     explain = "EXPLAIN QUERY PLAN" if record.is_sqlite else "EXPLAIN"
     with record.reading() as connection:

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from service.store.articles.sources import Source
-from service.store.coordination import leases
+from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, routing, settlements
+from service.store.deliveries import claims, recovery, routing, settlements
 from service.store.deliveries.claims import Claimed, Cursor
-from service.store.schema import base
+from service.store.schema.deliveries import delivery
+from service.store.schema.partners import endpoint as endpoint_table
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.desk import eventually
 from tests.seeded import a_settlement
@@ -25,7 +26,7 @@ WORKER = "w1.test"
 
 @pytest.fixture(autouse=True)
 def alive(record: Record) -> None:
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
 
 
 def claim(record: Record, now: datetime = NOW, worker: str = WORKER) -> list[Claimed]:
@@ -46,11 +47,11 @@ def stories(record: Record, source: Source, count: int, prefix: str = "") -> Non
 
 def set_endpoint(record: Record, **columns: Any) -> None:
     with record.writing() as connection:
-        connection.execute(update(base.endpoint).values(**columns))
+        connection.execute(update(endpoint_table).values(**columns))
 
 
 def flying(record: Record) -> int:
-    query = select(func.count()).select_from(base.delivery).where(base.delivery.c.state == "sending")
+    query = select(func.count()).select_from(delivery).where(delivery.c.state == "sending")
     with record.reading() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -130,8 +131,8 @@ def test_result_of_an_earlier_claim_does_not_settle_a_later_one_of_the_same_work
     an_endpoint(record)
     stories(record, source, 1)
     first = claim(record)
-    leases.leave(record, WORKER)
-    assert leases.free(record, leases.flying(record), later(1)) == 1
+    heartbeats.leave(record, WORKER)
+    assert recovery.free(record, recovery.flying(record), later(1)) == 1
     again = claim(record, later(1))
     assert [each.id for each in again] == [each.id for each in first]
     assert settle(record, first) == set()
@@ -205,7 +206,7 @@ def test_what_is_given_back_after_a_newer_revision_came_is_superseded(record: Re
     routing.route(record, NOW)
     with record.writing() as connection:
         settlements.give_back(connection, claimed, lease=WORKER, now=NOW)
-    table = base.delivery.c
+    table = delivery.c
     with record.reading() as connection:
         rows = connection.execute(
             select(table.revision, table.state, table.superseded_by).order_by(table.revision)

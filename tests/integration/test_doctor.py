@@ -12,11 +12,11 @@ from service import settings
 from service.cli.doctor import GOOD, WARNING, WRONG, Finding, examine
 from service.settings import Settings
 from service.store import migrations
-from service.store.coordination import leases
+from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from service.store.deliveries.health import Health, update_health
 from service.store.feeds import sections
-from service.store.partners import partners
+from service.store.partners import endpoints, partners
 from tests import builders
 from tests.feeds_server import a_feeds_server
 
@@ -61,7 +61,7 @@ def test_healthy_record_with_a_worker_at_work(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
     sections.add(record, "world", "World", "en", NOW)
-    leases.beat(record, "w1.abc", broker="up", now=NOW)
+    heartbeats.beat(record, "w1.abc", broker="up", now=NOW)
     record.close()
     findings = examine(desk, NOBODY, NOW + timedelta(seconds=2))
     assert [finding.check for finding in findings if finding.state != GOOD] == ["redis", "web"]
@@ -71,7 +71,7 @@ def test_healthy_record_with_a_worker_at_work(tmp_path: Path) -> None:
 def test_dead_worker_is_missed(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
-    leases.beat(record, "w1.abc", broker="up", now=NOW)
+    heartbeats.beat(record, "w1.abc", broker="up", now=NOW)
     record.close()
     (finding,) = found(desk, "workers", NOW + timedelta(hours=3))
     assert finding.state == WRONG
@@ -81,7 +81,7 @@ def test_dead_worker_is_missed(tmp_path: Path) -> None:
 def test_worker_cut_off_from_redis_is_told(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
-    leases.beat(record, "w1.abc", broker="connection refused", now=NOW)
+    heartbeats.beat(record, "w1.abc", broker="connection refused", now=NOW)
     record.close()
     (finding,) = found(desk, "workers")
     assert (finding.state, finding.words) == (WARNING, "w1.abc cannot use Redis: connection refused")
@@ -91,10 +91,10 @@ def test_paused_endpoint_is_told_with_the_command_that_brings_it_back(tmp_path: 
     desk = a_desk(tmp_path)
     record = a_record(desk)
     partners.add_partner(record, "herald", "Herald", key_id="k", key_hash="h", now=NOW)
-    added = partners.add_endpoint(
+    added = endpoints.add_endpoint(
         record, "herald", "https://herald.example/", secret="whsec_x", sections=None, now=NOW
     )
-    partners.pause(record, added.id, reason="they are moving", actor="operator", now=NOW)
+    endpoints.pause(record, added.id, reason="they are moving", actor="operator", now=NOW)
     record.close()
     (finding,) = found(desk, "endpoints")
     assert "of herald is paused: they are moving" in finding.words

@@ -10,13 +10,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
-from tests.press import RSS, PressRoom, a_story, some_stories
 
 from service.serving.server import protocol, request_cache
 from service.store.database.record import Record
 from tests import postgres
 from tests.desk import eventually
 from tests.feeds_server import Running, a_feeds_server
+from tests.publisher import RSS, PressRoom, a_story, some_stories
 from tests.wire import Wire
 
 

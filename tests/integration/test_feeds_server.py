@@ -16,22 +16,22 @@ from pathlib import Path
 
 import pytest
 import requests
-from tests.press import PUBLIC_URL, PressRoom, a_web, get, some_stories
 from werkzeug.test import Client
 
 from service import app, asgi, settings
+from service.http import credentials
 from service.serving.document_cache import Shelf
 from service.store import migrations
 from service.store.database.record import Record, open_record
 from service.store.feeds import sections
-from service.webhooks import signatures
 from tests.architecture.test_routes import EVERYBODY, WHO
 from tests.builders import NOW
 from tests.desk import eventually
 from tests.feeds_server import Running, a_feeds_server
+from tests.publisher import PUBLIC_URL, PressRoom, a_web, get, some_stories
 from tests.wire import Wire
 
-TOKEN = signatures.new_feed_token().text
+TOKEN = credentials.new_feed_token().text
 GZIP = {"Accept_Encoding": "gzip"}
 ASKED: list[tuple[str, str, dict[str, str]]] = [
     *(("GET", f"/feeds/{name}", GZIP) for name in ("world.rss", "all.atom", "world.json", "language/en.rss")),

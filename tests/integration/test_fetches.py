@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from service.http import credentials
 from service.serving.edition_cache import Cabinet
 from service.store import notices
 from service.store.articles import accept
@@ -20,7 +21,6 @@ from service.store.feeds import documents, fetches
 from service.store.feeds.fetches import Addressed, Fetch
 from service.store.schema.feeds import feed_fetch
 from service.store.views import articles, feeds, history
-from service.webhooks import signatures
 from tests.builders import NOW, a_desk, a_takedown, later, post
 from tests.feed_desk import FeedDesk, publish
 from tests.reading import Reader
@@ -47,7 +47,7 @@ def of(reader: Reader) -> feeds.FeedNow:
 
 
 def addressed(reader: Reader, fmt: str = "json") -> Addressed:
-    digest = signatures.read_feed_token(reader.token)
+    digest = credentials.read_feed_token(reader.token)
     assert digest is not None
     found = fetches.find(reader.record, digest, fmt)
     assert found is not None

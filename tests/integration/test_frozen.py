@@ -9,11 +9,11 @@ from ipaddress import ip_network
 import pytest
 from sqlalchemy import select
 
-from service.store.coordination import leases
+from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, routing
+from service.store.deliveries import claims, recovery, routing
 from service.store.deliveries.claims import Cursor
-from service.store.schema import base
+from service.store.schema.deliveries import delivery
 from service.webhooks.receiver import Receiver
 from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, post
 from tests.integration.test_transport import Misbehaving
@@ -25,7 +25,7 @@ WORKER = "w1.test"
 
 
 def states(record: Record) -> list[tuple[int, str]]:
-    table = base.delivery.c
+    table = delivery.c
     with record.reading() as connection:
         rows = connection.execute(select(table.revision, table.state).order_by(table.revision))
         return [tuple(row) for row in rows]
@@ -58,7 +58,7 @@ def test_what_was_on_the_wire_when_the_worker_stood_still_is_dropped_and_not_sen
 def test_what_was_claimed_before_the_worker_stood_still_goes_back_unsent(record: Record) -> None:
     """It stands still between its claim and its push; meanwhile the newer revision was sent by another."""
     source = a_desk(record)
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
     asked: list[int] = []
 
     def stops() -> int:
@@ -84,12 +84,12 @@ def test_what_was_claimed_before_the_worker_stood_still_goes_back_unsent(record:
 def test_news_is_not_held_up_by_a_clock_that_jumps(record: Record, hours: int) -> None:
     source = a_desk(record)
     an_endpoint(record)
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
     post(record, source, an_article(external_id="news"))
     post(record, source, an_article(external_id="secret", embargo_until=later(60)))
     routing.route(record, NOW)
     jumped = NOW + timedelta(hours=hours)
-    moved = leases.clock_put_back(record, NOW, jumped) if hours < 0 else 0
+    moved = recovery.clock_put_back(record, NOW, jumped) if hours < 0 else 0
     assert moved == (1 if hours < 0 else 0)
     got = claims.claim(record, lease=WORKER, limit=10, cursor=Cursor(), now=jumped)[0]
     assert len(got) == (1 if hours < 0 else 2)

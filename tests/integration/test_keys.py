@@ -13,15 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 
 from service.store.articles import sources
-from service.store.coordination import leases
+from service.store.coordination import heartbeats
 from service.store.database import resealing
 from service.store.database.keyring import Keyring
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
-from service.store.partners import partners, signing_keys
-from service.store.partners.partners import Changes
-from service.store.schema import base
+from service.store.partners import endpoints, signing_keys
+from service.store.partners.endpoints import Changes
+from service.store.schema.base import metadata
+from service.store.schema.operations import audit
+from service.store.schema.partners import endpoint as endpoint_table
 from service.webhooks import signatures
 from service.webhooks.signatures import BadSignature
 from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, letters, post
@@ -32,7 +34,7 @@ PAIR = signatures.new_key_pair()
 
 def sealed_of(record: Record, endpoint_id: int) -> bytes:
     with record.reading() as connection:
-        query = select(base.endpoint.c.secret_sealed).where(base.endpoint.c.id == endpoint_id)
+        query = select(endpoint_table.c.secret_sealed).where(endpoint_table.c.id == endpoint_id)
         return bytes(connection.execute(query).scalar_one())
 
 
@@ -42,7 +44,7 @@ def in_force(record: Record, endpoint_id: int, seconds: float = 0) -> tuple[str,
 
 def audited(record: Record, action: str) -> list[dict[str, Any]]:
     with record.reading() as connection:
-        query = select(base.audit.c.detail).where(base.audit.c.action == action)
+        query = select(audit.c.detail).where(audit.c.action == action)
         return [json.loads(each) for each in connection.execute(query).scalars()]
 
 
@@ -54,7 +56,7 @@ def rotate(record: Record, endpoint_id: int, **changes: Any) -> signing_keys.Rot
 def a_letter(record: Record, seconds: float = 0) -> tuple[Push, dict[str, str]]:
     """The push of a fresh article, as the worker would send it, with its headers."""
     post(record, sources.by_slug(record, "wire"), an_article(external_id=f"at {seconds}"), now=later(seconds))
-    leases.beat(record, "w1.test", broker="up", now=later(seconds))
+    heartbeats.beat(record, "w1.test", broker="up", now=later(seconds))
     routing.route(record, later(seconds))
     claimed, _ = claims.claim(record, lease="w1.test", limit=10, cursor=claims.Cursor(), now=later(seconds))
     [push] = letters(record, claimed, later(seconds))
@@ -147,7 +149,7 @@ def test_no_key_is_in_the_audit_or_in_what_a_rotation_shows_of_itself(record: Re
     rotated = rotate(record, endpoint.id)
     assert "whs" not in repr(rotated)
     with record.reading() as connection:
-        details = connection.execute(select(base.audit.c.detail)).scalars().all()
+        details = connection.execute(select(audit.c.detail)).scalars().all()
     assert "whs" not in "".join(details)
 
 
@@ -186,12 +188,12 @@ def test_resealing_without_the_old_key_is_refused_and_changes_nothing(record: Re
 
 
 def test_every_column_that_holds_sealed_bytes_is_resealed() -> None:
-    sealed = {table.name for table in base.metadata.sorted_tables if any("sealed" in c.name for c in table.c)}
+    sealed = {table.name for table in metadata.sorted_tables if any("sealed" in c.name for c in table.c)}
     assert {table.name for table in resealing.sealed_tables()} == sealed
 
 
-def change(record: Record, endpoint_id: int, **changes: Any) -> tuple[partners.Endpoint, tuple[str, ...]]:
-    return partners.change_endpoint(record, endpoint_id, Changes(**changes), actor="operator", now=NOW)
+def change(record: Record, endpoint_id: int, **changes: Any) -> tuple[endpoints.Endpoint, tuple[str, ...]]:
+    return endpoints.change_endpoint(record, endpoint_id, Changes(**changes), actor="operator", now=NOW)
 
 
 def test_endpoint_is_changed_in_what_is_named_and_the_change_is_audited(record: Record) -> None:
@@ -223,7 +225,7 @@ def test_new_address_starts_afresh_and_what_waits_goes_there(record: Record) -> 
     endpoint = an_endpoint(record)
     with record.writing() as connection:
         values = {"breaker": "open", "breaker_until": later(600), "not_before": later(600), "failures": 7}
-        connection.execute(base.endpoint.update().values(values))
+        connection.execute(endpoint_table.update().values(values))
     change(record, endpoint.id, url="https://moved.example.org/in")
     push, _ = a_letter(record)
     assert push.url == "https://moved.example.org/in"
@@ -239,4 +241,4 @@ def test_change_that_is_not_possible_changes_nothing(record: Record) -> None:
         change(record, endpoint.id, sections=["wolrd"], max_in_flight=9)
     with pytest.raises(NotFound):
         change(record, 99, max_in_flight=9)
-    assert partners.get_endpoint(record, endpoint.id) == endpoint
+    assert endpoints.get_endpoint(record, endpoint.id) == endpoint

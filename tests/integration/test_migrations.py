@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from service.store import migrations
 from service.store.database.record import Record, open_record
-from service.store.schema import base
+from service.store.schema import base, partners
 from tests import postgres
 from tests.builders import NOW
 from tests.conftest import KEY
@@ -80,7 +80,7 @@ def test_a_record_of_the_first_schema_keeps_its_rows_and_goes_on(blank: Record) 
     run(blank, *FIRST)
     migrations.migrate(blank)
     with blank.reading() as connection:
-        endpoint = connection.execute(base.endpoint.select()).mappings().one()
+        endpoint = connection.execute(partners.endpoint.select()).mappings().one()
         assert connection.execute(text("SELECT state FROM delivery")).scalar_one() == "pending"
     assert endpoint["url"] == "https://herald.example/"
     assert endpoint["tokens"] is endpoint["breaker_counts"] is endpoint["slow_start"] is None

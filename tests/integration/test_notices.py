@@ -15,14 +15,14 @@ from sqlalchemy import update
 
 from service.store import notices
 from service.store.articles.sources import Source
-from service.store.coordination import due_work, leases
+from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import backfills, claims, routing, settlements
 from service.store.deliveries.health import Health, update_health
 from service.store.notices import Notice
-from service.store.partners import partners
-from service.store.partners.partners import Changes
-from service.store.schema import base
+from service.store.partners import endpoints
+from service.store.partners.endpoints import Changes
+from service.store.schema.partners import endpoint as endpoint_table
 from service.webhooks import signatures
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.integration.test_transport import Misbehaving
@@ -91,9 +91,9 @@ def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
     record: Record, operator: Operator, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record, "herald")
-    partners.pause(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
-    partners.resume(record, endpoint.id, actor="operator", now=NOW)
-    partners.change_endpoint(record, endpoint.id, Changes(rate=0.5), actor="operator", now=NOW)
+    endpoints.pause(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
+    endpoints.resume(record, endpoint.id, actor="operator", now=NOW)
+    endpoints.change_endpoint(record, endpoint.id, Changes(rate=0.5), actor="operator", now=NOW)
     assert due_work.look(record, NOW).notices
     assert a_herald(record, operator.url, clock).tell() == 3
     assert [each["type"] for each in operator.told] == [
@@ -116,7 +116,7 @@ def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
     record: Record, operator: Operator, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record)
-    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     operator.status = 503
     herald = a_herald(record, operator.url, clock)
     assert herald.tell() == 1
@@ -132,7 +132,7 @@ def test_a_worker_that_dies_while_telling_loses_no_notice(
     record: Record, operator: Operator, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record)
-    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     assert len(notices.take(record, 10, NOW)) == 1  # and it dies here
     assert notices.take(record, 10, later(59)) == []
     clock.now = later(60)
@@ -142,7 +142,7 @@ def test_a_worker_that_dies_while_telling_loses_no_notice(
 
 def test_who_was_too_slow_to_settle_a_notice_changes_nothing(record: Record) -> None:
     endpoint = an_endpoint(record)
-    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [slow] = notices.take(record, 10, NOW)
     [other] = notices.take(record, 10, later(61))
     assert other.public_id == slow.public_id
@@ -154,7 +154,7 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
     record: Record, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record)
-    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     assert a_herald(record, "", clock).tell() == 1
     assert not due_work.look(record, later(7200)).notices
     assert [each.kind for each in notices.latest(record, partner_slug=endpoint.partner)] == [
@@ -166,7 +166,7 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
 def test_a_thousand_deliveries_given_up_are_one_notice_an_hour_with_their_count(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record, max_in_flight=64)
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
     for number in range(12):
         post(record, source, an_article(external_id=str(number)))
     routing.route(record, NOW)
@@ -196,7 +196,7 @@ def counts(found: list[Notice]) -> list[tuple[str, int]]:
 def test_a_takedown_not_confirmed_within_15_minutes_is_told_once(record: Record, state: str) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
     post(record, source, an_article())
     routing.route(record, NOW)
     ends = [a_settlement(each, "delivered", "took it", NOW) for each in claim_all(record, NOW)]
@@ -232,7 +232,7 @@ def test_an_endpoint_15_minutes_behind_is_told_once_for_all_that_waits_and_again
 ) -> None:
     source = a_desk(record)
     an_endpoint(record, max_in_flight=1)
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
     for number in range(3):
         news(record, source, str(number), later(600 * number))
     assert behind(record, later(899)) == []
@@ -256,10 +256,10 @@ def test_an_endpoint_is_not_behind_for_what_is_under_embargo_paused_or_filled_ba
         pass
     news(record, source, "secret", NOW, embargo_until=later(5000))
     paused = an_endpoint(record, sections=["china"])
-    partners.pause(record, paused.id, reason="moving", actor="operator", now=NOW)
+    endpoints.pause(record, paused.id, reason="moving", actor="operator", now=NOW)
     news(record, source, "while paused", NOW, sections=("china",))
     assert behind(record, later(4999)) == []
-    partners.resume(record, paused.id, actor="operator", now=later(5100))
+    endpoints.resume(record, paused.id, actor="operator", now=later(5100))
     assert len(behind(record, later(5900))) == 1
     assert len(behind(record, later(5999))) == 1
     assert len(behind(record, later(6000))) == 2
@@ -280,7 +280,7 @@ def test_why_an_endpoint_is_behind_is_told(record: Record, columns: dict[str, An
     an_endpoint(record)
     news(record, source, "42", NOW)
     with record.writing() as connection:
-        connection.execute(update(base.endpoint).values(**columns))
+        connection.execute(update(endpoint_table).values(**columns))
     [words] = behind(record, later(1300))
     assert words == f"the oldest of what is due to it has waited for 21 minutes: {why}"
 
@@ -311,7 +311,7 @@ def test_what_is_told_fails_and_is_told_again_for_three_days_and_then_given_up(r
     assert max(waits) == 3600
     assert GIVE_UP_AFTER <= now - NOW <= GIVE_UP_AFTER + timedelta(hours=1)
     endpoint = an_endpoint(record)
-    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [each] = notices.take(record, 10, NOW)
     assert notices.settle(record, each, sent=False, words="", retry_at=None, now=later(5))
     assert not due_work.look(record, later(10**6)).notices

@@ -13,16 +13,15 @@ from flask import Flask
 from sqlalchemy import select
 
 from service.api import partner_events
-from service.http import problems
-from service.store.coordination import leases
+from service.http import credentials, problems
+from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
 from service.store.deliveries.claims import Claimed
 from service.store.partners import catch_up, partners
 from service.store.partners.catch_up import Asked
-from service.store.schema import base
+from service.store.schema.deliveries import delivery
 from service.store.views import history
-from service.webhooks import signatures
 from service.webhooks.receiver import Held
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, letters, post
 from tests.seeded import a_settlement
@@ -35,7 +34,7 @@ class Outlet:
     """A partner with its key, asking over HTTP. `now` is the server's clock."""
 
     def __init__(self, record: Record) -> None:
-        self.key = signatures.new_api_key()
+        self.key = credentials.new_api_key()
         self.now = NOW
         key = {"key_id": self.key.key_id, "key_hash": self.key.hash}
         self.id = partners.add_partner(record, "herald", "Herald", **key, now=NOW).id
@@ -77,7 +76,7 @@ def outlet(record: Record) -> Outlet:
 
 
 def claim(record: Record, now: datetime = NOW) -> list[Claimed]:
-    leases.beat(record, WORKER, broker="up", now=now)
+    heartbeats.beat(record, WORKER, broker="up", now=now)
     return claims.claim(record, lease=WORKER, limit=100, cursor=claims.Cursor(), now=now)[0]
 
 
@@ -281,13 +280,13 @@ def test_wrong_question_is_refused_in_words(outlet: Outlet, query: str) -> None:
 
 
 def test_without_a_partners_key_nothing_is_told(outlet: Outlet) -> None:
-    for key in ("nonsense", signatures.new_api_key().text):
+    for key in ("nonsense", credentials.new_api_key().text):
         assert outlet.get(key=key).status_code == 401
 
 
 def routed_to(record: Record, revision: int) -> set[int]:
     with record.reading() as connection:
-        query = select(base.delivery.c.endpoint_id).where(base.delivery.c.revision == revision)
+        query = select(delivery.c.endpoint_id).where(delivery.c.revision == revision)
         return set(connection.execute(query).scalars())
 
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from service.store.articles.sources import Source
-from service.store.coordination import due_work, leases
+from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, rates, routing, settlements
 from service.store.deliveries.claims import Claimed, Cursor
 from service.store.deliveries.rates import Bucket
-from service.store.partners import partners
-from service.store.schema import base
+from service.store.partners import endpoints
 from service.store.schema.base import to_micros
+from service.store.schema.partners import endpoint as endpoint_table
 from service.webhooks.receiver import Receiver
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.seeded import a_settlement
@@ -34,7 +34,7 @@ def a_limited_endpoint(
 ) -> int:
     source = source or a_desk(record)
     for worker in WORKERS:
-        leases.beat(record, worker, broker="up", now=NOW)
+        heartbeats.beat(record, worker, broker="up", now=NOW)
     endpoint = an_endpoint(record, rate=rate, max_in_flight=64, **options)
     for number in range(stories):
         post(record, source, an_article(external_id=str(number)))
@@ -93,17 +93,17 @@ def test_takedowns_ignore_the_limit(record: Record) -> None:
         post(record, source, a_takedown(external_id=str(number)), now=later(20))
     routing.route(record, later(20))
     assert [each.priority for each in claim(record, later(20))] == [0, 0, 0]
-    assert partners.get_endpoint(record, endpoint_id).rate_per_second == 0.2
+    assert endpoints.get_endpoint(record, endpoint_id).rate_per_second == 0.2
 
 
 def test_a_push_that_was_superseded_meanwhile_costs_no_token(record: Record) -> None:
     endpoint_id = a_limited_endpoint(record, 0.2, stories=1)
     with record.reading() as connection:
-        row = connection.execute(select(base.endpoint).where(base.endpoint.c.id == endpoint_id)).one()
+        row = connection.execute(select(endpoint_table).where(endpoint_table.c.id == endpoint_id)).one()
     assert (row.tokens, row.refilled_at) == (None, None)
     assert claim(record, NOW)
     with record.reading() as connection:
-        row = connection.execute(select(base.endpoint).where(base.endpoint.c.id == endpoint_id)).one()
+        row = connection.execute(select(endpoint_table).where(endpoint_table.c.id == endpoint_id)).one()
     assert (row.tokens, row.refilled_at) == (0.0, NOW)
 
 

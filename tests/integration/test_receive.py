@@ -154,7 +154,7 @@ def test_the_line_of_a_push_names_what_came_and_cannot_move_the_cursor() -> None
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_as_a_process_it_prints_a_line_per_push_and_ends_cleanly(number: int) -> None:
-    code = f"from service import receive; receive.serve('127.0.0.1:0', [{SECRET!r}], as_json=True)"
+    code = f"from service.webhooks import receiver; receiver.serve('127.0.0.1:0', [{SECRET!r}], as_json=True)"
     command = [sys.executable, "-W", "error", "-c", code]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from service.store.coordination import leases
+from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, replays, routing, settlements
 from service.store.deliveries.claims import Claimed
 from service.store.deliveries.replays import Replayed, Wanted
 from service.store.errors import NotFound, NotPossible
-from service.store.schema import base
+from service.store.schema.deliveries import delivery
+from service.store.schema.operations import audit
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.seeded import a_settlement
 
@@ -23,7 +24,7 @@ WORKER = "w1.test"
 
 
 def claim(record: Record, seconds: float = 0) -> list[Claimed]:
-    leases.beat(record, WORKER, broker="up", now=later(seconds))
+    heartbeats.beat(record, WORKER, broker="up", now=later(seconds))
     return claims.claim(record, lease=WORKER, limit=500, cursor=claims.Cursor(), now=later(seconds))[0]
 
 
@@ -38,7 +39,7 @@ def sent(record: Record, state: str = "delivered", seconds: float = 0, **changes
 
 def rows(record: Record) -> list[tuple[int, int, str]]:
     """(revision, replay, state) of every delivery."""
-    columns = base.delivery.c
+    columns = delivery.c
     with record.reading() as connection:
         query = select(columns.revision, columns.replay, columns.state).order_by(columns.id)
         return [tuple(row) for row in connection.execute(query)]
@@ -173,7 +174,7 @@ def test_sequence_numbers_of_what_is_replayed_in_batches_have_no_gap(record: Rec
     sent(record)
     replay(record, endpoint=endpoint.id, since=NOW, batch=2)
     with record.reading() as connection:
-        given = connection.execute(select(base.delivery.c.sequence)).scalars().all()
+        given = connection.execute(select(delivery.c.sequence)).scalars().all()
     assert sorted(given) == list(range(1, 11))
 
 
@@ -187,7 +188,7 @@ def test_each_batch_is_audited_with_what_was_left_out(record: Record) -> None:
     replay(record, endpoint=endpoint.id, since=NOW, batch=2)
     replay(record, endpoint=endpoint.id, since=NOW, batch=2, dry_run=True)
     with record.reading() as connection:
-        query = select(base.audit.c.detail).where(base.audit.c.action == "delivery.replayed")
+        query = select(audit.c.detail).where(audit.c.action == "delivery.replayed")
         details = [json.loads(each) for each in connection.execute(query).scalars()]
     assert [(each["count"], each["skipped"]) for each in details] == [(1, {"newer": 1}), (1, {})]
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.press import PUBLIC_URL, RSS, PressRoom, a_story, a_web, get, some_stories, unpacked
 from werkzeug.test import Client
 
 from feeds import FORMATS
@@ -17,6 +16,7 @@ from service.serving.accept_encoding import CODINGS
 from service.store.database.record import Record
 from service.store.feeds import documents
 from tests.feeds_server import a_feeds_server
+from tests.publisher import PUBLIC_URL, RSS, PressRoom, a_story, a_web, get, some_stories, unpacked
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from typing import Any
 
 import feedparser
 import pytest
-from tests.press import PressRoom, a_story, a_web, get, some_stories, unpacked
 from werkzeug.test import Client, TestResponse
 
 from service.store.database.record import Record
 from tests.feeds_server import a_feeds_server
+from tests.publisher import PressRoom, a_story, a_web, get, some_stories, unpacked
 
 NEWSBOAT = "newsboat/2.21.0 (Linux x86_64)"
 READER = "python-reader/3.26 (+https://github.com/lemon24/reader)"

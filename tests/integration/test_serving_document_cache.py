@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.press import PUBLIC_URL, RSS, PressRoom, a_story, get, some_stories, unpacked
 from werkzeug.test import Client
 
 from service.serving.cached_document import Address
@@ -18,6 +17,7 @@ from service.serving.document_cache import LOOK_EVERY, SETTLED, Shelf
 from service.serving.middleware import Front
 from service.store.database.record import Record
 from tests import postgres
+from tests.publisher import PUBLIC_URL, RSS, PressRoom, a_story, get, some_stories, unpacked
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from sqlalchemy import select
 
 from service.store.database.record import Record
 from service.store.deliveries import routing
-from service.store.schema import base
+from service.store.schema.deliveries import attempt, delivery
+from service.store.schema.partners import endpoint
 from tests.builders import a_desk, an_article, an_endpoint, post
 from tests.desk import eventually
 from tests.integration.test_transport import OK, Misbehaving, a_push, a_sender, a_server
@@ -77,7 +78,7 @@ def test_push_that_hangs_when_its_worker_is_stopped_is_due_at_once_and_costs_the
     monkeypatch.setattr(loop, "HANG_UP_AFTER", 0.2)
     took = stopped_while_sending(record, partner, ["quick", "slow"])
     assert 0.2 <= took < 2
-    table, tried, health = base.delivery.c, base.attempt.c, base.endpoint.c
+    table, tried, health = delivery.c, attempt.c, endpoint.c
     states = rows(
         record, table.id, table.state, table.reached, table.attempts, table.forgiven, table.last_words
     )
@@ -105,7 +106,7 @@ def test_an_answer_that_comes_soon_after_the_word_to_stop_counts(record: Record)
 
     with a_server(behave) as server:
         assert stopped_while_sending(record, server, ["one", "two"]) < 2
-    assert {each[1] for each in rows(record, base.delivery.c.id, base.delivery.c.state)} == {"delivered"}
+    assert {each[1] for each in rows(record, delivery.c.id, delivery.c.state)} == {"delivered"}
 
 
 def test_a_push_that_was_not_connected_yet_is_not_said_to_have_arrived() -> None:

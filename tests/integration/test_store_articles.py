@@ -10,7 +10,9 @@ from service.store.articles import accept
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.errors import ContentMissing, KeyReused, NotPossible, UnknownSections
-from service.store.schema import base
+from service.store.schema.articles import revision
+from service.store.schema.base import metadata
+from service.store.schema.deliveries import delivery
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 
 
@@ -18,7 +20,7 @@ def rows(record: Record) -> dict[str, int]:
     with record.reading() as connection:
         return {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for table in base.metadata.sorted_tables
+            for table in metadata.sorted_tables
         }
 
 
@@ -165,7 +167,7 @@ def test_new_revision_supersedes_what_waits_in_the_same_transaction(record: Reco
     routing.route(record, NOW)
     post(record, source, an_article(headline="Changed"), now=later(1))
     with record.reading() as connection:
-        states = connection.execute(select(base.delivery.c.state)).scalars().all()
+        states = connection.execute(select(delivery.c.state)).scalars().all()
     assert states == ["superseded"]
 
 
@@ -174,11 +176,7 @@ def test_modified_time_strictly_increases_even_if_the_clock_stands_still(record:
     for number in range(3):
         post(record, source, an_article(headline=f"Version {number}"))
     with record.reading() as connection:
-        times = (
-            connection.execute(select(base.revision.c.accepted_at).order_by(base.revision.c.number))
-            .scalars()
-            .all()
-        )
+        times = connection.execute(select(revision.c.accepted_at).order_by(revision.c.number)).scalars().all()
     assert times == sorted(set(times))
     assert len(times) == 3
 

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from service.store.coordination import leases
+from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, routing, settlements
+from service.store.deliveries import claims, recovery, routing, settlements
 from service.store.deliveries.claims import Claimed, Cursor
 from service.store.deliveries.settlements import Settlement
-from service.store.partners import partners
-from service.store.schema import base
+from service.store.partners import endpoints
+from service.store.schema.deliveries import delivery
+from service.store.schema.partners import endpoint as endpoint_table
 from service.store.views import history
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from workers.failure_detector import Lookout
@@ -40,12 +41,12 @@ WORKER = "w1.test"
 
 @pytest.fixture(autouse=True)
 def alive(record: Record) -> None:
-    leases.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.beat(record, WORKER, broker="up", now=NOW)
 
 
 def deliveries(record: Record) -> list[tuple[int, int, str]]:
     """(endpoint, revision, state), in the order of endpoints and revisions."""
-    columns = base.delivery.c
+    columns = delivery.c
     query = select(columns.endpoint_id, columns.revision, columns.state)
     with record.reading() as connection:
         return [
@@ -105,7 +106,7 @@ def test_sequence_numbers_of_an_endpoint_have_no_gap(record: Record) -> None:
     routing.route(record, NOW)
     claimed = claim(record)
     with record.reading() as connection:
-        given = connection.execute(select(base.delivery.c.sequence)).scalars().all()
+        given = connection.execute(select(delivery.c.sequence)).scalars().all()
     assert sorted(given) == [1, 2, 3, 4, 5]
     assert len(claimed) == 4, "its cap of four in flight"
 
@@ -143,7 +144,7 @@ def test_worker_that_lost_its_lease_changes_nothing(record: Record) -> None:
     post(record, source, an_article())
     routing.route(record, NOW)
     claimed = claim(record)
-    assert leases.free(record, leases.flying(record), later(60)) == 1
+    assert recovery.free(record, recovery.flying(record), later(60)) == 1
     assert settle(record, claimed, now=later(61)) == set()
     assert states(record) == ["waiting"]
 
@@ -154,10 +155,10 @@ def test_what_a_dead_worker_had_on_the_wire_is_due_within_seconds_under_the_same
     post(record, source, an_article())
     routing.route(record, NOW)
     first = claim(record)
-    leases.beat(record, "w2.test", broker="up", now=later(4.5))
+    heartbeats.beat(record, "w2.test", broker="up", now=later(4.5))
     lookout = Lookout()
-    assert [lookout.lost(leases.flying(record), at) for at in (0, 2, 4)] == [[], [], []]
-    assert leases.free(record, lookout.lost(leases.flying(record), 4.5), later(4.5)) == 1
+    assert [lookout.lost(recovery.flying(record), at) for at in (0, 2, 4)] == [[], [], []]
+    assert recovery.free(record, lookout.lost(recovery.flying(record), 4.5), later(4.5)) == 1
     again = claim(record, later(5), worker="w2.test")
     assert [each.public_id for each in again] == [each.public_id for each in first]
     assert again[0].attempts == 2
@@ -265,7 +266,7 @@ def test_what_a_dead_worker_had_on_the_wire_never_follows_a_newer_revision(recor
     claim(record)
     post(record, source, an_article(headline="Second"))
     routing.route(record, NOW)
-    assert leases.free(record, leases.flying(record), later(60)) == 1
+    assert recovery.free(record, recovery.flying(record), later(60)) == 1
     assert states(record) == ["superseded", "pending"]
 
 
@@ -319,7 +320,7 @@ def test_kill_of_an_old_story_reaches_a_paused_holder(record: Record) -> None:
     routing.route(record, NOW)
     settle(record, claim(record))
     long_after = NOW + timedelta(days=400)
-    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=long_after)
+    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=long_after)
     post(record, source, a_takedown(), now=long_after)
     routing.route(record, long_after)
     assert [each.revision for each in claim(record, long_after)] == [2]
@@ -328,11 +329,11 @@ def test_kill_of_an_old_story_reaches_a_paused_holder(record: Record) -> None:
 def test_paused_endpoint_gets_nothing_but_keeps_all_until_it_is_resumed(record: Record) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)
-    partners.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     post(record, source, an_article())
     routing.route(record, NOW)
     assert claim(record) == []
-    partners.resume(record, endpoint.id, actor="operator", now=later(1))
+    endpoints.resume(record, endpoint.id, actor="operator", now=later(1))
     assert len(claim(record, later(1))) == 1
 
 
@@ -431,7 +432,7 @@ def test_endpoint_that_asked_to_wait_or_whose_breaker_is_open_is_left_alone(reco
     ):
         with record.writing() as connection:
             connection.execute(
-                update(base.endpoint).where(base.endpoint.c.id == endpoint.id).values(**column)
+                update(endpoint_table).where(endpoint_table.c.id == endpoint.id).values(**column)
             )
         assert claim(record, later(59)) == []
     assert len(claim(record, later(60))) == 1
@@ -444,7 +445,7 @@ def test_breaker_lets_one_probe_through(record: Record) -> None:
         post(record, source, an_article(external_id=str(number)))
     routing.route(record, NOW)
     with record.writing() as connection:
-        connection.execute(update(base.endpoint).values(breaker="open", breaker_until=NOW))
+        connection.execute(update(endpoint_table).values(breaker="open", breaker_until=NOW))
     assert len(claim(record)) == 1
     assert claim(record) == []
 

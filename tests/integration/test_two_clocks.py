@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from service.runtime.celery_app import DELIVER
 from service.store.articles.sources import Source
-from service.store.coordination import leases
+from service.store.coordination import heartbeats, leases
 from service.store.database.record import Record, open_record
 from service.store.deliveries import claims, routing, settlements
 from service.store.deliveries.claims import Claimed, Cursor
@@ -144,7 +144,7 @@ def rows(record: Record, query: str) -> list[Any]:
 def one_on_the_wire(record: Record, worker: str, now: datetime) -> Claimed:
     source = a_desk(record)
     an_endpoint(record, url="https://127.0.0.1:9/")
-    leases.beat(record, worker, broker="up", now=now)
+    heartbeats.beat(record, worker, broker="up", now=now)
     post(record, source, an_article(), now=now)
     routing.route(record, now)
     [claimed] = claims.claim(record, lease=worker, limit=9, cursor=Cursor(), now=now)[0]
@@ -175,7 +175,7 @@ def test_a_push_stays_its_living_workers_and_is_free_soon_after_its_death(record
     with a_looking_sweep(record, ours) as sweep:
         for second in range(20):
             theirs.seconds = ours.seconds = second
-            leases.beat(record, "theirs", broker="up", now=theirs())
+            heartbeats.beat(record, "theirs", broker="up", now=theirs())
             sweep.look()
             assert states(record) == ["sending"]
         died_at = ours.seconds

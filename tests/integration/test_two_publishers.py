@@ -20,7 +20,7 @@ from service.store.feeds import archives, contents, documents
 from service.store.feeds.archives import PageDue
 from service.store.feeds.documents import FeedDue, Rendered
 from service.store.feeds.placements import PAGE
-from service.store.schema.base import article
+from service.store.schema.articles import article
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 from workers.deliver.loop import Courier

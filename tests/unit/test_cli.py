@@ -21,10 +21,10 @@ from service import settings
 from service.app import create_app
 from service.cli import main
 from service.cli.articles import Moment, _replay_lines
+from service.http import credentials
 from service.runtime import embedded_redis
 from service.store.database.record import open_record
 from service.store.deliveries.replays import Replayed
-from service.webhooks import signatures
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def test_source_is_told_its_keys_and_a_line_to_try_them(dateline: Dateline) -> N
     told = dateline("source", "add", "wire", "--json").json
     assert told["intake_url"] == "http://127.0.0.1:8600/v1/articles"
     assert told["secret"].startswith("whsec_")
-    assert signatures.read_api_key(told["api_key"])
+    assert credentials.read_api_key(told["api_key"])
     assert told["curl"].startswith("curl ")
     assert told["api_key"] in told["curl"]
     assert '"business"' in told["curl"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.store.coordination.leases import Flying
+from service.store.deliveries.recovery import Flying
 from workers.failure_detector import Lookout
 from workers.stall_detector import Pulse
 
@@ -75,7 +75,7 @@ def test_pulse_counts_each_time_the_process_stood_still_however_late_it_is_asked
 
 def test_a_process_that_was_stopped_knows_it_from_its_first_moment_on() -> None:
     script = (
-        "import sys; from workers.pulse import Pulse; pulse = Pulse(); pulse.start()\n"
+        "import sys; from workers.stall_detector import Pulse; pulse = Pulse(); pulse.start()\n"
         "print(pulse.stops(), flush=True)\n"
         "for line in sys.stdin: print(pulse.stops(), flush=True)"
     )

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from service.store.deliveries.claims import Claimed
 from tests.builders import NOW
-from workers.deliver.send_queue import AHEAD, MOST_AHEAD, ROUNDS_AHEAD, WAITS, Laid, Pace, Tray
+from workers.deliver.prefetch import AHEAD, MOST_AHEAD, ROUNDS_AHEAD, Pace
+from workers.deliver.send_queue import WAITS, Laid, Tray
 
 
 def a_claim(number: int, endpoint: int = 1, *, cap: int = 2, priority: int = 2) -> Claimed:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.press import UNPACK
 
 from service.serving.accept_encoding import CODINGS, acceptable
 from service.serving.compression import Coding, compress
+from tests.publisher import UNPACK
 
 
 @pytest.mark.parametrize(

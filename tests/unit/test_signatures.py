@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from service.http import credentials
 from service.webhooks import signatures
 from service.webhooks.signatures import BadSecret, BadSignature, Signer, sign, verify
 
@@ -171,8 +172,8 @@ def test_we_verify_what_the_official_library_signs(body: str) -> None:
 
 
 def test_an_api_key_is_found_by_its_id_and_known_by_its_hash() -> None:
-    key = signatures.new_api_key()
-    read = signatures.read_api_key(key.text)
+    key = credentials.new_api_key()
+    read = credentials.read_api_key(key.text)
     assert read is not None
     assert read[0] == key.key_id
     assert hmac.compare_digest(read[1], key.hash)
@@ -182,5 +183,5 @@ def test_an_api_key_is_found_by_its_id_and_known_by_its_hash() -> None:
 
 @given(text=st.one_of(st.text(), st.from_regex(r"dateline_[a-z]*_.*", fullmatch=True)))
 def test_what_is_not_formed_like_an_api_key_is_none(text: str) -> None:
-    read = signatures.read_api_key(text)
+    read = credentials.read_api_key(text)
     assert read is None or len(text) >= 54

@@ -123,7 +123,7 @@ def test_part_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom service.supervise import Part, Supervisor\n"
+        "import sys, pathlib\nfrom service.runtime.supervise import Part, Supervisor\n"
         f"part = Part('web', lambda: [sys.executable, '-c', {SLEEPER!r}])\n"
         f"s = Supervisor([part], state_file=pathlib.Path({str(tmp_path / 'up.json')!r}), facts={{}},\n"
         " say=print)\n"

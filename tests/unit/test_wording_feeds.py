@@ -9,7 +9,8 @@ import pytest
 
 from service.console import words_desk
 from service.store.views.feeds import FeedNow, TokenNow
-from service.store.views.partners import PartnerNow, PipelineNow, WorkerNow
+from service.store.views.partners import PartnerNow
+from service.store.views.pipeline import PipelineNow, WorkerNow
 from tests.builders import NOW, later
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

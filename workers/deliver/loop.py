@@ -14,8 +14,9 @@ from service.store.deliveries import claims, health, push_content, rates, settle
 from service.store.deliveries.claims import Claimed, Cursor
 from service.store.deliveries.push_content import Told
 from service.store.errors import RecordUnavailable
+from workers.deliver.prefetch import Pace
 from workers.deliver.push_requests import Letters
-from workers.deliver.send_queue import Laid, Pace, Tray
+from workers.deliver.send_queue import Laid, Tray
 from workers.deliver.settle import Sent, Watch, settlement_of, touched, verdict_on
 from workers.net import outcome
 from workers.net.transport import Sender

@@ -33,7 +33,8 @@ from service.store.database.record import Record
 from service.store.database.sql import Statement, insert
 from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownSections
 from service.store.feeds import sections
-from service.store.schema.base import article, to_micros
+from service.store.schema.articles import article
+from service.store.schema.base import to_micros
 
 _TICK = timedelta(microseconds=1)
 _TRIES = 4  # two posts of a new article at once: the second finds what the first wrote

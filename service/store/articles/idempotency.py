@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from service.store.database.sql import Statement, insert
 from service.store.errors import KeyReused
-from service.store.schema.base import answer
+from service.store.schema.articles import answer
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from service.store.content import canonical, glance
 from service.store.database import locks
 from service.store.database.sql import Row, Statement, insert
 from service.store.feeds import kinds
-from service.store.schema.base import event, from_micros, revision
+from service.store.schema.articles import event, revision
+from service.store.schema.base import from_micros
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from service.store import audit
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists, NotFound
-from service.store.schema.base import source
+from service.store.schema.articles import source
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Statements for what runs once per article: rendered once, then handed to the driver as they are.
+"""Hand-written SQL: the only place for it, and for what differs between the databases.
 
-SQLAlchemy spends several times as long on wrapping a statement and its result as the driver does on running it. They
-run on SQLAlchemy's connections, in its transactions, and fail with its exceptions.
+`Query` reads rows as named values of a type, `Statement` writes; both are rendered once, then handed to the driver as
+they are. SQLAlchemy spends several times as long on wrapping a statement and its result as the driver does on running
+it. They run on SQLAlchemy's connections, in its transactions, and fail with its exceptions.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from sqlalchemy import Connection, Dialect, Table, text
 from sqlalchemy.exc import DBAPIError
 
-from service.store.schema.base import to_micros
+from service.store.schema.base import from_micros, to_micros
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 _Given = Callable[[Mapping[str, Any]], Any]  # what the driver is handed
 
 _LIST = re.compile(r"IN :(\w+)\[(\w*)\]")
@@ -50,6 +53,11 @@ class Statement:
         rows = self.rows(connection, **values)
         assert len(rows) <= 1, "what is asked for is unique"
         return rows[0] if rows else None
+
+    def value(self, connection: Connection, **values: Any) -> Any:
+        """The only column of the only row; None where there is no row."""
+        row = self.row(connection, **values)
+        return None if row is None else row[0]
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """How many rows it changed."""
@@ -87,6 +95,54 @@ class Statement:
         given = _named if compiled.positiontup is None else _in_order(compiled.positiontup)
         made = self._rendered[dialect.name] = (str(compiled), given)
         return made
+
+
+class Query(Statement, Generic[T]):
+    """A `Statement` that reads rows as values of one type: a NamedTuple or a dataclass.
+
+    The columns stand in the order of the type's fields. What a field says it is, it is on both databases: `datetime`
+    comes aware and UTC, `bool` comes as a truth; either may be `| None`.
+    """
+
+    def __init__(
+        self, kind: Callable[..., T], sql: str, *, locking: str = "", postgresql: str | None = None
+    ) -> None:
+        super().__init__(sql, locking=locking, postgresql=postgresql)
+        self._kind = kind
+
+    def all(self, connection: Connection, **values: Any) -> list[T]:
+        """Every row, in the query's order."""
+        return [self._read(row) for row in self.rows(connection, **values)]
+
+    def one(self, connection: Connection, **values: Any) -> T | None:
+        """The only row, None where there is none. More than one is an error of the caller."""
+        row = self.row(connection, **values)
+        return None if row is None else self._read(row)
+
+    @cached_property
+    def _converters(self) -> tuple[tuple[int, Callable[[Any], Any]], ...]:
+        """Places of the columns that a driver returns otherwise than their field's type, with what mends each."""
+        kinds = get_type_hints(self._kind)
+        converters = [_CONVERTERS.get(_not_none(kind)) for kind in kinds.values()]
+        return tuple((place, convert) for place, convert in enumerate(converters) if convert)
+
+    def _read(self, row: Row) -> T:
+        if not self._converters:
+            return self._kind(*row)
+        values = list(row)
+        for place, convert in self._converters:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return self._kind(*values)
+
+
+_CONVERTERS: Mapping[Any, Callable[[Any], Any]] = {datetime: from_micros, bool: bool}
+
+
+def _not_none(kind: Any) -> Any:
+    """`datetime` of `datetime | None`; any other type as it is."""
+    kinds = [each for each in get_args(kind) if each is not type(None)]
+    return kinds[0] if len(kinds) == 1 and type(None) in get_args(kind) else kind
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:

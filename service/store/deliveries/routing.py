@@ -15,9 +15,12 @@ from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Rows, Statement
 from service.store.deliveries import recipients
-from service.store.deliveries.recipients import OWED_TO_HOLDERS, Event
+from service.store.deliveries.recipients import OWED_TO_HOLDERS
+from service.store.events import Event, unrouted
 from service.store.feeds.placements import place, section_feeds
-from service.store.schema.base import TAKEDOWNS, delivery, to_micros
+from service.store.schema.articles import TAKEDOWNS
+from service.store.schema.base import to_micros
+from service.store.schema.deliveries import delivery
 
 ROUTER_LOCK = 0x0DA7E207
 
@@ -44,7 +47,7 @@ def route(record: Record, now: datetime, limit: int = 50) -> Routed:
     with record.writing() as connection:
         if not alone(record, connection):
             return Routed(0, 0, 0, more=False, beside=True)
-        events = recipients.unrouted(connection, limit)
+        events = unrouted(connection, limit)
         if not events:
             return Routed(0, 0, 0, more=False)
         sections = section_feeds(connection)

@@ -16,7 +16,7 @@ from service.store.feeds.documents import Document, Overtaken, Rendered, begin
 from service.store.feeds.entries import NewEntry, keep
 from service.store.feeds.packing import pack, unpack
 from service.store.feeds.placements import PAGE
-from service.store.schema.base import article
+from service.store.schema.articles import article
 from service.store.schema.feeds import archive, document, feed, placement
 
 

@@ -16,7 +16,8 @@ from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.feeds.documents import FeedDue
 from service.store.feeds.placements import PAGE
-from service.store.schema.base import article, from_micros, revision, source, to_micros
+from service.store.schema.articles import article, revision, source
+from service.store.schema.base import from_micros, to_micros
 from service.store.schema.feeds import feed
 
 NEWEST = 60  # stories

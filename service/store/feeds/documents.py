@@ -17,7 +17,8 @@ from service.store.feeds import kinds
 from service.store.feeds.entries import NewEntry, keep
 from service.store.feeds.packing import pack, unpack
 from service.store.feeds.placements import PAGE
-from service.store.schema.base import from_micros, section
+from service.store.schema.articles import section
+from service.store.schema.base import from_micros
 from service.store.schema.feeds import document, feed, moved
 
 

@@ -18,7 +18,8 @@ from service.store.feeds import contents as places
 from service.store.feeds import kinds
 from service.store.feeds.contents import NEWEST, Place, in_order
 from service.store.feeds.documents import FeedDue
-from service.store.schema.base import from_micros, section, to_micros
+from service.store.schema.articles import section
+from service.store.schema.base import from_micros, to_micros
 from service.store.schema.feeds import partner_feed, partner_feed_section
 
 MOST = 300  # stories, of those that changed since the last fetch

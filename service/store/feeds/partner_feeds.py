@@ -21,8 +21,9 @@ from service.store.feeds import kinds
 from service.store.feeds.kinds import Definition
 from service.store.feeds.placements import make_feed
 from service.store.feeds.sections import ids_of
-from service.store.schema.base import partner, section
+from service.store.schema.articles import section
 from service.store.schema.feeds import document, feed, feed_token, partner_feed, partner_feed_section
+from service.store.schema.partners import partner
 
 ROTATION_OVERLAP = timedelta(days=7)
 

@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, select, text
 
 from service.store.database.sql import Rows, Statement
-from service.store.deliveries.recipients import Event
+from service.store.events import Event
 from service.store.feeds import kinds
 from service.store.feeds.kinds import Definition
-from service.store.schema.base import TAKEDOWNS, to_micros
+from service.store.schema.articles import TAKEDOWNS
+from service.store.schema.base import to_micros
 from service.store.schema.feeds import feed, placement
 
 NOTHING_NEW: Mapping[str, int] = MappingProxyType({})

@@ -17,7 +17,7 @@ from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSe
 from service.store.feeds import kinds
 from service.store.feeds.kinds import ALL, Definition
 from service.store.feeds.placements import make_feed, want
-from service.store.schema.base import section
+from service.store.schema.articles import section
 from service.store.schema.feeds import archive, document, feed, moved, placement
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, select, update
 from service.store import audit
 from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
-from service.store.schema.base import endpoint
+from service.store.schema.partners import endpoint
 
 ROTATION_OVERLAP = timedelta(days=2)
 KINDS = ("v1", "v1a")

@@ -13,8 +13,8 @@ from ulid import ULID
 from service.store.content import read
 from service.store.database.record import Record
 from service.store.schema.base import from_micros, to_micros
+from service.store.views.columns import headline_of, language_of
 from service.store.views.deliveries import DeliveryNow, deliveries_of_article
-from service.store.views.partners import headline_of, language_of
 
 SEARCHED = 500  # headlines looked through: those of the articles that changed last
 

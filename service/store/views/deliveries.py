@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from service.store.database.record import Record
 from service.store.deliveries.claims import delivery_name
 from service.store.schema.base import from_micros
-from service.store.views.partners import headline_of, language_of
+from service.store.views.columns import headline_of, language_of
 
 
 @dataclass(frozen=True)

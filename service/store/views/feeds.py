@@ -12,8 +12,9 @@ from sqlalchemy import Connection, select, text
 
 from service.store.database.record import Record
 from service.store.feeds.kinds import of_partner
-from service.store.schema.base import partner, section
+from service.store.schema.articles import section
 from service.store.schema.feeds import feed, feed_fetch, feed_token, partner_feed, partner_feed_section
+from service.store.schema.partners import partner
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from service.store.content import read
 from service.store.database.record import Record
 from service.store.deliveries.claims import delivery_name
 from service.store.errors import NotFound
-from service.store.schema.base import article, event, from_micros, revision, source
+from service.store.schema.articles import article, event, revision, source
+from service.store.schema.base import from_micros
 
 
 @dataclass(frozen=True)

@@ -6,25 +6,17 @@ their own, and the latest events are read from the end.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, text
+from sqlalchemy import Connection, RowMapping, select, text
 
 from service.store.database.record import Record
-from service.store.deliveries.claims import LEASE
-from service.store.schema.base import (
-    delivery,
-    endpoint,
-    from_micros,
-    partner,
-    section,
-    subscription,
-    to_micros,
-)
+from service.store.schema.articles import section
+from service.store.schema.base import from_micros, to_micros
+from service.store.schema.partners import endpoint, partner, subscription
 from service.store.views.feeds import FeedNow, read_feeds
 
 
@@ -72,51 +64,6 @@ class PartnerNow:
     name: str
     endpoints: tuple[EndpointNow, ...]
     feeds: tuple[FeedNow, ...] = ()
-
-
-@dataclass(frozen=True)
-class WorkerNow:
-    """`broker`: 'up', or in words why this worker cannot use Redis."""
-
-    name: str
-    started_at: datetime
-    seen_at: datetime
-    broker: str
-
-
-@dataclass(frozen=True)
-class PipelineNow:
-    """`feeds_behind`: feeds that are asked for and not built yet, with the moment of the latest such wish.
-
-    `swept_at`: the last sign of life of the worker that sweeps. `leased_since`: when the oldest delivery on the
-    wire was claimed.
-    """
-
-    workers: tuple[WorkerNow, ...]
-    unrouted: int
-    unrouted_since: datetime | None
-    feeds: int
-    feeds_behind: Mapping[str, datetime]
-    swept_at: datetime | None
-    leased_since: datetime | None
-
-
-@dataclass(frozen=True)
-class EventNow:
-    """An event with how many of its deliveries are in which state. `headline` is None while under embargo."""
-
-    id: str
-    type: str
-    revision: int
-    occurred_at: datetime
-    routed_at: datetime | None
-    article: str
-    status: str
-    source: str
-    embargo_until: datetime | None
-    headline: str | None
-    language: str | None
-    deliveries: Mapping[str, int]
 
 
 def partners_now(record: Record, now: datetime, slug: str | None = None) -> list[PartnerNow]:
@@ -222,8 +169,8 @@ def _counts(connection: Connection, now: datetime, ids: Sequence[int]) -> dict[i
             backlog=int(row.waiting - row.scheduled),
             scheduled=int(row.scheduled),
             retrying=int(row.retrying),
-            oldest_since=_moment(row.oldest_since),
-            due_since=_moment(row.due_since),
+            oldest_since=moment(row.oldest_since),
+            due_since=moment(row.due_since),
         )
     for row in connection.execute(_FLYING):
         counts.setdefault(row.endpoint_id, {})["in_flight"] = row.in_flight
@@ -232,94 +179,5 @@ def _counts(connection: Connection, now: datetime, ids: Sequence[int]) -> dict[i
     return counts
 
 
-def _moment(micros: int | None) -> datetime | None:
+def moment(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(int(micros))
-
-
-_PIPELINE = text("""
-    SELECT (SELECT count(*) FROM event WHERE routed_at IS NULL) AS unrouted,
-        (SELECT occurred_at FROM event WHERE routed_at IS NULL ORDER BY id LIMIT 1) AS unrouted_since,
-        (SELECT count(*) FROM feed WHERE closed_at IS NULL) AS feeds,
-        (SELECT w.seen_at FROM lease l JOIN worker w ON w.name = l.holder WHERE l.name = 'sweep') AS swept_at,
-        (SELECT min(lease_until) FROM delivery WHERE state = 'sending') AS leased_until""")
-
-
-def pipeline_now(record: Record) -> PipelineNow:
-    """Workers (the latest seen first), events not routed, feeds not built, what is on the wire."""
-    with record.surveying() as connection:
-        row = connection.execute(_PIPELINE).one()
-        behind = connection.execute(
-            text("SELECT slug, wanted_at FROM feed WHERE wanted > built AND closed_at IS NULL ORDER BY slug")
-        )
-        workers = connection.execute(
-            text("SELECT name, started_at, seen_at, broker FROM worker ORDER BY seen_at DESC, name")
-        )
-        leased_until = _moment(row.leased_until)
-        return PipelineNow(
-            workers=tuple(
-                WorkerNow(each.name, from_micros(each.started_at), from_micros(each.seen_at), each.broker)
-                for each in workers
-            ),
-            unrouted=row.unrouted,
-            unrouted_since=_moment(row.unrouted_since),
-            feeds=row.feeds,
-            feeds_behind={each.slug: from_micros(each.wanted_at) for each in behind},
-            swept_at=_moment(row.swept_at),
-            leased_since=leased_until - LEASE if leased_until else None,
-        )
-
-
-def headline_of(record: Record) -> str:
-    """The SQL of a revision's headline, without reading its body into this process."""
-    return "json_extract(r.content, '$.headline')" if record.is_sqlite else "(r.content::json ->> 'headline')"
-
-
-def language_of(record: Record) -> str:
-    return "json_extract(r.content, '$.language')" if record.is_sqlite else "(r.content::json ->> 'language')"
-
-
-def latest_events(record: Record, now: datetime, limit: int = 50) -> list[EventNow]:
-    """The newest events first, each with its deliveries counted by state."""
-    query = text(f"""
-        SELECT v.public_id, v.type, v.revision, v.occurred_at, v.routed_at, v.article_id, a.public_id AS article,
-            a.status, a.embargo_until, s.slug AS source, r.embargo_until AS own_embargo,
-            {headline_of(record)} AS headline, {language_of(record)} AS language
-        FROM (SELECT * FROM event ORDER BY id DESC LIMIT :limit) v
-        JOIN article a ON a.id = v.article_id JOIN source s ON s.id = a.source_id
-        JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision
-        ORDER BY v.id DESC""")
-    with record.surveying() as connection:
-        rows = connection.execute(query, {"limit": limit}).all()
-        counts = _deliveries_by_state(connection, {row.article_id for row in rows})
-    return [_event(row, counts.get((row.article_id, row.revision), {}), now) for row in rows]
-
-
-def _event(row: Any, deliveries: Mapping[str, int], now: datetime) -> EventNow:
-    embargo = _moment(max(filter(None, (row.embargo_until, row.own_embargo)), default=None))
-    held = embargo is not None and embargo > now
-    return EventNow(
-        id=row.public_id,
-        type=row.type,
-        revision=row.revision,
-        occurred_at=from_micros(row.occurred_at),
-        routed_at=_moment(row.routed_at),
-        article=row.article,
-        status=row.status,
-        source=row.source,
-        embargo_until=embargo,
-        headline=None if held else row.headline,
-        language=row.language,
-        deliveries=deliveries,
-    )
-
-
-def _deliveries_by_state(connection: Connection, articles: set[int]) -> dict[tuple[int, int], Counter[str]]:
-    query = (
-        select(delivery.c.article_id, delivery.c.revision, delivery.c.state, func.count())
-        .where(delivery.c.article_id.in_(sorted(articles)))
-        .group_by(delivery.c.article_id, delivery.c.revision, delivery.c.state)
-    )
-    counts: dict[tuple[int, int], Counter[str]] = {}
-    for article_id, number, state, count in connection.execute(query):
-        counts.setdefault((article_id, number), Counter())[state] = count
-    return counts

@@ -8,7 +8,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from service.store.database.record import Record
-from service.store.schema.base import delivery, endpoint, event, partner, worker
+from service.store.schema.articles import event
+from service.store.schema.deliveries import delivery
+from service.store.schema.operations import worker
+from service.store.schema.partners import endpoint, partner
 
 
 @dataclass(frozen=True)

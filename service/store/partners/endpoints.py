@@ -1,0 +1,296 @@
+"""Endpoints: where pushes go, and how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from service.store import audit, notices
+from service.store.database.record import Record
+from service.store.deliveries import resumption
+from service.store.errors import AlreadyExists, NotFound, NotPossible
+from service.store.feeds.sections import ids_of
+from service.store.partners import signing_keys
+from service.store.schema.articles import section
+from service.store.schema.deliveries import backfill
+from service.store.schema.partners import endpoint, partner, subscription
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint as operators see it. `sections` None means all of them."""
+
+    id: int
+    partner: str
+    url: str
+    sections: tuple[str, ...] | None
+    every_revision: bool
+    max_in_flight: int
+    schedule: tuple[float, ...] | None
+    rate_per_second: float | None
+    state: str
+    state_reason: str | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What to change of an endpoint; None: leave it. `all_sections`, `default_schedule` and `no_rate` reset."""
+
+    url: str | None = None
+    sections: Sequence[str] | None = None
+    all_sections: bool = False
+    every_revision: bool | None = None
+    max_in_flight: int | None = None
+    schedule: Sequence[float] | None = None
+    default_schedule: bool = False
+    rate: float | None = None
+    no_rate: bool = False
+
+
+def add_endpoint(
+    record: Record,
+    partner_slug: str,
+    url: str,
+    *,
+    secret: str,
+    ed25519: str | None = None,
+    sections: Sequence[str] | None,
+    every_revision: bool = False,
+    max_in_flight: int = 4,
+    schedule: Sequence[float] | None = None,
+    rate: float | None = None,
+    backfill_since: datetime | None = None,
+    now: datetime,
+    actor: str = "operator",
+) -> Endpoint:
+    """Adds an endpoint; without `sections` it gets all of them; `rate` is pushes per second.
+    `backfill_since`: it also gets, behind all that is new, what is public and was changed since then. What is under
+    embargo now it gets when that ends.
+
+    Raises NotFound, UnknownSections, AlreadyExists.
+
+    `secret` signs its pushes, and so does the key `ed25519` if there is one. `schedule`: the seconds before each
+    attempt, None for the default. The URL is checked by the caller (`service.webhooks.endpoint_urls`), its address
+    at each connection.
+    """
+    with record.writing() as connection:
+        owner = connection.execute(select(partner.c.id).where(partner.c.slug == partner_slug)).scalar()
+        if owner is None:
+            raise NotFound("partner", partner_slug)
+        _refuse_a_second(connection, owner, url)
+        wanted = ids_of(connection, sections)
+        row = {
+            "partner_id": owner,
+            "url": url,
+            "secret_sealed": signing_keys.seal(record, filter(None, (secret, ed25519))),
+            "all_sections": sections is None,
+            "every_revision": every_revision,
+            "max_in_flight": max_in_flight,
+            "schedule": _schedule_text(schedule),
+            "rate_per_second": rate,
+            "state": "live",
+            "state_since": now,
+            "created_at": now,
+        }
+        number = int(connection.execute(endpoint.insert().returning(endpoint.c.id), row).scalar_one())
+        _subscribe(connection, number, wanted)
+        since = backfill_since or now
+        before = since - timedelta(microseconds=1)
+        row = {"endpoint_id": number, "since": since, "after_at": before, "created_at": now}
+        connection.execute(backfill.insert(), row)
+        detail = {
+            "partner": partner_slug,
+            "url": url,
+            "sections": sections and list(sections),
+            "backfill_since": backfill_since and backfill_since.isoformat(),
+        }
+        audit.note(
+            connection, actor=actor, action="endpoint.added", target=str(number), detail=detail, now=now
+        )
+    return get_endpoint(record, number)
+
+
+def change_endpoint(
+    record: Record, endpoint_id: int, changes: Changes, *, actor: str, now: datetime
+) -> tuple[Endpoint, tuple[str, ...]]:
+    """The endpoint as it is now, and the names of what became different.
+
+    It holds for what is sent from now on; `every_revision` and sections for what is published from now on. A new
+    address starts with a closed breaker and is not held to what the old one asked for (Retry-After). Raises NotFound,
+    UnknownSections, AlreadyExists.
+    """
+    with record.writing() as connection:
+        row = _locked(connection, endpoint_id)
+        before = _one(connection, endpoint_id)
+        if changes.url not in (None, row.url):
+            _refuse_a_second(connection, row.partner_id, str(changes.url))
+        values = _columns(changes, row)
+        if values:
+            connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**values))
+        if changes.all_sections or changes.sections is not None:
+            wanted = ids_of(connection, None if changes.all_sections else changes.sections)
+            connection.execute(subscription.delete().where(subscription.c.endpoint_id == endpoint_id))
+            _subscribe(connection, endpoint_id, wanted)
+        after = _one(connection, endpoint_id)
+        pairs = {each: (getattr(before, each), getattr(after, each)) for each in _CHANGEABLE}
+        told = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        if told:
+            target = str(endpoint_id)
+            audit.note(
+                connection, actor=actor, action="endpoint.changed", target=target, detail=told, now=now
+            )
+        if "rate_per_second" in told:
+            rate = after.rate_per_second
+            words = f"by {actor}: " + ("no limit" if rate is None else f"at most {rate:g} pushes a second")
+            notices.of_endpoint(connection, "endpoint.rate_changed", endpoint_id, words, now)
+    return after, tuple(told)
+
+
+_CHANGEABLE = ("url", "sections", "every_revision", "max_in_flight", "schedule", "rate_per_second")
+
+
+def _columns(changes: Changes, row: Row[Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if changes.url not in (None, row.url):
+        values |= {"url": changes.url, **_fresh("live")}
+    if changes.all_sections or changes.sections is not None:
+        values["all_sections"] = changes.all_sections
+    if changes.every_revision is not None:
+        values["every_revision"] = changes.every_revision
+    if changes.max_in_flight is not None:
+        values["max_in_flight"] = changes.max_in_flight
+    if changes.default_schedule or changes.schedule is not None:
+        values["schedule"] = _schedule_text(None if changes.default_schedule else changes.schedule)
+    if changes.no_rate or changes.rate is not None:
+        # The new bucket starts full.
+        values |= {"rate_per_second": changes.rate, "tokens": None, "refilled_at": None}
+    return values
+
+
+def get_endpoint(record: Record, endpoint_id: int) -> Endpoint:
+    """Raises NotFound."""
+    with record.reading() as connection:
+        return _one(connection, endpoint_id)
+
+
+def all_endpoints(record: Record) -> list[Endpoint]:
+    with record.reading() as connection:
+        return _endpoints(connection)
+
+
+def pause(record: Record, endpoint_id: int, *, reason: str, actor: str, now: datetime) -> Endpoint:
+    """Deliveries wait, takedowns go on. Raises NotFound, NotPossible when it is switched off."""
+    return _set_state(record, endpoint_id, "paused", reason, actor, now)
+
+
+def resume(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> Endpoint:
+    """Back to live from paused or switched off; the breaker starts closed, what waits is due, and what was given up
+    since it failed or was held goes again, newest revisions only."""
+    return _set_state(record, endpoint_id, "live", None, actor, now)
+
+
+def _set_state(
+    record: Record, endpoint_id: int, after: str, reason: str | None, actor: str, now: datetime
+) -> Endpoint:
+    with record.writing() as connection:
+        row = _locked(connection, endpoint_id)
+        if row.state == "off" and after == "paused":
+            raise NotPossible(
+                f"endpoint {endpoint_id} is switched off; `dateline endpoint resume` brings it back"
+            )
+        if row.state != after:
+            connection.execute(
+                update(endpoint)
+                .where(endpoint.c.id == endpoint_id)
+                .values(state=after, state_reason=reason, state_since=now, **_fresh(after))
+            )
+            audit.note(
+                connection,
+                actor=actor,
+                action=f"endpoint.{'resumed' if after == 'live' else after}",
+                target=str(endpoint_id),
+                detail={"reason": reason, "was": row.state},
+                now=now,
+            )
+            kind = f"endpoint.{'resumed' if after == 'live' else after}"
+            words = f"by {actor}" + (f": {reason}" if reason else f"; it was {row.state}")
+            if after == "live":
+                since = min(row.failing_since or row.state_since, row.state_since)
+                words += resumption.revived_words(resumption.revive(connection, endpoint_id, since, now))
+            notices.of_endpoint(connection, kind, endpoint_id, words, now)
+    return get_endpoint(record, endpoint_id)
+
+
+def _fresh(state: str) -> dict[str, Any]:
+    if state != "live":
+        return {}
+    return {
+        "breaker": "closed",
+        "breaker_until": None,
+        "breaker_opened": 0,
+        "failures": 0,
+        "breaker_counts": None,
+        "slow_start": None,
+        "not_before": None,
+        "failing_since": None,
+    }
+
+
+def _locked(connection: Connection, endpoint_id: int) -> Row[Any]:
+    row = connection.execute(
+        select(endpoint).where(endpoint.c.id == endpoint_id).with_for_update(key_share=True)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("endpoint", str(endpoint_id))
+    return row
+
+
+def _refuse_a_second(connection: Connection, owner: int, url: str) -> None:
+    same = select(endpoint.c.id).where(endpoint.c.partner_id == owner, endpoint.c.url == url)
+    if connection.execute(same).first():
+        raise AlreadyExists("endpoint", url)
+
+
+def _subscribe(connection: Connection, endpoint_id: int, section_ids: Sequence[int]) -> None:
+    for each in section_ids:
+        connection.execute(subscription.insert(), {"endpoint_id": endpoint_id, "section_id": each})
+
+
+def _schedule_text(schedule: Sequence[float] | None) -> str | None:
+    return None if schedule is None else json.dumps(list(schedule))
+
+
+def _one(connection: Connection, endpoint_id: int) -> Endpoint:
+    found = [each for each in _endpoints(connection) if each.id == endpoint_id]
+    if not found:
+        raise NotFound("endpoint", str(endpoint_id))
+    return found[0]
+
+
+def _endpoints(connection: Connection) -> list[Endpoint]:
+    wanted: dict[int, list[str]] = {}
+    pairs = select(subscription.c.endpoint_id, section.c.slug).join(section).order_by(section.c.id)
+    for endpoint_id, slug in connection.execute(pairs):
+        wanted.setdefault(endpoint_id, []).append(slug)
+    query = select(endpoint, partner.c.slug.label("partner_slug")).join(partner).order_by(endpoint.c.id)
+    return [_endpoint(row, wanted) for row in connection.execute(query)]
+
+
+def _endpoint(row: Row[Any], wanted: dict[int, list[str]]) -> Endpoint:
+    return Endpoint(
+        id=row.id,
+        partner=row.partner_slug,
+        url=row.url,
+        sections=None if row.all_sections else tuple(wanted.get(row.id, ())),
+        every_revision=row.every_revision,
+        max_in_flight=row.max_in_flight,
+        schedule=tuple(json.loads(row.schedule)) if row.schedule else None,
+        rate_per_second=row.rate_per_second,
+        state=row.state,
+        state_reason=row.state_reason,
+    )

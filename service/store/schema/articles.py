@@ -1,0 +1,161 @@
+"""Tables of articles: sections, sources, articles, revisions, events, answers."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from service.store.schema.base import Id, Instant, metadata, one_of
+
+ARTICLE_STATUSES = ("usable", "withheld", "killed", "unpublished")
+
+
+EVENT_TYPES = (
+    "article.published",
+    "article.updated",
+    "article.corrected",
+    "article.withheld",
+    "article.killed",
+    "article.unpublished",
+    "article.restored",
+)
+
+
+# What asks a partner to take a story down: it goes only to those who hold it, ahead of everything.
+TAKEDOWNS = ("article.withheld", "article.killed", "article.unpublished")
+
+
+section = Table(
+    "section",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("language", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("closed_at", Instant),  # its feed is gone for good; stories may still name it
+)
+
+
+source = Table(
+    "source",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("adapter", Text, nullable=False),
+    Column("key_id", Text, nullable=False, unique=True),
+    Column("key_hash", Text, nullable=False),
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("created_at", Instant, nullable=False),
+)
+
+
+article = Table(
+    "article",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("public_id", Text, nullable=False, unique=True),
+    Column("source_id", Id, ForeignKey("source.id"), nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("revision", Integer, nullable=False),  # the newest
+    Column("status", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("version", BigInteger),  # the source's own number, never ours
+    Column("source_updated_at", Instant),
+    Column("embargo_until", Instant),
+    Column("expires_at", Instant),
+    Column("killed_by_desk", Boolean, nullable=False, server_default=text("false")),
+    Column("first_published_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),  # strictly increases with the revision
+    UniqueConstraint("source_id", "external_id"),
+    one_of("status", ARTICLE_STATUSES, "status"),
+    Index("ix_article_changed", "changed_at"),
+    Index(
+        "ix_article_embargoed",
+        "embargo_until",
+        sqlite_where=text("embargo_until IS NOT NULL"),
+        postgresql_where=text("embargo_until IS NOT NULL"),
+    ),
+    # An expiry is an event that the sweep writes; only what can still expire is indexed.
+    Index(
+        "ix_article_expiring",
+        "expires_at",
+        sqlite_where=text("expires_at IS NOT NULL AND status = 'usable'"),
+        postgresql_where=text("expires_at IS NOT NULL AND status = 'usable'"),
+    ),
+    # What was taken down: partners that fetch are watched until they were told.
+    Index(
+        "ix_article_withdrawn",
+        "changed_at",
+        sqlite_where=text("status <> 'usable'"),
+        postgresql_where=text("status <> 'usable'"),
+    ),
+)
+
+
+revision = Table(
+    "revision",
+    metadata,
+    Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),  # canonical JSON: sorted keys, no white space
+    Column("content_hash", Text, nullable=False),  # sha256 of content and status
+    Column("status", Text, nullable=False),
+    Column("version", BigInteger),
+    Column("source_updated_at", Instant),
+    Column("embargo_until", Instant),
+    Column("accepted_at", Instant, nullable=False),
+    one_of("status", ARTICLE_STATUSES, "status"),
+    CheckConstraint("number >= 1", name="number"),
+)
+
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("public_id", Text, nullable=False, unique=True),
+    Column("article_id", Id, ForeignKey("article.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),  # 'source:SLUG', 'operator', 'system'
+    Column("reason", Text),  # of a kill; never sent to anyone
+    Column("routed_at", Instant),
+    # What of the revision's content says where it stands: routing need not read the rest. NULL: look into the content.
+    Column("places", Text),
+    UniqueConstraint("article_id", "revision"),  # one event per revision
+    one_of("type", EVENT_TYPES, "type"),
+    Index(
+        "ix_event_unrouted",
+        "id",
+        sqlite_where=text("routed_at IS NULL"),
+        postgresql_where=text("routed_at IS NULL"),
+    ),
+)
+
+
+# The first answer given to an idempotency key, given again word for word.
+answer = Table(
+    "answer",
+    metadata,
+    Column("source_id", Id, ForeignKey("source.id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body_hash", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("given_at", Instant, nullable=False),
+)

@@ -1,0 +1,80 @@
+"""Tables of operations: leases, workers, notices, the audit."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+)
+
+from service.store.schema.base import Id, Instant, metadata
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("broker", Text, nullable=False),  # 'up' or what is wrong, in words
+)
+
+
+# What the operator must hear of: an outbox, so that none is lost. What happens again before the first try is
+# counted in the same row; from the first try on its words stay the same, as does its id.
+_UNTOLD = "sent_at IS NULL AND given_up_at IS NULL"
+
+
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("public_id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),  # 'endpoint.off', 'delivery.dead', …
+    Column("about", Text, nullable=False),  # what it is about: 'endpoint:3', 'delivery:77'
+    Column("words", Text, nullable=False),
+    Column("count", Integer, nullable=False, server_default=text("1")),
+    Column("endpoint_id", Id),
+    Column("partner_id", Id),  # where it is about a partner and no endpoint of it
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("sent_at", Instant),
+    Column("given_up_at", Instant),
+    Column("last_words", Text),  # why the last try failed
+    Index("ix_notice_about", "about", "kind", "id"),
+    Index("ix_notice_due", "due_at", sqlite_where=text(_UNTOLD), postgresql_where=text(_UNTOLD)),
+    Index(
+        "uq_notice_gathering",
+        "kind",
+        "about",
+        unique=True,
+        sqlite_where=text("tries = 0"),
+        postgresql_where=text("tries = 0"),
+    ),
+)
+
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),  # 'article.stale', 'endpoint.paused', …
+    Column("target", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON
+    Index("ix_audit_target", "target", "id"),
+)

@@ -1,0 +1,89 @@
+"""Tables of partners: their endpoints and subscriptions."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
+
+from service.store.schema.base import Id, Instant, metadata, one_of
+
+ENDPOINT_STATES = ("live", "paused", "off")
+
+
+BREAKER_STATES = ("closed", "open", "half_open")
+
+
+partner = Table(
+    "partner",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("key_id", Text, nullable=False, unique=True),
+    Column("key_hash", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("partner_id", Id, ForeignKey("partner.id"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column(
+        "secret_sealed", LargeBinary, nullable=False
+    ),  # sealed JSON: [{"secret": "whsec_…", "until": null}]
+    Column("all_sections", Boolean, nullable=False),  # else: rows in subscription
+    Column("every_revision", Boolean, nullable=False, server_default=text("false")),
+    Column("max_in_flight", Integer, nullable=False, server_default=text("4")),
+    Column("rate_per_second", Float),  # NULL: no limit
+    Column("tokens", Float),  # in the bucket at refilled_at; NULL: full
+    Column("refilled_at", Instant),
+    Column("schedule", Text),  # JSON list of seconds; NULL: the default
+    Column("state", Text, nullable=False, server_default=text("'live'")),
+    Column("state_reason", Text),
+    Column("state_since", Instant, nullable=False),
+    Column("breaker", Text, nullable=False, server_default=text("'closed'")),
+    Column("breaker_until", Instant),
+    Column(
+        "breaker_opened", Integer, nullable=False, server_default=text("0")
+    ),  # times in a row, for the back-off
+    Column("failures", Integer, nullable=False, server_default=text("0")),  # in a row
+    Column("breaker_counts", Text),  # JSON: attempts and failures of the last minute; workers.breaker
+    Column("slow_start", Integer),  # how many may be in flight while it starts slowly; NULL: the cap
+    Column("not_before", Instant),  # the partner asked to wait (Retry-After on 429 and 503)
+    Column("sequence", BigInteger, nullable=False, server_default=text("0")),  # the last number given
+    Column("last_success_at", Instant),
+    Column("last_failure_at", Instant),
+    Column("last_failure", Text),  # in words
+    Column("failing_since", Instant),
+    Column("created_at", Instant, nullable=False),
+    one_of("state", ENDPOINT_STATES, "state"),
+    one_of("breaker", BREAKER_STATES, "breaker"),
+    Index(
+        "ix_endpoint_limited",
+        "id",
+        sqlite_where=text("rate_per_second IS NOT NULL"),
+        postgresql_where=text("rate_per_second IS NOT NULL"),
+    ),
+)
+
+
+subscription = Table(
+    "subscription",
+    metadata,
+    Column("endpoint_id", Id, ForeignKey("endpoint.id"), primary_key=True),
+    Column("section_id", Id, ForeignKey("section.id"), primary_key=True),
+)

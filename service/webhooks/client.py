@@ -1,0 +1,51 @@
+"""A client of the intake: posts an article as a content system does."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import requests
+
+from service.webhooks import signatures
+
+
+class Failed(Exception):
+    """A command did not do what was asked. The text says why and what to do."""
+
+
+class Refused(Exception):
+    """The front door said no: the HTTP status and its problem document, in words."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        title = problem.get("detail") or problem.get("title") or "no reason given"
+        faults = [f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in problem.get("errors", [])]
+        super().__init__("\n  ".join([f"refused with {status}: {title}", *faults]))
+        self.status, self.problem = status, problem
+
+
+def post(url: str, secret: str, body: bytes, *, message_id: str, at: datetime) -> dict[str, Any]:
+    """Posts an article to Dateline at `url`, signed with a source's secret; returns the answer.
+
+    Raises `Refused` for a 4xx or 5xx, and `Failed` when nothing answers there.
+    """
+    timestamp = int(at.timestamp())
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signatures.sign([secret], message_id, timestamp, body),
+    }
+    try:
+        response = requests.post(f"{url}/v1/articles", data=body, headers=headers, timeout=30)
+        answer: dict[str, Any] = response.json()
+    except requests.JSONDecodeError:
+        raise Failed(
+            f"{url} answered {response.status_code}, but not as Dateline does; see DATELINE_PUBLIC_URL"
+        ) from None
+    except requests.RequestException as error:
+        reason = "nothing answers there" if isinstance(error, requests.ConnectionError) else str(error)
+        raise Failed(f"cannot reach {url}: {reason}. Is 'dateline up' running?") from None
+    if response.status_code != 202:
+        raise Refused(response.status_code, answer)
+    return answer

@@ -233,9 +233,9 @@ class Desk:
         with self.record.reading() as connection:
             query = text("SELECT id FROM event WHERE id > :seen ORDER BY id")
             ids = connection.execute(query, {"seen": self._seen}).scalars().all()
-            told: dict[int, push_content.Told] = {}
+            told: dict[int, push_content.PushContent] = {}
             for first in range(0, len(ids), 500):
-                told |= push_content.told_within(connection, ids[first : first + 500])
+                told |= push_content.push_contents_within(connection, ids[first : first + 500])
         return [push_body.body(told[number]).decode() for number in ids]
 
     def ledger(

@@ -93,5 +93,5 @@ def post(
 def letters(record: Record, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
     """The pushes that a worker would send."""
     writer = Letters(record)
-    bodies = writer.bodies(claimed, push_content.told(record, writer.unread(claimed)))
+    bodies = writer.bodies(claimed, push_content.push_contents(record, writer.unread(claimed)))
     return [writer.letter(each, body, now) for each, body in bodies]

@@ -13,6 +13,7 @@ from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
 from service.store.deliveries.health import Health, update_health
 from service.store.deliveries.settlements import Settlement
+from service.store.deliveries.states import State
 from service.store.feeds import fetches, partner_feeds, sections
 from service.store.feeds.documents import Document
 from service.store.feeds.fetches import Edition, Fetch
@@ -45,7 +46,7 @@ def a_settlement(
     status = changes.get("status")
     return Settlement(
         delivery=claimed,
-        state=state,
+        state=State(state),
         due_at=changes.get("due_at", now),
         reached=True,
         status=status,

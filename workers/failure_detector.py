@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from service.store.coordination.heartbeats import ALIVE
 from service.store.deliveries.claims import LEASE
-from service.store.deliveries.recovery import Flying
+from service.store.deliveries.recovery import InFlight
 
 GAP = 2.5  # seconds between two looks at the most; then nothing seen before counts
 
@@ -24,7 +24,7 @@ class Lookout:
         self._beats: dict[str, tuple[int, float]] = {}
         self._claims: dict[tuple[int, int], float] = {}
 
-    def lost(self, flying: Sequence[Flying], at: float) -> list[Flying]:
+    def lost(self, flying: Sequence[InFlight], at: float) -> list[InFlight]:
         """Those of the deliveries on the wire that nobody will settle. `at` is monotonic, in seconds."""
         if at - self._looked > GAP:
             self._beats, self._claims = {}, {}
@@ -39,7 +39,7 @@ class Lookout:
         known = self._beats.get(worker)
         return known if known is not None and known[0] == beat else (beat, at)
 
-    def _is_lost(self, each: Flying, at: float) -> bool:
+    def _is_lost(self, each: InFlight, at: float) -> bool:
         if each.beat is None:  # it left in good order, or was forgotten
             return True
         silent = at - self._beats[each.worker][1]

@@ -9,7 +9,7 @@ from datetime import datetime
 from service import logs
 from service.store.database.record import Record
 from service.store.deliveries import routing
-from service.store.deliveries.routing import Routed
+from service.store.deliveries.routing import RoutingResult
 
 log = logs.get("route")
 
@@ -31,7 +31,7 @@ def drain(
     clock: Callable[[], datetime],
     *,
     stopping: Callable[[], bool] = lambda: False,
-    tell: Callable[[Routed], None] = lambda _: None,
+    tell: Callable[[RoutingResult], None] = lambda _: None,
 ) -> Done:
     """Routes until no event is left, or it is `stopping`, a batch at a time; `tell` hears of each at once.
 

@@ -12,7 +12,7 @@ from service import logs
 from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE
 from service.store.coordination import leases
 from service.store.database.record import Record
-from service.store.deliveries.routing import Routed
+from service.store.deliveries.routing import RoutingResult
 from workers import route
 from workers.deliver.loop import Courier
 from workers.leader import Tenure
@@ -134,7 +134,7 @@ class Hands:
                 self._routing.release()
         return deliveries
 
-    def _spread(self, routed: Routed) -> None:
+    def _spread(self, routed: RoutingResult) -> None:
         """Tells other processes what has come for them; they begin while the rest is routed."""
         if routed.feeds:
             self._hint(PUBLISH, GATHER)

@@ -97,7 +97,7 @@ class Sweep:
         """One round: say we live; then, if it is ours to sweep, mend what is overdue and have what is due done."""
         now = self._clock()
         broker = self._broker()
-        lost = self._lookout.lost(recovery.flying(self._record), self._steady())
+        lost = self._lookout.lost(recovery.in_flight(self._record), self._steady())
         heartbeats.beat(self._record, self._worker, broker=broker, now=now)
         leading = self._tenure.take("sweep", self._worker, LEASE)
         if not leading and broker == "up":
@@ -108,7 +108,7 @@ class Sweep:
             self._mend(found, now)
             self._mind_the_clock(now)
             if lost:
-                log.warning("deliveries.recovered", count=recovery.free(self._record, lost, now))
+                log.warning("deliveries.recovered", count=recovery.recover(self._record, lost, now))
         for task, due in (
             (ROUTE, found.events),
             (PUBLISH, found.feeds or found.waking),

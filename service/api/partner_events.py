@@ -83,7 +83,10 @@ def _number(name: str, default: int, most: int) -> int:
 def _bodies(record: Record, page: Page) -> dict[int, dict[str, Any]]:
     """What the pushes say, by event: the same as was signed and sent."""
     rows = {each.event_row for each in page.events if each.told}
-    return {row: json.loads(push_body.body(told)) for row, told in push_content.told(record, rows).items()}
+    return {
+        row: json.loads(push_body.body(told))
+        for row, told in push_content.push_contents(record, rows).items()
+    }
 
 
 def _event(each: PartnerEvent, query: _Query, body: dict[str, Any] | None) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def replay(
 ) -> Told:
     """Send deliveries again: one, an article's, an endpoint's since a time, or all that were given up."""
     _check_choice(delivery, article, endpoint, since, dead=dead)
-    wanted = replays.Wanted(delivery, article, endpoint, since, dead)
+    wanted = replays.ReplayRequest(delivery, article, endpoint, since, dead)
     with desk.record() as record:
         if endpoint is not None:
             endpoints.get_endpoint(record, endpoint)  # a number mistyped is not "nothing to send"
@@ -144,7 +144,7 @@ def _check_choice(
         raise click.UsageError("--since goes with --endpoint or --dead")
 
 
-def _replay_lines(replayed: replays.Replayed, *, dry_run: bool) -> list[str]:
+def _replay_lines(replayed: replays.ReplayResult, *, dry_run: bool) -> list[str]:
     what = "would be sent again" if dry_run else "will be sent again"
     count, left = replayed.count, sum(replayed.skipped.values())
     lines = [f"{count} {'delivery' if count == 1 else 'deliveries'} {what}.", *replayed.deliveries[:SHOWN]]

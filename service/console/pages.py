@@ -271,7 +271,9 @@ class Desk:
         withdrawn = delivery.article_status != "usable" and delivery.revision < delivery.newest
         if secret or withdrawn:
             return None
-        return push_body.body(push_content.told(self._record, [delivery.event_id])[delivery.event_id])
+        return push_body.body(
+            push_content.push_contents(self._record, [delivery.event_id])[delivery.event_id]
+        )
 
     def dead(self) -> str:
         chosen = request.args.get("endpoint", type=int)

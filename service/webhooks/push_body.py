@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from service.store.content import glance, read
-from service.store.deliveries.push_content import Told
+from service.store.deliveries.push_content import PushContent
 
 
-def body(told: Told) -> bytes:
+def body(told: PushContent) -> bytes:
     """`{"type", "timestamp", "data"}` as JSON in UTF-8 (interface.md, "A push to a partner").
 
     A story taken down is named, and nothing of it is told: no headline, no text, no image.

@@ -177,7 +177,7 @@ def test_who_looks_at_what_is_on_the_wire_reads_nothing_else_though_the_statisti
     add_articles(record, 1000, DUE, "delivered")
     add_articles(record, 2000, PAST // 10, "delivered", analysed=False)
     with listening(record) as said:
-        assert len(recovery.flying(record)) == ENDPOINTS
+        assert len(recovery.in_flight(record)) == ENDPOINTS
     (query,) = [statement for statement, _ in said if "delivery" in statement]
     explain = "EXPLAIN QUERY PLAN" if record.is_sqlite else "EXPLAIN"
     with record.reading() as connection:

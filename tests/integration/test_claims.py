@@ -132,7 +132,7 @@ def test_result_of_an_earlier_claim_does_not_settle_a_later_one_of_the_same_work
     stories(record, source, 1)
     first = claim(record)
     heartbeats.leave(record, WORKER)
-    assert recovery.free(record, recovery.flying(record), later(1)) == 1
+    assert recovery.recover(record, recovery.in_flight(record), later(1)) == 1
     again = claim(record, later(1))
     assert [each.id for each in again] == [each.id for each in first]
     assert settle(record, first) == set()

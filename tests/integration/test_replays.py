@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, replays, routing, settlements
+from service.store.deliveries import claims, replays, routing, settlements, transitions
 from service.store.deliveries.claims import Claimed
-from service.store.deliveries.replays import Replayed, Wanted
+from service.store.deliveries.replays import ReplayRequest, ReplayResult
 from service.store.errors import NotFound, NotPossible
 from service.store.schema.deliveries import delivery
 from service.store.schema.operations import audit
@@ -45,8 +45,10 @@ def rows(record: Record) -> list[tuple[int, int, str]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def replay(record: Record, *, dry_run: bool = False, batch: int = replays.BATCH, **wanted: Any) -> Replayed:
-    return replays.replay(record, Wanted(**wanted), dry_run=dry_run, now=later(60), batch=batch)
+def replay(
+    record: Record, *, dry_run: bool = False, batch: int = replays.BATCH, **wanted: Any
+) -> ReplayResult:
+    return replays.replay(record, ReplayRequest(**wanted), dry_run=dry_run, now=later(60), batch=batch)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -56,7 +58,7 @@ def test_dead_delivery_is_replayed_as_itself(record: Record, dry_run: bool) -> N
     post(record, source, an_article())
     [first] = sent(record, "dead")
     told = replay(record, endpoint=endpoint.id, since=NOW, dry_run=dry_run)
-    assert told == Replayed((first.public_id,), {})
+    assert told == ReplayResult((first.public_id,), {})
     assert rows(record) == [(1, 0, "dead" if dry_run else "pending")]
 
 
@@ -77,7 +79,9 @@ def test_replay_asked_for_twice_sends_once(record: Record) -> None:
     post(record, source, an_article())
     sent(record)
     assert replay(record, endpoint=endpoint.id, since=NOW).count == 1
-    assert replay(record, endpoint=endpoint.id, since=NOW) == Replayed((), {"repeated": 1, "on_its_way": 1})
+    assert replay(record, endpoint=endpoint.id, since=NOW) == ReplayResult(
+        (), {"repeated": 1, "on_its_way": 1}
+    )
 
 
 def test_revision_older_than_the_one_held_is_never_replayed(record: Record) -> None:
@@ -100,7 +104,7 @@ def test_revision_that_was_updated_elsewhere_since_is_not_replayed_to_who_no_lon
     sent(record, "dead")
     post(record, source, an_article(sections=("china",), headline="Second"))
     sent(record)
-    assert replay(record, dead=True) == Replayed((), {"newer": 1})
+    assert replay(record, dead=True) == ReplayResult((), {"newer": 1})
 
 
 def test_story_that_was_killed_since_is_not_replayed_to_an_outlet_it_never_reached(record: Record) -> None:
@@ -109,15 +113,13 @@ def test_story_that_was_killed_since_is_not_replayed_to_an_outlet_it_never_reach
     given = post(record, source, an_article())
     routing.route(record, NOW)
     [first] = claim(record)
-    end = settlements.Settlement(
-        first, "dead", NOW, False, None, "no server", a_settlement(first, "dead", "", NOW).attempt
-    )
+    end = a_settlement(first, "dead", "no server", NOW)._replace(reached=False)
     settlements.settle(record, [end], lease=WORKER, now=NOW)
     post(record, source, a_takedown())
     routing.route(record, later(1))
     assert rows(record) == [(1, 0, "dead")], "it holds nothing, so it is not told of the kill"
     for wanted in ({"dead": True}, {"article": given.article}, {"endpoint": first.endpoint_id, "since": NOW}):
-        assert replay(record, **wanted) == Replayed((), {"taken_down": 1})
+        assert replay(record, **wanted) == ReplayResult((), {"taken_down": 1})
     with pytest.raises(NotPossible, match="taken down since"):
         replay(record, delivery=first.public_id)
     assert claim(record, 60) == []
@@ -200,7 +202,7 @@ def test_unknown_ones_are_told_as_such(record: Record) -> None:
             replay(record, **wanted)
     with pytest.raises(NotPossible, match="say what to replay"):
         replay(record)
-    assert replay(record, dead=True) == Replayed((), {})
+    assert replay(record, dead=True) == ReplayResult((), {})
 
 
 @pytest.mark.parametrize(
@@ -213,12 +215,12 @@ def test_revision_accepted_while_a_replay_commits_goes_instead(record: Record) -
     [first] = sent(record, "dead")
     posting = threading.Thread(target=post, args=(record, source, an_article(headline="Second")))
     with record.writing() as connection:
-        replays._hold_articles(connection, [first.id])
+        replays._lock_articles(connection, [first.id])
         allowed, _ = replays._sorted_out(connection, [first.id])
         posting.start()
         posting.join(0.3)
         assert posting.is_alive(), "it waits for the replay to commit"
-        replays._revive(connection, allowed, later(60))
+        transitions.revive(connection, [each.id for each in allowed], later(60))
     posting.join(10)
     assert rows(record) == [(1, 0, "superseded")]
     routing.route(record, later(61))

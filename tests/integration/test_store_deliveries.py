@@ -15,6 +15,7 @@ from service.store.database.record import Record
 from service.store.deliveries import claims, recovery, routing, settlements
 from service.store.deliveries.claims import Claimed, Cursor
 from service.store.deliveries.settlements import Settlement
+from service.store.deliveries.states import State
 from service.store.partners import endpoints
 from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint as endpoint_table
@@ -76,7 +77,9 @@ def settle(
     worker: str = WORKER,
 ) -> set[int]:
     ends = [
-        Settlement(each, state, due_at or now + timedelta(seconds=5), reached, 200, "took it", dict(ATTEMPT))
+        Settlement(
+            each, State(state), due_at or now + timedelta(seconds=5), reached, 200, "took it", dict(ATTEMPT)
+        )
         for each in claimed
     ]
     return settlements.settle(record, ends, lease=worker, now=now)
@@ -144,7 +147,7 @@ def test_worker_that_lost_its_lease_changes_nothing(record: Record) -> None:
     post(record, source, an_article())
     routing.route(record, NOW)
     claimed = claim(record)
-    assert recovery.free(record, recovery.flying(record), later(60)) == 1
+    assert recovery.recover(record, recovery.in_flight(record), later(60)) == 1
     assert settle(record, claimed, now=later(61)) == set()
     assert states(record) == ["waiting"]
 
@@ -157,8 +160,8 @@ def test_what_a_dead_worker_had_on_the_wire_is_due_within_seconds_under_the_same
     first = claim(record)
     heartbeats.beat(record, "w2.test", broker="up", now=later(4.5))
     lookout = Lookout()
-    assert [lookout.lost(recovery.flying(record), at) for at in (0, 2, 4)] == [[], [], []]
-    assert recovery.free(record, lookout.lost(recovery.flying(record), 4.5), later(4.5)) == 1
+    assert [lookout.lost(recovery.in_flight(record), at) for at in (0, 2, 4)] == [[], [], []]
+    assert recovery.recover(record, lookout.lost(recovery.in_flight(record), 4.5), later(4.5)) == 1
     again = claim(record, later(5), worker="w2.test")
     assert [each.public_id for each in again] == [each.public_id for each in first]
     assert again[0].attempts == 2
@@ -245,7 +248,7 @@ def test_old_revision_that_fails_at_the_very_moment_the_newer_is_routed_never_fo
     an_endpoint(record)
     post(record, source, an_article())
     routing.route(record, NOW)
-    failed = Settlement(claim(record)[0], "waiting", NOW, True, 503, "answered 503", dict(ATTEMPT))
+    failed = Settlement(claim(record)[0], State.WAITING, NOW, True, 503, "answered 503", dict(ATTEMPT))
     post(record, source, an_article(headline="Second"))
     router = threading.Thread(target=routing.route, args=(record, NOW))
     with record.writing() as connection:
@@ -266,7 +269,7 @@ def test_what_a_dead_worker_had_on_the_wire_never_follows_a_newer_revision(recor
     claim(record)
     post(record, source, an_article(headline="Second"))
     routing.route(record, NOW)
-    assert recovery.free(record, recovery.flying(record), later(60)) == 1
+    assert recovery.recover(record, recovery.in_flight(record), later(60)) == 1
     assert states(record) == ["superseded", "pending"]
 
 

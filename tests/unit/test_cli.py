@@ -24,7 +24,7 @@ from service.cli.articles import Moment, _replay_lines
 from service.http import credentials
 from service.runtime import embedded_redis
 from service.store.database.record import open_record
-from service.store.deliveries.replays import Replayed
+from service.store.deliveries.replays import ReplayResult
 
 
 @dataclass(frozen=True)
@@ -500,7 +500,7 @@ def test_migrate_run_twice_changes_nothing(dateline: Dateline) -> None:
 
 
 def test_replay_tells_how_many_go_again_and_why_the_others_do_not() -> None:
-    replayed = Replayed(tuple(f"dlv_{n}_1" for n in range(22)), {"newer": 3, "taken_down": 14})
+    replayed = ReplayResult(tuple(f"dlv_{n}_1" for n in range(22)), {"newer": 3, "taken_down": 14})
     assert _replay_lines(replayed, dry_run=True) == [
         "22 deliveries would be sent again.",
         *(f"dlv_{n}_1" for n in range(20)),

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from service.store.deliveries.recovery import Flying
+from service.store.deliveries.recovery import InFlight
 from workers.failure_detector import Lookout
 from workers.stall_detector import Pulse
 
 HOUR = 3_600_000_000  # microseconds
 
 
-def flying(beat: int | None, worker: str = "w1", **changes: Any) -> Flying:
-    return Flying(**{"id": 1, "attempts": 1, "worker": worker, "beat": beat} | changes)
+def flying(beat: int | None, worker: str = "w1", **changes: Any) -> InFlight:
+    return InFlight(**{"id": 1, "attempts": 1, "worker": worker, "beat": beat} | changes)
 
 
 def looks(lookout: Lookout, beats: list[int], start: float = 0) -> list[bool]:

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.store.content import canonical
-from service.store.deliveries.push_content import Told
+from service.store.deliveries.push_content import PushContent
 from service.webhooks import push_body
 
 FIRST = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 THEN = datetime(2026, 3, 2, 10, 0, 0, 120000, tzinfo=UTC)
 
 
-def told(content: dict[str, Any], **changes: Any) -> Told:
+def told(content: dict[str, Any], **changes: Any) -> PushContent:
     facts = {
         "event": "evt_1",
         "type": "article.updated",
@@ -29,7 +29,7 @@ def told(content: dict[str, Any], **changes: Any) -> Told:
         "content": canonical(content),
         "first_published_at": FIRST,
     }
-    return Told(**(facts | changes))
+    return PushContent(**(facts | changes))
 
 
 def expected(content: dict[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from service import logs
 from service.store.database.record import Record
 from service.store.deliveries import claims, health, push_content, rates, settlements
 from service.store.deliveries.claims import Claimed, Cursor
-from service.store.deliveries.push_content import Told
+from service.store.deliveries.push_content import PushContent
 from service.store.errors import RecordUnavailable
 from workers.deliver.prefetch import Pace
 from workers.deliver.push_requests import Letters
@@ -55,7 +55,7 @@ class _Turn:
     """What was claimed, and what its pushes say; if that is all there is now, when a rate lets more go."""
 
     claimed: list[Claimed]
-    told: dict[int, Told]
+    told: dict[int, PushContent]
     token_at: datetime | None
 
 
@@ -238,7 +238,7 @@ class Courier:
             )
             # Read here, so that what is claimed can be written and sent whatever becomes of the record.
             unread = self._letters.unread(claimed)
-            told = push_content.told_within(connection, unread) if unread else {}
+            told = push_content.push_contents_within(connection, unread) if unread else {}
             waits = cursor.limited and len(claimed) < limit
             token_at = rates.next_token(connection, now) if waits else None
         self._cursor = cursor

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from service.store.database.record import Record
 from service.store.deliveries.claims import Claimed
-from service.store.deliveries.push_content import Told
+from service.store.deliveries.push_content import PushContent
 from service.store.partners import signing_keys
 from service.webhooks import push_body
 from service.webhooks.signatures import Signer
@@ -33,7 +33,9 @@ class Letters:
         """The events that must be read before these can be written: others are kept from before."""
         return {each.event_id for each in claimed} - self._bodies.keys()
 
-    def bodies(self, claimed: Sequence[Claimed], told: Mapping[int, Told]) -> list[tuple[Claimed, bytes]]:
+    def bodies(
+        self, claimed: Sequence[Claimed], told: Mapping[int, PushContent]
+    ) -> list[tuple[Claimed, bytes]]:
         """Each with what is to be sent, in the same order. `told` are the `unread` events."""
         for event_id, each in told.items():
             self._bodies[event_id] = push_body.body(each)

@@ -13,6 +13,7 @@ import orjson
 from service.store.deliveries.claims import Claimed
 from service.store.deliveries.health import Health
 from service.store.deliveries.settlements import Settlement
+from service.store.deliveries.states import State
 from workers.deliver import breaker, retry
 from workers.net.outcome import Outcome
 
@@ -71,12 +72,12 @@ def verdict_on(sent: Sent, now: datetime, dice: float) -> retry.Decision:
 
 def settlement_of(sent: Sent, verdict: retry.Decision, now: datetime) -> Settlement:
     """The row to write. A switched-off endpoint keeps its deliveries: they wait until it is back."""
-    state, due_at = "waiting", now
+    state, due_at = State.WAITING, now
     match verdict:
         case retry.Delivered():
-            state = "delivered"
+            state = State.DELIVERED
         case retry.Dead():
-            state = "dead"
+            state = State.DEAD
         case retry.RetryAt(moment=moment):
             due_at = moment
     outcome = sent.outcome

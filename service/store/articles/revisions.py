@@ -12,8 +12,9 @@ from ulid import ULID
 
 from service.store.articles.lifecycle import State
 from service.store.content import canonical, glance
-from service.store.database import locks
 from service.store.database.sql import Row, Statement, insert
+from service.store.deliveries import transitions
+from service.store.deliveries.transitions import NewRevision
 from service.store.feeds import kinds
 from service.store.schema.articles import event, revision
 from service.store.schema.base import from_micros
@@ -102,25 +103,9 @@ def advance(connection: Connection, held: Held, values: dict[str, Any]) -> None:
     held_is = {"held": held.id, "held_revision": held.revision}
     changed = _ADVANCE.run(connection, {**held_is, "revision": held.revision + 1, **values})
     assert changed == 1, "the article was locked, so nobody else advanced it"
-    _supersede(connection, held.id, held.revision + 1, values["status"], values["changed_at"])
-
-
-# What waits to be sent of this article is stale from the moment the new revision commits. An endpoint that wants
-# every revision (`ordered`) still gets the old ones first, but never the content of a story that was taken down.
-_SUPERSEDE = Statement(
-    "UPDATE delivery SET state = 'superseded', superseded_by = :revision, settled_at = :now"
-    " WHERE article_id = :article AND state IN ('pending', 'waiting') AND (NOT ordered OR :takedown)"
-)
-
-
-def _supersede(connection: Connection, article_id: int, number: int, status: str, now: datetime) -> None:
-    locks.lock_deliveries(
-        connection, "article_id = :article AND state IN ('pending', 'waiting')", {"article": article_id}
-    )
-    taken_down = status != "usable"
-    _SUPERSEDE.run(
-        connection, {"revision": number, "now": now, "article": article_id, "takedown": taken_down}
-    )
+    # What waits to be sent of this article is stale from the moment the new revision commits.
+    newest = NewRevision(held.id, held.revision + 1, takedown=values["status"] != "usable")
+    transitions.supersede(connection, [newest], values["changed_at"])
 
 
 _REVISION = insert(

@@ -46,13 +46,13 @@ def look(record: Record, now: datetime) -> Agenda:
     """One look at the record."""
     with record.reading() as connection:
         found = {name: bool(query.rows(connection, now=now)) for name, query in _EXISTS.items()}
-        return Agenda(**found, deliveries=capacity.anybody(connection, now))
+        return Agenda(**found, deliveries=capacity.work_is_due(connection, now))
 
 
 def deliveries_due(record: Record, now: datetime) -> bool:
     """Whether some endpoint may be sent something now."""
     with record.reading() as connection:
-        return capacity.anybody(connection, now)
+        return capacity.work_is_due(connection, now)
 
 
 def next_moment(record: Record, now: datetime) -> datetime | None:

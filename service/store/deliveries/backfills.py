@@ -1,36 +1,57 @@
 """Back-fill: an endpoint gets what was published before it was there, in batches, behind all that is new.
 
-Every new endpoint has one, be it of nothing: what is under embargo when it is added is news to it when that ends.
+Every new endpoint has one, even of nothing: a story under embargo when it is added is news to it when that ends.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection
 
 from service.store.database.record import Record
-from service.store.deliveries.recipients import BACKFILL, REST
-from service.store.deliveries.routing import DELIVERIES, alone, number
-from service.store.schema.base import to_micros
+from service.store.database.sql import Query, Statement
+from service.store.deliveries import transitions
+from service.store.deliveries.routing import alone, number
+from service.store.deliveries.states import Priority, State
 
 BATCH = 500  # articles looked at in one transaction: some 20 ms
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """What one step did. `more`: there is further work, call again. `finished`: the endpoint that now has it all."""
+class BackfillStep:
+    """`more`: there is further work, call again. `finished`: the endpoint that now has it all."""
 
     deliveries: int
     more: bool
     finished: int | None = None
 
 
-_NEXT = text("""
-    SELECT b.id, b.endpoint_id, b.since, b.after_at, b.after_id, e.every_revision FROM backfill b
-    JOIN endpoint e ON e.id = b.endpoint_id WHERE b.finished_at IS NULL ORDER BY b.id LIMIT 1""")
+class _BackfillRow(NamedTuple):
+    id: int
+    endpoint_id: int
+    since: datetime
+    after_at: datetime
+    after_id: int
+    every_revision: bool
+
+
+class _ArticleRow(NamedTuple):
+    id: int
+    changed_at: datetime
+    revision: int
+    embargo_until: datetime | None
+    event_id: int
+    wanted: bool
+
+
+_NEXT = Query(
+    _BackfillRow,
+    """SELECT b.id, b.endpoint_id, b.since, b.after_at, b.after_id, e.every_revision FROM backfill b
+    JOIN endpoint e ON e.id = b.endpoint_id WHERE b.finished_at IS NULL ORDER BY b.id LIMIT 1""",
+)
 # Public now or when its embargo ends, in the endpoint's sections, its newest revision routed (else routing brings it),
 # and nothing as new of it on its way there.
 _WANTED = """
@@ -44,72 +65,74 @@ _WANTED = """
 _ARTICLES = f"""
     SELECT a.id, a.changed_at, a.revision, a.embargo_until, v.id AS event_id, {_WANTED} AS wanted
     FROM article a JOIN event v ON v.article_id = a.id AND v.revision = a.revision"""
-_BY_CHANGE = text(f"""{_ARTICLES}
+_BY_CHANGE = Query(
+    _ArticleRow,
+    f"""{_ARTICLES}
     WHERE a.changed_at >= :after_at AND (a.changed_at > :after_at OR a.id > :after_id)
-    ORDER BY a.changed_at, a.id LIMIT :limit""")
+    ORDER BY a.changed_at, a.id LIMIT :limit""",
+)
 # However long ago they came, they become public when the endpoint is there. They are few.
-_UNDER_EMBARGO = text(f"""{_ARTICLES}
-    WHERE a.embargo_until > :now AND a.changed_at < :since ORDER BY a.changed_at, a.id""")
-_ADVANCE = text("""
+_UNDER_EMBARGO = Query(
+    _ArticleRow,
+    f"""{_ARTICLES}
+    WHERE a.embargo_until > :now AND a.changed_at < :since ORDER BY a.changed_at, a.id""",
+)
+_ADVANCE = Statement("""
     UPDATE backfill SET after_at = :after_at, after_id = :after_id, deliveries = deliveries + :count,
         finished_at = :finished_at WHERE id = :id""")
 
 
-def step(record: Record, now: datetime, limit: int = BATCH) -> Stepped:
+def step(record: Record, now: datetime, limit: int = BATCH) -> BackfillStep:
     """The next batch of the oldest back-fill, in one transaction: the oldest articles first.
 
     Killed half-way, nothing of it stands; run beside routing, the second finds the lock taken and does nothing.
     """
     with record.writing() as connection:
         if not alone(record, connection):
-            return Stepped(0, more=False)
-        going = connection.execute(_NEXT).one_or_none()
-        if going is None:
-            return Stepped(0, more=False)
-        return _step(connection, going, now, limit)
+            return BackfillStep(0, more=False)
+        backfill = _NEXT.one(connection)
+        if backfill is None:
+            return BackfillStep(0, more=False)
+        return _step(connection, backfill, now, limit)
 
 
-def _step(connection: Connection, going: Row[Any], now: datetime, limit: int) -> Stepped:
-    values = {
-        "endpoint": going.endpoint_id,
-        "since": going.since,
-        "after_at": going.after_at,
-        "after_id": going.after_id,
-        "now": to_micros(now),
-        "limit": limit,
-    }
-    found = connection.execute(_BY_CHANGE, values).all()
-    held = connection.execute(_UNDER_EMBARGO, values).all() if going.after_id == 0 else []
-    rows = [_row(each, going, now) for each in (*held, *found) if each.wanted]
+def _step(connection: Connection, backfill: _BackfillRow, now: datetime, limit: int) -> BackfillStep:
+    values = {"endpoint": backfill.endpoint_id, "now": now}
+    found = _BY_CHANGE.all(
+        connection, after_at=backfill.after_at, after_id=backfill.after_id, limit=limit, **values
+    )
+    embargoed = (
+        _UNDER_EMBARGO.all(connection, since=backfill.since, **values) if backfill.after_id == 0 else []
+    )
+    rows = [_row(each, backfill, now) for each in (*embargoed, *found) if each.wanted]
     number(connection, rows)
-    DELIVERIES.insert(connection, rows)
+    transitions.enqueue(connection, rows)
     last, over = (found[-1] if found else None), len(found) < limit
     advanced = {
-        "id": going.id,
-        "after_at": last.changed_at if last else going.after_at,
-        "after_id": last.id if last else going.after_id,
+        "id": backfill.id,
+        "after_at": last.changed_at if last else backfill.after_at,
+        "after_id": last.id if last else backfill.after_id,
         "count": len(rows),
-        "finished_at": to_micros(now) if over else None,
+        "finished_at": now if over else None,
     }
-    connection.execute(_ADVANCE, advanced)
-    return Stepped(len(rows), more=True, finished=going.endpoint_id if over else None)
+    _ADVANCE.run(connection, advanced)
+    return BackfillStep(len(rows), more=True, finished=backfill.endpoint_id if over else None)
 
 
-def _row(each: Row[Any], going: Row[Any], now: datetime) -> dict[str, Any]:
-    """What is under embargo is news when that ends."""
-    moment = to_micros(now)
-    held = each.embargo_until is not None and each.embargo_until > moment
+def _row(article: _ArticleRow, backfill: _BackfillRow, now: datetime) -> dict[str, Any]:
+    """A story under embargo is news when that ends."""
+    embargo = article.embargo_until if article.embargo_until and article.embargo_until > now else None
     return {
-        "endpoint_id": going.endpoint_id,
-        "event_id": each.event_id,
-        "article_id": each.id,
-        "revision": each.revision,
-        "priority": REST if held else BACKFILL,
+        "endpoint_id": backfill.endpoint_id,
+        "event_id": article.event_id,
+        "article_id": article.id,
+        "revision": article.revision,
+        "priority": (Priority.NEWS if embargo else Priority.BACKFILL).value,
         "owed": False,
-        "ordered": bool(going.every_revision),
-        "state": "pending",
+        "ordered": backfill.every_revision,
+        "state": State.PENDING.value,
         "superseded_by": None,
         "settled_at": None,
-        "due_at": each.embargo_until if held else moment,
-        "created_at": moment,
+        "due_at": embargo or now,
+        "created_at": now,
     }

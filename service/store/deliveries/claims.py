@@ -11,25 +11,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from service.store.database import locks
 from service.store.database.record import Record
-from service.store.database.sql import Row, Statement
-from service.store.deliveries import capacity, rates
-from service.store.deliveries.capacity import REST, TAKEDOWN, Rooms
-from service.store.schema.base import from_micros
+from service.store.database.sql import Query
+from service.store.deliveries import capacity, rates, transitions
+from service.store.deliveries.capacity import Capacity, Lane
+from service.store.deliveries.states import CLAIM, may_go
+from service.store.deliveries.transitions import ClaimedRow
 
 LEASE = timedelta(
     seconds=40
 )  # longer than the longest request; a dead worker is noticed sooner by its heartbeat
-_UNSETTLED = "state IN ('pending', 'waiting')"
-
-PRIORITIES = {TAKEDOWN: (0,), REST: (1, 2, 3)}
-_Candidate = tuple[int, int, int]  # delivery, endpoint, article
 
 
 class Claimed(NamedTuple):
@@ -94,8 +91,8 @@ def claim_within(
     Retry-After or rate, and have the cap for themselves: news that hangs on the wire holds no kill up. So an
     endpoint may have twice its cap in flight, the second half takedowns.
 
-    `ahead` (rooms.look): of these endpoints more than the cap may be claimed. It is for the caller then to keep to the
-    cap on the wire, and to give back what it does not send at once (settlements.give_back).
+    `ahead` (capacity.endpoints_with_capacity): of these endpoints more than the cap may be claimed. The caller then
+    keeps to the cap on the wire, and gives back what it does not send at once (settlements.give_back).
     """
     if limit <= 0:
         return [], cursor
@@ -106,89 +103,98 @@ def claim_within(
         "cursor": cursor.endpoint_id,
         "now": now,
     }
-    found = capacity.look(connection, **values)
-    taken, urged = _claim(connection, TAKEDOWN, found.takedowns, lease, {}, limit, now)
-    if len(taken) >= limit:
-        return taken, replace(cursor, more=True, limited=found.limited)
-    rest = capacity.look_at_rest(connection, **values) if taken else found.rest
-    claimed, rested = _claim(connection, REST, rest, lease, ahead, limit - len(taken), now)
-    turned = rested.endpoint_id or cursor.endpoint_id
-    return taken + claimed, Cursor(turned, urged.more or rested.more, found.limited)
+    found = capacity.endpoints_with_capacity(connection, **values)
+    takedowns, urgent = _claim(connection, Lane.TAKEDOWNS, found.takedowns, lease, {}, limit, now)
+    if len(takedowns) >= limit:
+        return takedowns, replace(cursor, more=True, limited=found.limited)
+    free = capacity.endpoints_with_capacity_for_news(connection, **values) if takedowns else found.news
+    news, turn = _claim(connection, Lane.NEWS, free, lease, ahead, limit - len(takedowns), now)
+    turned = turn.endpoint_id or cursor.endpoint_id
+    return takedowns + news, Cursor(turned, urgent.more or turn.more, found.limited)
 
 
 def _claim(
     connection: Connection,
-    which: str,
-    found: Rooms,
+    lane: Lane,
+    found: Capacity,
     lease: str,
     ahead: Mapping[int, int],
     limit: int,
     now: datetime,
 ) -> tuple[list[Claimed], Cursor]:
-    """What was taken, and the last endpoint whose turn it was; 0 if it was none's."""
-    if not found.left:
+    """What was claimed, and the last endpoint whose turn it was; 0 if it was none's."""
+    if not found.available:
         return [], Cursor()
-    picked = _pick(connection, found.left, which, limit, now)
-    visited = picked[-1][1] if len(picked) >= limit else next(reversed(found.left))
+    picked = _pick(connection, found.available, lane, limit, now)
+    visited = picked[-1].endpoint_id if len(picked) >= limit else next(reversed(found.available))
     if picked and connection.dialect.name != "sqlite":
-        ids = sorted({endpoint_id for _, endpoint_id, _ in picked})
-        found = capacity.lock(connection, which, ids, lease=lease, ahead=ahead, now=now)
-    chosen = _fitting(picked, dict(found.left), set(), limit)
-    claimed = _take(connection, [each[0] for each in chosen], lease, now)
-    if which == REST:
+        ids = sorted({each.endpoint_id for each in picked})
+        found = capacity.lock(connection, lane, ids, lease=lease, ahead=ahead, now=now)
+    chosen = _fitting(picked, dict(found.available), set(), limit)
+    claimed = _take(connection, [each.id for each in chosen], lease, now)
+    if lane == Lane.NEWS:
         rates.spend(connection, found.buckets, [each.endpoint_id for each in claimed], now)
     return claimed, Cursor(visited, more=len(claimed) < len(picked) or len(claimed) >= limit)
 
 
-# Nothing of this article is on the wire there; nothing newer was ever routed there, whatever became of it (what was
-# superseded or given up may have arrived); and for an endpoint that wants every revision nothing older waits.
-_MAY_GO = """
-    NOT EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = x.article_id AND o.endpoint_id = x.endpoint_id
-        AND (o.state = 'sending' OR CASE WHEN x.ordered
-             THEN o.revision < x.revision AND o.state IN ('pending', 'waiting')
-             ELSE o.revision > x.revision END))"""
+class Candidate(NamedTuple):
+    """A delivery that is due and may go, if its endpoint has room for it."""
+
+    id: int
+    endpoint_id: int
+    article_id: int
+    priority: int
+
+
 _CANDIDATES = f"""
     SELECT {{}} FROM delivery x
-    WHERE x.endpoint_id = e.id AND x.state IN ('pending', 'waiting') AND x.priority = {{}}
-      AND x.due_at <= :now AND {_MAY_GO}
+    WHERE x.endpoint_id = e.id AND {CLAIM.guard("x")} AND x.priority = {{}}
+      AND x.due_at <= :now AND {may_go("x")}
     ORDER BY x.due_at, x.id LIMIT """
-# Endpoint by endpoint, in the order of their turn, until the limit is reached: who is visited last is first next time.
-_PICK_SQLITE = Statement(f"""
-    SELECT d.id, d.endpoint_id, d.article_id FROM
-        (SELECT json_extract(value, '$[0]') AS id FROM json_each(:rooms)) e
+# Endpoint by endpoint, in the order of their turn, until the limit is reached: the next turn begins with those that
+# this one did not come to.
+_PICK_SQLITE = Query(
+    Candidate,
+    f"""SELECT d.id, d.endpoint_id, d.article_id, d.priority FROM
+        (SELECT json_extract(value, '$[0]') AS id FROM json_each(:endpoints)) e
         CROSS JOIN delivery d ON d.id IN ({_CANDIDATES.format("x.id", ":priority")} :most)
-    LIMIT :limit""")
+    LIMIT :limit""",
+)
 _PICK = f"""SELECT c.id, c.endpoint_id, c.article_id, {{0}} AS priority FROM
-        unnest(CAST(:ids AS bigint[]), CAST(:rooms AS integer[])) AS e(id, room)
-        CROSS JOIN LATERAL ({_CANDIDATES.format("x.id, x.endpoint_id, x.article_id", "{0}")} e.room) c
+        unnest(CAST(:ids AS bigint[]), CAST(:available AS integer[])) AS e(id, available)
+        CROSS JOIN LATERAL ({_CANDIDATES.format("x.id, x.endpoint_id, x.article_id", "{0}")} e.available) c
         LIMIT :limit"""
 # One priority after the other: a later one is looked at only where the earlier ones left room.
 _PICK_POSTGRESQL = {
-    priorities: Statement(
-        " UNION ALL ".join(f"SELECT * FROM ({_PICK.format(each)}) p{each}" for each in priorities)
-        + " LIMIT :limit"
+    lane: Query(
+        Candidate,
+        " UNION ALL ".join(
+            f"SELECT * FROM ({_PICK.format(each.value)}) p{each.value}" for each in lane.priorities
+        )
+        + " LIMIT :limit",
     )
-    for priorities in PRIORITIES.values()
+    for lane in Lane
 }
-_WIDE = 8  # rooms wider than this are asked for apart on SQLite, which takes one limit for all that is asked at once
+# Endpoints with room for more than this are asked for apart on SQLite, which takes one limit for all asked at once.
+_WIDE = 8
 
 
 def _pick(
-    connection: Connection, left: Mapping[int, int], which: str, limit: int, now: datetime
-) -> list[_Candidate]:
-    """Up to `limit` candidates that fit into the rooms, by priority, then in the order of the endpoints."""
-    room = dict(left)
+    connection: Connection, available: Mapping[int, int], lane: Lane, limit: int, now: datetime
+) -> list[Candidate]:
+    """Up to `limit` candidates that there is room for, by priority, then in the order of the endpoints."""
+    room = dict(available)
     busy: set[tuple[int, int]] = set()
     if connection.dialect.name != "sqlite":
-        values = {"ids": list(room), "rooms": list(room.values()), "limit": limit, "now": now}
-        rows = _PICK_POSTGRESQL[PRIORITIES[which]].rows(connection, **values)
-        rows.sort(key=lambda row: row[3])
-        return _fitting([(row[0], row[1], row[2]) for row in rows], room, busy, limit)
-    picked: list[_Candidate] = []
-    for priority in PRIORITIES[which]:
+        values = {"ids": list(room), "available": list(room.values()), "limit": limit, "now": now}
+        found = _PICK_POSTGRESQL[lane].all(connection, **values)
+        found.sort(key=attrgetter("priority"))
+        return _fitting(found, room, busy, limit)
+    picked: list[Candidate] = []
+    for priority in lane.priorities:
         for group in _groups(room):
             if len(picked) < limit:
-                found = _candidates(connection, group, priority, limit - len(picked), now)
+                found = _candidates(connection, group, priority.value, limit - len(picked), now)
                 picked += _fitting(found, room, busy, limit - len(picked))
     return picked
 
@@ -201,25 +207,24 @@ def _groups(room: Mapping[int, int]) -> list[dict[int, int]]:
 
 def _candidates(
     connection: Connection, room: Mapping[int, int], priority: int, limit: int, now: datetime
-) -> Sequence[_Candidate]:
+) -> list[Candidate]:
     most = max(room.values())
     spare = sum(most - size for size in room.values())
-    rooms_json = json.dumps(list(room.items()))
-    rows = _PICK_SQLITE.rows(
-        connection, rooms=rooms_json, most=most, limit=limit + spare, priority=priority, now=now
+    endpoints = json.dumps(list(room.items()))
+    return _PICK_SQLITE.all(
+        connection, endpoints=endpoints, most=most, limit=limit + spare, priority=priority, now=now
     )
-    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def _fitting(
-    candidates: Sequence[_Candidate], room: dict[int, int], busy: set[tuple[int, int]], limit: int
-) -> list[_Candidate]:
-    """The first of them, up to `limit`, that fit into the rooms, which are used up. No (endpoint, article) twice."""
-    fitting: list[_Candidate] = []
+    candidates: Sequence[Candidate], room: dict[int, int], busy: set[tuple[int, int]], limit: int
+) -> list[Candidate]:
+    """The first of them, up to `limit`, that there is room for, which is used up. No (endpoint, article) twice."""
+    fitting: list[Candidate] = []
     for candidate in candidates:
         if len(fitting) >= limit:
             break
-        _, endpoint_id, article_id = candidate
+        _, endpoint_id, article_id, _ = candidate
         if room.get(endpoint_id, 0) > 0 and (endpoint_id, article_id) not in busy:
             room[endpoint_id] -= 1
             busy.add((endpoint_id, article_id))
@@ -227,68 +232,32 @@ def _fitting(
     return fitting
 
 
-_TAKE = f"""
-    UPDATE delivery SET state = 'sending', attempts = attempts + 1, lease = :lease, lease_until = :until
-    {{}}{_UNSETTLED} RETURNING """
-_DETAILS = """x.id, x.endpoint_id, e.partner_id, x.event_id, x.article_id, x.revision, x.sequence, x.priority,
-        x.attempts, x.forgiven, x.created_at, e.url, e.secret_sealed, e.schedule,
-        (e.breaker = 'closed' AND e.failures = 0 AND e.failing_since IS NULL AND e.slow_start IS NULL)
-        AS healthy,
-        v.public_id, x.replay, x.due_at, e.max_in_flight"""
-# All is checked again: since the pick, which locks nothing, an intake may have superseded one of them, and another
-# worker may have claimed it, or another of the same article.
-_TAKE_POSTGRESQL = Statement(
-    _TAKE.replace("delivery SET", "delivery x SET").format(
-        "FROM endpoint e, event v WHERE x.id IN :ids[]"
-        f" AND e.id = x.endpoint_id AND v.id = x.event_id AND {_MAY_GO} AND x."
-    )
-    + _DETAILS
-)
-# SQLite's RETURNING knows no other table.
-_TAKE_SQLITE = Statement(_TAKE.format("WHERE id IN :ids[] AND ") + "id")
-_DETAILS_SQLITE = Statement(f"""
-    SELECT {_DETAILS} FROM delivery x JOIN endpoint e ON e.id = x.endpoint_id JOIN event v ON v.id = x.event_id
-    WHERE x.id IN :ids[]""")
-
-
 def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[Claimed]:
     if not ids:
         return []
-    values: dict[str, Any] = {"lease": lease, "until": now + LEASE}
-    if connection.dialect.name == "sqlite":
-        got = [number for (number,) in _TAKE_SQLITE.rows(connection, **values, ids=ids)]
-        rows = _DETAILS_SQLITE.rows(connection, ids=got)
-    else:
-        locks.lock_deliveries(connection, locks.BY_ID, {"ids": ids})
-        rows = _TAKE_POSTGRESQL.rows(connection, **values, ids=ids)
-    return [_claimed(row) for row in sorted(rows, key=_turn)]
+    rows = transitions.claim(connection, ids, lease, now + LEASE)
+    return [_claimed(row) for row in sorted(rows, key=attrgetter("priority", "due_at", "id"))]
 
 
-def _turn(row: Row) -> tuple[int, int, int]:
-    return row[7], row[17], row[0]
-
-
-def _claimed(row: Row) -> Claimed:
-    (number, endpoint_id, partner_id, event_id, article_id, revision, sequence, priority, attempts, forgiven,
-     created_at, url, sealed, schedule, healthy, event_public_id, replay, _, cap) = row  # fmt: skip
+def _claimed(row: ClaimedRow) -> Claimed:
     return Claimed(
-        id=number,
-        public_id=delivery_name(event_public_id, endpoint_id, replay),
-        endpoint_id=endpoint_id,
-        partner_id=partner_id,
-        event_id=event_id,
-        article_id=article_id,
-        revision=revision,
-        sequence=sequence,
-        priority=priority,
-        attempts=attempts,
-        forgiven=forgiven,
-        created_at=from_micros(created_at),
-        url=url,
-        sealed=bytes(sealed),
-        schedule=tuple(json.loads(schedule)) if schedule else None,
-        cap=cap,
-        healthy=bool(healthy),
+        id=row.id,
+        public_id=delivery_name(row.event_public_id, row.endpoint_id, row.replay),
+        endpoint_id=row.endpoint_id,
+        partner_id=row.partner_id,
+        event_id=row.event_id,
+        article_id=row.article_id,
+        revision=row.revision,
+        sequence=row.sequence,
+        priority=row.priority,
+        attempts=row.attempts,
+        forgiven=row.forgiven,
+        created_at=row.created_at,
+        url=row.url,
+        sealed=bytes(row.secret_sealed),
+        schedule=tuple(json.loads(row.schedule)) if row.schedule else None,
+        cap=row.max_in_flight,
+        healthy=row.healthy,
     )
 
 

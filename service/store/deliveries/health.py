@@ -1,4 +1,4 @@
-"""How an endpoint fares: breaker, failures in a row, what it asked of us. Read, decided and written under its lock."""
+"""Health of an endpoint: breaker, failures in a row, requests to wait. Read, decided and written under its lock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NAMES = tuple(each.name for each in fields(Health))
 
 
 @dataclass(frozen=True)
-class Turn:
+class HealthChange:
     """A change worth telling an operator: `what` is endpoint.off, endpoint.breaker_opened or _closed."""
 
     endpoint_id: int
@@ -49,37 +49,41 @@ class Turn:
 
 def update_health(
     connection: Connection, ids: Iterable[int], decide: Callable[[int, Health], Health], now: datetime
-) -> list[Turn]:
-    """Applies `decide(endpoint id, health)` to each endpoint, in the caller's transaction; notes what turned."""
-    turns: list[Turn] = []
-    well: list[dict[str, Any]] = []  # nothing to say of these but that they took something: one statement
+) -> list[HealthChange]:
+    """Applies `decide(endpoint id, health)` to each endpoint, in the caller's transaction. Notes changes."""
+    changes: list[HealthChange] = []
+    successes: list[dict[str, Any]] = []  # nothing changed of these but their last success: one statement
     for number, *columns in _READ.rows(connection, ids=sorted(ids)):
         before = _health(columns)
         after = decide(number, before)
         if after == before:
             continue
         if after == replace(before, last_success_at=now, breaker_counts=after.breaker_counts):
-            well.append({"which": number, "counts": after.breaker_counts, "now": now})
+            successes.append({"which": number, "counts": after.breaker_counts, "now": now})
             continue
         changed = asdict(after)
         if after.state != before.state:
             changed["state_since"] = now
         connection.execute(update(endpoint).where(endpoint.c.id == number).values(**changed))
-        turns += _turns(number, before, after, _welcome_back(connection, number, before, after, now))
-    _WELL.run_all(connection, well)
-    for turn in turns:
-        detail = {"words": turn.words}
-        target = str(turn.endpoint_id)
-        audit.note(connection, actor="system", action=turn.what, target=target, detail=detail, now=now)
-        notices.of_endpoint(connection, turn.what, turn.endpoint_id, turn.words, now)
-    return turns
+        changes += _changes(
+            number, before, after, _resume_after_outage(connection, number, before, after, now)
+        )
+    _SUCCEEDED.run_all(connection, successes)
+    for change in changes:
+        detail = {"words": change.words}
+        target = str(change.endpoint_id)
+        audit.note(connection, actor="system", action=change.what, target=target, detail=detail, now=now)
+        notices.of_endpoint(connection, change.what, change.endpoint_id, change.words, now)
+    return changes
 
 
 _READ = Statement(
     f"SELECT id, {', '.join(_NAMES)} FROM endpoint WHERE id IN :ids[] ORDER BY id",
     locking=" FOR NO KEY UPDATE",
 )
-_WELL = Statement("UPDATE endpoint SET last_success_at = :now, breaker_counts = :counts WHERE id = :which")
+_SUCCEEDED = Statement(
+    "UPDATE endpoint SET last_success_at = :now, breaker_counts = :counts WHERE id = :which"
+)
 _MOMENTS = frozenset(name for name in _NAMES if isinstance(endpoint.c[name].type, Instant))
 
 
@@ -90,10 +94,10 @@ def _health(columns: Sequence[Any]) -> Health:
     )
 
 
-def _welcome_back(
+def _resume_after_outage(
     connection: Connection, endpoint_id: int, before: Health, after: Health, now: datetime
 ) -> str:
-    """An endpoint whose breaker closes gets what it missed while it failed; returns what was done, in words."""
+    """An endpoint whose breaker closes gets what it missed while it failed; returns words for it."""
     if after.breaker != "closed" or before.breaker == "closed" or after.state == "off":
         return ""
     return resumption.revived_words(
@@ -101,12 +105,14 @@ def _welcome_back(
     )
 
 
-def _turns(endpoint_id: int, before: Health, after: Health, revived: str) -> list[Turn]:
-    turns: list[Turn] = []
+def _changes(endpoint_id: int, before: Health, after: Health, revived: str) -> list[HealthChange]:
+    changes: list[HealthChange] = []
     if after.state == "off" != before.state:
-        turns.append(Turn(endpoint_id, "endpoint.off", after.state_reason or "switched off"))
+        changes.append(HealthChange(endpoint_id, "endpoint.off", after.state_reason or "switched off"))
     if after.breaker == "open" and before.breaker == "closed":
-        turns.append(Turn(endpoint_id, "endpoint.breaker_opened", after.last_failure or "it keeps failing"))
+        changes.append(
+            HealthChange(endpoint_id, "endpoint.breaker_opened", after.last_failure or "it keeps failing")
+        )
     if after.breaker == "closed" != before.breaker:
-        turns.append(Turn(endpoint_id, "endpoint.breaker_closed", f"it answers again{revived}"))
-    return turns
+        changes.append(HealthChange(endpoint_id, "endpoint.breaker_closed", f"it answers again{revived}"))
+    return changes

@@ -98,5 +98,5 @@ _NEXT = Statement(f"""
 
 def next_token(connection: Connection, now: datetime) -> datetime | None:
     """When the next push that only its endpoint's rate holds back may go; None if there is none."""
-    ((moment,),) = _NEXT.rows(connection, now=now)
+    moment = _NEXT.value(connection, now=now)
     return None if moment is None else from_micros(int(moment) + 1)

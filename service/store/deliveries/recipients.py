@@ -1,4 +1,4 @@
-"""Who must get what: from events to the deliveries that are owed. Read once per batch; writes nothing."""
+"""Recipients: from events to the deliveries that their endpoints must get. Read once per batch; writes nothing."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from service.store.database.sql import Statement
+from service.store.database.sql import Query
+from service.store.deliveries.states import Priority, State
 from service.store.events import Event
 from service.store.schema.articles import TAKEDOWNS
 from service.store.schema.base import to_micros
 from service.store.schema.deliveries import delivery, receipt
 
-# What every outlet that holds an earlier revision must get, subscribed still or not (invariant 4).
+# Every outlet that holds an earlier revision must get these, subscribed still or not (invariant 4).
 OWED_TO_HOLDERS = frozenset({*TAKEDOWNS, "article.corrected", "article.restored"})
-TAKEDOWN, CORRECTION, REST, BACKFILL = 0, 1, 2, 3
 
 
 @dataclass
-class Desk:
-    """What routing needs to know."""
+class RoutingSnapshot:
+    """What routing needs to know, as the record has it at the time of one read."""
 
     endpoints: dict[int, bool]  # id → wants every revision
     everything: list[int]  # endpoints subscribed to all sections
@@ -34,30 +34,41 @@ class Desk:
     )  # (article, superseder) → {endpoint: priority}
 
 
-_ENDPOINTS = Statement("SELECT id, every_revision, all_sections FROM endpoint ORDER BY id")
-_SUBSCRIBED = Statement(
-    "SELECT s.slug, b.endpoint_id FROM subscription b JOIN section s ON s.id = b.section_id"
+class _EndpointWish(NamedTuple):
+    id: int
+    every_revision: bool
+    all_sections: bool
+
+
+class _Subscription(NamedTuple):
+    section: str
+    endpoint_id: int
+
+
+_ENDPOINTS = Query(_EndpointWish, "SELECT id, every_revision, all_sections FROM endpoint ORDER BY id")
+_SUBSCRIPTIONS = Query(
+    _Subscription, "SELECT s.slug, b.endpoint_id FROM subscription b JOIN section s ON s.id = b.section_id"
 )
 
 
-def read(connection: Connection, events: Sequence[Event], sections: Mapping[str, str]) -> Desk:
+def read(connection: Connection, events: Sequence[Event], sections: Mapping[str, str]) -> RoutingSnapshot:
     """`sections` leads from every name that an open section has, or had, to the one it has."""
-    endpoints = _ENDPOINTS.rows(connection)
+    endpoints = _ENDPOINTS.all(connection)
     by_section: dict[str, list[int]] = defaultdict(list)
-    if not all(all_sections for _, _, all_sections in endpoints):
-        for slug, endpoint_id in _SUBSCRIBED.rows(connection):
-            by_section[slug].append(endpoint_id)
+    if not all(each.all_sections for each in endpoints):
+        for each in _SUBSCRIPTIONS.all(connection):
+            by_section[each.section].append(each.endpoint_id)
     for former, slug in sections.items():
         by_section[former] = by_section[slug]  # a source may go on using the name that a section had
-    changed = sorted({each.article_id for each in events if each.revision > 1})
-    desk = Desk(
-        endpoints={number: bool(every) for number, every, _ in endpoints},
-        everything=[number for number, _, all_sections in endpoints if all_sections],
+    changed = sorted({event.article_id for event in events if event.revision > 1})
+    snapshot = RoutingSnapshot(
+        endpoints={each.id: each.every_revision for each in endpoints},
+        everything=[each.id for each in endpoints if each.all_sections],
         by_section=by_section,
         holders=_holders(connection, changed),
     )
-    _read_owed(connection, desk, changed)
-    return desk
+    _read_owed(connection, snapshot, changed)
+    return snapshot
 
 
 def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]:
@@ -65,77 +76,91 @@ def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]
     holders: dict[int, set[int]] = defaultdict(set)
     if not articles:
         return holders
-    held = select(receipt.c.article_id, receipt.c.endpoint_id).where(
+    with_receipt = select(receipt.c.article_id, receipt.c.endpoint_id).where(
         receipt.c.article_id.in_(articles), receipt.c.endpoint_id != 0
     )
-    maybe = select(delivery.c.article_id, delivery.c.endpoint_id).where(
-        delivery.c.article_id.in_(articles), delivery.c.reached | (delivery.c.state == "sending")
+    reached = select(delivery.c.article_id, delivery.c.endpoint_id).where(
+        delivery.c.article_id.in_(articles), delivery.c.reached | (delivery.c.state == State.SENDING.value)
     )
-    for query in (held, maybe):
+    for query in (with_receipt, reached):
         for article_id, endpoint_id in connection.execute(query):
             holders[article_id].add(endpoint_id)
     return holders
 
 
-def _read_owed(connection: Connection, desk: Desk, articles: list[int]) -> None:
-    """What was owed and then superseded is owed still: its superseder goes to the same endpoints."""
+def _read_owed(connection: Connection, snapshot: RoutingSnapshot, articles: list[int]) -> None:
+    """A superseded delivery that was owed is owed still: its superseder goes to the same endpoints."""
     if not articles:
         return
     query = select(
         delivery.c.article_id, delivery.c.superseded_by, delivery.c.endpoint_id, delivery.c.priority
-    ).where(delivery.c.article_id.in_(articles), delivery.c.owed, delivery.c.state == "superseded")
+    ).where(delivery.c.article_id.in_(articles), delivery.c.owed, delivery.c.state == State.SUPERSEDED.value)
     for article_id, superseder, endpoint_id, priority in connection.execute(query):
-        _owe(desk, article_id, superseder, endpoint_id, priority)
+        _owe(snapshot, article_id, superseder, endpoint_id, priority)
 
 
-def _owe(desk: Desk, article_id: int, superseder: int, endpoint_id: int, priority: int) -> None:
-    owed = desk.owed.setdefault((article_id, superseder), {})
-    owed[endpoint_id] = min(priority, owed.get(endpoint_id, REST))
+def _owe(
+    snapshot: RoutingSnapshot, article_id: int, superseder: int, endpoint_id: int, priority: int
+) -> None:
+    owed = snapshot.owed.setdefault((article_id, superseder), {})
+    owed[endpoint_id] = min(priority, owed.get(endpoint_id, _NEWS))
 
 
-def deliveries(events: Iterable[Event], desk: Desk, now: datetime) -> list[dict[str, Any]]:
+def deliveries(events: Iterable[Event], snapshot: RoutingSnapshot, now: datetime) -> list[dict[str, Any]]:
     """The rows to write, but for their sequence numbers."""
     rows: list[dict[str, Any]] = []
     for each in events:
-        rows.extend(_deliveries_of(each, desk, now))
+        rows.extend(_deliveries_of(each, snapshot, now))
     return rows
 
 
-def _deliveries_of(each: Event, desk: Desk, now: datetime) -> Iterable[dict[str, Any]]:
-    owing = each.type in OWED_TO_HOLDERS
-    owed = desk.owed.get((each.article_id, each.revision), {})
-    own = TAKEDOWN if each.type in TAKEDOWNS else CORRECTION if owing else REST
-    embargo = None if each.type in TAKEDOWNS else each.embargo_until
-    # As they are kept: there are many rows, and each would be converted on its way.
+def _deliveries_of(event: Event, snapshot: RoutingSnapshot, now: datetime) -> Iterable[dict[str, Any]]:
+    owing = event.type in OWED_TO_HOLDERS
+    owed = snapshot.owed.get((event.article_id, event.revision), {})
+    takedown = event.type in TAKEDOWNS
+    own = _priority(event)
+    embargo = None if takedown else event.embargo_until
+    # As they are stored: there are many rows, and each would be converted on its way.
     moment, due_at = to_micros(now), to_micros(max(now, embargo or now))
-    for endpoint_id in sorted(_targets(each, desk) | owed.keys()):
-        ordered = desk.endpoints[endpoint_id]
-        stale = each.revision < each.newest and (not ordered or each.newest_status != "usable")
-        priority = own if own == TAKEDOWN else min(own, max(owed.get(endpoint_id, REST), CORRECTION))
+    for endpoint_id in sorted(_targets(event, snapshot) | owed.keys()):
+        ordered = snapshot.endpoints[endpoint_id]
+        stale = event.revision < event.newest and (not ordered or event.newest_status != "usable")
+        priority = own if takedown else min(own, max(owed.get(endpoint_id, _NEWS), _CORRECTION))
         if stale and (owing or endpoint_id in owed):
-            _owe(desk, each.article_id, each.newest, endpoint_id, priority)
+            _owe(snapshot, event.article_id, event.newest, endpoint_id, priority)
         yield {
             "endpoint_id": endpoint_id,
-            "event_id": each.id,
-            "article_id": each.article_id,
-            "revision": each.revision,
+            "event_id": event.id,
+            "article_id": event.article_id,
+            "revision": event.revision,
             "priority": priority,
             "owed": owing or endpoint_id in owed,
             "ordered": ordered,
-            "state": "superseded" if stale else "pending",
-            "superseded_by": each.newest if stale else None,
+            "state": _SUPERSEDED if stale else _PENDING,
+            "superseded_by": event.newest if stale else None,
             "settled_at": moment if stale else None,
             "due_at": due_at,
             "created_at": moment,
         }
 
 
-def _targets(each: Event, desk: Desk) -> set[int]:
-    """Subscribers, and for what is owed every holder. A takedown asks only holders: who else has it?"""
-    holders = desk.holders.get(each.article_id, set()) if each.type in OWED_TO_HOLDERS else set()
-    if each.type in TAKEDOWNS:
+# Plain values: the drivers take longer over an enum's.
+_CORRECTION, _NEWS = Priority.CORRECTION.value, Priority.NEWS.value
+_PENDING, _SUPERSEDED = State.PENDING.value, State.SUPERSEDED.value
+
+
+def _priority(event: Event) -> int:
+    if event.type in TAKEDOWNS:
+        return Priority.TAKEDOWN.value
+    return _CORRECTION if event.type in OWED_TO_HOLDERS else _NEWS
+
+
+def _targets(event: Event, snapshot: RoutingSnapshot) -> set[int]:
+    """Subscribers, and every holder of what is owed to holders. A takedown goes to holders alone."""
+    holders = snapshot.holders.get(event.article_id, set()) if event.type in OWED_TO_HOLDERS else set()
+    if event.type in TAKEDOWNS:
         return set(holders)
-    subscribed = set(desk.everything)
-    for slug in each.places.get("sections", ()):
-        subscribed.update(desk.by_section.get(slug, ()))
+    subscribed = set(snapshot.everything)
+    for slug in event.places.get("sections", ()):
+        subscribed.update(snapshot.by_section.get(slug, ()))
     return subscribed | holders

@@ -7,19 +7,21 @@ so that the record is never locked for long; cut off half-way, what was done sta
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection
 
 from service.store import audit
 from service.store.database.record import Record
+from service.store.database.sql import Query, Statement
+from service.store.deliveries import routing, transitions
 from service.store.deliveries.claims import delivery_name
+from service.store.deliveries.states import UNSETTLED, State
 from service.store.errors import NotFound, NotPossible
-from service.store.schema.base import to_micros
 
 BATCH = 200
 # Why a delivery that matches is not sent again, each with its words.
@@ -33,8 +35,8 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which deliveries are meant: those that fit all that is given. `dead`: only those that were given up."""
+class ReplayRequest:
+    """Names deliveries: those that fit every field that is set. `dead`: only those that were given up."""
 
     delivery: str | None = None
     article: str | None = None
@@ -44,7 +46,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayResult:
     """`deliveries` are the webhook-ids that go again; `skipped` counts the others that matched, by REASONS."""
 
     deliveries: tuple[str, ...]
@@ -57,51 +59,51 @@ class Replayed:
 
 def replay(
     record: Record,
-    wanted: Wanted,
+    request: ReplayRequest,
     *,
     dry_run: bool = False,
     actor: str = "operator",
     now: datetime,
     batch: int = BATCH,
-) -> Replayed:
-    """Sends again what is wanted; with `dry_run` only says what would be. Raises NotFound, and NotPossible for one
-    delivery that may not be sent again, and if nothing was named."""
-    where, values = _condition(wanted)
+) -> ReplayResult:
+    """Sends the requested deliveries again; with `dry_run` only tells which those would be. Raises NotFound, and
+    NotPossible for one delivery that may not be sent again, and if nothing was named."""
+    where, values = _condition(request)
     ids = _matching(record, where, values)
-    if not ids and (wanted.delivery or wanted.article):
-        what = "delivery" if wanted.delivery else "article with deliveries"
-        raise NotFound(what, str(wanted.delivery or wanted.article))
+    if not ids and (request.delivery or request.article):
+        what = "delivery" if request.delivery else "article with deliveries"
+        raise NotFound(what, str(request.delivery or request.article))
     names: list[str] = []
     skipped: Counter[str] = Counter()
     for start in range(0, len(ids), batch):
         some = ids[start : start + batch]
-        again, reasons = _look(record, some) if dry_run else _replay(record, some, wanted, actor, now)
+        again, reasons = _rehearse(record, some) if dry_run else _replay(record, some, request, actor, now)
         names += again
         skipped += reasons
-    if wanted.delivery and not names:
+    if request.delivery and not names:
         raise NotPossible(REASONS[next(iter(skipped))])
-    return Replayed(tuple(names), dict(skipped))
+    return ReplayResult(tuple(names), dict(skipped))
 
 
-def _condition(wanted: Wanted) -> tuple[str, dict[str, Any]]:
+def _condition(request: ReplayRequest) -> tuple[str, dict[str, Any]]:
     parts: list[str] = []
     values: dict[str, Any] = {}
-    if wanted.delivery is not None:
-        event, endpoint_id, number = read_name(wanted.delivery)
+    if request.delivery is not None:
+        event, endpoint_id, number = read_name(request.delivery)
         parts.append("v.public_id = :event AND d.endpoint_id = :of AND d.replay = :number")
         values |= {"event": event, "of": endpoint_id, "number": number}
-    if wanted.article is not None:
-        tagged = wanted.article.startswith("tag:")
+    if request.article is not None:
+        tagged = request.article.startswith("tag:")
         parts.append("a.public_id = :article" if tagged else "a.public_id LIKE '%/' || :article")
-        values["article"] = wanted.article
-    if wanted.endpoint is not None:
+        values["article"] = request.article
+    if request.endpoint is not None:
         parts.append("d.endpoint_id = :endpoint")
-        values["endpoint"] = wanted.endpoint
-    if wanted.since is not None:
+        values["endpoint"] = request.endpoint
+    if request.since is not None:
         parts.append("d.created_at >= :since")
-        values["since"] = to_micros(wanted.since)
-    if wanted.dead:
-        parts.append("d.state = 'dead'")
+        values["since"] = request.since
+    if request.dead:
+        parts.append(f"d.state = '{State.DEAD.value}'")
     if not parts:
         raise NotPossible(
             "say what to replay: a delivery, an article, an endpoint with a time, or all dead ones"
@@ -118,45 +120,58 @@ def read_name(name: str) -> tuple[str, int, int]:
 
 
 def _matching(record: Record, where: str, values: dict[str, Any]) -> list[int]:
-    """The ids of what matches now: what a replay adds is not replayed by it."""
-    query = text(
+    """The ids of the deliveries that match now: what a replay adds is not replayed by it."""
+    query = Statement(
         "SELECT d.id FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id"
         f" WHERE {where} ORDER BY d.id"
     )
     with record.reading() as connection:
-        return list(connection.execute(query, values).scalars())
+        return [number for (number,) in query.rows(connection, **values)]
 
 
-_ROWS = text("""
-    SELECT d.id, d.endpoint_id, d.event_id, d.article_id, d.revision, d.replay, d.state, d.priority, d.ordered,
-        v.public_id AS event_public_id, a.revision AS newest, a.status AS article_status,
+class _ReplayRow(NamedTuple):
+    id: int
+    endpoint_id: int
+    revision: int
+    replay: int
+    state: str
+    event_public_id: str
+    newest: int
+    article_status: str
+    repeated: bool
+
+
+_DELIVERIES = Query(
+    _ReplayRow,
+    """SELECT d.id, d.endpoint_id, d.revision, d.replay, d.state, v.public_id, a.revision, a.status,
         EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id
-            AND o.revision = d.revision AND o.replay > d.replay) AS repeated
+            AND o.revision = d.revision AND o.replay > d.replay)
     FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id
-    WHERE d.id IN :ids ORDER BY d.id""").bindparams(bindparam("ids", expanding=True))
+    WHERE d.id IN :ids[] ORDER BY d.id""",
+)
 
 
-def _look(record: Record, ids: Sequence[int]) -> tuple[list[str], Counter[str]]:
+def _rehearse(record: Record, ids: Sequence[int]) -> tuple[list[str], Counter[str]]:
     with record.reading() as connection:
         allowed, reasons = _sorted_out(connection, ids)
     return [_name(row) for row in allowed], reasons
 
 
 def _replay(
-    record: Record, ids: Sequence[int], wanted: Wanted, actor: str, now: datetime
+    record: Record, ids: Sequence[int], request: ReplayRequest, actor: str, now: datetime
 ) -> tuple[list[str], Counter[str]]:
-    """One batch: what may go is decided anew, with its articles held still, and goes in the same transaction."""
+    """One batch: what may go is decided anew, with its articles locked, and goes in the same transaction."""
     with record.writing() as connection:
-        _hold_articles(connection, ids)
+        _lock_articles(connection, ids)
         allowed, reasons = _sorted_out(connection, ids)
         if allowed:
-            _revive(connection, [row for row in allowed if row.state == "dead"], now)
-            _send_anew(connection, [row for row in allowed if row.state == "delivered"], now)
-            target = str(wanted.delivery or wanted.article or wanted.endpoint or "dead")
+            transitions.revive(connection, [row.id for row in allowed if row.state == State.DEAD], now)
+            _repeat(connection, [row for row in allowed if row.state == State.DELIVERED], now)
+            target = str(request.delivery or request.article or request.endpoint or "dead")
             detail = {
                 "count": len(allowed),
                 "skipped": dict(reasons),
-                "since": wanted.since.isoformat() if wanted.since else None,
+                "since": request.since.isoformat() if request.since else None,
             }
             audit.note(
                 connection, actor=actor, action="delivery.replayed", target=target, detail=detail, now=now
@@ -165,66 +180,50 @@ def _replay(
 
 
 # A newer revision that is being accepted at this moment is waited for, or waits: then it supersedes what goes again.
-_HOLD_ARTICLES = text(
-    "SELECT id FROM article WHERE id IN (SELECT article_id FROM delivery WHERE id IN :ids) ORDER BY id FOR SHARE"
-).bindparams(bindparam("ids", expanding=True))
+_LOCK_ARTICLES = Statement(
+    "SELECT id FROM article WHERE id IN (SELECT article_id FROM delivery WHERE id IN :ids[]) ORDER BY id FOR SHARE"
+)
 
 
-def _hold_articles(connection: Connection, ids: Sequence[int]) -> None:
+def _lock_articles(connection: Connection, ids: Sequence[int]) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(_HOLD_ARTICLES, {"ids": ids})
+        _LOCK_ARTICLES.rows(connection, ids=list(ids))
 
 
-def _sorted_out(connection: Connection, ids: Sequence[int]) -> tuple[list[Any], Counter[str]]:
+def _sorted_out(connection: Connection, ids: Sequence[int]) -> tuple[list[_ReplayRow], Counter[str]]:
     """The rows that may go again, and how many may not, by reason."""
-    rows = connection.execute(_ROWS, {"ids": ids}).all()
+    rows = _DELIVERIES.all(connection, ids=list(ids))
     reasons = {row.id: _reason(row) for row in rows}
     return [row for row in rows if reasons[row.id] is None], Counter(filter(None, reasons.values()))
 
 
-def _reason(row: Any) -> str | None:
+def _reason(row: _ReplayRow) -> str | None:
     """Why this delivery may not be sent again; None if it may."""
     if row.revision < row.newest:
         return "newer" if row.article_status == "usable" else "taken_down"
     if row.repeated:
         return "repeated"
-    if row.state in {"pending", "waiting", "sending"}:
+    if row.state in {*UNSETTLED, State.SENDING}:
         return "on_its_way"
-    return None if row.state in {"dead", "delivered"} else "ended"
+    return None if row.state in {State.DEAD, State.DELIVERED} else "ended"
 
 
-def _name(row: Any) -> str:
-    number = row.replay if row.state == "dead" else row.replay + 1
+def _name(row: _ReplayRow) -> str:
+    number = row.replay if row.state == State.DEAD else row.replay + 1
     return delivery_name(row.event_public_id, row.endpoint_id, number)
 
 
-_REVIVE = text(
-    "UPDATE delivery SET state = 'pending', due_at = :now, forgiven = attempts, created_at = :now,"
-    " settled_at = NULL WHERE id IN :ids AND state = 'dead'"
-).bindparams(bindparam("ids", expanding=True))
-_ADVANCE = text("UPDATE endpoint SET sequence = sequence + :more WHERE id = :endpoint RETURNING sequence")
-_SEND_ANEW = text(
-    "INSERT INTO delivery (endpoint_id, event_id, article_id, revision, replay, sequence, priority, owed,"
-    " ordered, state, due_at, reached, created_at)"
-    " SELECT d.endpoint_id, d.event_id, d.article_id, d.revision, d.replay + 1,"
-    " :sequence, d.priority, d.owed, d.ordered, 'pending', :now, true, :now FROM delivery d WHERE d.id = :id"
-)
-
-
-def _revive(connection: Connection, rows: Sequence[Any], now: datetime) -> None:
-    if rows:
-        connection.execute(_REVIVE, {"ids": [row.id for row in rows], "now": to_micros(now)})
-
-
-def _send_anew(connection: Connection, rows: Sequence[Any], now: datetime) -> None:
-    """New rows, each with its endpoint's next sequence number. Endpoints are locked in the order of their ids."""
-    by_endpoint: dict[int, list[int]] = defaultdict(list)
+def _repeat(connection: Connection, rows: Sequence[_ReplayRow], now: datetime) -> None:
+    """New rows, each with its endpoint's next sequence number."""
+    counts = Counter(row.endpoint_id for row in rows)
+    if not counts:
+        return
+    sequence = {
+        endpoint_id: last - counts[endpoint_id]
+        for endpoint_id, last in routing.advance_sequences(connection, counts).items()
+    }
+    sequences = []
     for row in rows:
-        by_endpoint[row.endpoint_id].append(row.id)
-    made = []
-    for endpoint_id, ids in sorted(by_endpoint.items()):
-        last = connection.execute(_ADVANCE, {"endpoint": endpoint_id, "more": len(ids)}).scalar_one()
-        first = last - len(ids) + 1
-        made += [{"id": each, "sequence": first + n, "now": to_micros(now)} for n, each in enumerate(ids)]
-    if made:
-        connection.execute(_SEND_ANEW, made)
+        sequence[row.endpoint_id] += 1
+        sequences.append((row.id, sequence[row.endpoint_id]))
+    transitions.repeat(connection, sequences, now)

@@ -1,33 +1,34 @@
-"""From events to deliveries: who must get what. One router at a time, in the order of each article's revisions."""
+"""Routing: from events to deliveries. One router at a time, in the order of each article's revisions."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, select
 
 from service.store.database import locks
 from service.store.database.record import Record
-from service.store.database.sql import Rows, Statement
-from service.store.deliveries import recipients
+from service.store.database.sql import Statement
+from service.store.deliveries import recipients, transitions
 from service.store.deliveries.recipients import OWED_TO_HOLDERS
+from service.store.deliveries.states import UNSETTLED
+from service.store.deliveries.transitions import NewRevision
 from service.store.events import Event, unrouted
 from service.store.feeds.placements import place, section_feeds
 from service.store.schema.articles import TAKEDOWNS
-from service.store.schema.base import to_micros
 from service.store.schema.deliveries import delivery
 
 ROUTER_LOCK = 0x0DA7E207
 
 
 @dataclass(frozen=True)
-class Routed:
-    """What one call did. `more`: there may be further events, call again.
+class RoutingResult:
+    """`more`: there may be further events, call again.
 
     `beside`: another router is at work, and may not see what has just come.
     """
@@ -39,17 +40,17 @@ class Routed:
     beside: bool = False
 
 
-def route(record: Record, now: datetime, limit: int = 50) -> Routed:
+def route(record: Record, now: datetime, limit: int = 50) -> RoutingResult:
     """Claims unrouted events and writes their deliveries, in one transaction: each event is routed exactly once.
 
     Killed half-way, nothing of it stands; run beside itself, the second finds the lock taken and does nothing.
     """
     with record.writing() as connection:
         if not alone(record, connection):
-            return Routed(0, 0, 0, more=False, beside=True)
+            return RoutingResult(0, 0, 0, more=False, beside=True)
         events = unrouted(connection, limit)
         if not events:
-            return Routed(0, 0, 0, more=False)
+            return RoutingResult(0, 0, 0, more=False)
         sections = section_feeds(connection)
         rows = recipients.deliveries(events, recipients.read(connection, events, sections), now)
         feeds = place(connection, events, sections, now)
@@ -60,10 +61,10 @@ def route(record: Record, now: datetime, limit: int = 50) -> Routed:
         # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
         number(connection, rows)
         _supersede(connection, events, now)
-        DELIVERIES.insert(connection, rows)
+        transitions.enqueue(connection, rows)
         _cancel_unheld(connection, events)
         _ROUTED.run(connection, {"ids": [each.id for each in events], "now": now})
-    return Routed(len(events), len(rows), feeds, more=len(events) == limit)
+    return RoutingResult(len(events), len(rows), feeds, more=len(events) == limit)
 
 
 _ROUTED = Statement("UPDATE event SET routed_at = :now WHERE id IN :ids[]")
@@ -86,7 +87,7 @@ def _stop_claims(connection: Connection, articles: list[int], rows: list[dict[st
     would be sent, and its takedown would not. A claim needs its endpoint's lock; one that has it is waited for.
     """
     waiting = select(delivery.c.endpoint_id).where(
-        delivery.c.article_id.in_(articles), delivery.c.state.in_(("pending", "waiting"))
+        delivery.c.article_id.in_(articles), delivery.c.state.in_([each.value for each in UNSETTLED])
     )
     ids = {row["endpoint_id"] for row in rows}.union(connection.execute(waiting).scalars())
     locks.lock_endpoints(connection, ids)
@@ -99,17 +100,21 @@ def number(connection: Connection, rows: list[dict[str, Any]]) -> None:
         counts[row["endpoint_id"]] += 1
     if not counts:
         return
-    # In the order of ids: on PostgreSQL that is the order of their locks.
-    more = dict(sorted(counts.items()))
-    last: dict[int, int]
-    if connection.dialect.name == "sqlite":
-        last = dict(_ADVANCE_SQLITE.rows(connection, more=json.dumps(list(more.items()))))
-    else:
-        last = dict(_ADVANCE_POSTGRESQL.rows(connection, ids=list(more), more=list(more.values())))
-    given = {which: last[which] - count for which, count in more.items()}
+    sequence = {
+        endpoint_id: last - counts[endpoint_id]
+        for endpoint_id, last in advance_sequences(connection, counts).items()
+    }
     for row in rows:
-        given[row["endpoint_id"]] += 1
-        row["sequence"] = given[row["endpoint_id"]]
+        sequence[row["endpoint_id"]] += 1
+        row["sequence"] = sequence[row["endpoint_id"]]
+
+
+def advance_sequences(connection: Connection, counts: Mapping[int, int]) -> dict[int, int]:
+    """Takes so many numbers of each endpoint's sequence; returns the last of each. Locks them in the order of ids."""
+    more = dict(sorted(counts.items()))
+    if connection.dialect.name == "sqlite":
+        return dict(_ADVANCE_SQLITE.rows(connection, more=json.dumps(list(more.items()))))
+    return dict(_ADVANCE_POSTGRESQL.rows(connection, ids=list(more), more=list(more.values())))
 
 
 _ADVANCE_SQLITE = Statement("""
@@ -123,66 +128,23 @@ _ADVANCE_POSTGRESQL = Statement("""
     UPDATE endpoint e SET sequence = e.sequence + v.more
     FROM unnest(CAST(:ids AS bigint[]), CAST(:more AS bigint[])) AS v(id, more)
     WHERE (SELECT count(*) FROM locked) > 0 AND e.id = v.id RETURNING e.id, e.sequence""")
-DELIVERIES = Rows(
-    delivery,
-    {
-        "endpoint_id": "bigint",
-        "event_id": "bigint",
-        "article_id": "bigint",
-        "revision": "integer",
-        "sequence": "bigint",
-        "priority": "integer",
-        "owed": "boolean",
-        "ordered": "boolean",
-        "state": "text",
-        "superseded_by": "integer",
-        "settled_at": "bigint",
-        "due_at": "bigint",
-        "created_at": "bigint",
-    },
-)
-# What is on the wire is locked too: its settlement, if it is being written at this moment, is waited for and then seen
-# by the update below; if it comes later, it sees what is being routed here. Either way a failure is not due again.
-_UNSETTLED_OF = "article_id IN :articles[] AND state IN ('pending', 'waiting', 'sending')"
-_SUPERSEDE = text(
-    "UPDATE delivery SET state = 'superseded', superseded_by = :newest, settled_at = :now"
-    " WHERE article_id = :article AND state IN ('pending', 'waiting') AND revision < :newest"
-    " AND (NOT ordered OR :takedown)"
-)
 
 
 def _supersede(connection: Connection, events: Sequence[Event], now: datetime) -> None:
     """Intake did this already, but for what was being routed, or came back from the wire, at that very moment."""
-    stale = [
-        {
-            "newest": each.newest,
-            "now": to_micros(now),
-            "article": each.article_id,
-            "takedown": each.newest_status != "usable",
-        }
+    newest = [
+        NewRevision(each.article_id, each.newest, each.newest_status != "usable")
         for each in events
         if each.newest > 1 and each.revision == each.newest
     ]
-    if stale:
-        locks.lock_deliveries(connection, _UNSETTLED_OF, {"articles": [each["article"] for each in stale]})
-        connection.execute(_SUPERSEDE, stale)
+    transitions.supersede(connection, newest, now, await_settlements=True)
 
 
 def _cancel_unheld(connection: Connection, events: Sequence[Event]) -> None:
-    """A takedown of what an endpoint never got is no news to it: what waited there is cancelled, not superseded."""
-    for each in events:
-        if each.type not in TAKEDOWNS or each.revision != each.newest:
-            continue
-        told = select(delivery.c.endpoint_id).where(
-            delivery.c.article_id == each.article_id, delivery.c.revision == each.revision
-        )
-        connection.execute(
-            update(delivery)
-            .where(
-                delivery.c.article_id == each.article_id,
-                delivery.c.state == "superseded",
-                delivery.c.superseded_by == each.revision,
-                delivery.c.endpoint_id.not_in(told),
-            )
-            .values(state="cancelled", superseded_by=None)
-        )
+    """A takedown of what an endpoint never got is no news to it."""
+    takedowns = [
+        NewRevision(each.article_id, each.revision, takedown=True)
+        for each in events
+        if each.type in TAKEDOWNS and each.revision == each.newest
+    ]
+    transitions.cancel(connection, takedowns)

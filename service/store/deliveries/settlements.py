@@ -2,8 +2,8 @@
 
 A settlement is a compare-and-set on the lease and the attempt, so that a worker that lost its lease changes nothing,
 even should it have claimed the same delivery again since.
-All is one statement on PostgreSQL whatever the batch: rows go there as one JSON value, which it unpacks for less than a
-statement per row costs; SQLite, in this very process, takes tuples, table by table.
+All is one statement on PostgreSQL however large the batch: rows go there as one JSON value, which it unpacks for less
+than a statement per row costs; SQLite, in this very process, takes tuples, table by table.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from service.store import notices
-from service.store.database import locks
+from service.store import ledger, notices
 from service.store.database.record import Record
 from service.store.database.sql import Statement
+from service.store.deliveries import attempts, transitions
 from service.store.deliveries.claims import Claimed
+from service.store.deliveries.states import State
+from service.store.ledger import Channel, Receipt
 from service.store.schema.base import to_micros
 
 
@@ -29,7 +31,7 @@ class Settlement(NamedTuple):
     """How a claimed delivery ends or goes on: `state` is delivered, waiting (due at `due_at`) or dead."""
 
     delivery: Claimed
-    state: str
+    state: State
     due_at: datetime
     reached: bool
     status: int | None
@@ -37,39 +39,6 @@ class Settlement(NamedTuple):
     attempt: dict[str, Any]  # columns of the attempt table but delivery_id, number and worker
 
 
-# Its writer is alone: what is found to be ours stays so until it is written.
-_OURS_SQLITE = Statement(
-    "SELECT id, attempts FROM delivery WHERE id IN :ids[] AND state = 'sending' AND lease = :lease"
-)
-_SETTLE_SQLITE = Statement("""
-    UPDATE delivery SET state = :state, due_at = :due_at, reached = (reached OR :reached), last_status = :status,
-        last_words = :words, lease = NULL, lease_until = NULL,
-        settled_at = CASE WHEN :state = 'waiting' THEN NULL ELSE :now END
-    WHERE id = :id""")
-_ATTEMPT = {
-    "delivery_id": "bigint",
-    "number": "integer",
-    "started_at": "bigint",
-    "outcome": "text",
-    "status": "integer",
-    "words": "text",
-    "lookup_ms": "float8",
-    "connect_ms": "float8",
-    "tls_ms": "float8",
-    "first_byte_ms": "float8",
-    "total_ms": "float8",
-    "address": "text",
-    "response_headers": "text",
-    "response_body": "text",  # in JSON: base64
-    "worker": "text",
-}
-_INTO_ATTEMPT = f"INSERT INTO attempt ({', '.join(_ATTEMPT)})"
-_ATTEMPTS_SQLITE = f"{_INTO_ATTEMPT} VALUES ({', '.join('?' * len(_ATTEMPT))})"
-_HELD = """ ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE
-    SET revision = excluded.revision, held_since = excluded.held_since
-    WHERE receipt.revision < excluded.revision"""
-_INTO_RECEIPT = "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
-_RECEIPTS_SQLITE = f"{_INTO_RECEIPT} VALUES (?, ?, ?, ?, 'push', ?){_HELD}"
 _ROW = {
     "id": "bigint",
     "state": "text",
@@ -77,41 +46,25 @@ _ROW = {
     "reached": "boolean",
     "attempts": "integer",
     "partner_id": "bigint",
-    **{name: kind for name, kind in _ATTEMPT.items() if name not in {"delivery_id", "number", "worker"}},
+    **attempts.MEASURED,
 }
-_OF_ROW = {
-    "delivery_id": "v.id",
-    "number": "v.attempts",
-    "worker": ":lease",
-    "response_body": "decode(v.response_body, 'base64')",
-}
-# Deliveries, attempts and receipts by one statement: each that is spared saves the way to the server and back. What
-# is locked is locked in the order of ids (order.py). Receipts are grouped: no row may be written twice at once.
 _RECORDSET = ", ".join(f"{name} {kind}" for name, kind in _ROW.items())
-# First the locks. Then for the plan's sake: the ids once more, so that not all deliveries are read in order to join
-# them; and what is asked of their state as one question, of which PostgreSQL does not guess that it leaves one row.
+# Deliveries, attempts and receipts by one statement: each that is spared saves the way to the server and back. What
+# is locked is locked in the order of ids (database/locks.py).
 _SETTLE_POSTGRESQL = Statement(f"""
     WITH v AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r({_RECORDSET})
     ), locked AS MATERIALIZED (
         SELECT d.id FROM delivery d WHERE d.id IN :ids[] ORDER BY d.id FOR NO KEY UPDATE
     ), settled AS (
-        UPDATE delivery d SET state = v.state, due_at = v.due_at, reached = (d.reached OR v.reached),
-            last_status = v.status, last_words = v.words, lease = NULL, lease_until = NULL,
-            settled_at = CASE WHEN v.state = 'waiting' THEN NULL ELSE :now END
-        FROM v WHERE (SELECT count(*) FROM locked) > 0 AND d.id IN :ids[] AND d.id = v.id
-            AND CASE WHEN d.state = 'sending' AND d.lease = :lease AND d.attempts = v.attempts
-                THEN true ELSE false END
-        RETURNING d.id, d.article_id, d.endpoint_id, d.revision
-    ), noted AS (
-        {_INTO_ATTEMPT}
-        SELECT {", ".join(_OF_ROW.get(name, f"v.{name}") for name in _ATTEMPT)} FROM v JOIN settled ON settled.id = v.id
-    ), held AS (
-        {_INTO_RECEIPT}
-        SELECT v.partner_id, settled.article_id, settled.endpoint_id, max(settled.revision), 'push', :now
-        FROM v JOIN settled ON settled.id = v.id
-        WHERE v.state = 'delivered' GROUP BY v.partner_id, settled.article_id, settled.endpoint_id
-        {_HELD}
+        {transitions.settling("v")}
+    ), attempted AS (
+        {attempts.writing_settled("v JOIN settled ON settled.id = v.id", ":lease")}
+    ), pushed AS (
+        SELECT v.partner_id, settled.article_id, settled.endpoint_id, settled.revision
+        FROM v JOIN settled ON settled.id = v.id WHERE v.state = '{State.DELIVERED.value}'
+    ), receipts AS (
+        {ledger.writing_pushed("pushed", ":now")}
     )
     SELECT id FROM settled""")
 
@@ -132,16 +85,17 @@ def settle_within(
     if not settlements:
         return set()
     write = _settle_sqlite if connection.dialect.name == "sqlite" else _settle_postgresql
-    held = write(connection, settlements, lease, to_micros(now))
-    kept = [each for each in settlements if each.delivery.id in held]
-    _supersede_waiting(connection, [each.delivery.id for each in kept if each.state == "waiting"], now)
-    _tell_dead(connection, kept, now)
-    _forgive(connection, kept)
-    return held
+    settled = write(connection, settlements, lease, now)
+    written = [each for each in settlements if each.delivery.id in settled]
+    failed = [each.delivery.id for each in written if each.state == State.WAITING]
+    transitions.supersede_overtaken(connection, failed, now)
+    _notify_of_dead(connection, written, now)
+    _forgive(connection, written)
+    return settled
 
 
 def _settle_postgresql(
-    connection: Connection, settlements: Sequence[Settlement], lease: str, now: int
+    connection: Connection, settlements: Sequence[Settlement], lease: str, now: datetime
 ) -> set[int]:
     rows = []
     for each in settlements:
@@ -158,38 +112,25 @@ def _settle_postgresql(
 
 
 def _settle_sqlite(
-    connection: Connection, settlements: Sequence[Settlement], lease: str, now: int
+    connection: Connection, settlements: Sequence[Settlement], lease: str, now: datetime
 ) -> set[int]:
-    ids = [each.delivery.id for each in settlements]
-    ours: dict[int, int] = dict(_OURS_SQLITE.rows(connection, ids=ids, lease=lease))
-    kept = [each for each in settlements if ours.get(each.delivery.id) == each.delivery.attempts]
-    if not kept:
+    ours = transitions.ours(connection, [each.delivery.id for each in settlements], lease)
+    settled = [each for each in settlements if ours.get(each.delivery.id) == each.delivery.attempts]
+    if not settled:
         return set()
-    _SETTLE_SQLITE.run_all(connection, [_state(each) | {"now": now} for each in kept])
-    attempts = []
-    for each in kept:
-        own = {
-            "delivery_id": each.delivery.id,
-            "number": each.delivery.attempts,
-            "started_at": to_micros(each.attempt["started_at"]),
-            "worker": lease,
-        }
-        row = each.attempt | own
-        attempts.append(tuple([row[name] for name in _ATTEMPT]))
-    connection.exec_driver_sql(_ATTEMPTS_SQLITE, attempts)
-    receipts = [
-        (of.partner_id, of.article_id, of.endpoint_id, of.revision, now)
-        for of in (each.delivery for each in kept if each.state == "delivered")
-    ]
-    if receipts:
-        connection.exec_driver_sql(_RECEIPTS_SQLITE, receipts)
-    return {each.delivery.id for each in kept}
+    moment = to_micros(now)
+    transitions.settle(connection, [_state(each) | {"now": moment} for each in settled])
+    attempts.write(connection, [_attempt(each, lease) for each in settled])
+    ledger.write(
+        connection, [_receipt(each) for each in settled if each.state == State.DELIVERED], Channel.PUSH, now
+    )
+    return {each.delivery.id for each in settled}
 
 
 def _state(each: Settlement) -> dict[str, Any]:
     return {
         "id": each.delivery.id,
-        "state": each.state,
+        "state": each.state.value,
         "due_at": to_micros(each.due_at),
         "reached": each.reached,
         "status": each.status,
@@ -198,11 +139,19 @@ def _state(each: Settlement) -> dict[str, Any]:
     }
 
 
-_GIVE_BACK = Statement(
-    "UPDATE delivery SET state = CASE WHEN attempts = forgiven + 1 THEN 'pending' ELSE 'waiting' END,"
-    " attempts = attempts - 1, lease = NULL, lease_until = NULL"
-    " WHERE id = :id AND state = 'sending' AND lease = :lease AND attempts = :attempts"
-)
+def _attempt(each: Settlement, lease: str) -> dict[str, Any]:
+    own = {
+        "delivery_id": each.delivery.id,
+        "number": each.delivery.attempts,
+        "started_at": to_micros(each.attempt["started_at"]),
+        "worker": lease,
+    }
+    return each.attempt | own
+
+
+def _receipt(each: Settlement) -> Receipt:
+    of = each.delivery
+    return Receipt(of.article_id, of.partner_id, of.endpoint_id, of.revision)
 
 
 def give_back(connection: Connection, claimed: Sequence[Claimed], *, lease: str, now: datetime) -> None:
@@ -212,36 +161,19 @@ def give_back(connection: Connection, claimed: Sequence[Claimed], *, lease: str,
     """
     if not claimed:
         return
-    locks.lock_deliveries(connection, locks.BY_ID, {"ids": [each.id for each in claimed]})
-    _GIVE_BACK.run_all(
-        connection, [{"id": each.id, "lease": lease, "attempts": each.attempts} for each in claimed]
-    )
-    _supersede_waiting(connection, [each.id for each in claimed], now)
-
-
-_SUPERSEDE_WAITING = Statement(
-    "UPDATE delivery SET state = 'superseded', settled_at = :now, superseded_by ="
-    " (SELECT max(o.revision) FROM delivery o"
-    "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id)"
-    " WHERE id = :id AND state IN ('pending', 'waiting') AND NOT ordered AND EXISTS (SELECT 1 FROM delivery o"
-    "  WHERE o.article_id = delivery.article_id AND o.endpoint_id = delivery.endpoint_id"
-    "  AND o.revision > delivery.revision)"
-)
-
-
-def _supersede_waiting(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    _SUPERSEDE_WAITING.run_all(connection, [{"id": each, "now": now} for each in ids])
+    transitions.give_back(connection, [(each.id, each.attempts) for each in claimed], lease)
+    transitions.supersede_overtaken(connection, [each.id for each in claimed], now)
 
 
 def _forgive(connection: Connection, settlements: Sequence[Settlement]) -> None:
     """What its own worker cut off is no attempt of the schedule's."""
-    lost = [{"id": each.delivery.id} for each in settlements if each.attempt["outcome"] == "lost"]
-    if lost:
-        connection.execute(text("UPDATE delivery SET forgiven = forgiven + 1 WHERE id = :id"), lost)
+    transitions.forgive(
+        connection, [each.delivery.id for each in settlements if each.attempt["outcome"] == "lost"]
+    )
 
 
-def _tell_dead(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
-    dead = [each for each in settlements if each.state == "dead"]
+def _notify_of_dead(connection: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
+    dead = [each for each in settlements if each.state == State.DEAD]
     for endpoint_id, count in sorted(Counter(each.delivery.endpoint_id for each in dead).items()):
         words = next(each.words for each in reversed(dead) if each.delivery.endpoint_id == endpoint_id)
         notices.of_dead(connection, endpoint_id, count, f"deliveries were given up; the last: {words}", now)

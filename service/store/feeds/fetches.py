@@ -13,11 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select, text, update
 
+from service.store import ledger
 from service.store.database.record import Record
 from service.store.feeds.documents import Document
 from service.store.feeds.kinds import PARTNER, of_partner
 from service.store.feeds.packing import unpack
-from service.store.schema.base import Instant, to_micros
+from service.store.ledger import BY_FEED, Channel, Receipt
+from service.store.schema.base import Instant
 from service.store.schema.feeds import document, feed_fetch, feed_token, partner_feed
 
 KEPT = 20_000  # fetches of each feed: those of ten weeks, of one that is asked for every five minutes
@@ -172,28 +174,11 @@ def _prune(connection: Connection, feed_id: int, now: datetime) -> None:
     )
 
 
-_RECEIPT = text(
-    "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
-    " VALUES (:partner, :article, 0, :revision, 'feed', :now)"
-    " ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE"
-    " SET revision = excluded.revision, channel = excluded.channel, held_since = excluded.held_since"
-    " WHERE receipt.revision < excluded.revision"
-)
-
-
 def _write_receipts(connection: Connection, addressed: Addressed, answered: Edition, now: datetime) -> None:
-    """In the order of the articles, so that two that write at once never wait in a circle."""
-    rows = [
-        {
-            "partner": addressed.partner_id,
-            "article": article,
-            "revision": revision,
-            "now": to_micros(now),
-        }
-        for article, revision in sorted(answered.stories)
+    receipts = [
+        Receipt(article, addressed.partner_id, BY_FEED, revision) for article, revision in answered.stories
     ]
-    if rows:
-        connection.execute(_RECEIPT, rows)
+    ledger.write(connection, receipts, Channel.FEED, now)
 
 
 def _mark_noted(connection: Connection, addressed: Addressed, answered: Edition, fmt: str) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
+from service.store import ledger
 from service.store.database.record import Record
 from service.store.deliveries.claims import delivery_name
 from service.store.errors import NotFound
+from service.store.ledger import Channel, Receipt
 from service.store.schema.base import from_micros, to_micros
 
 
@@ -162,28 +164,12 @@ def _hold_articles(connection: Connection, article_ids: Sequence[int]) -> None:
         connection.execute(_HOLD_ARTICLES, {"ids": sorted(set(article_ids))})
 
 
-_RECEIPT = text(
-    "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
-    " VALUES (:partner, :article, :endpoint, :revision, 'pull', :now)"
-    " ON CONFLICT (partner_id, article_id, endpoint_id) DO UPDATE"
-    " SET revision = excluded.revision, channel = excluded.channel, held_since = excluded.held_since"
-    " WHERE receipt.revision < excluded.revision"
-)
-
-
 def _write_receipts(
     connection: Connection, partner_id: int, events: Sequence[PartnerEvent], now: datetime
 ) -> None:
-    rows = [
-        {
-            "partner": partner_id,
-            "article": each.article_row,
-            "endpoint": each.endpoint_id,
-            "revision": each.revision,
-            "now": to_micros(now),
-        }
-        for each in sorted(events, key=lambda each: (each.article_row, each.endpoint_id, each.revision))
+    receipts = [
+        Receipt(each.article_row, partner_id, each.endpoint_id, each.revision)
+        for each in events
         if each.told and not each.held
     ]
-    if rows:
-        connection.execute(_RECEIPT, rows)
+    ledger.write(connection, receipts, Channel.PULL, now)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from service.store.database.record import Record
 from service.store.deliveries.claims import delivery_name
+from service.store.deliveries.states import holds_back
 from service.store.schema.base import from_micros
 from service.store.views.columns import headline_of, language_of
 
@@ -208,23 +209,14 @@ def _attempt(row: Any) -> AttemptNow:
     return AttemptNow(**given)
 
 
-# For an endpoint that wants every revision the older ones go first; else a newer one goes instead.
-_BEFORE = text("""
-    SELECT revision, state FROM delivery WHERE article_id = :article AND endpoint_id = :endpoint AND id <> :id
-      AND (state = 'sending' OR (state IN ('pending', 'waiting')
-           AND (CASE WHEN :ordered THEN revision < :revision ELSE revision > :revision END)))
-    ORDER BY revision""")
+_BEFORE = text(f"""
+    SELECT o.revision, o.state FROM delivery x
+    JOIN delivery o ON o.article_id = x.article_id AND o.endpoint_id = x.endpoint_id AND o.id <> x.id
+    WHERE x.id = :id AND {holds_back("o", "x")} ORDER BY o.revision""")
 
 
 def _before(connection: Connection, row: Any) -> tuple[Before, ...]:
-    values = {
-        "article": row.article_id,
-        "endpoint": row.endpoint_id,
-        "id": row.id,
-        "ordered": bool(row.ordered),
-        "revision": row.revision,
-    }
-    return tuple(Before(each.revision, each.state) for each in connection.execute(_BEFORE, values))
+    return tuple(Before(each.revision, each.state) for each in connection.execute(_BEFORE, {"id": row.id}))
 
 
 def event_page(record: Record, name: str) -> EventPage | None:

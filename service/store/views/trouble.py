@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from service.store.database.record import Record
 from service.store.deliveries.claims import delivery_name
+from service.store.deliveries.states import may_go
 from service.store.schema.base import from_micros, to_micros
 from service.store.views.partners import MADE_UP
 
@@ -63,15 +64,12 @@ def _groups(rows: Iterable[Any]) -> Iterable[GivenUp]:
 
 
 # A live endpoint with room and no hold that has something to send since before, and got nothing since then either.
-_STALLED = text("""
+_STALLED = text(f"""
     SELECT p.name, s.due_at FROM (
         SELECT e.partner_id, (
             SELECT d.due_at FROM delivery d
             WHERE d.endpoint_id = e.id AND d.state IN ('pending', 'waiting') AND d.priority IN (0, 1, 2, 3)
-              AND d.due_at <= :before AND NOT EXISTS (SELECT 1 FROM delivery o
-                WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id AND (o.state = 'sending'
-                  OR (o.state IN ('pending', 'waiting')
-                    AND (CASE WHEN d.ordered THEN o.revision < d.revision ELSE o.revision > d.revision END))))
+              AND d.due_at <= :before AND {may_go("d")}
             LIMIT 1) AS due_at
         FROM endpoint e
         WHERE e.state = 'live' AND e.state_since <= :before AND (e.not_before IS NULL OR e.not_before <= :before)

@@ -33,8 +33,8 @@ from service.store.deliveries import routing
 from service.store.feeds import contents, documents, sections
 from service.store.feeds.contents import Place
 from workers.publish.assemble import Entries, Entry, compose
-from workers.publish.builder import Press
-from workers.publish.items import Desk
+from workers.publish.builder import FeedBuilder
+from workers.publish.items import Publisher
 
 STORIES = 100
 START = datetime(2026, 1, 2, 8, tzinfo=UTC)
@@ -166,17 +166,17 @@ def entry_times(item: feeds.Item) -> tuple[float, float]:
 
 
 def record_times(items: list[feeds.Item]) -> tuple[float, float]:
-    """One changed story posted and routed: what `Press.build` then costs, with all it reads and writes."""
+    """One changed story posted and routed: what `FeedBuilder.build` then costs, with all it reads and writes."""
     alone = sum(build_time(items, fmt) for fmt in feeds.FORMATS)
     with tempfile.TemporaryDirectory() as folder:
         record = open_record(f"sqlite:///{Path(folder) / 'bench.db'}", Fernet.generate_key().decode())
         try:
-            return _press_time(record), alone
+            return _build_time(record), alone
         finally:
             record.close()
 
 
-def _press_time(record: Record) -> float:
+def _build_time(record: Record) -> float:
     migrations.migrate(record)
     sections.add(record, "world", "World", "en", START)
     source = sources.add(
@@ -190,19 +190,19 @@ def _press_time(record: Record) -> float:
         accept.accept(record, source, posted, key=None, body_hash="", authority="news.example.org", now=now)
         routing.route(record, now)
 
-    press = Press(record, URL, lambda: now)
+    builder = FeedBuilder(record, URL, lambda: now)
     for number in range(contents.NEWEST):
         now += timedelta(seconds=1)
         post(number)
-    press.drain()
+    builder.drain()
     spent = []
-    desk = Desk(URL, sections.titles(record))
+    publisher = Publisher(URL, sections.titles(record))
     for number in range(30):
         now += timedelta(seconds=1)
         post(number)
         (due,) = [each for each in documents.due_feeds(record) if each.slug == "world"]
         started = time.process_time()
-        press.build(desk, due, now)
+        builder.build(publisher, due, now)
         spent.append((time.process_time() - started) * 1000)
     return statistics.median(spent)
 

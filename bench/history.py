@@ -64,7 +64,7 @@ def _status(record: Record) -> None:
 
 _QUESTIONS: dict[str, Callable[[Record], Any]] = {
     "claim of 128": _claim,
-    "the sweep's look": lambda record: due_work.look(record, _now()),
+    "the sweep's look": lambda record: due_work.due_now(record, _now()),
     "the status page's facts": _status,
 }
 _HISTORY = (

@@ -28,7 +28,7 @@ from bench.table import Line, at_least_times
 from service import settings
 from service.runtime.supervise import dateline
 from service.store.deliveries import routing
-from workers.publish.builder import Press
+from workers.publish.builder import FeedBuilder
 
 STORIES = 60
 SIZE = 3 * 1024
@@ -130,7 +130,7 @@ def _pair(database: str, server: str, what: str, target: float | None) -> tuple[
 def _build(desk: Desk) -> None:
     desk.feed("story", STORIES, SIZE)
     routing.route(desk.record, datetime.now(UTC))
-    Press(desk.record, desk.settings.public_url, lambda: datetime.now(UTC)).drain()
+    FeedBuilder(desk.record, desk.settings.public_url, lambda: datetime.now(UTC)).drain()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from service.store.deliveries.claims import Claimed
 from service.store.feeds import sections
 from service.store.partners import endpoints, partners
 from service.store.partners.endpoints import Endpoint
-from workers.deliver.push_requests import Letters
+from workers.deliver.push_requests import PushBuilder
 from workers.net.transport import Push
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -90,8 +90,8 @@ def post(
     return accept.accept(record, source, posted, key=key, body_hash=body_hash, authority=AUTHORITY, now=now)
 
 
-def letters(record: Record, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
+def pushes_for(record: Record, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
     """The pushes that a worker would send."""
-    writer = Letters(record)
-    bodies = writer.bodies(claimed, push_content.push_contents(record, writer.unread(claimed)))
-    return [writer.letter(each, body, now) for each, body in bodies]
+    builder = PushBuilder(record)
+    bodies = builder.bodies(claimed, push_content.push_contents(record, builder.missing(claimed)))
+    return [builder.build(each, body, now) for each, body in bodies]

@@ -1,4 +1,4 @@
-"""A desk whose feeds are built through the store and the press, as workers do it, without their processes."""
+"""A desk whose feeds are built through the store and the feed builder, as workers do it, without their processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import archives, documents
 from tests.builders import NOW, an_article, post
-from workers.publish.builder import Press
+from workers.publish.builder import FeedBuilder
 
 URL = "https://news.example.org"
 
@@ -32,7 +32,7 @@ class FeedDesk:
     def __init__(self, record: Record, *, withdrawn_stays: timedelta = timedelta(days=14)) -> None:
         self.record = record
         self.now = NOW
-        self.press = Press(record, URL, lambda: self.now, withdrawn_stays=withdrawn_stays)
+        self.builder = FeedBuilder(record, URL, lambda: self.now, withdrawn_stays=withdrawn_stays)
 
     def work(self, now: datetime | None = None) -> int:
         """What workers do when they look at this moment; returns how many documents were built."""
@@ -41,7 +41,7 @@ class FeedDesk:
             pass
         documents.wake_feeds(self.record, self.now)
         built = 0
-        while more := self.press.drain():
+        while more := self.builder.drain():
             built += more
         return built
 

@@ -1,4 +1,4 @@
-"""Feeds of a test's own: stories posted through the store, rendered by the worker's own press, fetched from the web."""
+"""Feeds of a test's own: stories posted through the store, rendered by the worker's feed builder, served by the web."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from tests.builders import a_desk, an_article, later, post
-from workers.publish.builder import Press
+from workers.publish.builder import FeedBuilder
 
 PUBLIC_URL = "https://news.example.org"
 RSS = "/feeds/world.rss"
@@ -32,7 +32,7 @@ UNPACK = {
 
 
 @dataclass
-class PressRoom:
+class FeedPublisher:
     """A desk with the sections world and china. Each `publish` is a minute after the last."""
 
     record: Record
@@ -42,8 +42,8 @@ class PressRoom:
 
     def __post_init__(self) -> None:
         self.source = a_desk(self.record)
-        self._press = Press(self.record, self.public_url, lambda: later(60 * self.minutes))
-        self._press.drain()
+        self._builder = FeedBuilder(self.record, self.public_url, lambda: later(60 * self.minutes))
+        self._builder.drain()
 
     def publish(self, *stories: dict[str, Any]) -> list[Answer]:
         """Posts the stories and builds the feeds that they are in."""
@@ -65,7 +65,7 @@ class PressRoom:
 
     def _build(self) -> None:
         routing.route(self.record, later(60 * self.minutes))
-        self._press.drain()
+        self._builder.drain()
 
 
 def a_story(number: int, **changes: Any) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def some_stories(count: int) -> list[dict[str, Any]]:
     return [a_story(number) for number in range(1, count + 1)]
 
 
-def a_web(room: PressRoom) -> Client:
+def a_web(room: FeedPublisher) -> Client:
     """The web application on the room's record. It asks the record at each request, so it is never behind."""
     settings = Settings(public_url=room.public_url, operator_token="t")
     return Client(create_app(settings, room.record, lambda: None))

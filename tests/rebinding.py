@@ -1,7 +1,7 @@
-"""A name server that answers otherwise the second time, and what is sent to its names. `python -m tests.rebinding`.
+"""Sends to names whose name server answers otherwise the second time. `python -m tests.rebinding`.
 
 To be run in namespaces of its own (`unshare --map-root-user --mount --net`), since it makes itself the machine's name
-server: it is the system's resolver that is lied to, as an attacker would. Prints a line of JSON: how each push ended.
+server: it lies to the system's resolver, as an attacker would. Prints a line of JSON: how each push ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 from tests.integration.test_transport import OK, a_push, a_sender, a_server, answering, drained
-from workers.net.http_client import Errands
+from workers.net.http_client import GuardedClient
 
 ALLOWED = [ip_network("127.0.0.0/8")]
 FIRST, THEN = "127.0.0.1", "10.0.0.1"
@@ -30,24 +30,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, a_server(answering(OK)) as server:
         _be_the_name_server(Path(folder))
         pushes = [_push(f"http://push.example:{server.port}/") for _ in range(2)]
-        errands = [_errand(f"http://errand.example:{server.port}/") for _ in range(2)]
-        print(json.dumps({"pushes": pushes, "errands": errands, "connections": server.connections}))
+        requests = [_request(f"http://request.example:{server.port}/") for _ in range(2)]
+        print(json.dumps({"pushes": pushes, "requests": requests, "connections": server.connections}))
 
 
 def _push(url: str) -> tuple[str, str, str | None]:
     # Each with a sender of its own, as two workers: one would remember the name for a minute.
     with a_sender(allowed=ALLOWED) as sender:
         sender.submit(a_push(url))
-        [(_, told)] = drained(sender)
-    return told.kind, told.words, told.address
+        [(_, outcome)] = drained(sender)
+    return outcome.kind, outcome.words, outcome.address
 
 
-def _errand(url: str) -> tuple[int | None, str]:
-    errands = Errands(ALLOWED, user_agent="test")
+def _request(url: str) -> tuple[int | None, str]:
+    client = GuardedClient(ALLOWED, user_agent="test")
     try:
-        return errands.post(url, b"{}", {})
+        return client.post(url, b"{}", {})
     finally:
-        errands.close()
+        client.close()
 
 
 def _raise_loopback() -> None:

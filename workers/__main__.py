@@ -16,12 +16,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="dateline worker")
     parser.add_argument("--name", default=f"w{os.getpid()}")
     parser.add_argument("--tasks", default=",".join(QUEUES.values()))
-    given = parser.parse_args()
-    name: str = given.name
+    arguments = parser.parse_args()
+    name: str = arguments.name
     try:
         loaded = settings.ensure_keys(settings.load())
         logs.configure(loaded.log_level, json=not sys.stderr.isatty())
-        return process.run(loaded, name, tasks_of(given.tasks))
+        return process.run(loaded, name, tasks_of(arguments.tasks))
     except (settings.SettingsError, StoreError, ValueError) as error:
         print(f"dateline worker: {error}", file=sys.stderr)  # noqa: T201
         return 1

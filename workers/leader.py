@@ -1,8 +1,8 @@
 """Takes the leases of what only one may do at a time, among machines whose clocks differ.
 
-A lease ends when its time is over, by the clock of whoever asks. A holder whose clock was ahead would keep it beyond
-its death for as long as it was ahead: so a lease that was seen unchanged here, by a steady clock, for longer than
-it lasts is taken over, whatever it says. Whoever lives renews its own.
+A lease ends when its time is over, by the clock of the machine that asks. A holder whose clock was ahead would keep it
+beyond its death for as long as it was ahead: so a lease that was seen unchanged here, by a steady clock, for longer
+than it lasts is taken over, whatever it says. A holder that lives renews its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from service.store.coordination import leases
 from service.store.coordination.leases import Held
@@ -18,29 +19,37 @@ from service.store.database.record import Record
 SLACK = timedelta(seconds=1)
 
 
-class Tenure:
+class Clocks(NamedTuple):
+    """This machine's time of day, and seconds that go on steadily whatever is done to it."""
+
+    now: Callable[[], datetime]
+    steady: Callable[[], float] = time.monotonic
+
+
+class LeaderLease:
     """Ask about once a second while there is something to do. Any thread may."""
 
-    def __init__(
-        self, record: Record, clock: Callable[[], datetime], steady: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, record: Record, clocks: Clocks) -> None:
         self._record = record
-        self._clock = clock
-        self._steady = steady
+        self._clocks = clocks
         self._seen: dict[str, tuple[Held, float]] = {}
 
-    def take(self, name: str, holder: str, lasts: timedelta) -> bool:
-        """Takes or keeps the lease for as long; False while another lives that holds it."""
-        now = self._clock()
+    def acquire(self, name: str, holder: str, lasts: timedelta) -> bool:
+        """Takes or renews the lease for as long; False while another lives that has it."""
+        now = self._clocks.now()
         if leases.take(self._record, name, holder, now=now, lasts=lasts):
             return True
-        held = leases.held(self._record, name)
-        if held is None:
+        lease = leases.held(self._record, name)
+        if lease is None:
             return False  # it was given back this moment: the next call has it
         seen, since = self._seen.get(name, (None, 0.0))
-        if held != seen:
-            self._seen[name] = held, self._steady()
+        if lease != seen:
+            self._seen[name] = lease, self._clocks.steady()
             return False
-        if self._steady() - since <= (lasts + SLACK).total_seconds():
+        if self._clocks.steady() - since <= (lasts + SLACK).total_seconds():
             return False
-        return leases.take_over(self._record, held, holder, now=now, lasts=lasts)
+        return leases.take_over(self._record, lease, holder, now=now, lasts=lasts)
+
+    def release(self, name: str, holder: str) -> None:
+        """Gives the lease back before its time."""
+        leases.release(self._record, name, holder)

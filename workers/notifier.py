@@ -1,4 +1,4 @@
-"""The herald: tells the operator what happened, in the log and, if there is one, by the operator's own webhook."""
+"""Sends notices to the operator: in the log and, if there is one, by the operator's own webhook."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from service.store import notices
 from service.store.database.record import Record
 from service.store.notices import Notice
 from service.webhooks import signatures
-from workers.net.http_client import Errands
+from workers.net.http_client import GuardedClient
 
 log = logs.get("notice")
 
-BATCH = 16
-FIRST_WAIT = 10.0  # seconds; doubles
-LONGEST_WAIT = 3600.0
+NOTICE_BATCH = 16
+FIRST_RETRY_AFTER = 10.0  # seconds; doubles
+LONGEST_RETRY_AFTER = 3600.0
 GIVE_UP_AFTER = timedelta(days=3)
 
 
-class Herald:
-    """One per process, with a thread of its own: a webhook that hangs keeps nothing else. `wake` never blocks."""
+class Notifier:
+    """One per process, with a thread of its own: a webhook that hangs delays nothing else. `wake` never blocks."""
 
     def __init__(
         self,
         record: Record,
-        errands: Errands,
+        client: GuardedClient,
         *,
         url: str,
         secret: str,
@@ -38,52 +38,52 @@ class Herald:
     ) -> None:
         """Without `url` the log is all there is."""
         self._record = record
-        self._errands = errands
+        self._client = client
         self._url = url
         self._secret = secret
         self._status_page = status_page
         self._clock = clock
         self._due = threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="herald", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something is due."""
+        """Has the notices sent that are due."""
         self._due.set()
 
     def close(self) -> None:
-        """Ends, soon: a notice that hangs on its way then is told again, by whoever finds it due."""
+        """Ends soon: a notice that hangs on its way then is sent again, by the next worker that finds it due."""
         self._closing = True
         self._due.set()
         if self._thread.is_alive():
             self._thread.join(1)
-        self._errands.close()
+        self._client.close()
 
-    def tell(self) -> int:
-        """Sends what is due now; returns how many notices were tried."""
-        told = 0
-        while not self._closing and (taken := notices.take(self._record, BATCH, self._clock())):
-            for each in taken:
-                self._tell(each)
-            told += len(taken)
-        return told
+    def send_due(self) -> int:
+        """Sends the notices that are due now; returns how many were tried."""
+        tried = 0
+        while not self._closing and (batch := notices.take(self._record, NOTICE_BATCH, self._clock())):
+            for each in batch:
+                self._send(each)
+            tried += len(batch)
+        return tried
 
     def _run(self) -> None:
         while not self._closing:
             self._due.wait()
             self._due.clear()
             try:
-                self.tell()
-            except Exception as error:  # the record is away: what is due is found again
+                self.send_due()
+            except Exception as error:  # the record is away: a notice that is due is found again
                 log.warning("notices.failed", error=f"{type(error).__name__}: {error}"[:300])
 
-    def _tell(self, each: Notice) -> None:
+    def _send(self, each: Notice) -> None:
         if each.tries == 1:
             log.warning(
-                "notice.told",
+                "notice.raised",
                 kind=each.kind,
                 about=each.about,
                 partner=each.partner,
@@ -97,7 +97,11 @@ class Herald:
         retry_at = None if sent else next_try(each.tries, each.created_at, now)
         if not sent:
             log.warning(
-                "notice.unsent", notice=each.public_id, tries=each.tries, words=words, given_up=not retry_at
+                "notice.send_failed",
+                notice=each.public_id,
+                tries=each.tries,
+                words=words,
+                given_up=not retry_at,
             )
         notices.settle(self._record, each, sent=sent, words=words, retry_at=retry_at, now=now)
 
@@ -110,20 +114,20 @@ class Herald:
             "webhook-timestamp": str(seconds),
             "webhook-signature": signatures.sign([self._secret], each.public_id, seconds, body),
         }
-        return self._errands.post(self._url, body, headers)
+        return self._client.post(self._url, body, headers)
 
 
 def next_try(tries: int, created_at: datetime, now: datetime) -> datetime | None:
     """When to try again after `tries` failures: 10 s doubling to an hour, for three days; None to give up."""
     if now - created_at >= GIVE_UP_AFTER:
         return None
-    return now + timedelta(seconds=min(FIRST_WAIT * 2.0 ** min(tries - 1, 20), LONGEST_WAIT))
+    return now + timedelta(seconds=min(FIRST_RETRY_AFTER * 2.0 ** min(tries - 1, 20), LONGEST_RETRY_AFTER))
 
 
 def payload(each: Notice, status_page: str) -> bytes:
     """The notice as JSON; the same bytes at each try."""
     page = f"{status_page}/partners/{each.partner}" if each.partner else status_page
-    told: dict[str, Any] = {
+    message: dict[str, Any] = {
         "type": each.kind,
         "timestamp": each.created_at.isoformat().replace("+00:00", "Z"),
         "data": {
@@ -135,4 +139,4 @@ def payload(each: Notice, status_page: str) -> bytes:
             "status_page": page,
         },
     }
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""The worker process: Celery takes the hints, the hands do the work, the sweep finds what no hint told."""
+"""The worker process: Celery takes the hints, the runner does the work, the sweep finds due work without a hint."""
 
 from __future__ import annotations
 
@@ -20,93 +20,122 @@ from celery.apps.worker import Worker as AppWorker
 from celery.worker import state
 
 from service import logs
-from service.runtime.celery_app import PUBLISH, QUEUES, Waker, make_celery, send_hint
+from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
 from service.serving.export import Exporter
 from service.settings import Settings
 from service.store import migrations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
-from workers.deliver.loop import Courier
-from workers.net.http_client import Errands
+from workers.deliver.loop import DeliveryLoop
+from workers.leader import Clocks, LeaderLease
+from workers.net.http_client import GuardedClient
 from workers.net.transport import Sender
-from workers.notifier import Herald
-from workers.publish.builder import Press
-from workers.runner import Hands
-from workers.stall_detector import Pulse
-from workers.sweep import Sweep
+from workers.notifier import Notifier
+from workers.publish.builder import FeedBuilder
+from workers.publish.task import PublishTask
+from workers.route import RouteTask
+from workers.runner import Task, TaskRunner
+from workers.stall_detector import StallDetector
+from workers.sweep import Broker, Sweep
 
 log = logs.get("worker")
 
 CAPACITY = 256  # pushes on the wire at once
 
-TURN = 0.001  # seconds that a thread goes on while others wait
+SWITCH_INTERVAL = 0.001  # seconds that a thread goes on while others wait
 NICE = 5
 
-THREADS = 4  # one delivers, one routes, one builds feeds, one takes the next hint
+CELERY_THREADS = 4  # one delivers, one routes, one builds feeds, one takes the next hint
 
 
 def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     """Works on these tasks until SIGTERM; returns the exit code.
 
-    `name` is what operators see; the record's name adds the run.
+    `name` is the one that operators see; the record's name adds the run.
     """
     _share_the_processor(tasks)
     record = open_record(settings.database_url, settings.secret_key)
     migrations.require_schema(record)
-    worker = f"{name}.{secrets.token_hex(4)}"  # a restarted worker is another: what the dead one held is not its own
+    # A restarted worker is another: the claims of the dead one are not its own.
+    worker = f"{name}.{secrets.token_hex(4)}"
     broker_url = redis_url_of(settings)
     app = make_celery(broker_url, worker=True)
     waker = Waker(broker_url)
-    user_agent = f"Dateline/{metadata.version('dateline')}"
-    pulse = Pulse()
-    pulse.start()
-    sender = Sender(settings.allow_networks, user_agent=user_agent, capacity=CAPACITY, stops=pulse.stops)
-    herald = Herald(
-        record,
-        Errands(settings.allow_networks, user_agent=user_agent),
-        url=settings.notice_url,
-        secret=settings.notice_secret,
-        status_page=f"{settings.public_url}/status",
-        clock=_now,
-    )
-    courier = Courier(record, sender, worker, _now, random.random, pulse.stops)
-    press = Press(record, settings.public_url, _now, withdrawn_stays=timedelta(days=settings.withdrawn_days))
-
-    def hint(task: str, after: float) -> None:
-        waker.wake(task, after=after)
-
-    hands = Hands(record, press, courier, worker, _now, hint, tasks)
+    stall_detector = StallDetector()
+    stall_detector.start()
+    notifier = _notifier(settings, record)
+    runner = TaskRunner(_tasks(settings, record, worker, tasks, waker, stall_detector))
     for task in tasks:
-        app.task(_doer(hands, task), name=task)
+        app.task(_doer(runner, task), name=task)
     hint_app = make_celery(broker_url, worker=False)
-    sweep = Sweep(
-        record,
-        hands,
-        worker,
-        hint=lambda task: send_hint(hint_app, task),
-        broker=BrokerCheck(broker_url),
-        tell=herald.wake,
-        clock=_now,
-    )
+    broker = Broker(BrokerCheck(broker_url), lambda task: send_hint(hint_app, task))
+    sweep = Sweep(record, runner, worker, broker=broker, notify=notifier.wake, clocks=Clocks(_now))
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
         exporter = Exporter(record, settings.public_url, settings.export_dir, _now)
         exporter.start()
     log.info("worker.started", worker=worker)
-    herald.start()
+    notifier.start()
     sweep.start()
     try:
-        return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=hands.stop)
+        return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=runner.stop)
     finally:
-        hands.close()  # what is on the wire is waited for; meanwhile the sweep says that this worker lives
+        runner.close()  # pushes on the wire are waited for; meanwhile the sweep says that this worker lives
         sweep.close()
-        herald.close()
+        notifier.close()
         if exporter is not None:
             exporter.close()
         waker.close()
-        pulse.close()
+        stall_detector.close()
         _leave(record, worker)
+
+
+def _tasks(
+    settings: Settings,
+    record: Record,
+    worker: str,
+    tasks: Collection[str],
+    waker: Waker,
+    stall_detector: StallDetector,
+) -> dict[str, Task]:
+    """The tasks that are done in this process."""
+    clocks = Clocks(_now)
+
+    def hint(task: str, after: float) -> None:
+        waker.wake(task, after=after)
+
+    done_here: dict[str, Task] = {}
+    if ROUTE in tasks:
+        done_here[ROUTE] = RouteTask(record, clocks, hint, delivers_here=DELIVER in tasks)
+    if PUBLISH in tasks:
+        withdrawn_stays = timedelta(days=settings.withdrawn_days)
+        builder = FeedBuilder(record, settings.public_url, _now, withdrawn_stays=withdrawn_stays)
+        done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
+    if DELIVER in tasks:
+        sender = Sender(
+            settings.allow_networks,
+            user_agent=_user_agent(),
+            capacity=CAPACITY,
+            stalls=stall_detector.stalls,
+        )
+        done_here[DELIVER] = DeliveryLoop(record, sender, worker, _now, random.random, stall_detector.stalls)
+    return done_here
+
+
+def _notifier(settings: Settings, record: Record) -> Notifier:
+    return Notifier(
+        record,
+        GuardedClient(settings.allow_networks, user_agent=_user_agent()),
+        url=settings.notice_url,
+        secret=settings.notice_secret,
+        status_page=f"{settings.public_url}/status",
+        clock=_now,
+    )
+
+
+def _user_agent() -> str:
+    return f"Dateline/{metadata.version('dateline')}"
 
 
 class _Worker(AppWorker):  # type: ignore[misc]
@@ -117,12 +146,12 @@ class _Worker(AppWorker):  # type: ignore[misc]
 
 
 def _share_the_processor(tasks: Collection[str]) -> None:
-    """Feeds are built from what is being written anyway, and may be a moment late; a push may not.
+    """Gives way with feeds: they may be a moment late, a push may not.
 
     Threads of one process are worse at sharing: each waits for the others' turn to end whenever it comes back from the
-    network, so turns are short, and those who build feeds are best alone.
+    network, so turns are short, and feeds are best built by a process of their own.
     """
-    sys.setswitchinterval(TURN)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     if set(tasks) == {PUBLISH}:
         os.nice(NICE)
 
@@ -131,21 +160,23 @@ def _celery(app: Any, worker: str, queues: list[str], *, stopping: Callable[[], 
     signals.setup_logging.connect(_logs_are_ours)
     # It loads nothing but JSON and takes messages without payload: root can do no more harm here than elsewhere.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
-    logging.getLogger("celery").setLevel(logging.WARNING)  # a hint is no event: what it set going logs itself
+    logging.getLogger("celery").setLevel(
+        logging.WARNING
+    )  # a hint is no event: the work that it starts logs itself
     _end_on_signals(stopping)
     controller = _Worker(
         app=app,
         hostname=worker,
         pool="threads",
-        concurrency=THREADS,
+        concurrency=CELERY_THREADS,
         queues=queues,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
         quiet=True,
     )
-    # Said at every loss of Redis; no task of ours is acknowledged late, so there is nothing to cancel. Celery, as it
-    # is made, asks for all such warnings: this must come after.
+    # Celery warns so at every loss of Redis; no task of ours is acknowledged late, so there is nothing to cancel. Its
+    # constructor turns all such warnings on: this must come after.
     warnings.filterwarnings("ignore", message=r"\s*In Celery 5\.1 we introduced an optional breaking change")
     controller.start()
     return int(controller.exitcode or 0)
@@ -164,9 +195,9 @@ def _logs_are_ours(**_: object) -> None:
     """Celery leaves the logs alone when somebody listens to this."""
 
 
-def _doer(hands: Hands, task: str) -> Any:
+def _doer(runner: TaskRunner, task: str) -> Any:
     def work() -> None:
-        hands.do(task)
+        runner.do(task)
 
     return work
 
@@ -175,7 +206,7 @@ def _leave(record: Record, worker: str) -> None:
     try:
         heartbeats.leave(record, worker)
     except Exception as error:  # its heartbeat ends anyway
-        log.warning("worker.left_unsaid", error=type(error).__name__)
+        log.warning("worker.leave_failed", error=type(error).__name__)
     record.close()
 
 
@@ -184,7 +215,7 @@ def _now() -> datetime:
 
 
 class BrokerCheck:
-    """Says 'up', or in words why Redis cannot be used; half a second at the most."""
+    """Answers 'up', or in words why Redis cannot be used; half a second at the most."""
 
     def __init__(self, broker_url: str) -> None:
         url = broker_url.replace("redis+socket://", "unix://")

@@ -1,4 +1,4 @@
-"""The sweep: finds what is due and was not told, in every worker, one at a time by a lease in the record.
+"""The sweep: finds what is due though no hint came, in every worker, one at a time by a lease in the record.
 
 It is what makes hints dispensable. With Redis away it sets the work going in its own process, a second slower.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service import logs
@@ -15,22 +16,30 @@ from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
 from service.store import notices
 from service.store.articles import accept
 from service.store.coordination import due_work, heartbeats
-from service.store.coordination.due_work import Agenda
+from service.store.coordination.due_work import DueWork
 from service.store.database.record import Record
 from service.store.deliveries import backfills, recovery
 from service.store.feeds import documents
-from workers.failure_detector import Lookout
-from workers.leader import Tenure
-from workers.runner import Hands
+from workers.failure_detector import FailureDetector
+from workers.leader import Clocks, LeaderLease
+from workers.runner import TaskRunner
 
 log = logs.get("sweep")
 
-EVERY = 1.0  # seconds
+SWEEP_EVERY = 1.0  # seconds
 PUT_BACK = timedelta(seconds=2)  # less is a clock being adjusted
 BACKFILL_FOR = 0.5  # seconds
-RARELY = 15.0  # seconds: how often what is late, and who is long dead, is looked for
-LEASE = timedelta(seconds=3)
-STUBBORN = 3  # looks in a row at which work was due though it was hinted: then it is done here
+RARE_CHECKS_EVERY = 15.0  # seconds: how often late takedowns and dead workers are looked for
+SWEEP_LEASE = timedelta(seconds=3)
+HINTS_IN_VAIN = 3  # rounds in a row in which work was due though it was hinted: then it is done here
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Redis, as the sweep uses it. `hint` raises when it cannot be reached."""
+
+    state: Callable[[], str]  # 'up', or in words what is wrong
+    hint: Callable[[str], None]
 
 
 class Sweep:
@@ -39,33 +48,26 @@ class Sweep:
     def __init__(
         self,
         record: Record,
-        hands: Hands,
+        runner: TaskRunner,
         worker: str,
         *,
-        hint: Callable[[str], None],
-        broker: Callable[[], str],
-        tell: Callable[[], None],
-        clock: Callable[[], datetime],
-        steady: Callable[[], float] = time.monotonic,
+        broker: Broker,
+        notify: Callable[[], None],
+        clocks: Clocks,
     ) -> None:
-        """`hint` raises when Redis cannot be reached; `broker` says 'up', or in words what is wrong with it.
-
-        `tell` has the notices sent that are due. `steady` is seconds that go on whatever is done to the time of day.
-        """
+        """`notify` has the notices sent that are due."""
         self._record = record
-        self._hands = hands
+        self._runner = runner
         self._worker = worker
-        self._hint = hint
         self._broker = broker
-        self._tell = tell
-        self._lookout = Lookout()
-        self._tenure = Tenure(record, clock, steady)
-        self._looked: tuple[datetime, float] | None = None
-        self._clock = clock
-        self._steady = steady
-        self._looked_rarely = float("-inf")
+        self._notify = notify
+        self._clocks = clocks
+        self._failure_detector = FailureDetector()
+        self._lease = LeaderLease(record, clocks)
+        self._last_round: tuple[datetime, float] | None = None  # by either clock
+        self._rare_checks_at = float("-inf")  # steady
         self._silent: set[tuple[str, int]] = set()
-        self._seen_due: dict[str, int] = {}
+        self._rounds_due: dict[str, int] = {}  # by task: in how many rounds in a row it was due
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
@@ -78,35 +80,35 @@ class Sweep:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            pause = EVERY
+            pause = SWEEP_EVERY
             try:
-                self.look()
+                self.run_once()
                 pause = self._until_next()
-            except Exception as error:  # the record is away: the next look finds it, or not
+            except Exception as error:  # the record is away: the next round finds it, or not
                 log.warning("sweep.failed", error=f"{type(error).__name__}: {error}"[:300])
             self._closing.wait(pause)
 
     def _until_next(self) -> float:
-        now = self._clock()
+        now = self._clocks.now()
         moment = due_work.next_moment(self._record, now)
         if moment is None:
-            return EVERY
-        return max(0.005, min(EVERY, (moment - now).total_seconds()))
+            return SWEEP_EVERY
+        return max(0.005, min(SWEEP_EVERY, (moment - now).total_seconds()))
 
-    def look(self) -> None:
-        """One round: say we live; then, if it is ours to sweep, mend what is overdue and have what is due done."""
-        now = self._clock()
-        broker = self._broker()
-        lost = self._lookout.lost(recovery.in_flight(self._record), self._steady())
+    def run_once(self) -> None:
+        """One round: says that we live; then, if it is ours to sweep, mends overdue rows and has due work done."""
+        now = self._clocks.now()
+        broker = self._broker.state()
+        lost = self._failure_detector.lost(recovery.in_flight(self._record), self._clocks.steady())
         heartbeats.beat(self._record, self._worker, broker=broker, now=now)
-        leading = self._tenure.take("sweep", self._worker, LEASE)
+        leading = self._lease.acquire("sweep", self._worker, SWEEP_LEASE)
         if not leading and broker == "up":
             self._help_out(now)
             return
-        found = due_work.look(self._record, now)
+        found = due_work.due_now(self._record, now)
         if leading:
             self._mend(found, now)
-            self._mind_the_clock(now)
+            self._check_clock(now)
             if lost:
                 log.warning("deliveries.recovered", count=recovery.recover(self._record, lost, now))
         for task, due in (
@@ -114,73 +116,74 @@ class Sweep:
             (PUBLISH, found.feeds or found.waking),
             (DELIVER, found.deliveries or (leading and bool(lost))),
         ):
-            self._have_done(task, due, broker)
+            self._request(task, due, broker)
 
-    def _mind_the_clock(self, now: datetime) -> None:
-        """Notices when the time of day was put back since the last look, against a clock that goes on steadily."""
-        steady = self._steady()
-        if self._looked is not None:
-            expected = self._looked[0] + timedelta(seconds=steady - self._looked[1])
+    def _check_clock(self, now: datetime) -> None:
+        """Notices when the time of day was put back since the last round, against a clock that goes on steadily."""
+        steady = self._clocks.steady()
+        if self._last_round is not None:
+            expected = self._last_round[0] + timedelta(seconds=steady - self._last_round[1])
             if expected - now > PUT_BACK:
                 count = recovery.clock_put_back(self._record, expected, now)
                 log.warning("clock.put_back", seconds=(expected - now).total_seconds(), deliveries=count)
-        self._looked = now, steady
+        self._last_round = now, steady
 
     def _help_out(self, now: datetime) -> None:
-        """A hint may be taken by a process that is sending already: whoever is idle sees for itself what is due."""
-        if self._hands.does(DELIVER) and due_work.deliveries_due(self._record, now):
-            self._hands.start(DELIVER)
+        """A hint may be taken by a process that is sending already: an idle one sees for itself what is due."""
+        if self._runner.does(DELIVER) and due_work.deliveries_due(self._record, now):
+            self._runner.start(DELIVER)
 
-    def _mend(self, found: Agenda, now: datetime) -> None:
+    def _mend(self, found: DueWork, now: datetime) -> None:
         if found.expiring:
             accept.expire_due(self._record, now)
-            self._have_done(ROUTE, True, "up")
+            self._request(ROUTE, True, "up")
         if found.waking:
             documents.wake_feeds(self._record, now)
-        if self._steady() - self._looked_rarely >= RARELY:
-            self._looked_rarely = self._steady()
+        if self._clocks.steady() - self._rare_checks_at >= RARE_CHECKS_EVERY:
+            self._rare_checks_at = self._clocks.steady()
             notices.raise_late_takedowns(self._record, now)
             notices.raise_behind(self._record, now)
-            self._forget_dead(now)
+            self._remove_dead(now)
         if found.backfills:
             self._backfill()
         if found.notices:
-            self._tell()
+            self._notify()
 
-    def _forget_dead(self, now: datetime) -> None:
-        """Those silent for an hour, by the record's times; but clocks differ, so only who was seen silent here, too."""
+    def _remove_dead(self, now: datetime) -> None:
+        """Removes workers silent for an hour, by the record's times; since clocks differ, as seen from here too."""
         silent = heartbeats.silent(self._record, now)
         if dead := silent & self._silent:
-            log.info("workers.forgotten", count=heartbeats.forget(self._record, dead))
+            log.info("workers.removed", count=heartbeats.forget(self._record, dead))
         self._silent = silent
 
     def _backfill(self) -> None:
         """Half a second of it at a time: the sweep has other things to look after."""
         until, deliveries = time.monotonic() + BACKFILL_FOR, 0
         while time.monotonic() < until:
-            stepped = backfills.step(self._record, self._clock())
-            deliveries += stepped.deliveries
-            if stepped.finished is not None:
-                log.info("backfill.finished", endpoint=stepped.finished)
-            if not stepped.more:
+            step = backfills.step(self._record, self._clocks.now())
+            deliveries += step.deliveries
+            if step.finished is not None:
+                log.info("backfill.finished", endpoint=step.finished)
+            if not step.more:
                 break
         if deliveries:
-            log.info("backfill.went_on", deliveries=deliveries)
-            self._have_done(DELIVER, True, "up")
+            log.info("backfill.advanced", deliveries=deliveries)
+            self._request(DELIVER, True, "up")
 
-    def _have_done(self, task: str, due: bool, broker: str) -> None:
+    def _request(self, task: str, due: bool, broker: str) -> None:
+        """Has a task that is due done: by a hint, or here if hints do not help."""
         if not due:
-            self._seen_due.pop(task, None)
+            self._rounds_due.pop(task, None)
             return
-        seen = self._seen_due[task] = self._seen_due.get(task, 0) + 1
-        patient = seen < STUBBORN or not self._hands.does(task)
-        if broker == "up" and patient and self._hinted(task):
+        rounds = self._rounds_due[task] = self._rounds_due.get(task, 0) + 1
+        patient = rounds < HINTS_IN_VAIN or not self._runner.does(task)
+        if broker == "up" and patient and self._send_hint(task):
             return
-        self._hands.start(task)
+        self._runner.start(task)
 
-    def _hinted(self, task: str) -> bool:
+    def _send_hint(self, task: str) -> bool:
         try:
-            self._hint(task)
+            self._broker.hint(task)
         except Exception as error:
             log.warning("hint.failed", task=task, error=type(error).__name__)
             return False

@@ -24,7 +24,7 @@ from tests.web import (
     the_article,
     the_problem,
 )
-from workers.publish.builder import Press
+from workers.publish.builder import FeedBuilder
 
 TYPES = {
     "rss": "application/rss+xml; charset=utf-8",
@@ -38,7 +38,7 @@ SECRET_HEADLINE = "Merger of the two largest ferry lines agreed"
 
 def build(desk: Desk) -> None:
     routing.route(desk.record, now())
-    Press(desk.record, PUBLIC_URL, now).drain()
+    FeedBuilder(desk.record, PUBLIC_URL, now).drain()
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_building_again_what_has_not_changed_moves_no_validator(sqlite_desk: Des
     first = sqlite_desk.get("/feeds/world.json")
     with sqlite_desk.record.writing() as connection:
         connection.exec_driver_sql("UPDATE feed SET wanted = wanted + 1")
-    Press(sqlite_desk.record, PUBLIC_URL, lambda: now() + timedelta(hours=1)).drain()
+    FeedBuilder(sqlite_desk.record, PUBLIC_URL, lambda: now() + timedelta(hours=1)).drain()
     again = sqlite_desk.get("/feeds/world.json")
     assert [again.headers[name] for name in VALIDATORS] == [first.headers[name] for name in VALIDATORS]
 

@@ -13,7 +13,7 @@ from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import fetches, partner_feeds
 from tests.web import PUBLIC_URL, CutOff, Desk, a_partner, now, the_problem
-from workers.publish.builder import Press
+from workers.publish.builder import FeedBuilder
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def a_feed(desk: Desk) -> str:
     partner_feeds.add(desk.record, "herald", token_hash=made.hash, now=now())
     assert desk.post().status_code == 202
     routing.route(desk.record, now())
-    Press(desk.record, PUBLIC_URL, now).drain()
+    FeedBuilder(desk.record, PUBLIC_URL, now).drain()
     return made.text
 
 

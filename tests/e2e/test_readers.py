@@ -24,7 +24,7 @@ import pytest
 
 from service.store.database.record import Record
 from tests.conftest import KEY
-from tests.publisher import PressRoom, a_story, some_stories
+from tests.publisher import FeedPublisher, a_story, some_stories
 
 # reader brings a feedparser of its own that asks for the module by its old name.
 sys.modules.setdefault("sgmllib", feedparser_sgmllib)
@@ -80,9 +80,9 @@ class Recorder:
 
 @dataclass
 class Site:
-    """A press room and the web that serves what it makes, behind the recorder."""
+    """A publisher of feeds and the web that serves what it makes, behind the recorder."""
 
-    room: PressRoom
+    room: FeedPublisher
     recorder: Recorder
 
     def url(self, fmt: str) -> str:
@@ -120,7 +120,7 @@ class Site:
 @pytest.fixture
 def site(sqlite_record: Record, tmp_path: Path) -> Iterator[Site]:
     recorder = Recorder()
-    room = PressRoom(sqlite_record, recorder.url)
+    room = FeedPublisher(sqlite_record, recorder.url)
     room.publish(*some_stories(8))
     port = _free_port()
     environment = {

@@ -19,7 +19,7 @@ from service.settings import load
 from service.store.database.record import Record
 from service.store.deliveries import routing, settlements
 from service.webhooks import signatures
-from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, letters, post
+from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, post, pushes_for
 from tests.seeded import WORKER, a_settlement, claim_all
 
 TOKEN = "operator-token-of-the-test"
@@ -48,7 +48,7 @@ def test_page_shows_all_of_an_attempt_and_a_command_that_sends_the_same_body(
     post(record, source, an_article(headline="It's 'quoted' $HOME `ls` بارش 雨\u202e\u0007"))
     routing.route(record, NOW)
     claimed = claim_all(record, NOW)
-    [push] = letters(record, claimed, NOW)
+    [push] = pushes_for(record, claimed, NOW)
     failed = a_settlement(
         claimed[0],
         "waiting",

@@ -156,7 +156,7 @@ def test_feeds_come_before_pages_and_pages_some_at_a_time(desk: FeedDesk) -> Non
         post(desk.record, source, an_article(external_id=str(n), packages=[f"p{i}" for i in range(20)]))
     while routing.route(desk.record, desk.now).more:
         pass
-    assert desk.press.drain() == 25 + 20
+    assert desk.builder.drain() == 25 + 20
     assert len(json.loads(desk.body("package/p19", "json"))["items"]) == PAGE
-    assert desk.press.drain() == 4  # of 24: `china` has none
-    assert desk.press.drain() == 0
+    assert desk.builder.drain() == 4  # of 24: `china` has none
+    assert desk.builder.drain() == 0

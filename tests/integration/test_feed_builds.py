@@ -23,7 +23,7 @@ from service.store.feeds.entries import prune_entries
 from tests.builders import NOW, a_desk, a_source, a_takedown, an_article, later, post
 from tests.conftest import KEY
 from tests.feed_desk import FeedDesk
-from workers.publish import entry_cache as shelf
+from workers.publish import entry_cache
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def desk(record: Record) -> FeedDesk:
 def serialised(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     """How often each story was serialised in each format."""
     counted: Counter[tuple[str, str]] = Counter()
-    real: Callable[..., dict[feeds.Format, bytes | None]] = shelf.serialise
+    real: Callable[..., dict[feeds.Format, bytes | None]] = entry_cache.serialise
 
-    def counting(desk: object, story: shelf.Story) -> dict[feeds.Format, bytes | None]:
+    def counting(desk: object, story: entry_cache.Story) -> dict[feeds.Format, bytes | None]:
         made = real(desk, story)
         counted.update((story.public_id, fmt) for fmt in made)
         return made
 
-    monkeypatch.setattr(shelf, "serialise", counting)
+    monkeypatch.setattr(entry_cache, "serialise", counting)
     return counted
 
 
@@ -377,7 +377,7 @@ def test_routing_and_building_at_the_same_time_never_wait_for_each_other_for_eve
     def build() -> None:
         try:
             while not done.is_set():
-                desk.press.drain()
+                desk.builder.drain()
         except Exception as error:
             failures.append(error)
 

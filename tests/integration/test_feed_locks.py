@@ -51,7 +51,7 @@ def test_routing_does_not_wait_for_the_documents_of_a_feed(
     routing.route(record, later(1))
     desk.now = later(2)
     with stopped_at(record, "UPDATE document") as (reached, released):
-        building = threading.Thread(target=desk.press.drain)
+        building = threading.Thread(target=desk.builder.drain)
         building.start()
         assert reached.wait(SECONDS)
         post(record, source, an_article(external_id="3", headline="Story 3"), now=later(2))

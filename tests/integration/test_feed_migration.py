@@ -36,7 +36,7 @@ def older(record: Record) -> Record:
     post(record, source, embargoed, now=later(1))
     routing.route(record, later(2))
     post(record, source, an_article(external_id="3", headline="New", sections=("china",)), now=later(3))
-    FeedDesk(record).press.drain()
+    FeedDesk(record).builder.drain()
     step(record, "0002")
     return record
 

@@ -122,7 +122,7 @@ def test_a_kill_that_is_not_routed_yet_shows_as_a_notice_in_whatever_is_built_me
     with desk.record.writing() as connection:
         connection.execute(text("UPDATE feed SET wanted = wanted + 1"))
     desk.now = later(2)
-    desk.press.drain()
+    desk.builder.drain()
     assert notices(desk) == [given]
     assert b"Secret" not in desk.body("world", "rss")
 

@@ -16,7 +16,7 @@ from service.store.database.record import Record
 from tests import postgres
 from tests.desk import eventually
 from tests.feeds_server import Running, a_feeds_server
-from tests.publisher import RSS, PressRoom, a_story, some_stories
+from tests.publisher import RSS, FeedPublisher, a_story, some_stories
 from tests.wire import Wire
 
 
@@ -31,8 +31,8 @@ SLOW = a_request("/feeds")  # asks the record, in a thread
 
 
 @pytest.fixture(scope="module")
-def room(standing_record: Record) -> PressRoom:
-    room = PressRoom(standing_record)
+def room(standing_record: Record) -> FeedPublisher:
+    room = FeedPublisher(standing_record)
     room.publish(*some_stories(40))
     return room
 
@@ -45,7 +45,7 @@ def leaving() -> Iterator[ExitStack]:
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
-def server(room: PressRoom, leaving: ExitStack, request: pytest.FixtureRequest) -> Iterator[Running]:
+def server(room: FeedPublisher, leaving: ExitStack, request: pytest.FixtureRequest) -> Iterator[Running]:
     running = leaving.enter_context(a_feeds_server(room.record, loop=request.param))
     yield running
     running.server.should_exit = True
@@ -126,7 +126,7 @@ def test_a_known_request_does_not_overtake_one_that_is_being_answered(server: Ru
 
 
 def test_a_document_that_changed_is_served_to_a_request_that_was_known(sqlite_record: Record) -> None:
-    room = PressRoom(sqlite_record)
+    room = FeedPublisher(sqlite_record)
     _, killed = room.publish(a_story(1), a_story(2, headline="Minister named"))
     plain = a_request(Accept_Encoding="identity")
     with a_feeds_server(room.record) as server, Wire(server.port) as wire:
@@ -143,7 +143,7 @@ def test_a_document_that_changed_is_served_to_a_request_that_was_known(sqlite_re
 
 
 def test_a_feed_that_is_gone_is_gone_for_a_request_that_was_known(sqlite_record: Record) -> None:
-    room = PressRoom(sqlite_record)
+    room = FeedPublisher(sqlite_record)
     room.publish(a_story(1))
     with a_feeds_server(room.record) as server:
         whole(server)
@@ -157,7 +157,7 @@ def test_a_feed_that_is_gone_is_gone_for_a_request_that_was_known(sqlite_record:
 def test_while_the_record_is_away_known_and_unknown_requests_are_answered(
     postgres_server: Any, postgres_record: Record
 ) -> None:
-    room = PressRoom(postgres_record)
+    room = FeedPublisher(postgres_record)
     room.publish(a_story(1))
     with a_feeds_server(room.record) as server, Wire(server.port) as wire:
         body = whole(server)
@@ -443,7 +443,7 @@ def test_what_is_no_request_is_refused_and_the_connection_ends(server: Running, 
         assert wire.ends()
 
 
-def test_no_more_connections_than_may_be_are_served_known_or_not(room: PressRoom) -> None:
+def test_no_more_connections_than_may_be_are_served_known_or_not(room: FeedPublisher) -> None:
     with a_feeds_server(room.record, connections=3) as server:
         whole(server)
         eventually(lambda: not server.server.server_state.connections, within=10, what="none is open")

@@ -28,7 +28,7 @@ from tests.architecture.test_routes import EVERYBODY, WHO
 from tests.builders import NOW
 from tests.desk import eventually
 from tests.feeds_server import Running, a_feeds_server
-from tests.publisher import PUBLIC_URL, PressRoom, a_web, get, some_stories
+from tests.publisher import PUBLIC_URL, FeedPublisher, a_web, get, some_stories
 from tests.wire import Wire
 
 TOKEN = credentials.new_feed_token().text
@@ -54,9 +54,9 @@ ASKED: list[tuple[str, str, dict[str, str]]] = [
 
 
 @pytest.fixture(scope="module")
-def room(standing_record: Record) -> PressRoom:
+def room(standing_record: Record) -> FeedPublisher:
     """Sixty stories, so that there is an archive; a section that was renamed, and one that was closed."""
-    room = PressRoom(standing_record)
+    room = FeedPublisher(standing_record)
     for slug in ("old", "shut"):
         sections.add(standing_record, slug, slug.title(), "en", NOW)
     room.publish(*some_stories(60))
@@ -67,13 +67,13 @@ def room(standing_record: Record) -> PressRoom:
 
 
 @pytest.fixture(scope="module")
-def server(room: PressRoom) -> Iterator[Running]:
+def server(room: FeedPublisher) -> Iterator[Running]:
     with a_feeds_server(room.record) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def web(room: PressRoom) -> Client:
+def web(room: FeedPublisher) -> Client:
     return a_web(room)
 
 
@@ -138,7 +138,7 @@ def test_headers_that_could_pass_for_others_are_not_heard(server: Running) -> No
 
 
 def test_one_is_told_when_there_are_as_many_connections_as_may_be(
-    room: PressRoom, capfd: pytest.CaptureFixture[str]
+    room: FeedPublisher, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with a_feeds_server(room.record, connections=2) as server, Wire(server.port), Wire(server.port):
         eventually(
@@ -168,7 +168,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
     chosen = settings.ensure_keys(settings.load(None, data_dir=tmp_path / "desk"))
     record = open_record(chosen.database_url, chosen.secret_key)
     migrations.migrate(record)
-    PressRoom(record, chosen.public_url).publish(*some_stories(3))
+    FeedPublisher(record, chosen.public_url).publish(*some_stories(3))
     record.close()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A worker that stood still while others took over: it changes nothing when it is back, and sends nothing stale."""
+"""A worker that stood still while others took over changes nothing when it is back, and sends nothing stale."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.store.schema.deliveries import delivery
 from service.webhooks.receiver import Receiver
 from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, post
 from tests.integration.test_transport import Misbehaving
-from workers.deliver.loop import Courier
+from workers.deliver.loop import DeliveryLoop
 from workers.net.transport import Push, Sender
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
@@ -31,16 +31,16 @@ def states(record: Record) -> list[tuple[int, str]]:
         return [tuple(row) for row in rows]
 
 
-def test_what_was_on_the_wire_when_the_worker_stood_still_is_dropped_and_not_sent_late() -> None:
-    stops = [0]
+def test_a_push_on_the_wire_when_the_worker_stood_still_is_dropped_and_not_sent_late() -> None:
+    stalls = [0]
     server = Misbehaving(lambda *_: bool(server.over.wait(20)))
-    sender = Sender(LOOPBACK, user_agent="test", stops=lambda: stops[0])
+    sender = Sender(LOOPBACK, user_agent="test", stalls=lambda: stalls[0])
     try:
         sender.submit(Push("token", server.url, (), b"first"))
         until = time.monotonic() + 10
         while not server.requests and time.monotonic() < until:
             assert sender.poll(0.02) == []
-        stops[0] += 1
+        stalls[0] += 1
         sender.submit(Push("other", server.url, (), b"never sent"))
         ended = sender.poll(5)
         assert sorted(push.token for push, _ in ended) == ["other", "token"]
@@ -55,13 +55,13 @@ def test_what_was_on_the_wire_when_the_worker_stood_still_is_dropped_and_not_sen
         sender.close()
 
 
-def test_what_was_claimed_before_the_worker_stood_still_goes_back_unsent(record: Record) -> None:
+def test_a_delivery_claimed_before_the_worker_stood_still_goes_back_unsent(record: Record) -> None:
     """It stands still between its claim and its push; meanwhile the newer revision was sent by another."""
     source = a_desk(record)
     heartbeats.beat(record, WORKER, broker="up", now=NOW)
     asked: list[int] = []
 
-    def stops() -> int:
+    def stalls() -> int:
         if len(asked) == 1:  # after the claim, before the push
             post(record, source, an_article(headline="Second"), now=datetime.now(UTC))
             routing.route(record, datetime.now(UTC))
@@ -73,9 +73,9 @@ def test_what_was_claimed_before_the_worker_stood_still_goes_back_unsent(record:
         post(record, source, an_article())
         routing.route(record, NOW)
         sender = Sender(LOOPBACK, user_agent="test")
-        courier = Courier(record, sender, WORKER, lambda: datetime.now(UTC), lambda: 0.5, stops)
-        courier.drain()
-        courier.close()
+        loop = DeliveryLoop(record, sender, WORKER, lambda: datetime.now(UTC), lambda: 0.5, stalls)
+        loop.drain()
+        loop.close()
         assert [each.revision for each in receiver.pushes] == [2]
     assert states(record) == [(1, "superseded"), (2, "delivered")]
 

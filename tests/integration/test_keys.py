@@ -26,7 +26,7 @@ from service.store.schema.operations import audit
 from service.store.schema.partners import endpoint as endpoint_table
 from service.webhooks import signatures
 from service.webhooks.signatures import BadSignature
-from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, letters, post
+from tests.builders import NOW, SECRET, a_desk, an_article, an_endpoint, later, post, pushes_for
 from workers.net.transport import Push
 
 PAIR = signatures.new_key_pair()
@@ -59,7 +59,7 @@ def a_letter(record: Record, seconds: float = 0) -> tuple[Push, dict[str, str]]:
     heartbeats.beat(record, "w1.test", broker="up", now=later(seconds))
     routing.route(record, later(seconds))
     claimed, _ = claims.claim(record, lease="w1.test", limit=10, cursor=claims.Cursor(), now=later(seconds))
-    [push] = letters(record, claimed, later(seconds))
+    [push] = pushes_for(record, claimed, later(seconds))
     return push, dict(push.headers)
 
 

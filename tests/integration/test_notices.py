@@ -27,8 +27,8 @@ from service.webhooks import signatures
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.integration.test_transport import Misbehaving
 from tests.seeded import WORKER, a_settlement, claim_all
-from workers.net.http_client import Errands
-from workers.notifier import GIVE_UP_AFTER, Herald, next_try
+from workers.net.http_client import GuardedClient
+from workers.notifier import GIVE_UP_AFTER, Notifier, next_try
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 
@@ -82,9 +82,9 @@ def operator(clock: Clock) -> Iterator[Operator]:
     found.stop()
 
 
-def a_herald(record: Record, url: str, clock: Clock, allowed: Any = LOOPBACK) -> Herald:
-    errands = Errands(allowed, user_agent="test")
-    return Herald(record, errands, url=url, secret=SECRET, status_page="https://desk/status", clock=clock)
+def a_notifier(record: Record, url: str, clock: Clock, allowed: Any = LOOPBACK) -> Notifier:
+    client = GuardedClient(allowed, user_agent="test")
+    return Notifier(record, client, url=url, secret=SECRET, status_page="https://desk/status", clock=clock)
 
 
 def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
@@ -94,8 +94,8 @@ def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
     endpoints.pause(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
     endpoints.resume(record, endpoint.id, actor="operator", now=NOW)
     endpoints.change_endpoint(record, endpoint.id, Changes(rate=0.5), actor="operator", now=NOW)
-    assert due_work.look(record, NOW).notices
-    assert a_herald(record, operator.url, clock).tell() == 3
+    assert due_work.due_now(record, NOW).notices
+    assert a_notifier(record, operator.url, clock).send_due() == 3
     assert [each["type"] for each in operator.told] == [
         "endpoint.paused",
         "endpoint.resumed",
@@ -109,7 +109,7 @@ def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
         "endpoint": endpoint.id,
         "status_page": "https://desk/status/partners/herald",
     }
-    assert not due_work.look(record, later(7200)).notices
+    assert not due_work.due_now(record, later(7200)).notices
 
 
 def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
@@ -118,12 +118,12 @@ def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
     endpoint = an_endpoint(record)
     endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     operator.status = 503
-    herald = a_herald(record, operator.url, clock)
-    assert herald.tell() == 1
-    assert not due_work.look(record, later(9)).notices
+    notifier = a_notifier(record, operator.url, clock)
+    assert notifier.send_due() == 1
+    assert not due_work.due_now(record, later(9)).notices
     clock.now, operator.status = later(10), 200
-    assert herald.tell() == 1
-    assert not due_work.look(record, later(7200)).notices
+    assert notifier.send_due() == 1
+    assert not due_work.due_now(record, later(7200)).notices
     assert operator.ids[0] == operator.ids[1]
     assert operator.bodies[0] == operator.bodies[1]
 
@@ -136,7 +136,7 @@ def test_a_worker_that_dies_while_telling_loses_no_notice(
     assert len(notices.take(record, 10, NOW)) == 1  # and it dies here
     assert notices.take(record, 10, later(59)) == []
     clock.now = later(60)
-    assert a_herald(record, operator.url, clock).tell() == 1
+    assert a_notifier(record, operator.url, clock).send_due() == 1
     assert len(operator.bodies) == 1
 
 
@@ -155,8 +155,8 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
 ) -> None:
     endpoint = an_endpoint(record)
     endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
-    assert a_herald(record, "", clock).tell() == 1
-    assert not due_work.look(record, later(7200)).notices
+    assert a_notifier(record, "", clock).send_due() == 1
+    assert not due_work.due_now(record, later(7200)).notices
     assert [each.kind for each in notices.latest(record, partner_slug=endpoint.partner)] == [
         "endpoint.paused"
     ]
@@ -314,23 +314,23 @@ def test_what_is_told_fails_and_is_told_again_for_three_days_and_then_given_up(r
     endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [each] = notices.take(record, 10, NOW)
     assert notices.settle(record, each, sent=False, words="", retry_at=None, now=later(5))
-    assert not due_work.look(record, later(10**6)).notices
+    assert not due_work.due_now(record, later(10**6)).notices
 
 
 def test_a_webhook_on_a_private_address_is_not_called_unless_allowed(operator: Operator) -> None:
-    guarded = Errands([], user_agent="test")
+    guarded = GuardedClient([], user_agent="test")
     status, words = guarded.post(operator.url, b"{}", {})
     assert status is None
     assert "this machine itself" in words
     assert guarded.post("http://no.such.host.invalid/", b"{}", {})[0] is None
-    assert Errands(LOOPBACK, user_agent="test").post(operator.url, b"{}", {})[0] == 204
+    assert GuardedClient(LOOPBACK, user_agent="test").post(operator.url, b"{}", {})[0] == 204
 
 
 def test_a_redirect_of_the_webhook_is_not_followed(operator: Operator) -> None:
     answer = f"HTTP/1.1 307 Away\r\nLocation: {operator.url}\r\nContent-Length: 0\r\n\r\n".encode()
     server = Misbehaving(lambda connection, _: bool(connection.sendall(answer)))
     try:
-        assert Errands(LOOPBACK, user_agent="test").post(server.url, b"{}", {})[0] == 307
+        assert GuardedClient(LOOPBACK, user_agent="test").post(server.url, b"{}", {})[0] == 307
     finally:
         server.stop()
     assert operator.requests == []

@@ -114,9 +114,9 @@ def test_the_page_tells_the_schedule_that_is_kept() -> None:
     assert told
     units = {"s": 1, "min": 60, "h": 3600}
     waits = [int(number) * units[unit] for number, unit in (each.split() for each in told[1].split(", "))]
-    assert tuple(waits) == retry.DEFAULT[1:8]
-    assert set(retry.DEFAULT[8:-1]) == {12 * 3600}
-    assert sum(retry.DEFAULT) == 72 * 3600
+    assert tuple(waits) == retry.DEFAULT_SCHEDULE[1:8]
+    assert set(retry.DEFAULT_SCHEDULE[8:-1]) == {12 * 3600}
+    assert sum(retry.DEFAULT_SCHEDULE) == 72 * 3600
 
 
 def test_a_push_is_stored_a_repeat_dropped_and_what_is_older_ignored(receiver: Running) -> None:

@@ -23,7 +23,7 @@ from service.store.partners.catch_up import Asked
 from service.store.schema.deliveries import delivery
 from service.store.views import history
 from service.webhooks.receiver import Held
-from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, letters, post
+from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post, pushes_for
 from tests.seeded import a_settlement
 
 WORKER = "w1.test"
@@ -125,7 +125,7 @@ def test_receiver_that_lost_pushes_finds_exactly_them(record: Record, outlet: Ou
             post(record, source, an_article(external_id=str(number), headline=f"Version {round_}"))
         routing.route(record, NOW)
         claimed = claim(record)
-        for push in letters(record, claimed, NOW):
+        for push in pushes_for(record, claimed, NOW):
             headers = dict(push.headers)
             sequence = int(headers["dateline-sequence"])
             if sequence not in lost:
@@ -151,7 +151,7 @@ def test_body_is_the_one_that_the_push_had(record: Record, outlet: Outlet) -> No
     post(record, source, an_article(headline="雨 بارش"))
     routing.route(record, NOW)
     claimed = claim(record)
-    [push] = letters(record, claimed, NOW)
+    [push] = pushes_for(record, claimed, NOW)
     settle(record, claimed)
     [event] = outlet.events("include=data")
     body = json.loads(push.body)

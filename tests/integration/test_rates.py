@@ -23,7 +23,7 @@ from service.store.schema.partners import endpoint as endpoint_table
 from service.webhooks.receiver import Receiver
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.seeded import a_settlement
-from workers.deliver.loop import Courier
+from workers.deliver.loop import DeliveryLoop
 from workers.net.transport import Sender
 
 WORKERS = ("w1.test", "w2.test")
@@ -73,13 +73,13 @@ def test_a_limit_holds_over_all_workers_and_is_used_up(
 
 def test_the_moment_of_the_next_push_is_known_so_that_nobody_asks_in_vain(record: Record) -> None:
     a_limited_endpoint(record, 0.2, stories=2)
-    assert due_work.look(record, NOW).deliveries
+    assert due_work.due_now(record, NOW).deliveries
     assert deliver(record, NOW, WORKERS[0]) == 1
-    assert not due_work.look(record, later(4.9)).deliveries
+    assert not due_work.due_now(record, later(4.9)).deliveries
     moment = due_work.next_moment(record, later(1))
     assert moment is not None
     assert abs(moment - later(5)) < timedelta(milliseconds=1)
-    assert due_work.look(record, moment).deliveries
+    assert due_work.due_now(record, moment).deliveries
     assert deliver(record, moment, WORKERS[1]) == 1
     assert due_work.next_moment(record, later(6)) is None
 
@@ -114,7 +114,7 @@ def test_a_clock_that_jumps_an_hour_neither_stops_an_endpoint_nor_floods_it(
     a_limited_endpoint(record, 1.0, stories=10)
     assert deliver(record, later(7200), WORKERS[0]) == 1
     jumped = later(7200 + 3600 * hours)
-    assert due_work.look(record, jumped).deliveries
+    assert due_work.due_now(record, jumped).deliveries
     assert deliver(record, jumped, WORKERS[0]) == 1
     assert deliver(record, jumped + timedelta(seconds=0.5), WORKERS[0]) == 0
     assert deliver(record, jumped + timedelta(seconds=1), WORKERS[0]) == 1
@@ -139,10 +139,10 @@ def test_a_worker_comes_back_by_itself_when_the_next_push_may_go(record: Record)
     with Receiver([SECRET], on_push=lambda _: arrived.append(time.monotonic())) as receiver:
         a_limited_endpoint(record, 20.0, stories=12, url=receiver.url)
         sender = Sender([ip_network("127.0.0.0/8")], user_agent="test")
-        courier = Courier(record, sender, WORKERS[0], lambda: datetime.now(UTC), lambda: 0.5)
+        loop = DeliveryLoop(record, sender, WORKERS[0], lambda: datetime.now(UTC), lambda: 0.5)
         try:
-            assert courier.drain() == 12
+            assert loop.drain() == 12
         finally:
-            courier.close()
+            loop.close()
     assert len(arrived) == 12
     assert 0.4 <= arrived[-1] - arrived[0] < 3  # 12 pushes at 20 a second, the first two at once

@@ -37,7 +37,7 @@ def test_a_name_that_leads_inside_the_second_time_is_blocked_as_it_is_called() -
     assert first == ["delivered", "answered 200 OK", "127.0.0.1"]
     assert second[0] == "blocked"
     assert "10.0.0.1" in second[1]
-    assert told["errands"][0][0] == 200
-    assert told["errands"][1][0] is None
-    assert "10.0.0.1" in told["errands"][1][1]
+    assert told["requests"][0][0] == 200
+    assert told["requests"][1][0] is None
+    assert "10.0.0.1" in told["requests"][1][1]
     assert told["connections"] == 2

@@ -16,18 +16,18 @@ from service.serving.accept_encoding import CODINGS
 from service.store.database.record import Record
 from service.store.feeds import documents
 from tests.feeds_server import a_feeds_server
-from tests.publisher import PUBLIC_URL, RSS, PressRoom, a_story, a_web, get, some_stories, unpacked
+from tests.publisher import PUBLIC_URL, RSS, FeedPublisher, a_story, a_web, get, some_stories, unpacked
 
 
 @pytest.fixture(scope="module")
-def room(standing_record: Record) -> PressRoom:
+def room(standing_record: Record) -> FeedPublisher:
     """Five stories in the section world. Tests that change something have a room of their own."""
-    room = PressRoom(standing_record)
+    room = FeedPublisher(standing_record)
     room.publish(*some_stories(5))
     return room
 
 
-Serve = Callable[[PressRoom], Client]
+Serve = Callable[[FeedPublisher], Client]
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def serving(kind: str) -> Iterator[Serve]:
     """Serves rooms, by one of the two servers, until the end."""
     with ExitStack() as stack:
 
-        def serve(room: PressRoom) -> Client:
+        def serve(room: FeedPublisher) -> Client:
             if kind == "web":
                 return a_web(room)
             return stack.enter_context(a_feeds_server(room.record))  # type: ignore[return-value]
@@ -49,7 +49,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def web(room: PressRoom, kind: str) -> Iterator[Client]:
+def web(room: FeedPublisher, kind: str) -> Iterator[Client]:
     with serving(kind) as serve:
         yield serve(room)
 
@@ -62,7 +62,7 @@ def serve(kind: str) -> Iterator[Serve]:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_a_feed_comes_in_every_form_that_a_client_takes_and_is_the_same_document(
-    web: Client, room: PressRoom, fmt: str
+    web: Client, room: FeedPublisher, fmt: str
 ) -> None:
     document = documents.get_document(room.record, "world", fmt)
     assert document is not None
@@ -145,7 +145,7 @@ def test_a_time_that_is_not_ours_never_hides_a_document(web: Client, invented: s
 
 
 def test_building_the_same_document_again_moves_no_validator(sqlite_record: Record, serve: Serve) -> None:
-    room = PressRoom(sqlite_record)
+    room = FeedPublisher(sqlite_record)
     room.publish(a_story(1))
     web = serve(room)
     before = get(web).headers
@@ -154,8 +154,10 @@ def test_building_the_same_document_again_moves_no_validator(sqlite_record: Reco
     assert (before["ETag"], before["Last-Modified"]) == (after["ETag"], after["Last-Modified"])
 
 
-def test_a_change_moves_both_validators(sqlite_record: Record, serve: Callable[[PressRoom], Client]) -> None:
-    room = PressRoom(sqlite_record)
+def test_a_change_moves_both_validators(
+    sqlite_record: Record, serve: Callable[[FeedPublisher], Client]
+) -> None:
+    room = FeedPublisher(sqlite_record)
     room.publish(a_story(1))
     web = serve(room)
     before = get(web).headers
@@ -232,7 +234,7 @@ _ENCODINGS = st.one_of(
     _ENCODINGS, st.sampled_from(["GET", "HEAD"]), st.sampled_from(["", '"x"', "*", "W/", "bytes=0-4", "feed"])
 )
 def test_whatever_headers_come_the_answer_is_whole_and_can_be_read(
-    web: Client, room: PressRoom, encoding: str, method: str, other: str
+    web: Client, room: FeedPublisher, encoding: str, method: str, other: str
 ) -> None:
     document = documents.get_document(room.record, "world", "rss")
     assert document is not None

@@ -12,7 +12,7 @@ from werkzeug.test import Client, TestResponse
 
 from service.store.database.record import Record
 from tests.feeds_server import a_feeds_server
-from tests.publisher import PressRoom, a_story, a_web, get, some_stories, unpacked
+from tests.publisher import FeedPublisher, a_story, a_web, get, some_stories, unpacked
 
 NEWSBOAT = "newsboat/2.21.0 (Linux x86_64)"
 READER = "python-reader/3.26 (+https://github.com/lemon24/reader)"
@@ -20,14 +20,14 @@ _addresses = (f"192.0.2.{number}" for number in itertools.count(1))
 
 
 @pytest.fixture(scope="module")
-def room(standing_record: Record) -> PressRoom:
-    room = PressRoom(standing_record)
+def room(standing_record: Record) -> FeedPublisher:
+    room = FeedPublisher(standing_record)
     room.publish(*some_stories(5))
     return room
 
 
 @pytest.fixture(scope="module", params=["web", "feeds"])
-def web(room: PressRoom, request: pytest.FixtureRequest) -> Iterator[Client]:
+def web(room: FeedPublisher, request: pytest.FixtureRequest) -> Iterator[Client]:
     if request.param == "web":
         yield a_web(room)
         return
@@ -36,7 +36,7 @@ def web(room: PressRoom, request: pytest.FixtureRequest) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def news(web: Client, room: PressRoom) -> tuple[str, set[str]]:
+def news(web: Client, room: FeedPublisher) -> tuple[str, set[str]]:
     """The tag of the feed as it was before two more stories came and one changed; their headlines."""
     etag: str = get(web, Accept_Encoding="gzip").headers["ETag"]
     stories = {number: f"Story {number}, after {etag[3:9]}" for number in (6, 7, 1)}
@@ -110,7 +110,7 @@ def test_a_reader_may_ask_in_any_way_that_the_standard_knows(web: Client, base: 
 
 
 def test_a_story_that_was_taken_down_is_new_to_every_reader(sqlite_record: Record) -> None:
-    room = PressRoom(sqlite_record)
+    room = FeedPublisher(sqlite_record)
     web = a_web(room)
     _, killed = room.publish(a_story(1), a_story(8, headline="Minister named"))
     known = get(web, Accept_Encoding="gzip").headers["ETag"]

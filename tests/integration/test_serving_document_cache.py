@@ -17,7 +17,7 @@ from service.serving.document_cache import LOOK_EVERY, SETTLED, Shelf
 from service.serving.middleware import Front
 from service.store.database.record import Record
 from tests import postgres
-from tests.publisher import PUBLIC_URL, RSS, PressRoom, a_story, get, some_stories, unpacked
+from tests.publisher import PUBLIC_URL, RSS, FeedPublisher, a_story, get, some_stories, unpacked
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def test_a_new_document_is_served_after_the_second_look_at_the_latest(record: Record) -> None:
-    room = PressRoom(record)
+    room = FeedPublisher(record)
     with watched(record) as (shelf, web):
         until(lambda: RSS in shelf.ready)
         for number in range(3):
@@ -61,7 +61,7 @@ def test_two_looks_are_less_than_half_a_second_apart() -> None:
 
 
 def test_a_feed_that_is_new_or_gone_is_noticed(record: Record) -> None:
-    room = PressRoom(record)
+    room = FeedPublisher(record)
     with watched(record) as (shelf, web):
         until(lambda: RSS in shelf.ready)
         with record.writing() as connection:
@@ -72,7 +72,7 @@ def test_a_feed_that_is_new_or_gone_is_noticed(record: Record) -> None:
 
 
 def test_the_first_request_after_the_start_is_answered(record: Record) -> None:
-    PressRoom(record).publish(a_story(1))
+    FeedPublisher(record).publish(a_story(1))
     with watched(record) as (_, web):
         assert b"Story 1" in get(web).data
 
@@ -81,7 +81,7 @@ def test_while_the_record_is_away_the_feeds_are_served_as_they_were(
     postgres_server: Any, postgres_record: Record, capfd: pytest.CaptureFixture[str]
 ) -> None:
     record = postgres_record
-    room = PressRoom(record)
+    room = FeedPublisher(record)
     room.publish(a_story(1))
     with watched(record) as (shelf, web):
         until(lambda: RSS in shelf.ready)
@@ -97,7 +97,7 @@ def test_while_the_record_is_away_the_feeds_are_served_as_they_were(
 
 
 def test_memory_is_bounded_and_what_has_no_room_is_read_when_it_is_asked_for(record: Record) -> None:
-    PressRoom(record).publish(*some_stories(20))
+    FeedPublisher(record).publish(*some_stories(20))
     whole = Shelf(record, PUBLIC_URL)
     sizes = [held.size for path in (RSS, "/feeds/all.rss") if (held := whole.fetch(_address(path)))]
     with watched(record, limit=sum(sizes) - 1) as (shelf, web):
@@ -111,7 +111,7 @@ def test_memory_is_bounded_and_what_has_no_room_is_read_when_it_is_asked_for(rec
 
 
 def test_what_is_asked_for_stays_and_what_is_not_goes_first(record: Record) -> None:
-    PressRoom(record).publish(*some_stories(20))
+    FeedPublisher(record).publish(*some_stories(20))
     paths = [RSS, "/feeds/all.rss", "/feeds/all.atom"]
     shelf = Shelf(record, PUBLIC_URL, limit=1 << 40)
     shelf.watch()
@@ -127,7 +127,7 @@ def test_what_is_asked_for_stays_and_what_is_not_goes_first(record: Record) -> N
 
 
 def test_a_settled_document_is_compressed_better_under_the_same_tag(record: Record) -> None:
-    PressRoom(record).publish(*some_stories(20))
+    FeedPublisher(record).publish(*some_stories(20))
     shelf = Shelf(record, PUBLIC_URL)
     web = Client(Front(lambda _environ, _start: [], shelf))
     before = {coding: get(web, Accept_Encoding=coding) for coding in ("br", "zstd", "gzip")}
@@ -148,7 +148,7 @@ def test_a_settled_document_is_compressed_better_under_the_same_tag(record: Reco
 
 
 def test_many_clients_at_once_see_only_whole_documents(record: Record) -> None:
-    room = PressRoom(record)
+    room = FeedPublisher(record)
     room.publish(a_story(0))
     broken: list[str] = []
     with watched(record) as (shelf, web):

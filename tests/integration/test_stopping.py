@@ -1,4 +1,4 @@
-"""A worker that is asked to end while partners let it wait: it ends soon, and what it cut off is nobody's fault."""
+"""A worker that is asked to end while partners let it wait ends soon, and a push that it cuts off is no failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -21,12 +20,11 @@ from tests.builders import a_desk, an_article, an_endpoint, post
 from tests.desk import eventually
 from tests.integration.test_transport import OK, Misbehaving, a_push, a_sender, a_server
 from tests.seeded import claim_all
+from tests.worker import a_delivery_loop
 from workers import route
 from workers.deliver import loop
-from workers.deliver.loop import Courier
 from workers.net import outcome
-from workers.net.transport import Sender
-from workers.publish.builder import Press
+from workers.publish.builder import FeedBuilder
 
 WORDS = "the worker was stopped before an answer came; it may have arrived"
 
@@ -37,7 +35,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def partner() -> Iterator[Misbehaving]:
-    """Answers what says "quick" at once, and the rest never."""
+    """Answers a request with the word "quick" at once, and the rest never."""
 
     def behave(connection: Any, request: bytes) -> bool:
         if b"quick" in request:
@@ -56,13 +54,12 @@ def stopped_while_sending(record: Record, partner: Misbehaving, headlines: list[
     for number, headline in enumerate(headlines):
         post(record, source, an_article(external_id=str(number), headline=headline), now=now())
     routing.route(record, now())
-    sender = Sender([ip_network("127.0.0.0/8")], user_agent="test")
-    courier = Courier(record, sender, "w1.test", now, lambda: 0.5)
+    deliveries = a_delivery_loop(record, "w1.test", now)
     with ThreadPoolExecutor(1) as pool:
-        drained = pool.submit(courier.drain)
+        drained = pool.submit(deliveries.drain)
         eventually(lambda: len(partner.requests) == len(headlines), within=10, what="all on the wire")
         began = time.monotonic()
-        courier.close()
+        deliveries.close()
         assert drained.result(timeout=10) == len(headlines)
         return time.monotonic() - began
 
@@ -98,7 +95,7 @@ def test_push_that_hangs_when_its_worker_is_stopped_is_due_at_once_and_costs_the
     assert again.public_id.encode() in slow
 
 
-def test_an_answer_that_comes_soon_after_the_word_to_stop_counts(record: Record) -> None:
+def test_an_answer_that_comes_soon_after_the_stop_counts(record: Record) -> None:
     def behave(connection: Any, _: bytes) -> bool:
         server.over.wait(0.5)
         connection.sendall(OK)
@@ -118,22 +115,22 @@ def test_a_push_that_was_not_connected_yet_is_not_said_to_have_arrived() -> None
         sender.submit(a_push(f"http://127.0.0.1:{full.getsockname()[1]}/"))
         assert sender.poll(0.1) == []
         sender.drop(outcome.lost("the worker was stopped before an answer came"))
-        [(_, told)] = sender.poll(0)
+        [(_, result)] = sender.poll(0)
         for each in waiting:
             each.close()
-    assert (told.kind, told.reached) == ("lost", False)
-    assert told.words == "the worker was stopped before an answer came"
+    assert (result.kind, result.reached) == ("lost", False)
+    assert result.words == "the worker was stopped before an answer came"
 
 
-def test_a_worker_that_is_stopped_leaves_what_it_has_not_routed_or_built_to_the_others(
+def test_a_worker_that_is_stopped_leaves_unrouted_events_and_unbuilt_feeds_to_the_others(
     record: Record,
 ) -> None:
     source = a_desk(record)
     for number in range(3):
         post(record, source, an_article(external_id=str(number)), now=now())
-    press = Press(record, "https://news.example.org", now)
+    builder = FeedBuilder(record, "https://news.example.org", now)
     routing.route(record, now(), limit=1)
-    press.stop()
-    assert press.drain() == 0
+    builder.stop()
+    assert builder.drain() == 0
     assert route.drain(record, now, stopping=lambda: True).events == 2  # the batch at hand, whole
-    assert Press(record, "https://news.example.org", now).drain() > 0
+    assert FeedBuilder(record, "https://news.example.org", now).drain() > 0

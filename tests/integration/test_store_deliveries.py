@@ -21,7 +21,7 @@ from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint as endpoint_table
 from service.store.views import history
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
-from workers.failure_detector import Lookout
+from workers.failure_detector import FailureDetector
 
 ATTEMPT = {
     "started_at": NOW,
@@ -159,9 +159,9 @@ def test_what_a_dead_worker_had_on_the_wire_is_due_within_seconds_under_the_same
     routing.route(record, NOW)
     first = claim(record)
     heartbeats.beat(record, "w2.test", broker="up", now=later(4.5))
-    lookout = Lookout()
-    assert [lookout.lost(recovery.in_flight(record), at) for at in (0, 2, 4)] == [[], [], []]
-    assert recovery.recover(record, lookout.lost(recovery.in_flight(record), 4.5), later(4.5)) == 1
+    detector = FailureDetector()
+    assert [detector.lost(recovery.in_flight(record), at) for at in (0, 2, 4)] == [[], [], []]
+    assert recovery.recover(record, detector.lost(recovery.in_flight(record), 4.5), later(4.5)) == 1
     again = claim(record, later(5), worker="w2.test")
     assert [each.public_id for each in again] == [each.public_id for each in first]
     assert again[0].attempts == 2

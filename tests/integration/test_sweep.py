@@ -1,15 +1,13 @@
-"""The sweep: what it finds, mends and tells of without a hint, whatever is done to the time of day."""
+"""The sweep finds, mends and reports without a hint, whatever is done to the time of day."""
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_network
 
 import pytest
 from sqlalchemy import text
@@ -22,11 +20,10 @@ from service.store.views import checkup
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.integration.test_notices import switch_off
 from tests.seeded import WORKER, claim_all, deliver_all
-from workers.deliver.loop import Courier
-from workers.net.transport import Sender
-from workers.publish.builder import Press
-from workers.runner import Hands
-from workers.sweep import Sweep
+from tests.worker import a_runner
+from workers.leader import Clocks
+from workers.net.transport import Timeouts
+from workers.sweep import Broker, Sweep
 
 
 def now() -> datetime:
@@ -66,29 +63,21 @@ def test_idle_worker_delivers_though_another_one_leads_and_took_the_hint(
     post(record, source, an_article(), now=now())
     routing.route(record, now())
     assert leases.take(record, "sweep", "the-leader", now=now(), lasts=timedelta(minutes=1))
-    sender = Sender((ip_network("127.0.0.0/8"),), user_agent="test")
-    courier = Courier(record, sender, "idle", now, random.random)
     hints: list[str] = []
-    hands = Hands(
-        record,
-        Press(record, "https://news.example.org", now),
-        courier,
-        "idle",
-        now,
-        lambda task, _: hints.append(task),
-    )
-    sweep = Sweep(record, hands, "idle", hint=hints.append, broker=lambda: "up", tell=lambda: None, clock=now)
-    sweep.look()
+    runner = a_runner(record, "idle", Clocks(now), lambda task, _: hints.append(task))
+    broker = Broker(lambda: "up", hints.append)
+    sweep = Sweep(record, runner, "idle", broker=broker, notify=lambda: None, clocks=Clocks(now))
+    sweep.run_once()
     deadline = time.monotonic() + 10
     while not taken and time.monotonic() < deadline:
         threading.Event().wait(0.01)
-    hands.close()
+    runner.close()
     assert len(taken) == 1
-    assert hints == []  # it is the leader's to tell the others
+    assert hints == []  # it is for the leader to hint at the work
 
 
 class Clock:
-    """A machine's time as the test says it is: the time of day, and `steady`, which nobody can put back."""
+    """A machine's time as the test sets it: the time of day, and `steady`, which nobody can put back."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -109,37 +98,33 @@ class Clock:
 
 
 @contextmanager
-def a_sweep(record: Record, clock: Clock, tell: Callable[[], None] = lambda: None) -> Iterator[Sweep]:
+def a_sweep(record: Record, clock: Clock, notify: Callable[[], None] = lambda: None) -> Iterator[Sweep]:
     """The sweep of a worker that can reach 127.0.0.1 alone."""
-    sender = Sender((ip_network("127.0.0.0/8"),), user_agent="test", connect_timeout=0.5)
-    courier = Courier(record, sender, "leader", clock, random.random)
-    press = Press(record, "https://news.example.org", clock)
-    hands = Hands(record, press, courier, "leader", clock, lambda _, __: None)
-    yield Sweep(
-        record, hands, "leader", hint=lambda _: None, broker=lambda: "up", tell=tell, clock=clock,
-        steady=clock.steady,
-    )  # fmt: skip
-    hands.close()
+    clocks = Clocks(clock, clock.steady)
+    runner = a_runner(record, "leader", clocks, timeouts=Timeouts(connect=0.5))
+    broker = Broker(lambda: "up", lambda _: None)
+    yield Sweep(record, runner, "leader", broker=broker, notify=notify, clocks=clocks)
+    runner.close()
 
 
 def names(record: Record) -> set[str]:
     return {each.name for each in checkup.beats(record)}
 
 
-def test_workers_that_died_are_forgotten_after_an_hour_and_those_that_live_are_not(record: Record) -> None:
+def test_workers_that_died_are_removed_after_an_hour_and_those_that_live_are_not(record: Record) -> None:
     clock = Clock()
     heartbeats.beat(record, "dead", broker="up", now=NOW)
     heartbeats.beat(record, "behind", broker="up", now=later(-7200))
     heartbeats.beat(record, "dead ahead", broker="up", now=later(7300))
     with a_sweep(record, clock) as sweep:
         for _ in range(3):
-            sweep.look()
+            sweep.run_once()
             clock.go_on(15)
             heartbeats.beat(record, "behind", broker="up", now=clock.now - timedelta(hours=2))
         assert names(record) == {"leader", "dead", "behind"}
         clock.go_on(3600)
         for _ in range(2):
-            sweep.look()
+            sweep.run_once()
             clock.go_on(15)
             heartbeats.beat(record, "behind", broker="up", now=clock.now - timedelta(hours=2))
     assert names(record) == {"leader", "behind"}
@@ -159,11 +144,11 @@ def test_news_that_was_due_goes_out_though_the_clock_was_put_back_and_embargoes_
     routing.route(record, NOW)
     heartbeats.beat(record, WORKER, broker="up", now=NOW)
     with a_sweep(record, clock) as sweep:
-        sweep.look()
+        sweep.run_once()
         clock.go_on(1)
         clock.put_back(3600)
         assert claim_all(record, clock.now) == []
-        sweep.look()
+        sweep.run_once()
     claimed = claim_all(record, clock.now)
     assert [external_id(record, each.article_id) for each in claimed] == ["news"]
     assert [external_id(record, each.article_id) for each in claim_all(record, later(-1800))] == [
@@ -183,9 +168,9 @@ def test_a_kill_is_not_held_by_the_embargo_of_its_story_when_the_clock_was_put_b
     post(record, source, a_takedown())
     routing.route(record, NOW)
     with a_sweep(record, clock) as sweep:
-        sweep.look()
+        sweep.run_once()
         clock.put_back(3600)
-        sweep.look()
+        sweep.run_once()
     assert [each.priority for each in claim_all(record, clock.now)] == [0]
 
 
@@ -196,9 +181,9 @@ def test_a_clock_that_is_only_being_adjusted_changes_nothing(record: Record) -> 
     post(record, source, an_article())
     routing.route(record, NOW)
     with a_sweep(record, clock) as sweep:
-        sweep.look()
+        sweep.run_once()
         clock.put_back(1.5)
-        sweep.look()
+        sweep.run_once()
     assert claim_all(record, later(-0.5)) == []
     assert len(claim_all(record, NOW)) == 1
 
@@ -222,17 +207,17 @@ def test_new_endpoint_is_filled_by_the_sweep_without_anybody_asking(
     with a_sweep(record, clock) as sweep:
         deadline = time.monotonic() + 10
         while len(taken) < 3 and time.monotonic() < deadline:
-            sweep.look()
+            sweep.run_once()
             clock.go_on(1)
             threading.Event().wait(0.02)
     assert len(set(taken)) == 3
 
 
-def test_a_takedown_that_nobody_confirms_is_told_by_the_sweep_within_seconds_of_the_quarter_hour(
+def test_the_sweep_reports_a_takedown_that_nobody_confirms_within_seconds_of_the_quarter_hour(
     record: Record,
 ) -> None:
     clock = Clock()
-    told: list[datetime] = []
+    notified: list[datetime] = []
     source = a_desk(record)
     endpoint = an_endpoint(record)
     heartbeats.beat(record, WORKER, broker="up", now=NOW)
@@ -241,13 +226,13 @@ def test_a_takedown_that_nobody_confirms_is_told_by_the_sweep_within_seconds_of_
     post(record, source, a_takedown())
     routing.route(record, NOW)
     switch_off(record, endpoint.id)
-    with a_sweep(record, clock, tell=lambda: told.append(clock.now)) as sweep:
+    with a_sweep(record, clock, notify=lambda: notified.append(clock.now)) as sweep:
         clock.go_on(890)
         while "takedown.late" not in [each.kind for each in notices.latest(record)]:
-            sweep.look()
+            sweep.run_once()
             clock.go_on(1)
             assert clock.now < later(950)
         raised_at = clock.now
-        sweep.look()
+        sweep.run_once()
     assert raised_at >= later(900)
-    assert told[-1] == raised_at
+    assert notified[-1] == raised_at

@@ -1,4 +1,4 @@
-"""The sender against real servers, honest and misbehaving."""
+"""The sender meets real servers, honest and misbehaving."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from service.webhooks import signatures
 from service.webhooks.receiver import Receiver
 from workers.net.outcome import Outcome
-from workers.net.transport import Full, Push, Sender
+from workers.net.transport import Full, Push, Sender, Timeouts
 
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -118,7 +118,7 @@ def a_server(
 
 @contextmanager
 def a_sender(**options: Any) -> Iterator[Sender]:
-    defaults: dict[str, Any] = {"user_agent": "Dateline/test", "connect_timeout": 0.5, "total_timeout": 1.0}
+    defaults: dict[str, Any] = {"user_agent": "Dateline/test", "timeouts": Timeouts(0.5, 1.0)}
     sender = Sender(options.pop("allowed", LOOPBACK), **(defaults | options))
     try:
         yield sender
@@ -216,7 +216,7 @@ def test_many_pushes_go_at_once_and_one_that_hangs_delays_no_other() -> None:
         connection.sendall(OK)
         return True
 
-    with a_server(behave) as server, a_sender(total_timeout=2) as sender:
+    with a_server(behave) as server, a_sender(timeouts=Timeouts(0.5, 2.0)) as sender:
         started = time.monotonic()
         sender.submit(a_push(server.url, "slow", b"hang"))
         for number in range(30):
@@ -435,8 +435,8 @@ def test_a_port_where_nobody_listens_says_so() -> None:
     assert outcome.words == "refused the connection: nothing listens at that port"
 
 
-def test_a_name_that_leads_nowhere_is_told_as_dns() -> None:
-    outcome = sent("http://no-such-name.invalid/", connect_timeout=5, total_timeout=5)
+def test_a_name_that_leads_nowhere_is_reported_as_dns() -> None:
+    outcome = sent("http://no-such-name.invalid/", timeouts=Timeouts(5.0, 5.0))
     assert outcome.kind in ("dns", "timeout")  # a machine without DNS may only time out
     assert "name" in outcome.words
 
@@ -444,7 +444,7 @@ def test_a_name_that_leads_nowhere_is_told_as_dns() -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "not a url", "", "http://", "http://ex\u0000ample/"]
 )
-def test_what_cannot_be_called_comes_back_as_unsent_and_nothing_breaks(url: str) -> None:
+def test_a_push_that_cannot_be_sent_comes_back_as_unsent_and_nothing_breaks(url: str) -> None:
     with a_server(answering(OK)) as server, a_sender() as sender:
         sender.submit(a_push(url, "bad"))
         sender.submit(a_push(server.url, "good"))
@@ -454,7 +454,7 @@ def test_what_cannot_be_called_comes_back_as_unsent_and_nothing_breaks(url: str)
 
 
 def test_a_name_in_another_script_is_looked_up_in_punycode() -> None:
-    outcome = sent("http://bücher.invalid/straße?q=ü", connect_timeout=5, total_timeout=5)
+    outcome = sent("http://bücher.invalid/straße?q=ü", timeouts=Timeouts(5.0, 5.0))
     assert outcome.kind in ("dns", "timeout")
 
 
@@ -521,13 +521,13 @@ def test_a_bad_certificate_is_refused_and_its_fault_named(
     assert outcome.words.startswith(words)
 
 
-def test_a_partner_that_is_silent_in_the_handshake_is_told_as_such() -> None:
+def test_a_partner_that_is_silent_in_the_handshake_is_reported_as_such() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         outcome = sent(f"https://127.0.0.1:{silent.getsockname()[1]}/")
     assert outcome.words == "did not finish the TLS handshake within 0.5 s (connected)"
 
 
-def test_a_partner_that_speaks_no_tls_where_it_should_is_told_as_such() -> None:
+def test_a_partner_that_speaks_no_tls_where_it_should_is_reported_as_such() -> None:
     def answer_at_once(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:
@@ -543,7 +543,7 @@ def test_a_partner_that_speaks_no_tls_where_it_should_is_told_as_such() -> None:
     assert outcome.words.startswith("no secure connection could be agreed on")
 
 
-def test_a_partner_that_accepts_no_connection_is_told_as_such() -> None:
+def test_a_partner_that_accepts_no_connection_is_reported_as_such() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         waiting = [socket.socket() for _ in range(4)]
         for each in waiting:  # they fill the listener's queue; further ones get no answer from the kernel

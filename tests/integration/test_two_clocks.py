@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -23,12 +22,9 @@ from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpo
 from tests.desk import eventually
 from tests.outlet import Outlet
 from tests.seeded import a_settlement
-from workers.deliver.loop import Courier
-from workers.leader import Tenure
-from workers.net.transport import Sender
-from workers.publish.builder import Press
-from workers.runner import Hands
-from workers.sweep import Sweep
+from tests.worker import a_runner
+from workers.leader import Clocks, LeaderLease
+from workers.sweep import Broker, Sweep
 
 AHEAD, BEHIND = 30.0, -30.0
 LASTS = timedelta(seconds=3)
@@ -61,17 +57,17 @@ class Hours:
 def test_the_living_keep_what_only_one_may_do_and_the_dead_do_not_whoever_is_ahead(record: Record) -> None:
     for dead, off in (("ahead", 60.0), ("far ahead", 3600.0)):
         first, second = Hours(off), Hours()
-        leader = Tenure(record, first, first.steady)
-        other = Tenure(record, second, second.steady)
-        assert leader.take("sweep", dead, LASTS)
+        leader = LeaderLease(record, Clocks(first, first.steady))
+        other = LeaderLease(record, Clocks(second, second.steady))
+        assert leader.acquire("sweep", dead, LASTS)
         for second_of in range(1, 20):
             first.seconds = second.seconds = second_of
-            assert leader.take("sweep", dead, LASTS)
-            assert not other.take("sweep", "behind", LASTS)
+            assert leader.acquire("sweep", dead, LASTS)
+            assert not other.acquire("sweep", "behind", LASTS)
         taken = []
         for second_of in range(20, 26):  # the leader is dead
             second.seconds = second_of
-            taken.append(other.take("sweep", "behind", LASTS))
+            taken.append(other.acquire("sweep", "behind", LASTS))
         assert taken == [False, False, False, False, True, True]
         leases.release(record, "sweep", "behind")
 
@@ -89,28 +85,18 @@ class Machine:
 
     def __init__(self, name: str, record: Record, clock: Clock, hint: Callable[[str], None]) -> None:
         self.name, self.record, self.clock = name, record, clock
-        sender = Sender([ip_network("127.0.0.0/8")], user_agent="test")
-        press = Press(record, "https://news.example.org", clock)
-        self.hands = Hands(
-            record,
-            press,
-            Courier(record, sender, name, clock, lambda: 0.5),
-            name,
-            clock,
-            lambda task, _after: hint(task),
-        )
+        self.runner = a_runner(record, name, Clocks(clock), lambda task, _after: hint(task))
         self.sweep = Sweep(
             record,
-            self.hands,
+            self.runner,
             name,
-            hint=hint,
-            broker=lambda: "up",
-            tell=lambda: None,
-            clock=clock,
+            broker=Broker(lambda: "up", hint),
+            notify=lambda: None,
+            clocks=Clocks(clock),
         )
 
     def close(self) -> None:
-        self.hands.close()
+        self.runner.close()
         self.sweep.close()
         self.record.close()
 
@@ -123,7 +109,7 @@ def machines(record: Record) -> Iterator[tuple[Machine, Machine]]:
 
     def hint(task: str) -> None:
         for each in found:
-            each.hands.start(task)
+            each.runner.start(task)
 
     for name, off in (("ahead", AHEAD), ("behind", BEHIND)):
         opened = open_record(url, Fernet.generate_key().decode())
@@ -157,15 +143,11 @@ def states(record: Record) -> list[str]:
 
 @contextmanager
 def a_looking_sweep(record: Record, hours: Hours) -> Iterator[Sweep]:
-    sender = Sender([], user_agent="test")
-    courier = Courier(record, sender, "looks", hours, lambda: 0.5)
-    press = Press(record, "https://news.example.org", hours)
-    hands = Hands(record, press, courier, "looks", hours, lambda _, __: None)
-    yield Sweep(
-        record, hands, "looks", hint=lambda _: None, broker=lambda: "up", tell=lambda: None, clock=hours,
-        steady=hours.steady,
-    )  # fmt: skip
-    hands.close()
+    clocks = Clocks(hours, hours.steady)
+    runner = a_runner(record, "looks", clocks)
+    broker = Broker(lambda: "up", lambda _: None)
+    yield Sweep(record, runner, "looks", broker=broker, notify=lambda: None, clocks=clocks)
+    runner.close()
 
 
 @pytest.mark.parametrize("off", [AHEAD, BEHIND])
@@ -176,12 +158,12 @@ def test_a_push_stays_its_living_workers_and_is_free_soon_after_its_death(record
         for second in range(20):
             theirs.seconds = ours.seconds = second
             heartbeats.beat(record, "theirs", broker="up", now=theirs())
-            sweep.look()
+            sweep.run_once()
             assert states(record) == ["sending"]
         died_at = ours.seconds
         while states(record) == ["sending"]:
             ours.seconds += 1
-            sweep.look()
+            sweep.run_once()
             assert ours.seconds < died_at + 7
     assert states(record) == ["waiting"]
     late = a_settlement(claimed, "delivered", "took it", theirs())
@@ -194,7 +176,7 @@ def test_what_a_leader_that_was_ahead_had_on_the_wire_is_free_soon_after_its_dea
     assert leases.take(record, "sweep", "theirs", now=theirs(), lasts=LASTS)
     with a_looking_sweep(record, ours) as sweep:
         while states(record) == ["sending"]:
-            sweep.look()
+            sweep.run_once()
             ours.seconds += 1
             assert ours.seconds < 8
     held = leases.held(record, "sweep")
@@ -214,7 +196,7 @@ def test_nothing_is_lost_stale_or_twice_though_two_machines_disagree_by_a_minute
             for each in (ahead, behind):  # each has its part, however fast the other is
                 post(record, source, an_article(external_id=each.name), now=datetime.now(UTC))
                 routing.route(record, each.clock())
-                each.hands.do(DELIVER)
+                each.runner.do(DELIVER)
             for each in (ahead, behind):
                 each.sweep.start()
             post_some(record, source, "before")

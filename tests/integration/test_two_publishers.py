@@ -1,17 +1,15 @@
-"""Feeds are built by one process at a time; and should it be two, nothing is written that is of an older state."""
+"""One process at a time builds feeds; and should it be two, no document of an older state is written."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
 from sqlalchemy import select, text
 
 import feeds
-from service.runtime.celery_app import PUBLISH
 from service.store.articles.sources import Source
 from service.store.coordination import leases
 from service.store.database.record import Record
@@ -23,10 +21,9 @@ from service.store.feeds.placements import PAGE
 from service.store.schema.articles import article
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
-from workers.deliver.loop import Courier
-from workers.net.transport import Sender
-from workers.publish.builder import Press
-from workers.runner import PUBLISH_LEASE, Hands
+from workers.leader import Clocks, LeaderLease
+from workers.publish.builder import FeedBuilder
+from workers.publish.task import PUBLISH_LEASE, PublishTask
 
 A_BUILD = 4.0  # seconds that it takes here
 
@@ -40,7 +37,7 @@ def desk(record: Record) -> FeedDesk:
 
 
 class SlowHours:
-    """Time that goes on by some seconds whenever a press asks for it: before each document."""
+    """Time that goes on by some seconds whenever a builder asks for it: before each document."""
 
     def __init__(self, meanwhile: Callable[[datetime], None]) -> None:
         self.seconds = 0.0
@@ -52,19 +49,15 @@ class SlowHours:
     def steady(self) -> float:
         return self.seconds
 
-    def of_press(self) -> datetime:
+    def of_builder(self) -> datetime:
         self.seconds += A_BUILD
         self._meanwhile(self.now())
         return self.now()
 
 
-@contextmanager
-def hands_of(record: Record, hours: SlowHours) -> Iterator[Hands]:
-    courier = Courier(record, Sender([], user_agent="test"), "one", hours.now, lambda: 0.5)
-    press = Press(record, URL, hours.of_press)
-    hands = Hands(record, press, courier, "one", hours.now, lambda *_: None, steady=hours.steady)
-    yield hands
-    hands.close()
+def a_publish_task(record: Record, hours: SlowHours) -> PublishTask:
+    lease = LeaderLease(record, Clocks(hours.now, hours.steady))
+    return PublishTask(FeedBuilder(record, URL, hours.of_builder), lease, "one", hours.steady)
 
 
 def ask_for_many(record: Record, count: int = 12) -> None:
@@ -80,8 +73,7 @@ def test_a_long_drain_keeps_its_lease_to_the_end(record: Record) -> None:
         taken.append(leases.take(record, "publish", "other", now=now, lasts=PUBLISH_LEASE))
 
     hours = SlowHours(try_to_take)
-    with hands_of(record, hours) as hands:
-        hands.do(PUBLISH)
+    a_publish_task(record, hours).drain()
     assert len(taken) > 12
     assert hours.seconds > 4 * PUBLISH_LEASE.total_seconds()
     assert not any(taken)
@@ -89,21 +81,22 @@ def test_a_long_drain_keeps_its_lease_to_the_end(record: Record) -> None:
     assert leases.take(record, "publish", "other", now=hours.now(), lasts=PUBLISH_LEASE), "it was given back"
 
 
-def test_who_has_lost_the_lease_builds_no_more_and_leaves_it_to_the_other(record: Record) -> None:
+def test_a_publisher_that_has_lost_the_lease_builds_no_more_and_leaves_it_to_the_other(
+    record: Record,
+) -> None:
     ask_for_many(record)
     before = len(documents.due_feeds(record))
 
     def take_over(_: datetime) -> None:
-        held = leases.held(record, "publish")
-        if held is not None and held.holder != "other":
-            assert leases.take_over(record, held, "other", now=later(3600), lasts=PUBLISH_LEASE)
+        lease = leases.held(record, "publish")
+        if lease is not None and lease.holder != "other":
+            assert leases.take_over(record, lease, "other", now=later(3600), lasts=PUBLISH_LEASE)
 
-    with hands_of(record, SlowHours(take_over)) as hands:
-        hands.do(PUBLISH)
+    a_publish_task(record, SlowHours(take_over)).drain()
     assert len(documents.due_feeds(record)) == before - 1
-    held = leases.held(record, "publish")
-    assert held is not None
-    assert held.holder == "other"
+    lease = leases.held(record, "publish")
+    assert lease is not None
+    assert lease.holder == "other"
 
 
 # --- two at once
@@ -135,7 +128,7 @@ def the_due_page(desk: FeedDesk, at: float) -> PageDue:
     return due
 
 
-def test_who_built_a_page_before_another_takedown_does_not_bring_back_the_killed_story(
+def test_a_page_built_before_another_takedown_does_not_bring_back_the_killed_story(
     desk: FeedDesk,
 ) -> None:
     source = a_desk(desk.record)
@@ -182,7 +175,7 @@ def test_a_story_killed_while_its_page_is_made_for_the_first_time_is_not_on_it(d
     assert b"Story withdrawn" in desk.body("world", "atom", 1)
 
 
-def test_what_another_has_numbered_counts_for_who_read_the_feed_before(desk: FeedDesk) -> None:
+def test_numbers_that_another_gave_count_for_a_publisher_that_read_the_feed_before(desk: FeedDesk) -> None:
     """Else its document would lead to no archive, though there is one, until something changes again."""
     source = a_desk(desk.record)
     for n in range(PAGE):  # public when they are numbered, not when they are routed
@@ -199,15 +192,15 @@ def test_two_that_build_at_once_leave_what_one_alone_would(desk: FeedDesk) -> No
     desk.now = later(10_000)
     done, failures = threading.Event(), []
 
-    def build(press: Press) -> None:
+    def build(builder: FeedBuilder) -> None:
         try:
             while not done.is_set():
-                press.drain()
+                builder.drain()
         except Exception as error:
             failures.append(error)
 
-    presses = [Press(desk.record, URL, lambda: later(10_000)) for _ in range(2)]
-    threads = [threading.Thread(target=build, args=(press,)) for press in presses]
+    builders = [FeedBuilder(desk.record, URL, lambda: later(10_000)) for _ in range(2)]
+    threads = [threading.Thread(target=build, args=(builder,)) for builder in builders]
     for thread in threads:
         thread.start()
     for n in range(2 * PAGE + 30):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.deliver.breaker import Breaker, after, at, counted
+from workers.deliver.breaker import Breaker, add_counts, after, at
 from workers.net import outcome
 from workers.net.outcome import Outcome
 
@@ -40,6 +40,28 @@ def test_five_failures_in_a_row_open_it_for_30_seconds(kind: str) -> None:
     assert (breaker.state, breaker.failures) == ("closed", 4)
     breaker = after(breaker, [an_outcome(kind)], NOW, 0.5)
     assert breaker == Breaker("open", NOW + timedelta(seconds=30), 1, 5)
+
+
+@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 24), (0.25, 27), (0.5, 30), (0.75, 33), (1.0, 36)])
+def test_jitter_spreads_the_wait_from_20_percent_less_to_20_percent_more(
+    jitter: float, seconds: float
+) -> None:
+    breaker = after(Breaker(), [FAILURE] * 5, NOW, jitter)
+    assert breaker.until is not None
+    assert (breaker.until - NOW).total_seconds() == pytest.approx(seconds, abs=1e-5)
+
+
+def test_the_longest_wait_is_18_minutes_and_a_longer_one_was_set_by_a_wrong_clock() -> None:
+    longest = NOW + timedelta(minutes=18)
+    assert after(Breaker("half_open", None, 9, 20), [FAILURE], NOW, 1.0).until == longest
+    assert at(Breaker("open", longest, 9, 20), NOW).state == "open"
+    assert at(Breaker("open", longest + timedelta(seconds=1), 9, 20), NOW).state == "half_open"
+    assert at(Breaker("open", None, 9, 20), NOW).state == "half_open"
+
+
+def test_a_failed_probe_counts_as_one_more_opening() -> None:
+    breaker = after(Breaker("open", NOW, 3, 8), [FAILURE], NOW, 0.5)
+    assert breaker == Breaker("open", NOW + timedelta(seconds=240), 4, 9)
 
 
 def test_a_success_between_starts_the_count_anew() -> None:
@@ -99,6 +121,11 @@ def test_half_of_twenty_failing_within_a_minute_opens_it_though_never_five_in_a_
     assert paced("+-" * 10, Breaker(), 1)[0].state == "open"
 
 
+def test_nineteen_attempts_of_which_half_fail_are_too_few_to_open_it() -> None:
+    assert paced("-" + "+-" * 9, Breaker(), 1)[0].state == "closed"
+    assert paced("-" + "+-" * 9 + "-", Breaker(), 1)[0].state == "open"
+
+
 def test_fewer_than_half_failing_leaves_it_closed() -> None:
     assert paced("++-" * 200, Breaker(), 0.1)[0].state == "closed"
 
@@ -135,7 +162,7 @@ SLOTS = st.lists(
 def test_counts_cover_the_last_minute_and_nothing_else(slots: list[tuple[int, int]], more: int) -> None:
     this = int(NOW.timestamp()) // 10
     before = tuple((this + offset, attempts, 0) for offset, attempts in sorted(slots))
-    found = counted(before, more, 0, NOW)
+    found = add_counts(before, more, 0, NOW)
     assert sum(each[1] for each in found) == more + sum(n for offset, n in slots if -6 < offset <= 0)
     assert [each[0] for each in found] == sorted({each[0] for each in found})
 

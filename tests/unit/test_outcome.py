@@ -1,4 +1,4 @@
-"""What became of a push, classed and in words."""
+"""The outcome of a push, classed and in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.net.outcome import OUTCOMES, Exchange, _usual, classify, parse_retry_after, unsent
+from workers.net.exchange import Exchange
+from workers.net.outcome import OUTCOMES, _cached, classify, parse_retry_after, unsent
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 
@@ -69,6 +70,73 @@ def test_a_redirect_says_where_to_and_what_to_do() -> None:
     assert words.startswith(
         "answered 302 Found, a redirect to http://169.254.169.254/: redirects are never followed"
     )
+
+
+def test_a_redirect_to_an_endless_address_says_its_first_200_characters() -> None:
+    target = "https://outlet.example/" + "x" * 5000
+    words = classify(an_answer(307, b"LOCATION: " + target.encode()), NOW).words
+    assert words.startswith(f"answered 307 Temporary Redirect, a redirect to {target[:200]}: redirects are")
+
+
+def test_a_redirect_that_names_no_address_is_called_one_all_the_same() -> None:
+    words = classify(an_answer(308), NOW).words
+    assert words == (
+        "answered 308 Permanent Redirect, a redirect: redirects are never followed;"
+        " change the endpoint to its final address"
+    )
+
+
+def test_only_the_first_location_of_a_redirect_is_shown() -> None:
+    words = classify(an_answer(302, b"Location: /one", b"Location: /two"), NOW).words
+    assert "/one" in words
+    assert "/two" not in words
+
+
+def test_gone_says_that_no_more_is_wanted() -> None:
+    assert classify(an_answer(410), NOW).words == "answered 410 Gone: it wants no more pushes"
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 1000])
+def test_no_more_than_64_headers_of_an_answer_are_recorded(count: int) -> None:
+    sent = [b"X-Number: %d" % number for number in range(count)]
+    headers = classify(an_answer(200, *sent), NOW).response_headers
+    assert headers == tuple(("X-Number", str(number)) for number in range(min(count, 64)))
+
+
+def test_headers_of_informational_answers_do_not_use_up_the_64() -> None:
+    hints = [b"HTTP/1.1 103 Early Hints\r\n", *[b"Link: %d\r\n" % n for n in range(100)], b"\r\n"]
+    final = [b"HTTP/1.1 200 OK\r\n", *[b"X-Number: %d\r\n" % n for n in range(64)], b"\r\n"]
+    headers = classify(OK._replace(header_lines=hints + final), NOW).response_headers
+    assert headers == tuple(("X-Number", str(number)) for number in range(64))
+
+
+@pytest.mark.parametrize(("size", "cached"), [(2048, 1), (2049, 0)])
+def test_headers_are_cached_up_to_2048_bytes(size: int, cached: int) -> None:
+    _cached.cache_clear()
+    lines = [b"HTTP/1.1 200 OK\r\n", b"X: \r\n", b"\r\n"]
+    lines[1] = b"X: " + b"x" * (size - sum(map(len, lines))) + b"\r\n"
+    assert sum(map(len, lines)) == size
+    assert len(classify(OK._replace(header_lines=lines), NOW).response_headers[0][1]) == size - 24
+    assert _cached.cache_info().currsize == cached
+
+
+def test_a_header_line_without_a_colon_is_left_out() -> None:
+    assert classify(an_answer(200, b"nonsense", b"A:b:c"), NOW).response_headers == (("A", "b:c"),)
+
+
+@pytest.mark.parametrize("length", [199, 200, 201])
+def test_a_long_error_of_the_library_is_cut_at_200_characters(length: int) -> None:
+    outcome = classify(NOTHING._replace(code=pycurl.E_URL_MALFORMAT, error="x" * length), NOW)
+    assert outcome.words == f"could not be called: {'x' * min(length, 200)}"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("9" * 10, 9_999_999_999.0), ("9" * 11, None)])
+def test_retry_after_in_seconds_has_up_to_ten_digits(text: str, seconds: float | None) -> None:
+    assert parse_retry_after(text, NOW) == seconds
+
+
+def test_the_first_of_several_retry_afters_counts() -> None:
+    assert classify(an_answer(503, b"Retry-After: 5", b"retry-after: 9"), NOW).retry_after == 5
 
 
 def test_retry_after_on_a_success_is_no_wish_to_wait() -> None:
@@ -141,7 +209,7 @@ def test_a_certificates_fault_is_named_and_is_the_partners(verify: int) -> None:
         (pycurl.E_URL_MALFORMAT, {"error": "bad"}, "unsent", "could not be called: bad"),
     ],
 )  # fmt: skip
-def test_a_failure_is_classed_and_told_in_words(
+def test_a_failure_is_classed_and_said_in_words(
     code: int, facts: dict[str, object], kind: str, words: str
 ) -> None:
     outcome = classify(NOTHING._replace(code=code, **facts), NOW)  # type: ignore[arg-type]
@@ -206,9 +274,9 @@ def test_a_push_that_could_not_be_tried_reached_nobody() -> None:
     assert (outcome.kind, outcome.reached, outcome.delivered) == ("unsent", False, False)
 
 
-def test_what_a_partner_may_send_hundreds_of_kilobytes_of_is_not_remembered() -> None:
-    before = _usual.cache_info().currsize
+def test_headers_of_hundreds_of_kilobytes_are_not_cached() -> None:
+    before = _cached.cache_info().currsize
     lines = [b"HTTP/1.1 200 OK\r\n", b"X: " + b"\xe9" * 100_000 + b"\r\n", b"\r\n"]
     found = classify(OK._replace(header_lines=lines), NOW)
     assert found.response_headers == (("X", "\xe9" * 100_000),)
-    assert _usual.cache_info().currsize == before
+    assert _cached.cache_info().currsize == before

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.deliver import retry
-from workers.deliver.retry import Dead, Decision, Delivered, RetryAt, SwitchOff, decide
+from workers.deliver.retry import Dead, Decision, Delivered, RetryAt, RetryPolicy, SwitchOff, decide
 from workers.net import outcome
 from workers.net.outcome import Outcome
 
@@ -31,7 +31,7 @@ def decided(
     takedown: bool = False,
     jitter: float = 0.5,
 ) -> Decision:
-    return decide(attempt, result, now, schedule, first_due, takedown=takedown, jitter=jitter)
+    return decide(attempt, result, now, RetryPolicy(schedule, first_due, takedown), jitter)
 
 
 def waits(
@@ -80,6 +80,67 @@ def test_a_takedown_is_not_given_up_for_7_days_whatever_the_partner_answers() ->
         assert max(found) <= 15 * 60
 
 
+@pytest.mark.parametrize(("jitter", "share"), [(0.0, 0.8), (0.25, 0.9), (0.5, 1.0), (0.75, 1.1), (1.0, 1.2)])
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 5), (4, 600), (11, 43200)])
+def test_jitter_spreads_each_wait_from_20_percent_less_to_20_percent_more(
+    attempt: int, seconds: float, jitter: float, share: float
+) -> None:
+    decision = decided(FAILED, attempt, jitter=jitter)
+    assert isinstance(decision, RetryAt)
+    assert (decision.moment - NOW).total_seconds() == pytest.approx(seconds * share, abs=1e-5)
+
+
+@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 12 * 60), (1.0, 18 * 60)])
+def test_jitter_spreads_the_waits_of_takedowns_too(jitter: float, seconds: float) -> None:
+    decision = decided(FAILED, 20, takedown=True, jitter=jitter)
+    assert isinstance(decision, RetryAt)
+    assert (decision.moment - NOW).total_seconds() == pytest.approx(seconds, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["refused", "unsent"])
+def test_an_attempt_that_was_refused_or_never_tried_has_the_short_schedule(kind: str) -> None:
+    """The URL or the message is at fault: that is mended by a person, or not at all."""
+    assert waits(an_outcome(kind)) == [5, 30, 120, 600, 1800, 7200]
+    assert waits(an_outcome(kind), schedule=(0, 7)) == [7]
+
+
+OTHERS = [kind for kind in outcome.OUTCOMES if kind not in ("delivered", "gone", "lost", "refused", "unsent")]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_other_failure_has_the_whole_schedule(kind: str) -> None:
+    assert waits(an_outcome(kind)) == list(retry.DEFAULT_SCHEDULE[1:])
+
+
+def test_an_endpoints_own_schedule_of_immediate_retries_still_waits_a_second() -> None:
+    assert waits(FAILED, schedule=(0, 0, 0.5)) == [1, 1]
+
+
+def test_an_empty_schedule_is_the_default() -> None:
+    assert waits(FAILED, schedule=()) == waits(FAILED)
+
+
+def test_a_takedown_is_tried_often_at_first_and_then_every_15_minutes() -> None:
+    found = waits(FAILED, takedown=True)
+    assert found[:9] == [5, 15, 30, 60, 120, 300, 600, 900, 900]
+
+
+def test_a_takedowns_last_try_is_7_days_after_it_was_made_however_the_jitter_falls() -> None:
+    made_at = NOW - timedelta(days=7) + timedelta(minutes=5)
+    for jitter in (0.0, 0.5, 0.99):
+        decision = decided(FAILED, 500, first_due=made_at, takedown=True, jitter=jitter)
+        assert decision == RetryAt(NOW + timedelta(minutes=5))
+    assert isinstance(decided(FAILED, 500, first_due=NOW - timedelta(days=7), takedown=True), Dead)
+
+
+def test_giving_up_after_one_attempt_says_once() -> None:
+    assert decided(FAILED, 1, schedule=(0,)) == Dead("tried once and given up; the last time: did something")
+
+
+def test_switching_off_says_that_the_partner_did_it() -> None:
+    assert decided(an_outcome("gone", 410)) == SwitchOff("the partner did something")
+
+
 def test_success_is_delivered_and_410_switches_the_endpoint_off() -> None:
     assert decided(an_outcome("delivered", 200)) == Delivered()
     assert isinstance(decided(an_outcome("gone", 410)), SwitchOff)
@@ -103,7 +164,9 @@ def test_retry_after_counts_up_to_24_hours() -> None:
     assert decision == RetryAt(NOW + DAY, NOW + DAY)
 
 
-def test_what_was_due_while_its_endpoint_was_paused_for_days_still_gets_its_early_attempts() -> None:
+def test_a_delivery_that_was_due_while_its_endpoint_was_paused_for_days_still_gets_its_early_attempts() -> (
+    None
+):
     decision = decided(FAILED, first_due=NOW - timedelta(days=9))
     assert decision == RetryAt(NOW + timedelta(seconds=5))
     decision = decided(FAILED, first_due=NOW - timedelta(days=9), takedown=True)
@@ -121,7 +184,7 @@ def test_giving_up_says_how_often_it_was_tried_and_why_it_failed() -> None:
     assert decision == Dead("tried 2 times and given up; the last time: did something")
 
 
-def test_what_its_own_worker_cut_off_is_due_at_once_however_often() -> None:
+def test_a_push_that_its_own_worker_cut_off_is_due_at_once_however_often() -> None:
     for takedown in (False, True):
         assert decided(an_outcome("lost"), 99, schedule=(0,), takedown=takedown) == RetryAt(NOW)
 
@@ -225,4 +288,4 @@ def test_waits_grow_with_the_attempts_even_with_the_worst_jitter(attempt: int) -
     later = decided(FAILED, attempt + 1, jitter=0.0)
     assert isinstance(sooner, RetryAt)
     assert isinstance(later, RetryAt)
-    assert sooner.moment <= later.moment or attempt >= len(retry.DEFAULT) - 6
+    assert sooner.moment <= later.moment or attempt >= len(retry.DEFAULT_SCHEDULE) - 6

@@ -11,18 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from workers.deliver.retry import JITTER, spread
 from workers.net.outcome import Outcome
 
 OPENS_AT = 5  # failures in a row
-RATE_OF = 20  # attempts within WINDOW, of which half failed, open it too
-WINDOW = 60  # seconds
-SLOT = 10  # seconds: what is counted together
+RATE_OF = 20  # attempts within RATE_WINDOW, of which half failed, open it too
+RATE_WINDOW = 60  # seconds
+SLOT = 10  # seconds: attempts that are counted together
 FIRST_WAIT = 30.0  # seconds
 LONGEST_WAIT = 900.0
-JITTER = 0.2
 FULL_FROM = 64  # no endpoint has a higher cap
 
-# What the partner answered about this push says nothing about the endpoint's health; unsent and lost are our own doing.
+# Refused and gone are answers about this push and say nothing about the endpoint's health; unsent and lost are our own
+# doing.
 _NEUTRAL = frozenset({"refused", "gone", "unsent", "lost"})
 
 Counts = tuple[tuple[int, int, int], ...]
@@ -66,14 +67,14 @@ def at(breaker: Breaker, now: datetime) -> Breaker:
     return breaker
 
 
-def counted(counts: Counts, attempts: int, failures: int, now: datetime) -> Counts:
-    """The counts with these attempts added; what is older than a minute, or later than now, is dropped."""
+def add_counts(counts: Counts, attempts: int, failures: int, now: datetime) -> Counts:
+    """The counts with these attempts added; slots older than a minute, or later than now, are dropped."""
     slot = int(now.timestamp()) // SLOT
-    kept = [each for each in counts if slot - WINDOW // SLOT < each[0] <= slot]
-    if kept and kept[-1][0] == slot:
-        attempts, failures = attempts + kept[-1][1], failures + kept[-1][2]
-        kept.pop()
-    return (*kept, (slot, attempts, failures)) if attempts else tuple(kept)
+    slots = [each for each in counts if slot - RATE_WINDOW // SLOT < each[0] <= slot]
+    if slots and slots[-1][0] == slot:
+        attempts, failures = attempts + slots[-1][1], failures + slots[-1][2]
+        slots.pop()
+    return (*slots, (slot, attempts, failures)) if attempts else tuple(slots)
 
 
 def _waits(until: datetime | None, now: datetime) -> bool:
@@ -84,10 +85,10 @@ def _after_one(breaker: Breaker, outcome: Outcome, now: datetime, jitter: float)
     if breaker.state == "half_open" and (outcome.delivered or outcome.kind == "refused"):
         return Breaker(slow_start=1)
     if breaker.state == "open" or outcome.kind in _NEUTRAL:
-        return breaker  # open: what was on the wire when it opened, or a takedown, which waits for no breaker
+        return breaker  # open: it was on the wire when the breaker opened, or is a takedown, which waits for none
     if outcome.delivered:
         return _after_success(breaker, now)
-    counts = counted(breaker.counts, 1, 1, now)
+    counts = add_counts(breaker.counts, 1, 1, now)
     failures = breaker.failures + 1
     if breaker.state == "half_open" or _too_many(failures, counts):
         until = now + timedelta(seconds=_wait(breaker.opened, jitter))
@@ -99,7 +100,7 @@ def _after_one(breaker: Breaker, outcome: Outcome, now: datetime, jitter: float)
 def _after_success(breaker: Breaker, now: datetime) -> Breaker:
     # One more per success is twice as many per round.
     slow = None if breaker.slow_start is None or breaker.slow_start >= FULL_FROM else breaker.slow_start + 1
-    return Breaker(counts=counted(breaker.counts, 1, 0, now), slow_start=slow)
+    return Breaker(counts=add_counts(breaker.counts, 1, 0, now), slow_start=slow)
 
 
 def _too_many(failures: int, counts: Counts) -> bool:
@@ -110,4 +111,4 @@ def _too_many(failures: int, counts: Counts) -> bool:
 
 def _wait(opened: int, jitter: float) -> float:
     """Seconds: 30 s doubling to 15 min, ±20 %."""
-    return min(FIRST_WAIT * 2.0 ** min(opened, 10), LONGEST_WAIT) * (1 - JITTER + 2 * JITTER * jitter)
+    return spread(min(FIRST_WAIT * 2.0 ** min(opened, 10), LONGEST_WAIT), jitter)

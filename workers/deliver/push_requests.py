@@ -1,4 +1,4 @@
-"""Letters: claimed deliveries made into signed pushes. A body is built once per event, signed per endpoint."""
+"""Push requests: claimed deliveries made into signed pushes. A body is built once per event, signed per endpoint."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from service.webhooks import push_body
 from service.webhooks.signatures import Signer
 from workers.net.transport import Push
 
-KEPT_BODIES = 512
-KEPT_SIGNERS = 4096
+CACHED_BODIES = 512
+CACHED_SIGNERS = 4096
 # A secret that was rotated out two days ago signs along for this much longer.
 SIGNERS_LAST = timedelta(seconds=5)
 
 
-class Letters:
-    """Writes pushes; keeps the bodies of the last events, since each goes to many endpoints, and opened secrets."""
+class PushBuilder:
+    """Builds pushes. Caches the bodies of the last events, since each goes to many endpoints, and opened secrets."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
@@ -29,24 +29,24 @@ class Letters:
         self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
         self._signers_until: datetime | None = None
 
-    def unread(self, claimed: Sequence[Claimed]) -> set[int]:
-        """The events that must be read before these can be written: others are kept from before."""
+    def missing(self, claimed: Sequence[Claimed]) -> set[int]:
+        """The events that must be read before these can be built: the bodies of the others are cached."""
         return {each.event_id for each in claimed} - self._bodies.keys()
 
     def bodies(
-        self, claimed: Sequence[Claimed], told: Mapping[int, PushContent]
+        self, claimed: Sequence[Claimed], content: Mapping[int, PushContent]
     ) -> list[tuple[Claimed, bytes]]:
-        """Each with what is to be sent, in the same order. `told` are the `unread` events."""
-        for event_id, each in told.items():
+        """Each with the bytes to send, in the same order. `content` are the `missing` events."""
+        for event_id, each in content.items():
             self._bodies[event_id] = push_body.body(each)
-        written = [(each, self._bodies[each.event_id]) for each in claimed]
-        while len(self._bodies) > KEPT_BODIES:
+        found = [(each, self._bodies[each.event_id]) for each in claimed]
+        while len(self._bodies) > CACHED_BODIES:
             self._bodies.popitem(last=False)
-        return written
+        return found
 
-    def letter(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
+    def build(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
         """The push, signed as of `now`."""
-        self._forget_signers(now)
+        self._drop_old_signers(now)
         seconds = int(now.timestamp())
         signer = self._signer(claimed.sealed, now)
         headers = (
@@ -65,7 +65,7 @@ class Letters:
             signer = self._signers[sealed] = Signer(signing_keys.signing_secrets(self._record, sealed, now))
         return signer
 
-    def _forget_signers(self, now: datetime) -> None:
-        if self._signers_until is None or now >= self._signers_until or len(self._signers) > KEPT_SIGNERS:
+    def _drop_old_signers(self, now: datetime) -> None:
+        if self._signers_until is None or now >= self._signers_until or len(self._signers) > CACHED_SIGNERS:
             self._signers.clear()
             self._signers_until = now + SIGNERS_LAST

@@ -1,4 +1,4 @@
-"""When to try again, and when to stop (delivery.md, Retry). Pure: a decision is a value.
+"""Decides when to try again, and when to stop (delivery.md, Retry). Pure: a decision is a value.
 
 A schedule is the seconds to wait before each attempt: the first entry is before the first one.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from workers.net.outcome import Outcome
 
@@ -16,14 +17,27 @@ _EARLY = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HO
 _HALF_DAYS = [12 * HOUR] * 5
 DEFAULT_SPAN = timedelta(hours=72)
 # Waits, not a date: time under embargo, or while the endpoint is paused, is not taken from them.
-DEFAULT = (*_EARLY, *_HALF_DAYS, DEFAULT_SPAN.total_seconds() - sum(_EARLY) - sum(_HALF_DAYS))
+DEFAULT_SCHEDULE = (*_EARLY, *_HALF_DAYS, DEFAULT_SPAN.total_seconds() - sum(_EARLY) - sum(_HALF_DAYS))
 # A receiver being deployed answers 404 or 401 for minutes; what still refuses after three hours means it.
-REFUSED = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR)
-TAKEDOWN = (0.0, 5.0, 15.0, 30.0, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE)
+REFUSED_SCHEDULE = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR)
+TAKEDOWN_SCHEDULE = (0.0, 5.0, 15.0, 30.0, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE)
 TAKEDOWN_EVERY = 15 * MINUTE
 TAKEDOWN_SPAN = timedelta(days=7)
 RETRY_AFTER_MAX = DAY
 JITTER = 0.2
+SOONEST_RETRY = 1.0  # seconds
+
+
+class RetryPolicy(NamedTuple):
+    """The rules for one delivery. `schedule`: its endpoint's own, None for the default.
+
+    A takedown has its own schedule and is not given up until 7 days after `first_due`, when it was made; one that is
+    that old and was not tried yet, because its endpoint was switched off, still gets the early attempts.
+    """
+
+    schedule: Sequence[float] | None
+    first_due: datetime
+    takedown: bool
 
 
 @dataclass(frozen=True)
@@ -57,22 +71,11 @@ Decision = Delivered | RetryAt | Dead | SwitchOff
 _DELIVERED = Delivered()
 
 
-def decide(
-    attempt: int,
-    outcome: Outcome,
-    now: datetime,
-    schedule: Sequence[float] | None,
-    first_due: datetime,
-    *,
-    takedown: bool,
-    jitter: float,
-) -> Decision:
-    """What becomes of a delivery after its `attempt`-th attempt (from 1) ended with `outcome`.
+def decide(attempt: int, outcome: Outcome, now: datetime, policy: RetryPolicy, jitter: float) -> Decision:
+    """Decides on a delivery whose `attempt`-th attempt (from 1) ended with `outcome`.
 
-    `schedule`: the endpoint's own, None for the default. `jitter` is from [0, 1) and spreads each wait by ±20 %. A
-    moment is never before `now` nor before what Retry-After asks (up to 24 h). A takedown has its own schedule and is
-    not given up until 7 days after `first_due`, when it was made; what is that old and was not tried yet, because
-    its endpoint was switched off, still gets the early attempts. What its own worker cut off is due at once.
+    `jitter` is from [0, 1) and spreads each wait by ±20 %. A moment is never before `now` nor before what Retry-After
+    asks (up to 24 h). A delivery that its own worker cut off is due at once.
     """
     if outcome.delivered:
         return _DELIVERED
@@ -80,27 +83,35 @@ def decide(
         return SwitchOff(f"the partner {outcome.words}")
     if outcome.kind == "lost":
         return RetryAt(now)
-    wait = _takedown_wait(attempt, now - first_due) if takedown else _wait(attempt, outcome, schedule)
+    if policy.takedown:
+        wait = _takedown_wait(attempt, now - policy.first_due)
+    else:
+        wait = _wait(attempt, outcome, policy.schedule)
     if wait is None:
         return Dead(_give_up_words(attempt, outcome))
-    moment = now + timedelta(seconds=max(1.0, wait * (1 - JITTER + 2 * JITTER * jitter)))
-    if takedown and attempt >= len(TAKEDOWN):
-        moment = min(moment, first_due + TAKEDOWN_SPAN)  # the last try
+    moment = now + timedelta(seconds=max(SOONEST_RETRY, spread(wait, jitter)))
+    if policy.takedown and attempt >= len(TAKEDOWN_SCHEDULE):
+        moment = min(moment, policy.first_due + TAKEDOWN_SPAN)  # the last try
     asked = _asked_moment(outcome, now)
     return RetryAt(max(moment, asked or moment), asked if outcome.kind == "throttled" else None)
 
 
+def spread(seconds: float, jitter: float) -> float:
+    """The wait, 20 % shorter to 20 % longer for a `jitter` from 0 to 1: partners that failed together come apart."""
+    return seconds * (1 - JITTER + 2 * JITTER * jitter)
+
+
 def _wait(attempt: int, outcome: Outcome, schedule: Sequence[float] | None) -> float | None:
     """Seconds by the schedule before attempt `attempt + 1`; None if there is none."""
-    waits = schedule or DEFAULT
+    waits = schedule or DEFAULT_SCHEDULE
     if outcome.kind in ("refused", "unsent") and outcome.status not in (408, 425):
-        waits = min(waits, REFUSED, key=len)
+        waits = min(waits, REFUSED_SCHEDULE, key=len)
     return waits[attempt] if attempt < len(waits) else None
 
 
 def _takedown_wait(attempt: int, age: timedelta) -> float | None:
-    if attempt < len(TAKEDOWN):
-        return TAKEDOWN[attempt]
+    if attempt < len(TAKEDOWN_SCHEDULE):
+        return TAKEDOWN_SCHEDULE[attempt]
     return TAKEDOWN_EVERY if age < TAKEDOWN_SPAN else None
 
 

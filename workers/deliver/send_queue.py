@@ -1,8 +1,8 @@
-"""The tray: what a worker has claimed beyond what may be on the wire at once, waiting for its turn. Pure.
+"""The send queue: the deliveries that a worker has claimed beyond what may be on the wire at once. Pure.
 
 A claim costs about as much for a hundred deliveries as for ten. So where a partner answers fast, its next ones are
-claimed while the last are on the wire; where it answers slowly, or fails, nothing is claimed ahead, and what waits
-here goes back: a newer revision must not be kept waiting by it, nor another worker.
+claimed while the last are on the wire; where it answers slowly, or fails, nothing is claimed ahead, and its deliveries
+in the queue go back: a newer revision must not be kept waiting by them, nor another worker.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from service.store.deliveries.claims import Claimed
 
-WAITS = 0.5  # seconds; what was not sent by then is given back
-TAKEDOWNS = 0  # the lane of all of them; the others are endpoints
+LONGEST_QUEUED = 0.5  # seconds; a delivery that was not sent by then is given back
+_TAKEDOWN_LANE = 0  # of all takedowns; the other lanes are endpoints
 
 
-class Laid(NamedTuple):
+class Queued(NamedTuple):
     """A claimed delivery and the bytes to send; `at` is when it was claimed, monotonic."""
 
     claimed: Claimed
@@ -25,72 +25,72 @@ class Laid(NamedTuple):
     at: float
 
 
-class Tray:
+class SendQueue:
     """Keeps to every endpoint's cap on the wire. Takedowns wait for nothing here: their claims keep to the cap."""
 
     def __init__(self) -> None:
-        self._lanes: dict[int, deque[Laid]] = {}  # none is empty
-        self._flying: dict[int, int] = {}
+        self._lanes: dict[int, deque[Queued]] = {}  # none is empty
+        self._in_flight: dict[int, int] = {}
         self._ready: dict[int, None] = {}  # lanes that may have something to send, in turn
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def lay(self, laid: Laid) -> None:
-        lane = _lane(laid.claimed)
-        self._lanes.setdefault(lane, deque()).append(laid)
+    def put(self, queued: Queued) -> None:
+        lane = _lane(queued.claimed)
+        self._lanes.setdefault(lane, deque()).append(queued)
         self._ready[lane] = None
         self._count += 1
 
-    def ready(self, room: int) -> Iterator[Laid]:
-        """Up to `room` that go on the wire now; what is taken from here is on the wire."""
+    def ready(self, room: int) -> Iterator[Queued]:
+        """Up to `room` that go on the wire now. Each counts as on the wire from here until `done`."""
         while room and self._ready:
-            lane = TAKEDOWNS if TAKEDOWNS in self._ready else next(iter(self._ready))
+            lane = _TAKEDOWN_LANE if _TAKEDOWN_LANE in self._ready else next(iter(self._ready))
             waiting = self._lanes.get(lane)
-            flying = self._flying.get(lane, 0)
-            if not waiting or (lane != TAKEDOWNS and flying >= waiting[0].claimed.cap):
+            in_flight = self._in_flight.get(lane, 0)
+            if not waiting or (lane != _TAKEDOWN_LANE and in_flight >= waiting[0].claimed.cap):
                 del self._ready[lane]
                 continue
-            laid = waiting.popleft()
+            queued = waiting.popleft()
             if not waiting:
                 del self._lanes[lane]
-            self._flying[lane] = flying + 1
+            self._in_flight[lane] = in_flight + 1
             self._count -= 1
             room -= 1
-            yield laid
+            yield queued
 
-    def landed(self, claimed: Claimed) -> None:
+    def done(self, claimed: Claimed) -> None:
         """It came back from the wire, however it went."""
         lane = _lane(claimed)
-        self._flying[lane] -= 1
+        self._in_flight[lane] -= 1
         if lane in self._lanes:
             self._ready[lane] = None
 
-    def withdraw(self, endpoint_id: int) -> list[Claimed]:
-        """Takes out what waits for this endpoint: it failed, and may not want the next one now."""
-        return self._take_out([endpoint_id], lambda _: True)
+    def remove(self, endpoint_id: int) -> list[Claimed]:
+        """Takes out all that waits for this endpoint: it failed, and may not want the next one now."""
+        return self._remove([endpoint_id], lambda _: True)
 
-    def late(self, now: float) -> list[Claimed]:
-        """Takes out what has waited for too long."""
-        return self._take_out(self._lanes, lambda laid: now - laid.at > WAITS)
+    def remove_late(self, now: float) -> list[Claimed]:
+        """Takes out all that has waited for too long."""
+        return self._remove(self._lanes, lambda queued: now - queued.at > LONGEST_QUEUED)
 
     def clear(self) -> list[Claimed]:
         """Takes out all that waits."""
-        return self._take_out(self._lanes, lambda _: True)
+        return self._remove(self._lanes, lambda _: True)
 
-    def _take_out(self, lanes: Iterable[int], which: Callable[[Laid], bool]) -> list[Claimed]:
-        """From the front of each, where the oldest are."""
-        taken: list[Claimed] = []
+    def _remove(self, lanes: Iterable[int], which: Callable[[Queued], bool]) -> list[Claimed]:
+        """Takes from the front of each lane, where the oldest are."""
+        removed: list[Claimed] = []
         for lane in list(lanes):
             waiting = self._lanes.get(lane, deque())
             while waiting and which(waiting[0]):
-                taken.append(waiting.popleft().claimed)
+                removed.append(waiting.popleft().claimed)
             if not waiting:
                 self._lanes.pop(lane, None)
-        self._count -= len(taken)
-        return taken
+        self._count -= len(removed)
+        return removed
 
 
 def _lane(claimed: Claimed) -> int:
-    return TAKEDOWNS if claimed.priority == 0 else claimed.endpoint_id
+    return _TAKEDOWN_LANE if claimed.priority == 0 else claimed.endpoint_id

@@ -1,4 +1,4 @@
-"""From what a partner answered to what is written of it. Pure: the record is the caller's."""
+"""Settling: what is written of a partner's answer. Pure: the record is the caller's."""
 
 from __future__ import annotations
 
@@ -17,60 +17,53 @@ from service.store.deliveries.states import State
 from workers.deliver import breaker, retry
 from workers.net.outcome import Outcome
 
-SWITCH_OFF_AFTER = timedelta(days=5)  # failing for as long, without one success
-TOUCH_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's last success is written
+SWITCH_OFF_AFTER = timedelta(days=5)  # of failing without one success
+HEALTHY_WRITE_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's last success is written
 
 
-class Sent(NamedTuple):
-    """A claimed delivery with what came of it."""
+class Attempt(NamedTuple):
+    """A claimed delivery that was sent, and the outcome."""
 
     claimed: Claimed
     started_at: datetime
     outcome: Outcome
 
 
-class Watch:
-    """When each healthy endpoint was last noted as such: so that a thousand successes are one write.
+class HealthWriteThrottle:
+    """Has the health of a healthy endpoint written once a second, so that a thousand successes are one write.
 
-    Those not written yet are kept here, for the breaker's failure rate.
+    Those not written yet are counted here, for the breaker's failure rate.
     """
 
     def __init__(self) -> None:
-        self._noted: dict[int, datetime] = {}
+        self._written: dict[int, datetime] = {}
         self._unwritten: dict[int, int] = {}
 
     def due(self, endpoint_id: int, now: datetime) -> bool:
-        noted = self._noted.get(endpoint_id)
-        return noted is None or not timedelta(0) <= now - noted < TOUCH_EVERY
+        written = self._written.get(endpoint_id)
+        return written is None or not timedelta(0) <= now - written < HEALTHY_WRITE_EVERY
 
     def unwritten(self, endpoint_id: int) -> int:
         return self._unwritten.get(endpoint_id, 0)
 
-    def committed(self, sent: Sequence[Sent], ids: Collection[int], now: datetime) -> None:
-        """What was sent is settled, and the health of the endpoints `ids` written."""
+    def committed(self, attempts: Sequence[Attempt], ids: Collection[int], now: datetime) -> None:
+        """The attempts are settled, and the health of the endpoints `ids` is written."""
         for endpoint_id in ids:
-            self._noted[endpoint_id] = now
+            self._written[endpoint_id] = now
             self._unwritten.pop(endpoint_id, None)
-        for each in sent:
+        for each in attempts:
             if (endpoint_id := each.claimed.endpoint_id) not in ids:
                 self._unwritten[endpoint_id] = self._unwritten.get(endpoint_id, 0) + 1
 
 
-def verdict_on(sent: Sent, now: datetime, dice: float) -> retry.Decision:
-    """What the retry rule says of this attempt. `dice` in [0, 1) spreads the retries."""
-    claimed = sent.claimed
-    return retry.decide(
-        claimed.attempts - claimed.forgiven,
-        sent.outcome,
-        now,
-        claimed.schedule,
-        claimed.created_at,
-        takedown=claimed.priority == 0,
-        jitter=dice,
-    )
+def verdict_on(attempt: Attempt, now: datetime, jitter: float) -> retry.Decision:
+    """The retry rule's decision on this attempt. `jitter` in [0, 1) spreads the retries."""
+    claimed = attempt.claimed
+    policy = retry.RetryPolicy(claimed.schedule, claimed.created_at, claimed.priority == 0)
+    return retry.decide(claimed.attempts - claimed.forgiven, attempt.outcome, now, policy, jitter)
 
 
-def settlement_of(sent: Sent, verdict: retry.Decision, now: datetime) -> Settlement:
+def settlement_of(attempt: Attempt, verdict: retry.Decision, now: datetime) -> Settlement:
     """The row to write. A switched-off endpoint keeps its deliveries: they wait until it is back."""
     state, due_at = State.WAITING, now
     match verdict:
@@ -80,23 +73,23 @@ def settlement_of(sent: Sent, verdict: retry.Decision, now: datetime) -> Settlem
             state = State.DEAD
         case retry.RetryAt(moment=moment):
             due_at = moment
-    outcome = sent.outcome
+    outcome = attempt.outcome
     return Settlement(
-        delivery=sent.claimed,
+        delivery=attempt.claimed,
         state=state,
         due_at=due_at,
         reached=outcome.reached,
         status=outcome.status,
         words=outcome.words,
-        attempt=_attempt(sent),
+        attempt=_columns(attempt),
     )
 
 
-def _attempt(sent: Sent) -> dict[str, Any]:
-    outcome = sent.outcome
+def _columns(attempt: Attempt) -> dict[str, Any]:
+    outcome = attempt.outcome
     headers = orjson.dumps(outcome.response_headers).decode() if outcome.response_headers else None
     return {
-        "started_at": sent.started_at,
+        "started_at": attempt.started_at,
         "outcome": outcome.kind,
         "status": outcome.status,
         "words": outcome.words,
@@ -111,40 +104,40 @@ def _attempt(sent: Sent) -> dict[str, Any]:
     }
 
 
-def touched(
-    sent: Sequence[Sent],
+def endpoints_to_update(
+    attempts: Sequence[Attempt],
     verdicts: Sequence[retry.Decision],
-    watch: Watch,
+    throttle: HealthWriteThrottle,
     now: datetime,
-    dice: Callable[[], float],
+    jitter: Callable[[], float],
 ) -> tuple[list[int], Callable[[int, Health], Health]]:
-    """The endpoints whose health must be written, and how it follows from what they answered, in that order."""
-    per_endpoint: dict[int, list[tuple[Sent, retry.Decision]]] = {}
-    for each, verdict in zip(sent, verdicts, strict=True):
+    """The endpoints whose health must be written, and the function that has it follow from their answers, in order."""
+    per_endpoint: dict[int, list[tuple[Attempt, retry.Decision]]] = {}
+    for each, verdict in zip(attempts, verdicts, strict=True):
         per_endpoint.setdefault(each.claimed.endpoint_id, []).append((each, verdict))
     ids = [
         endpoint_id
         for endpoint_id, results in per_endpoint.items()
-        if any(_troubled(each, verdict) for each, verdict in results) or watch.due(endpoint_id, now)
+        if any(_troubled(each, verdict) for each, verdict in results) or throttle.due(endpoint_id, now)
     ]
 
     def decide(endpoint_id: int, health: Health) -> Health:
-        if unwritten := watch.unwritten(endpoint_id):
-            counts = breaker.counted(_counts(health), unwritten, 0, now)
+        if unwritten := throttle.unwritten(endpoint_id):
+            counts = breaker.add_counts(_counts(health), unwritten, 0, now)
             health = replace(health, breaker_counts=json.dumps(counts))
         for each, verdict in per_endpoint[endpoint_id]:
-            health = health_after(health, each.outcome, verdict, now, dice())
+            health = health_after(health, each.outcome, verdict, now, jitter())
         return health
 
     return ids, decide
 
 
-def _troubled(sent: Sent, verdict: retry.Decision) -> bool:
-    return not isinstance(verdict, retry.Delivered) or not sent.claimed.healthy
+def _troubled(attempt: Attempt, verdict: retry.Decision) -> bool:
+    return not isinstance(verdict, retry.Delivered) or not attempt.claimed.healthy
 
 
 def health_after(
-    health: Health, outcome: Outcome, verdict: retry.Decision, now: datetime, dice: float
+    health: Health, outcome: Outcome, verdict: retry.Decision, now: datetime, jitter: float
 ) -> Health:
     """One answer's effect on its endpoint: breaker, Retry-After, 410, and five days without a success."""
     if outcome.kind == "lost":
@@ -157,7 +150,7 @@ def health_after(
         _counts(health),
         health.slow_start,
     )
-    state = breaker.after(state, [outcome], now, dice)
+    state = breaker.after(state, [outcome], now, jitter)
     health = replace(
         health,
         breaker=state.state,
@@ -176,8 +169,8 @@ def health_after(
         failing_since=health.failing_since or now,
     )
     if isinstance(verdict, retry.RetryAt) and verdict.holds_endpoint_until is not None:
-        held = max(verdict.holds_endpoint_until, health.not_before or verdict.holds_endpoint_until)
-        health = replace(health, not_before=held)
+        not_before = max(verdict.holds_endpoint_until, health.not_before or verdict.holds_endpoint_until)
+        health = replace(health, not_before=not_before)
     if isinstance(verdict, retry.SwitchOff):
         return replace(health, state="off", state_reason=verdict.words)
     if health.failing_since is not None and now - health.failing_since >= SWITCH_OFF_AFTER:

@@ -1,4 +1,4 @@
-"""Where pushes may connect to, judged on the resolved address at the moment of connecting.
+"""Judges where pushes may connect to: on the resolved address, at the moment of connecting.
 
 A partner's name may lead anywhere, and elsewhere the next time: the address is judged, never the name.
 """
@@ -13,7 +13,7 @@ from service.webhooks.endpoint_urls import port_refusal
 Network = IPv4Network | IPv6Network
 
 # `is_global` alone is not to be trusted: depending on the Python version it lets some of these through.
-_NAMED: tuple[tuple[Network, str], ...] = tuple(
+_REFUSED_NETWORKS: tuple[tuple[Network, str], ...] = tuple(
     (ip_network(network), words)
     for network, words in (
         ("169.254.169.254/32", "a cloud's metadata service"),
@@ -51,7 +51,7 @@ def refusal(address: str, port: int, allowed: Sequence[Network]) -> str | None:
     """Why a push may not connect there, in words; None if it may.
 
     `address` is a numeric IPv4 or IPv6 address, a zone (`%eth0`) ignored. An address inside one of the
-    `allowed` networks passes whatever it is; the port is judged all the same. Never raises: what is no
+    `allowed` networks passes whatever it is; the port is judged all the same. Never raises: a text that is no
     address is refused.
     """
     if words := port_refusal(port):
@@ -73,7 +73,7 @@ def _as_connected_to(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Ad
 
 
 def _why_not(address: IPv4Address | IPv6Address) -> str | None:
-    for network, words in _NAMED:
+    for network, words in _REFUSED_NETWORKS:
         if address in network:
             return words
     if not address.is_global or address.is_reserved or address.is_multicast:

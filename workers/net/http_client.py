@@ -1,4 +1,4 @@
-"""Requests that are not pushes: by the `requests` library, and only to where pushes may go (workers/guard.py).
+"""Requests that are not pushes: by the `requests` library, and only to where pushes may go (address_guard.py).
 
 The address is judged as it is connected to, so a name that leads elsewhere the next time gains nothing. Redirects,
 proxies, cookies and netrc are never used.
@@ -25,7 +25,7 @@ class Blocked(OSError):
     """No address of the host may be called. The text says why."""
 
 
-class Errands:
+class GuardedClient:
     """Sends POSTs; keeps no cookies. For one thread; close() when done."""
 
     def __init__(self, allowed: Sequence[Network], *, user_agent: str) -> None:

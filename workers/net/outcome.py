@@ -1,10 +1,9 @@
-"""What became of a push, classed and in words that an operator understands. Pure: facts in, Outcome out."""
+"""The outcome of a push: its kind, and words that an operator understands. Pure: facts in, Outcome out."""
 
 from __future__ import annotations
 
-import errno
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -12,6 +11,9 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 import pycurl
+
+from workers.net.exchange import Exchange
+from workers.net.failures import failure
 
 # The kinds of outcome. The record's attempt.outcome and the metrics' `outcome` label use these very words.
 OUTCOMES = (
@@ -31,9 +33,10 @@ OUTCOMES = (
     "unsent",  # never tried: the URL or a fault of ours
     "lost",  # cut off by the end of the worker; it may have arrived. The partner has no part in it
 )
-BODY_KEPT = 4096  # bytes
-HEADERS_KEPT = 64
-USUAL = 2048  # bytes of headers: what is longer is not remembered, and may be hundreds of kilobytes
+BODY_LIMIT = 4096  # bytes of an answer's body that are recorded
+HEADERS_LIMIT = 64  # headers of an answer that are recorded
+LOCATION_LIMIT = 200  # characters of a redirect's target that its words show
+CACHEABLE_HEADERS = 2048  # bytes: longer headers are not cached, for they may be hundreds of kilobytes
 _STATUS_WORDS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -72,36 +75,6 @@ class Outcome(NamedTuple):
         return self.kind == "delivered"
 
 
-class Exchange(NamedTuple):
-    """The bare facts of one HTTP exchange as libcurl tells them. Times are µs since its start (0: never).
-
-    `code` and `error` are CURLE_… and its text; `verify` is OpenSSL's X509_V_… of the certificate; `errno` is the
-    system's, of a connection that failed;
-    `header_lines` all header lines received, status lines too; `blocked` the guard's words, if every address
-    of the host was refused; `cut`: the body was not read to its end because it is too long.
-    """
-
-    code: int
-    error: str
-    status: int
-    header_lines: Sequence[bytes]
-    body: bytes
-    cut: bool
-    blocked: str | None
-    verify: int
-    request_bytes: int
-    new_connections: int
-    address: str
-    https: bool
-    lookup: int
-    connected: int
-    secured: int
-    sent: int
-    first_byte: int
-    total: int
-    errno: int = 0
-
-
 def classify(exchange: Exchange, now: datetime) -> Outcome:
     """The Outcome of an exchange; `now` turns a Retry-After date into seconds.
 
@@ -113,9 +86,9 @@ def classify(exchange: Exchange, now: datetime) -> Outcome:
     if headers is not None and exchange.status >= 200 and not exchange.blocked:
         if not 200 <= exchange.status < 300:
             retry_after = _retry_after(headers, now)
-        kind, words = _kind_of_status(exchange.status), _answered(exchange, headers, retry_after)
+        kind, words = _kind_of_status(exchange.status), _answer_words(exchange, headers, retry_after)
     else:
-        kind, words = _failure(exchange)
+        kind, words = failure(exchange)
     return Outcome(
         kind=kind,
         status=exchange.status if headers is not None and exchange.status else None,
@@ -125,7 +98,7 @@ def classify(exchange: Exchange, now: datetime) -> Outcome:
         timings=_timings(exchange),
         address=exchange.address or None,
         response_headers=headers or (),
-        body=exchange.body[:BODY_KEPT],
+        body=exchange.body[:BODY_LIMIT],
     )
 
 
@@ -156,21 +129,21 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
 
 def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:
     """The final answer's headers; None unless they came whole (ended by an empty line)."""
-    # A partner says the same to all that come within a second.
-    return _usual(tuple(lines)) if sum(map(len, lines)) <= USUAL else _parsed(lines)
+    # A partner sends the same headers with all its answers of one second.
+    return _cached(tuple(lines)) if sum(map(len, lines)) <= CACHEABLE_HEADERS else _parse(lines)
 
 
-def _parsed(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:
+def _parse(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:
     if not lines or lines[-1] not in (b"\r\n", b"\n"):
         return None
     start = 1  # after the status line
     if lines.count(lines[-1]) > 1:  # 1xx answers went before
         start += max((index for index, line in enumerate(lines) if line[:5] == b"HTTP/"), default=0)
-    pairs = [line.decode("latin-1").partition(":") for line in lines[start : start + HEADERS_KEPT]]
+    pairs = [line.decode("latin-1").partition(":") for line in lines[start : start + HEADERS_LIMIT]]
     return tuple([(name, value.strip()) for name, colon, value in pairs if colon])
 
 
-_usual = lru_cache(maxsize=64)(_parsed)
+_cached = lru_cache(maxsize=64)(_parse)
 
 
 def _retry_after(headers: Sequence[tuple[str, str]], now: datetime) -> float | None:
@@ -190,11 +163,13 @@ def _kind_of_status(status: int) -> str:
     return "refused" if status < 500 else "server_error"
 
 
-def _answered(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_after: float | None) -> str:
+def _answer_words(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_after: float | None) -> str:
     words = f"answered {_STATUS_WORDS.get(exchange.status, exchange.status)}"
     if 300 <= exchange.status < 400:
-        to = next((f" to {value[:200]}" for name, value in headers if name.lower() == "location"), "")
-        words += f", a redirect{to}: redirects are never followed; change the endpoint to its final address"
+        words += (
+            f", a redirect{_target(headers)}:"
+            " redirects are never followed; change the endpoint to its final address"
+        )
     if exchange.status == 410:
         words += ": it wants no more pushes"
     if retry_after is not None:
@@ -202,113 +177,14 @@ def _answered(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_afte
     if exchange.cut:
         words += " (its body is over 64 KiB; the rest was not read)"
     elif exchange.code != pycurl.E_OK:
-        words += f" (its body did not come whole: {_failure(exchange)[1]})"
+        words += f" (its body did not come whole: {failure(exchange)[1]})"
     return words
 
 
-# What OpenSSL found wrong with the certificate (X509_V_ERR_…).
-_CERTIFICATE_FAULTS = {
-    7: "the partner's certificate has a signature that does not fit",
-    9: "the partner's certificate is not valid yet",
-    10: "the partner's certificate has expired",
-    18: "the partner's certificate is self-signed, so nobody vouches for it",
-    19: "the partner's certificate is from an authority not trusted here",
-    20: "the partner's certificate is from an authority not trusted here, or its chain is incomplete",
-    21: "the partner's certificate chain is incomplete",
-    23: "the partner's certificate was revoked",
-    24: "the partner's certificate is from one that may not issue any",
-    26: "the partner's certificate is not one for a server",
-    62: "the partner's certificate is for another name",
-    64: "the partner's certificate is for another address",
-    66: "the partner's certificate has a key that is too weak",
-    68: "the partner's certificate is signed by a method that is too weak",
-}
-_KINDS_OF_FAILURE = {
-    pycurl.E_OK: "closed",  # libcurl is content with an answer that ends among its headers
-    pycurl.E_OPERATION_TIMEDOUT: "timeout",
-    pycurl.E_COULDNT_RESOLVE_HOST: "dns",
-    pycurl.E_COULDNT_CONNECT: "connect",
-    pycurl.E_PEER_FAILED_VERIFICATION: "tls",
-    pycurl.E_SSL_CONNECT_ERROR: "tls",
-    pycurl.E_SSL_CERTPROBLEM: "tls",
-    pycurl.E_SSL_CIPHER: "tls",
-    pycurl.E_SSL_CACERT_BADFILE: "tls",
-    pycurl.E_SSL_ISSUER_ERROR: "tls",
-    pycurl.E_SSL_INVALIDCERTSTATUS: "tls",
-    pycurl.E_GOT_NOTHING: "closed",
-    pycurl.E_RECV_ERROR: "closed",
-    pycurl.E_SEND_ERROR: "closed",
-    pycurl.E_PARTIAL_FILE: "closed",
-    pycurl.E_SEND_FAIL_REWIND: "closed",
-}
-
-
-def _failure(exchange: Exchange) -> tuple[str, str]:
-    """Kind and words of an exchange that brought no answer."""
-    if exchange.blocked:
-        return "blocked", f"was not called: {exchange.blocked}"
-    kind = _KINDS_OF_FAILURE.get(exchange.code, "garbled" if exchange.request_bytes else "unsent")
-    return kind, _FAILURE_WORDS[kind](exchange)
-
-
-def _timeout_words(exchange: Exchange) -> str:
-    after = f"{round(exchange.total / 1_000_000, 1):g} s"
-    if exchange.header_lines:
-        return f"did not finish its answer within {after} (it had begun)"
-    if exchange.request_bytes:
-        return f"did not answer within {after} (connected, no first byte)"
-    if exchange.connected and exchange.https:
-        return f"did not finish the TLS handshake within {after} (connected)"
-    if exchange.lookup:
-        return f"did not accept a connection within {after}"
-    return f"the partner's name was not found within {after} (no answer from DNS)"
-
-
-_CONNECT_FAULTS = {
-    errno.ECONNREFUSED: "refused the connection: nothing listens at that port",
-    errno.ECONNRESET: "broke the connection off as it was being made",
-    errno.EHOSTUNREACH: "no machine answers at that address",
-    errno.ENETUNREACH: "no network leads to that address from here",
-    errno.EADDRNOTAVAIL: "no address or port of this machine is left to call from",
-}
-
-
-def _connect_words(exchange: Exchange) -> str:
-    fault = _CONNECT_FAULTS.get(exchange.errno)
-    return fault or f"nobody answers at that address ({_plain(exchange.error)})"
-
-
-def _tls_words(exchange: Exchange) -> str:
-    if fault := _CERTIFICATE_FAULTS.get(exchange.verify):
-        return fault
-    if "subject name" in exchange.error or "does not match" in exchange.error:
-        return _CERTIFICATE_FAULTS[62]
-    if exchange.code == pycurl.E_PEER_FAILED_VERIFICATION:
-        return f"the partner's certificate cannot be trusted ({_plain(exchange.error)})"
-    return f"no secure connection could be agreed on ({_plain(exchange.error)})"
-
-
-def _closed_words(exchange: Exchange) -> str:
-    if exchange.header_lines:
-        return "closed the connection in the middle of its answer"
-    if exchange.request_bytes:
-        return "closed the connection without an answer"
-    return "closed the connection before the push was sent"
-
-
-_FAILURE_WORDS: dict[str, Callable[[Exchange], str]] = {
-    "timeout": _timeout_words,
-    "dns": lambda _: "no server with that name (DNS)",
-    "connect": _connect_words,
-    "tls": _tls_words,
-    "closed": _closed_words,
-    "garbled": lambda exchange: f"sent an answer that cannot be read: {_plain(exchange.error)}",
-    "unsent": lambda exchange: f"could not be called: {_plain(exchange.error)}",
-}
-
-
-def _plain(error: str) -> str:
-    return error.strip().rstrip(".")[:200] or "no reason was given"
+def _target(headers: Sequence[tuple[str, str]]) -> str:
+    """Where a redirect leads, as its words say it; empty if it does not say."""
+    locations = (value for name, value in headers if name.lower() == "location")
+    return next((f" to {value[:LOCATION_LIMIT]}" for value in locations), "")
 
 
 def _timings(exchange: Exchange) -> Timings:

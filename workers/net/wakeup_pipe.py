@@ -1,4 +1,4 @@
-"""A bell for a thread that waits in a selector: others ring it, and it returns."""
+"""A pipe that wakes a thread which waits in a selector."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import weakref
 from contextlib import suppress
 
 
-class Bell:
-    """`fileno()` is to be watched for reading. Rung any number of times before it is heard, it is heard once."""
+class WakeupPipe:
+    """A selector watches `fileno()` for reading. Any number of notifications before a `drain` wake the thread once."""
 
     def __init__(self) -> None:
-        self._ear, self._clapper = os.pipe()
-        os.set_blocking(self._ear, False)
-        os.set_blocking(self._clapper, False)
-        # Not before nobody has it any more: a late ring must not be written into what was opened since.
-        weakref.finalize(self, _close, self._ear, self._clapper)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        # The pipe is closed only when nobody has it any more: a late notification must not be written into a file
+        # that was opened since under the same number.
+        weakref.finalize(self, _close, self._reader, self._writer)
 
     def fileno(self) -> int:
-        return self._ear
+        return self._reader
 
-    def ring(self) -> None:
-        """From any thread, and from signal handlers. Never waits."""
-        with suppress(BlockingIOError):  # it was rung often enough
-            os.write(self._clapper, b".")
+    def notify(self) -> None:
+        """Wakes the thread that waits. Any thread and any signal handler may call it. Never blocks."""
+        with suppress(BlockingIOError):  # a full pipe has been written to often enough
+            os.write(self._writer, b".")
 
-    def hear(self) -> None:
-        """Silences it."""
+    def drain(self) -> None:
+        """Empties the pipe, so that the selector waits again."""
         with suppress(BlockingIOError):
-            while len(os.read(self._ear, 65_536)) == 65_536:
+            while len(os.read(self._reader, 65_536)) == 65_536:
                 pass
 
 

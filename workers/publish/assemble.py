@@ -31,10 +31,10 @@ def compose(
     feed: feeds.Feed, shown: Sequence[Place], entries: Mapping[int, Entries], formats: Sequence[feeds.Format]
 ) -> dict[feeds.Format, Rendered]:
     """The feed's documents. `entries` by article; a story that has none in a format is left out of that one."""
-    told = [(place, feeds.told_at(place.changed_at, place.public_id)) for place in shown]
-    made = {}
+    moments = [(place, feeds.told_at(place.changed_at, place.public_id)) for place in shown]
+    documents = {}
     for fmt in formats:
-        lines = [(place, at, entry) for place, at in told if (entry := entries[place.article_id][fmt])]
+        lines = [(place, at, entry) for place, at in moments if (entry := entries[place.article_id][fmt])]
         frame = feeds.frame(
             feed,
             fmt,
@@ -42,11 +42,11 @@ def compose(
             tombstones=tuple(feeds.Tombstone(p.public_id, at) for p, at, _ in lines if p.withdrawn),
         )
         stories = tuple((place.article_id, place.revision) for place, _, _ in lines)
-        made[fmt] = _rendered(frame, [entry for _, _, entry in lines], stories)
-    return made
+        documents[fmt] = _document(frame, [entry for _, _, entry in lines], stories)
+    return documents
 
 
-def _rendered(frame: feeds.Frame, entries: Sequence[Entry], stories: tuple[tuple[int, int], ...]) -> Rendered:
+def _document(frame: feeds.Frame, entries: Sequence[Entry], stories: tuple[tuple[int, int], ...]) -> Rendered:
     etag = hashlib.blake2b(frame.head, digest_size=16)
     etag.update(b"".join(entry.digest for entry in entries))
     etag.update(frame.tail)

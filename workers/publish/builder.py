@@ -17,16 +17,16 @@ from service.store.feeds.contents import Place
 from service.store.feeds.documents import FeedDue
 from service.store.feeds.entries import prune_entries
 from workers.publish.assemble import compose
-from workers.publish.entry_cache import Shelf
-from workers.publish.items import Desk, feed_of
+from workers.publish.entry_cache import EntryCache
+from workers.publish.items import Publisher, feed_of
 
 log = logs.get("publish")
 
-PRUNE_AFTER = 2_000  # entries made
+PRUNE_AFTER = 2_000  # new entries
 
 
-class Press:
-    """Renders feeds. A change costs the serialising of one story, once; all else is spliced from what is there."""
+class FeedBuilder:
+    """Renders feeds. A change costs the serialising of one story, once; all else is spliced from entries that exist."""
 
     def __init__(
         self,
@@ -41,8 +41,8 @@ class Press:
         self._public_url = public_url
         self._clock = clock
         self._withdrawn_stays = withdrawn_stays
-        self._shelf = Shelf(record)
-        self._made = 0
+        self._cache = EntryCache(record)
+        self._new_entries = 0
         self._stopping = False
 
     def stop(self) -> None:
@@ -54,9 +54,9 @@ class Press:
 
         `goes_on` is asked before each: once it is False nothing more is built, and the others stay due.
 
-        Killed half-way, what is not written is still due. What is asked for meanwhile is the next call's: in a flood,
-        builds would follow one another without end. Pages come last: what is new is never kept waiting by what is
-        old, and they are some at a time, so that there may be many.
+        If it is killed half-way, the feeds that are not written are still due. Feeds that are asked for meanwhile are
+        the next call's: in a flood, builds would follow one another without end. Pages come last, so that news never
+        waits for the archive, and are some at a time, so that there may be many.
         """
 
         def further(_: object = None) -> bool:
@@ -64,41 +64,44 @@ class Press:
 
         built = 0
         if further() and (due := documents.due_feeds(self._record)):
-            desk = self._desk()
+            publisher = self._publisher()
             for each in takewhile(further, due):
-                self.build(desk, each, self._clock())
+                self.build(publisher, each, self._clock())
                 built += 1
         pages = archives.due_pages(self._record, self._clock())
         if pages:
-            desk, known = self._desk(), {each.slug: each for each in documents.open_feeds(self._record)}
+            publisher, known = (
+                self._publisher(),
+                {each.slug: each for each in documents.open_feeds(self._record)},
+            )
             for page in takewhile(further, pages):
                 if page.feed in known:
-                    self._build_page(desk, known[page.feed], page, self._clock())
+                    self._build_page(publisher, known[page.feed], page, self._clock())
                     built += 1
         self._prune()
         return built
 
-    def build(self, desk: Desk, due: FeedDue, now: datetime) -> None:
-        """Renders one feed in all its formats and writes what changed."""
+    def build(self, publisher: Publisher, due: FeedDue, now: datetime) -> None:
+        """Renders one feed in all its formats and writes the documents that changed."""
         started = perf_counter()
         due, shown, due_at = self._shown(due, now)
-        entries, made = self._shelf.take(desk, shown)
+        entries, new = self._cache.entries(publisher, shown)
         # A partner's own is not for people to look at, and its page would tell its address.
         formats = feeds.FORMATS if due.private else feeds.RENDITIONS
-        bodies = compose(feed_of(desk, due), shown, entries, formats)
-        changed = documents.store_documents(self._record, due, bodies, due_at=due_at, now=now, made=made)
-        self._made += len(made)
+        bodies = compose(feed_of(publisher, due), shown, entries, formats)
+        changed = documents.store_documents(self._record, due, bodies, due_at=due_at, now=now, made=new)
+        self._new_entries += len(new)
         log.info(
             "feed.rendered",
             feed=due.slug,
             stories=len(shown),
-            serialised=len(made) // len(feeds.RENDITIONS),
+            serialised=len(new) // len(feeds.RENDITIONS),
             changed=list(changed or ()),
             ms=round((perf_counter() - started) * 1000, 1),
         )
 
     def _shown(self, due: FeedDue, now: datetime) -> tuple[FeedDue, list[Place], datetime | None]:
-        """The feed with what is new in it numbered, what stands in it, and when that changes by itself."""
+        """The feed with its new stories numbered, the stories that stand in it, and when they change by themselves."""
         stays = self._withdrawn_stays
         if due.private:
             found = partner_contents.shown(self._record, due, now, withdrawn_stays=stays)
@@ -107,22 +110,22 @@ class Press:
         shown = contents.places(self._record, due, now, withdrawn_stays=stays)
         return due, shown, contents.next_change(self._record, due, shown, now, withdrawn_stays=stays)
 
-    def _build_page(self, desk: Desk, due: FeedDue, page: PageDue, now: datetime) -> None:
+    def _build_page(self, publisher: Publisher, due: FeedDue, page: PageDue, now: datetime) -> None:
         shown = contents.page_places(self._record, page.feed, page.page, now)
-        entries, made = self._shelf.take(desk, shown)
-        feed = replace(feed_of(desk, due), page=page.page)
+        entries, new = self._cache.entries(publisher, shown)
+        feed = replace(feed_of(publisher, due), page=page.page)
         bodies = compose(feed, shown, entries, feeds.ARCHIVED)
         due_at = archives.opens_at(self._record, page.feed, page.page, now)
-        stored = archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=made)
-        self._made += len(made)
+        stored = archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=new)
+        self._new_entries += len(new)
         if not stored:
             return
         log.info("page.rendered", feed=page.feed, page=page.page, stories=len(shown), again=bool(page.due_at))
 
-    def _desk(self) -> Desk:
-        return Desk(self._public_url, sections.titles(self._record))
+    def _publisher(self) -> Publisher:
+        return Publisher(self._public_url, sections.titles(self._record))
 
     def _prune(self) -> None:
-        if self._made >= PRUNE_AFTER:
-            self._made = 0
+        if self._new_entries >= PRUNE_AFTER:
+            self._new_entries = 0
             log.info("entries.pruned", count=prune_entries(self._record))

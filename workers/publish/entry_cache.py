@@ -1,4 +1,4 @@
-"""The entries at hand: a story in ten sections is serialised once, in each format, by one worker, and kept."""
+"""Caches entries: a story in ten sections is serialised once, in each format, by one worker."""
 
 from __future__ import annotations
 
@@ -12,76 +12,78 @@ from service.store.database.record import Record
 from service.store.feeds.contents import Place, Story, stories
 from service.store.feeds.entries import NewEntry, kept_entries
 from workers.publish.assemble import Entries, Entry
-from workers.publish.items import Desk, item_of
+from workers.publish.items import Publisher, item_of
 
 log = logs.get("publish")
 
-AT_HAND = 64 * 2**20  # bytes
+CACHE_BYTES = 64 * 2**20
 
 _Key = tuple[int, int, str]  # article, revision, profile
 
 
-class Shelf:
-    """Entries by story: those at hand, else those kept in the record, else made anew. Safe among threads."""
+class EntryCache:
+    """Entries by story: from memory, else from the record, else serialised now. Safe among threads."""
 
-    def __init__(self, record: Record, at_hand: int = AT_HAND) -> None:
+    def __init__(self, record: Record, most: int = CACHE_BYTES) -> None:
         self._record = record
-        self._most = at_hand
+        self._most = most
         self._bytes = 0
-        self._held: OrderedDict[_Key, Entries] = OrderedDict()
+        self._entries: OrderedDict[_Key, Entries] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, desk: Desk, shown: Sequence[Place]) -> tuple[Mapping[int, Entries], list[NewEntry]]:
-        """The entries of these stories by article; and those that were made just now, to be kept in the record."""
-        profile = desk.profile
+    def entries(
+        self, publisher: Publisher, shown: Sequence[Place]
+    ) -> tuple[Mapping[int, Entries], list[NewEntry]]:
+        """The entries of these stories by article; and the new ones among them, to be written to the record."""
+        profile = publisher.profile
         with self._lock:
-            held = {
-                place.article_id: self._held.get((place.article_id, place.revision, profile))
+            cached = {
+                place.article_id: self._entries.get((place.article_id, place.revision, profile))
                 for place in shown
             }
-        found = {article_id: entries for article_id, entries in held.items() if entries is not None}
+        found = {article_id: entries for article_id, entries in cached.items() if entries is not None}
         missing = [place for place in shown if place.article_id not in found]
         if not missing:
             return found, []
-        made: list[NewEntry] = []
-        for place, entries in self._fetch(desk, missing, made):
+        new: list[NewEntry] = []
+        for place, entries in self._fetch(publisher, missing, new):
             found[place.article_id] = entries
-            self._hold((place.article_id, place.revision, profile), entries)
-        return found, made
+            self._store((place.article_id, place.revision, profile), entries)
+        return found, new
 
     def _fetch(
-        self, desk: Desk, missing: Sequence[Place], made: list[NewEntry]
+        self, publisher: Publisher, missing: Sequence[Place], new: list[NewEntry]
     ) -> list[tuple[Place, Entries]]:
         wanted = [(place.article_id, place.revision) for place in missing]
-        kept = kept_entries(self._record, wanted, desk.profile)
-        unmade = [p for p in missing if any((p.article_id, fmt) not in kept for fmt in feeds.RENDITIONS)]
-        for story in stories(self._record, unmade):
-            for fmt, body in serialise(desk, story).items():
-                kept[story.article_id, fmt] = body
-                made.append(NewEntry(story.article_id, story.revision, fmt, desk.profile, body))
+        bodies = kept_entries(self._record, wanted, publisher.profile)
+        unwritten = [p for p in missing if any((p.article_id, fmt) not in bodies for fmt in feeds.RENDITIONS)]
+        for story in stories(self._record, unwritten):
+            for fmt, body in serialise(publisher, story).items():
+                bodies[story.article_id, fmt] = body
+                new.append(NewEntry(story.article_id, story.revision, fmt, publisher.profile, body))
         return [
-            (place, {fmt: _entry(kept[place.article_id, fmt]) for fmt in feeds.RENDITIONS})
+            (place, {fmt: _entry(bodies[place.article_id, fmt]) for fmt in feeds.RENDITIONS})
             for place in missing
         ]
 
-    def _hold(self, key: _Key, entries: Entries) -> None:
+    def _store(self, key: _Key, entries: Entries) -> None:
         with self._lock:
-            self._held[key] = entries
+            self._entries[key] = entries
             self._bytes += _size(entries)
-            while self._bytes > self._most and len(self._held) > 1:
-                self._bytes -= _size(self._held.popitem(last=False)[1])
+            while self._bytes > self._most and len(self._entries) > 1:
+                self._bytes -= _size(self._entries.popitem(last=False)[1])
 
 
-def serialise(desk: Desk, story: Story) -> dict[feeds.Format, bytes | None]:
+def serialise(publisher: Publisher, story: Story) -> dict[feeds.Format, bytes | None]:
     """The story's entries; None for one that cannot be shown: it is left out, and the rest of the feed stands."""
-    made = feeds.entries(item_of(desk, story))
-    return {fmt: _shown(story, entry) for fmt, entry in made.items()}
+    entries = feeds.entries(item_of(publisher, story))
+    return {fmt: _body(story, entry) for fmt, entry in entries.items()}
 
 
-def _shown(story: Story, made: bytes | feeds.EntryError) -> bytes | None:
-    if isinstance(made, bytes):
-        return made
-    log.warning("story.not_shown", article=story.public_id, revision=story.revision, why=made.why)
+def _body(story: Story, entry: bytes | feeds.EntryError) -> bytes | None:
+    if isinstance(entry, bytes):
+        return entry
+    log.warning("story.not_shown", article=story.public_id, revision=story.revision, why=entry.why)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Stories as feeds show them: from the record's canonical content to `feeds.Item`. Pure."""
+"""Items: stories as feeds show them, from the record's canonical content to `feeds.Item`. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from service.store.feeds.documents import FeedDue
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Who publishes, and where: `public_url` without a slash at its end. `sections` leads from every name that a
+class Publisher:
+    """The publisher of the feeds: `public_url` without a slash at its end. `sections` leads from every name that a
     section has or had to its (slug, title)."""
 
     public_url: str
@@ -29,20 +29,22 @@ class Desk:
 
     @cached_property
     def profile(self) -> str:
-        """What the bytes of an entry depend on besides its story: how feeds are written, and what was renamed."""
-        renamed = sorted((name, *told) for name, told in self.sections.items() if name != told[0])
+        """An entry's bytes depend on this besides its story: how feeds are written, and which sections were renamed."""
+        renamed = sorted((name, *section) for name, section in self.sections.items() if name != section[0])
         return f"{feeds.PROFILE}.{zlib.crc32(repr(renamed).encode()):08x}" if renamed else feeds.PROFILE
 
 
-def feed_of(desk: Desk, due: FeedDue) -> feeds.Feed:
+def feed_of(publisher: Publisher, due: FeedDue) -> feeds.Feed:
     """The feed's definition. Its id is a tag: URI that never changes (RFC 4151)."""
     return feeds.Feed(
         slug=due.slug,
         title=due.title,
-        id=f"tag:{desk.authority},{due.made_at.date().isoformat()}:feed/{due.born}",
-        public_url=desk.public_url,
-        home_url=f"{desk.public_url}/feeds" if due.private else f"{desk.public_url}/feeds/{due.slug}",
-        authority=desk.authority,
+        id=f"tag:{publisher.authority},{due.made_at.date().isoformat()}:feed/{due.born}",
+        public_url=publisher.public_url,
+        home_url=f"{publisher.public_url}/feeds"
+        if due.private
+        else f"{publisher.public_url}/feeds/{due.slug}",
+        authority=publisher.authority,
         updated=due.made_at.replace(microsecond=0),
         language=due.language,
         pages=due.pages,
@@ -50,8 +52,8 @@ def feed_of(desk: Desk, due: FeedDue) -> feeds.Feed:
     )
 
 
-def item_of(desk: Desk, story: Story) -> feeds.Item:
-    """A story; for one that was taken down only what its notice needs."""
+def item_of(publisher: Publisher, story: Story) -> feeds.Item:
+    """The item of a story; one that was taken down has only as much as its notice needs."""
     if story.status != "usable":
         return feeds.Item(
             id=story.public_id,
@@ -79,7 +81,7 @@ def item_of(desk: Desk, story: Story) -> feeds.Item:
         original_headline=content.get("original_headline"),
         responsible_editor=content.get("responsible_editor"),
         rights=_rights(content.get("rights")),
-        sections=_sections(desk, content.get("sections", ())),
+        sections=_sections(publisher, content.get("sections", ())),
         packages=tuple(content.get("packages", ())),
         keywords=tuple(content.get("keywords", ())),
         images=tuple(_image(each) for each in content.get("images", ())),
@@ -93,9 +95,9 @@ def _published(story: Story) -> datetime:
     return min(story.first_published_at, story.changed_at)
 
 
-def _sections(desk: Desk, names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+def _sections(publisher: Publisher, names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """As they are called now; one that was named by its old and its new name is one."""
-    return tuple(dict.fromkeys(desk.sections.get(name, (name, name)) for name in names))
+    return tuple(dict.fromkeys(publisher.sections.get(name, (name, name)) for name in names))
 
 
 def _origin(origin: Mapping[str, Any] | None) -> feeds.Origin | None:

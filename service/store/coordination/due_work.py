@@ -30,8 +30,8 @@ _EXISTS = {name: Statement(f"{query} LIMIT 1") for name, query in _WORK.items()}
 
 
 @dataclass(frozen=True)
-class Agenda:
-    """What there is to do. `deliveries` covers takedowns too."""
+class DueWork:
+    """The kinds of work that are due. `deliveries` covers takedowns too."""
 
     events: bool
     feeds: bool
@@ -42,11 +42,11 @@ class Agenda:
     deliveries: bool
 
 
-def look(record: Record, now: datetime) -> Agenda:
+def due_now(record: Record, now: datetime) -> DueWork:
     """One look at the record."""
     with record.reading() as connection:
         found = {name: bool(query.rows(connection, now=now)) for name, query in _EXISTS.items()}
-        return Agenda(**found, deliveries=capacity.work_is_due(connection, now))
+        return DueWork(**found, deliveries=capacity.work_is_due(connection, now))
 
 
 def deliveries_due(record: Record, now: datetime) -> bool:

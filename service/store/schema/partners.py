@@ -61,7 +61,7 @@ endpoint = Table(
         "breaker_opened", Integer, nullable=False, server_default=text("0")
     ),  # times in a row, for the back-off
     Column("failures", Integer, nullable=False, server_default=text("0")),  # in a row
-    Column("breaker_counts", Text),  # JSON: attempts and failures of the last minute; workers.breaker
+    Column("breaker_counts", Text),  # JSON: attempts and failures of the last minute; workers.deliver.breaker
     Column("slow_start", Integer),  # how many may be in flight while it starts slowly; NULL: the cap
     Column("not_before", Instant),  # the partner asked to wait (Retry-After on 429 and 503)
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),  # the last number given

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pycurl
 
+from service.plain_text import printable
+
 # The kinds of outcome. The record's attempt.outcome and the metrics' `outcome` label use these very words.
 OUTCOMES = (
     "delivered",  # 2xx
@@ -193,7 +195,9 @@ def _kind_of_status(status: int) -> str:
 def _answered(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_after: float | None) -> str:
     words = f"answered {_STATUS_WORDS.get(exchange.status, exchange.status)}"
     if 300 <= exchange.status < 400:
-        to = next((f" to {value[:200]}" for name, value in headers if name.lower() == "location"), "")
+        to = next(
+            (f" to {printable(value[:200])}" for name, value in headers if name.lower() == "location"), ""
+        )
         words += f", a redirect{to}: redirects are never followed; change the endpoint to its final address"
     if exchange.status == 410:
         words += ": it wants no more pushes"
@@ -308,7 +312,7 @@ _FAILURE_WORDS: dict[str, Callable[[Exchange], str]] = {
 
 
 def _plain(error: str) -> str:
-    return error.strip().rstrip(".")[:200] or "no reason was given"
+    return printable(error.strip().rstrip(".")[:200]) or "no reason was given"
 
 
 def _timings(exchange: Exchange) -> Timings:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from service.store import names
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Row, Statement
@@ -273,7 +274,7 @@ def _claimed(row: Row) -> Claimed:
      created_at, url, sealed, schedule, healthy, event_public_id, replay, _, cap) = row  # fmt: skip
     return Claimed(
         id=number,
-        public_id=delivery_name(event_public_id, endpoint_id, replay),
+        public_id=names.delivery_id(event_public_id, endpoint_id, replay),
         endpoint_id=endpoint_id,
         partner_id=partner_id,
         event_id=event_id,
@@ -290,9 +291,3 @@ def _claimed(row: Row) -> Claimed:
         cap=cap,
         healthy=bool(healthy),
     )
-
-
-def delivery_name(event_public_id: str, endpoint_id: int, replay: int) -> str:
-    """The delivery's public id, which is the push's webhook-id: the same on every attempt, another per replay."""
-    name = f"dlv_{event_public_id.removeprefix('evt_')}_{endpoint_id}"
-    return f"{name}_{replay}" if replay else name

@@ -15,9 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from service.store import audit
+from service.store import audit, names
 from service.store.database.record import Record
-from service.store.deliveries.claims import delivery_name
 from service.store.errors import NotFound, NotPossible
 from service.store.schema.base import to_micros
 
@@ -66,35 +65,42 @@ def replay(
 ) -> Replayed:
     """Sends again what is wanted; with `dry_run` only says what would be. Raises NotFound, and NotPossible for one
     delivery that may not be sent again, and if nothing was named."""
-    where, values = _condition(wanted)
+    where, values = _condition(record, wanted)
     ids = _matching(record, where, values)
     if not ids and (wanted.delivery or wanted.article):
         what = "delivery" if wanted.delivery else "article with deliveries"
         raise NotFound(what, str(wanted.delivery or wanted.article))
-    names: list[str] = []
+    again: list[str] = []
     skipped: Counter[str] = Counter()
     for start in range(0, len(ids), batch):
         some = ids[start : start + batch]
-        again, reasons = _look(record, some) if dry_run else _replay(record, some, wanted, actor, now)
-        names += again
+        more, reasons = _look(record, some) if dry_run else _replay(record, some, wanted, actor, now)
+        again += more
         skipped += reasons
-    if wanted.delivery and not names:
+    if wanted.delivery and not again:
         raise NotPossible(REASONS[next(iter(skipped))])
-    return Replayed(tuple(names), dict(skipped))
+    return Replayed(tuple(again), dict(skipped))
 
 
-def _condition(wanted: Wanted) -> tuple[str, dict[str, Any]]:
+def _condition(record: Record, wanted: Wanted) -> tuple[str, dict[str, Any]]:
     parts: list[str] = []
     values: dict[str, Any] = {}
     if wanted.delivery is not None:
-        event, endpoint_id, number = read_name(wanted.delivery)
+        name = names.read_delivery_id(wanted.delivery)
+        if name is None:
+            raise NotFound("delivery", wanted.delivery)
         parts.append("v.public_id = :event AND d.endpoint_id = :of AND d.replay = :number")
-        values |= {"event": event, "of": endpoint_id, "number": number}
+        values |= {"event": name.event, "of": name.endpoint_id, "number": name.replay}
     if wanted.article is not None:
-        tagged = wanted.article.startswith("tag:")
-        parts.append("a.public_id = :article" if tagged else "a.public_id LIKE '%/' || :article")
-        values["article"] = wanted.article
+        with record.reading() as connection:
+            article = names.find_article(connection, wanted.article)
+        if article is None:
+            raise NotFound("article", wanted.article)
+        parts.append("a.id = :article")
+        values["article"] = article
     if wanted.endpoint is not None:
+        if not names.is_row(wanted.endpoint):
+            raise NotFound("endpoint", str(wanted.endpoint))
         parts.append("d.endpoint_id = :endpoint")
         values["endpoint"] = wanted.endpoint
     if wanted.since is not None:
@@ -107,14 +113,6 @@ def _condition(wanted: Wanted) -> tuple[str, dict[str, Any]]:
             "say what to replay: a delivery, an article, an endpoint with a time, or all dead ones"
         )
     return " AND ".join(parts), values
-
-
-def read_name(name: str) -> tuple[str, int, int]:
-    """A delivery's public id → (event's public id, endpoint, number of the replay). Raises NotFound."""
-    parts = name.removeprefix("dlv_").split("_")
-    if not name.startswith("dlv_") or len(parts) not in {2, 3} or not all(p.isdecimal() for p in parts[1:]):
-        raise NotFound("delivery", name)
-    return f"evt_{parts[0]}", int(parts[1]), int(parts[2]) if len(parts) == 3 else 0
 
 
 def _matching(record: Record, where: str, values: dict[str, Any]) -> list[int]:
@@ -195,7 +193,7 @@ def _reason(row: Any) -> str | None:
 
 def _name(row: Any) -> str:
     number = row.replay if row.state == "dead" else row.replay + 1
-    return delivery_name(row.event_public_id, row.endpoint_id, number)
+    return names.delivery_id(row.event_public_id, row.endpoint_id, number)
 
 
 _REVIVE = text(

@@ -71,6 +71,12 @@ def test_a_redirect_says_where_to_and_what_to_do() -> None:
     )
 
 
+def test_a_redirect_to_an_address_that_moves_the_cursor_is_told_in_plain_text() -> None:
+    words = classify(an_answer(302, b"Location: https://x/\x1b[2J\x9b1m"), NOW).words
+    mark = "\N{REPLACEMENT CHARACTER}"
+    assert f"a redirect to https://x/{mark}[2J{mark}1m: redirects" in words
+
+
 def test_retry_after_on_a_success_is_no_wish_to_wait() -> None:
     assert classify(an_answer(200, b"Retry-After: 120"), NOW).retry_after is None
 

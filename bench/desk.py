@@ -24,7 +24,7 @@ from service.runtime import celery_app, embedded_redis
 from service.runtime.parts import processes
 from service.runtime.supervise import dateline
 from service.settings import Settings
-from service.store import migrations
+from service.store import migrations, names
 from service.store.articles import accept as articles
 from service.store.articles import sources
 from service.store.coordination import leases
@@ -33,7 +33,7 @@ from service.store.deliveries import push_content
 from service.store.feeds import sections
 from service.store.partners import endpoints, partners
 from service.store.schema.base import to_micros
-from service.store.views import checkup
+from service.store.views.pipeline import workers_now
 from service.webhooks import push_body, signatures
 
 SOURCE = "wire"
@@ -121,7 +121,7 @@ class Desk:
         for name, tasks in started:
             part = f"worker-{name}" if "deliver" in tasks else name
             self._processes.start(part, module("workers", "--name", name, "--tasks", tasks), shared)
-        self._processes.wait(part, lambda: len(checkup.beats(self.record)) == len(started))
+        self._processes.wait(part, lambda: len(workers_now(self.record)) == len(started))
 
     def add_endpoints(self, urls: Iterable[str], max_in_flight: int = 4) -> None:
         """Each of a partner of its own, subscribed to everything. The first by the store, the others as its like."""
@@ -304,11 +304,10 @@ def latencies(posted: Posted, arrivals: Sequence[tuple[float, str, int]]) -> lis
     for at, name, status in arrivals:
         if status == 200:
             first[name] = min(at, first.get(name, at))
-    # webhook-id is dlv_<the event's ULID>_<endpoint>
     return [
         at - due
         for name, at in first.items()
-        if (due := posted.accepted.get(f"evt_{name.split('_')[1]}")) is not None
+        if (read := names.read_delivery_id(name)) and (due := posted.accepted.get(read.event)) is not None
     ]
 
 

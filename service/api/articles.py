@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,7 +15,8 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.errors import NotFound
 from service.store.views import history
-from service.store.views.history import ArticleTrace, DeliverySeen, EventSeen, EventTrace
+from service.store.views.deliveries import AttemptNow
+from service.store.views.history import ArticleTrace, DeliveryTrace, EventDetails, EventTrace
 
 Trace = TypeVar("Trace", ArticleTrace, EventTrace)
 
@@ -95,9 +95,9 @@ def _article(trace: ArticleTrace) -> dict[str, Any]:
                 "version": each.version,
                 "accepted_at": _time(each.accepted_at),
             }
-            for each in trace.revisions
+            for each in reversed(trace.revisions)
         ],
-        "events": [_event(each) for each in trace.events],
+        "events": [_event(each.event) for each in reversed(trace.revisions)],
         "partners": [
             {
                 "partner": each.partner,
@@ -111,7 +111,7 @@ def _article(trace: ArticleTrace) -> dict[str, Any]:
     }
 
 
-def _event(event: EventSeen) -> dict[str, Any]:
+def _event(event: EventDetails) -> dict[str, Any]:
     return {
         "event": event.id,
         "type": event.type,
@@ -123,11 +123,33 @@ def _event(event: EventSeen) -> dict[str, Any]:
     }
 
 
-def _delivery(each: DeliverySeen) -> dict[str, Any]:
-    moments = {"due_at": _time(each.due_at), "settled_at": _time(each.settled_at)}
-    tries = [{**asdict(attempt), "started_at": _time(attempt.started_at)} for attempt in each.tries]
-    facts = {name: value for name, value in asdict(each).items() if name != "tries"}
-    return {**facts, **moments, "attempts": tries}
+def _delivery(trace: DeliveryTrace) -> dict[str, Any]:
+    each = trace.delivery
+    return {
+        "id": each.id,
+        "partner": each.partner,
+        "endpoint_id": each.endpoint_id,
+        "sequence": each.sequence,
+        "revision": each.revision,
+        "state": each.state,
+        "due_at": _time(each.due_at),
+        "attempts": [_attempt(attempt) for attempt in trace.attempts],
+        "superseded_by": each.superseded_by,
+        "last_words": each.last_words,
+        "settled_at": _time(each.settled_at),
+    }
+
+
+def _attempt(each: AttemptNow) -> dict[str, Any]:
+    return {
+        "number": each.number,
+        "started_at": _time(each.started_at),
+        "outcome": each.outcome,
+        "status": each.status,
+        "words": each.words,
+        "total_ms": each.total_ms,
+        "address": each.address,
+    }
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -24,7 +24,7 @@ from service.runtime.supervise import CannotRun, Part, Supervisor
 from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import Record, open_record
-from service.store.views import checkup
+from service.store.views.pipeline import workers_now
 
 # Said once in a while until all parts answer, so that nobody waits in the dark.
 IMPATIENT_AFTER = 10.0
@@ -118,7 +118,7 @@ def _ready(desk: Desk, keyed: Settings, record: Record, started: datetime) -> Ca
 
     def ready() -> bool:
         nonlocal next_word
-        seen = sum(beat.seen_at >= started for beat in checkup.beats(record))
+        seen = sum(each.seen_at >= started for each in workers_now(record))
         wanted = len(processes(keyed))
         missing = "" if seen >= wanted else f"{wanted - seen} workers have not been seen"
         trouble = _trouble("the web", keyed.listen, keyed)

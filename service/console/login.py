@@ -1,4 +1,4 @@
-"""The operator's login: who may see the pages, and what every answer below /status carries.
+"""The operator's login: the session that opens the pages, the form, and the headers of every answer below /status.
 
 A session is a signed cookie. It ends after twelve hours, when the operator logs out, and, everywhere at once, when
 the operator token or the secret key is changed. Routes that do not ask for it never set it.
@@ -10,18 +10,32 @@ import hashlib
 import hmac
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from flask import Flask, Request, Response, abort, session
+from flask import (
+    Blueprint,
+    Flask,
+    Request,
+    Response,
+    abort,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from werkzeug.wrappers import Response as AnyResponse
 
+from service.console.words import span
 from service.settings import Settings
 
-LASTS = timedelta(hours=12)
-TRIES = 5  # wrong tokens from one address before it must wait
-WINDOW = timedelta(minutes=1)
-REMEMBERED = 1000  # addresses
+SESSION_LASTS = timedelta(hours=12)
+WRONG_TOKENS = 5  # from one address before it must wait
+LIMITER_WINDOW = timedelta(minutes=1)
+ADDRESSES = 1000  # that the limiter remembers
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'",
@@ -32,7 +46,7 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-class Door:
+class OperatorSession:
     """Lets the operator in by token: a form for people, a bearer header for programs."""
 
     def __init__(self, settings: Settings) -> None:
@@ -44,7 +58,7 @@ class Door:
 
     def prepare(self, app: Flask) -> None:
         """Sets how an application's session cookie is made and read."""
-        app.session_interface = _Sessions()
+        app.session_interface = _CookieSessions()
         app.config.update(
             SECRET_KEY=self._keys[0],
             SECRET_KEY_FALLBACKS=self._keys[1:],
@@ -53,22 +67,22 @@ class Door:
             SESSION_COOKIE_SAMESITE="Lax",
             SESSION_COOKIE_SECURE=self._secure,
             SESSION_REFRESH_EACH_REQUEST=False,
-            PERMANENT_SESSION_LIFETIME=LASTS,
+            PERMANENT_SESSION_LIFETIME=SESSION_LASTS,
         )
 
-    def opens_with(self, token: str) -> bool:
+    def accepts(self, token: str) -> bool:
         return bool(self._token) and hmac.compare_digest(token.encode(), self._token)
 
-    def enter(self) -> None:
+    def log_in(self) -> None:
         session.clear()
         session.permanent = True
         session["operator"] = self._stamp
         session["csrf"] = secrets.token_urlsafe(24)
 
-    def leave(self) -> None:
+    def log_out(self) -> None:
         session.clear()
 
-    def is_inside(self) -> bool:
+    def is_logged_in(self) -> bool:
         """Whether this request comes with a session of the operator."""
         stamp = session.get("operator")
         return isinstance(stamp, str) and hmac.compare_digest(stamp, self._stamp)
@@ -77,11 +91,11 @@ class Door:
         """Whether this request is the operator's, by session or by bearer token."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return self.opens_with(token.strip())
-        return self.is_inside()
+            return self.accepts(token.strip())
+        return self.is_logged_in()
 
 
-class Throttle:
+class LoginLimiter:
     """Slows guessing: after five wrong tokens within a minute an address waits until the minute is over."""
 
     def __init__(self) -> None:
@@ -91,19 +105,56 @@ class Throttle:
     def wait(self, address: str, now: datetime) -> timedelta | None:
         """How long this address must wait, or None."""
         with self._lock:
-            recent = [each for each in self._failures.get(address, ()) if now - each < WINDOW]
-        return WINDOW - (now - recent[-TRIES]) if len(recent) >= TRIES else None
+            recent = [each for each in self._failures.get(address, ()) if now - each < LIMITER_WINDOW]
+        return LIMITER_WINDOW - (now - recent[-WRONG_TOKENS]) if len(recent) >= WRONG_TOKENS else None
 
-    def failed(self, address: str, now: datetime) -> None:
+    def note_failure(self, address: str, now: datetime) -> None:
         with self._lock:
-            recent = [each for each in self._failures.pop(address, ()) if now - each < WINDOW]
-            while len(self._failures) >= REMEMBERED:
+            recent = [each for each in self._failures.pop(address, ()) if now - each < LIMITER_WINDOW]
+            while len(self._failures) >= ADDRESSES:
                 self._failures.pop(next(iter(self._failures)))
             self._failures[address] = [*recent, now]
 
-    def forgive(self, address: str) -> None:
+    def reset(self, address: str) -> None:
         with self._lock:
             self._failures.pop(address, None)
+
+
+def add_routes(pages: Blueprint, operator: OperatorSession, clock: Callable[[], datetime]) -> None:
+    """Adds the form, its answer and the logout."""
+    limiter = LoginLimiter()
+
+    def login() -> str | AnyResponse:
+        target = own_path(request.args.get("next", "/status"))
+        return redirect(target) if operator.is_logged_in() else _form(target)
+
+    def log_in() -> Any:
+        refuse_foreign(request)
+        target, address, now = own_path(request.form.get("next", "")), request.remote_addr or "", clock()
+        if wait := limiter.wait(address, now):
+            seconds = timedelta(seconds=int(wait.total_seconds()) + 1)
+            fault = f"Too many wrong tokens. Wait {span(seconds)}, then try again."
+            return _form(target, fault), 429, {"Retry-After": f"{seconds.total_seconds():.0f}"}
+        if not operator.accepts(request.form.get("token", "").strip()):
+            limiter.note_failure(address, now)
+            return _form(target, "That is not the operator's token."), 403
+        limiter.reset(address)
+        operator.log_in()
+        return redirect(target, 303)
+
+    def logout() -> AnyResponse:
+        refuse_foreign(request)
+        refuse_forged(request)
+        operator.log_out()
+        return redirect(url_for("pages.login"), 303)
+
+    pages.add_url_rule("/status/login", "login", login)
+    pages.add_url_rule("/status/login", "log_in", log_in, methods=["POST"])
+    pages.add_url_rule("/status/logout", "logout", logout, methods=["POST"])
+
+
+def _form(target: str, fault: str = "") -> str:
+    return render_template("status/login.html", next=target, fault=fault)
 
 
 def csrf_token() -> str:
@@ -112,8 +163,8 @@ def csrf_token() -> str:
 
 def refuse_forged(request: Request) -> None:
     """Aborts with 403 unless a form of ours, in this very session, was sent."""
-    given = request.form.get("csrf", "")
-    if not csrf_token() or not hmac.compare_digest(given.encode(), csrf_token().encode()):
+    sent = request.form.get("csrf", "")
+    if not csrf_token() or not hmac.compare_digest(sent.encode(), csrf_token().encode()):
         abort(403)
 
 
@@ -123,8 +174,8 @@ def refuse_foreign(request: Request) -> None:
         abort(403)
 
 
-def guarded(response: Response) -> Response:
-    """With the headers of every page; what set its own caching keeps it."""
+def harden(response: Response) -> Response:
+    """Adds the headers of every page. An answer that set its own caching keeps it."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
@@ -137,7 +188,7 @@ def own_path(path: str) -> str:
     return path if below and plain else "/status"
 
 
-class _Sessions(SecureCookieSessionInterface):
+class _CookieSessions(SecureCookieSessionInterface):
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         # No post and no feed reader comes with the cookie: for them the keys need not be made ready.
         if self.get_cookie_name(app) not in request.cookies:

@@ -9,11 +9,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from service import logs
-from service.console import words_desk
 from service.store.database.record import Record
-from service.store.views import partners as overview
-from service.store.views.partners import EndpointNow, PartnerNow
+from service.store.views.partners import EndpointNow, PartnerNow, partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
+from service.store.views.thresholds import SILENT_AFTER
 
 log = logs.get("status")
 BREAKERS = {"closed": 0, "half_open": 1, "open": 2}
@@ -41,7 +40,7 @@ class DeskCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._clock()
         try:
-            partners = overview.partners_now(self._record, now)
+            partners = partners_now(self._record, now)
             pipeline = pipeline_now(self._record)
         except Exception as error:  # a scrape tells that the record is away; it does not fail
             log.warning("record.unreachable", error=f"{type(error).__name__}: {error}"[:300])
@@ -83,23 +82,23 @@ def _of_partners(partners: Iterable[PartnerNow], now: datetime) -> Iterator[Metr
     for each in partners:
         if each.feeds:
             fetches.add_metric([each.slug], sum(one.fetches for one in each.feeds))
-        if opened := words_desk.open_feeds(each):
-            since = min(one.fetched_at or one.created_at for one in opened)
+        if each.open_feeds:
+            since = min(one.fetched_at or one.created_at for one in each.open_feeds)
             unfetched.add_metric([each.slug], _age(since, now))
         for state, number in STATES:
             counts.add_metric([each.slug, state], sum(map(number, each.endpoints)))
-        oldest.add_metric([each.slug], _age(words_desk.oldest_since(each), now))
-        flying.add_metric([each.slug], sum(one.in_flight for one in each.endpoints))
+        oldest.add_metric([each.slug], _age(each.oldest_since, now))
+        flying.add_metric([each.slug], each.in_flight)
         breaker.add_metric([each.slug], max((BREAKERS[one.breaker] for one in each.endpoints), default=0))
         live.add_metric([each.slug], sum(one.state == "live" for one in each.endpoints))
     yield from (counts, oldest, flying, breaker, live, fetches, unfetched)
 
 
 def _of_pipeline(pipeline: PipelineNow, now: datetime) -> Iterator[Metric]:
-    said = [each.broker for each in pipeline.workers if now - each.seen_at <= words_desk.SEEN]
+    brokers = [each.broker for each in pipeline.running(now)]
     figures = (
-        ("dateline_workers", "Workers seen within 15 seconds.", len(said)),
-        ("dateline_redis_up", "Whether every worker reaches Redis.", bool(said) and set(said) == {"up"}),
+        ("dateline_workers", f"Workers seen within {SILENT_AFTER.seconds} seconds.", len(brokers)),
+        ("dateline_redis_up", "Whether every worker reaches Redis.", set(brokers) == {"up"}),
         ("dateline_events_unrouted", "Events accepted and not routed yet.", pipeline.unrouted),
         ("dateline_event_oldest_unrouted_seconds", "Age of the oldest of them.", _age(pipeline.unrouted_since, now)),
         ("dateline_leases_oldest_seconds", "Age of the oldest claim on the wire.", _age(pipeline.leased_since, now)),

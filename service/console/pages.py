@@ -7,33 +7,37 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, abort, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as NotFoundPage
 from werkzeug.wrappers import Response as AnyResponse
 
+from service.console import login, words_delivery, words_desk, words_request
 from service.console import words as wording
-from service.console import words_delivery, words_desk, words_request
-from service.console.login import Door, Throttle, csrf_token, guarded, own_path, refuse_foreign, refuse_forged
+from service.console.login import OperatorSession
 from service.http import problems
+from service.plain_text import printable
 from service.settings import Settings
-from service.store import notices
+from service.store import names, notices
 from service.store.database.record import Record
 from service.store.deliveries import push_content
-from service.store.errors import RecordUnavailable
-from service.store.views import articles as article_views
-from service.store.views import deliveries, events, feeds, trouble
-from service.store.views import partners as overview
+from service.store.errors import NotFound, RecordUnavailable
+from service.store.views import deliveries, events, feeds, history, trouble
+from service.store.views.articles import latest_articles, search_articles
+from service.store.views.deliveries import DeliveryNow
+from service.store.views.history import ArticleTrace
+from service.store.views.partners import partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
 from service.webhooks import push_body
 
 REFRESH_SECONDS = 10
-SEARCH_MAX = 200
-LATELY = 20
-FETCHES = 10
+SEARCH_MAX = 200  # characters
+NOTICES_SHOWN = 20
+FETCHES_SHOWN = 10
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
@@ -49,74 +53,36 @@ def create_blueprint(
     Sets the application's secret key and how its session cookie is made.
     """
     pages = Blueprint("pages", __name__, template_folder="templates")
-    door, desk = Door(settings), Desk(record, clock)
-    pages.record_once(lambda state: door.prepare(cast(Flask, state.app)))
-    pages.before_request(lambda: _ask_for_login(door))
-    pages.after_request(guarded)
-    pages.register_error_handler(HTTPException, _trouble)
+    operator, views = OperatorSession(settings), StatusViews(record, clock)
+    pages.record_once(lambda state: operator.prepare(cast(Flask, state.app)))
+    pages.before_request(lambda: _ask_for_login(operator))
+    pages.after_request(login.harden)
+    pages.register_error_handler(HTTPException, _refusal)
+    pages.register_error_handler(NotFound, lambda _: _refusal(NotFoundPage()))
     pages.register_error_handler(RecordUnavailable, _record_away)
     pages.register_error_handler(Exception, _unexpected)
     pages.app_template_filter("sentence")(wording.sentence)
+    pages.app_template_filter("printable")(printable)
     pages.context_processor(lambda: _words(clock()))
-    _add_login(pages, door, clock)
+    login.add_routes(pages, operator, clock)
     _add_style(pages)
-    pages.add_url_rule("/status", "overview", desk.overview)
-    pages.add_url_rule("/status/partners/<slug>", "partner", desk.partner)
-    pages.add_url_rule("/status/articles", "articles", desk.articles)
-    pages.add_url_rule("/status/articles/<path:name>", "article", desk.article)
-    pages.add_url_rule("/status/events/<name>", "event", desk.event)
-    pages.add_url_rule("/status/deliveries/<name>", "delivery", desk.delivery)
-    pages.add_url_rule("/status/dead", "dead", desk.dead)
+    pages.add_url_rule("/status", "overview", views.overview)
+    pages.add_url_rule("/status/partners/<slug>", "partner", views.partner)
+    pages.add_url_rule("/status/articles", "articles", views.articles)
+    pages.add_url_rule("/status/articles/<path:name>", "article", views.article)
+    pages.add_url_rule("/status/events/<name>", "event", views.event)
+    pages.add_url_rule("/status/deliveries/<name>", "delivery", views.delivery)
+    pages.add_url_rule("/status/dead", "dead", views.dead)
     pages.add_url_rule("/status/", "home", lambda: redirect(url_for("pages.overview")))
     pages.add_url_rule("/status/<path:name>", "nothing", lambda **_: abort(404))
     return pages
 
 
-def _ask_for_login(door: Door) -> AnyResponse | None:
-    if request.endpoint in _OPEN or door.is_inside():
+def _ask_for_login(operator: OperatorSession) -> AnyResponse | None:
+    if request.endpoint in _OPEN or operator.is_logged_in():
         return None
     target = request.full_path.rstrip("?") if request.method == "GET" else "/status"
     return redirect(url_for("pages.login", next=None if target == "/status" else target))
-
-
-def _add_login(pages: Blueprint, door: Door, clock: Callable[[], datetime]) -> None:
-    throttle = Throttle()
-
-    def login() -> str | AnyResponse:
-        target = own_path(request.args.get("next", "/status"))
-        return redirect(target) if door.is_inside() else render_template("status/login.html", next=target)
-
-    def log_in() -> Any:
-        refuse_foreign(request)
-        target, address, now = own_path(request.form.get("next", "")), request.remote_addr or "", clock()
-        if wait := throttle.wait(address, now):
-            words = (
-                f"Too many wrong tokens. Wait {wording.span(wait + timedelta(seconds=1))}, then try again."
-            )
-            seconds = str(int(wait.total_seconds()) + 1)
-            return (
-                render_template("status/login.html", next=target, fault=words),
-                429,
-                {"Retry-After": seconds},
-            )
-        if not door.opens_with(request.form.get("token", "").strip()):
-            throttle.failed(address, now)
-            return render_template(
-                "status/login.html", next=target, fault="That is not the operator's token."
-            ), 403
-        throttle.forgive(address)
-        door.enter()
-        return redirect(target, 303)
-
-    def logout() -> AnyResponse:
-        refuse_foreign(request)
-        refuse_forged(request)
-        door.leave()
-        return redirect(url_for("pages.login"), 303)
-
-    pages.add_url_rule("/status/login", "login", login)
-    pages.add_url_rule("/status/login", "log_in", log_in, methods=["POST"])
-    pages.add_url_rule("/status/logout", "logout", logout, methods=["POST"])
 
 
 def _add_style(pages: Blueprint) -> None:
@@ -133,10 +99,10 @@ def _add_style(pages: Blueprint) -> None:
     pages.context_processor(lambda: {"style_url": url_for("pages.style", v=stamp)})
 
 
-def _trouble(error: HTTPException) -> tuple[str, int]:
+def _refusal(error: HTTPException) -> tuple[str, int]:
     words = {
         403: "The form was too old, or was not sent from this site. Go back, load the page again and repeat it.",
-        404: "There is nothing here. It may have been mistyped; articles can be searched by their ids.",
+        404: "There is nothing here. The address may have been mistyped; articles can be searched by their ids.",
     }
     code = error.code or 500
     return _trouble_page(error.name, words.get(code, error.description or "")), code
@@ -144,11 +110,11 @@ def _trouble(error: HTTPException) -> tuple[str, int]:
 
 def _record_away(error: RecordUnavailable) -> tuple[str, int, dict[str, str]]:
     problems.note_record_away(error)
-    said = (
+    words = (
         "The record is away or busy. Load this page again in a moment; if it stays so, run: dateline doctor"
     )
     retry = {"Retry-After": str(problems.RETRY_SECONDS)}
-    return _trouble_page("The record does not answer", said), 503, retry
+    return _trouble_page("The record does not answer", words), 503, retry
 
 
 def _unexpected(error: Exception) -> tuple[str, int]:
@@ -161,10 +127,10 @@ def _trouble_page(title: str, words: str) -> str:
 
 
 def _words(now: datetime) -> dict[str, Any]:
-    """What templates may call: the words of facts, as of this request's moment."""
+    """The functions that templates may call: the words of facts, as of this request's moment."""
     return {
         "now": now,
-        "csrf": csrf_token,
+        "csrf": login.csrf_token,
         "ago": lambda moment: wording.ago(moment, now),
         "clock": lambda moment: wording.clock(moment, now),
         "span": wording.span,
@@ -179,13 +145,14 @@ def _words(now: datetime) -> dict[str, Any]:
         "token_words": lambda each: words_desk.token_words(each, now),
         "endpoint_state": lambda each: words_desk.endpoint_state(each, now),
         "partner_state": lambda each: words_desk.partner_state(each, now),
+        "replay_command": words_desk.replay_command,
         "shown_text": wording.shown_text,
-        "last_part": lambda public_id: public_id.rpartition("/")[2],
+        "last_part": names.last_part,
     }
 
 
-class Desk:
-    """The views. Each reads what it shows, once, and renders it."""
+class StatusViews:
+    """Each view reads what it shows, once, and renders it."""
 
     def __init__(self, record: Record, clock: Callable[[], datetime]) -> None:
         self._record = record
@@ -193,7 +160,7 @@ class Desk:
 
     def overview(self) -> str:
         now = self._clock()
-        partners = overview.partners_now(self._record, now)
+        partners = partners_now(self._record, now)
         pipeline = pipeline_now(self._record)
         return render_template(
             "status/overview.html",
@@ -202,25 +169,24 @@ class Desk:
             partners=words_desk.worst_first(partners, now),
             pipeline=pipeline,
             pipeline_words=pipeline_words(pipeline, now),
-            given_up=sum(each.given_up for partner in partners for each in partner.endpoints),
-            missing=sum(map(words_desk.missing, partners)),
+            given_up=sum(each.given_up for each in partners),
+            missing=sum(each.missing for each in partners),
             events=events.latest_events(self._record, now),
-            notices=notices.latest(self._record, LATELY),
-            desk=words_desk,
+            notices=notices.latest(self._record, NOTICES_SHOWN),
         )
 
     def partner(self, slug: str) -> str:
-        now = self._clock()
-        found = overview.partners_now(self._record, now, slug)
-        if not found:
+        partners = partners_now(self._record, self._clock(), slug)
+        if not partners:
             abort(404)
-        ids = [each.id for each in found[0].endpoints]
+        [partner] = partners
+        ids = [each.id for each in partner.endpoints]
         return render_template(
             "status/partner.html",
-            partner=found[0],
-            notices=notices.latest(self._record, LATELY, slug),
+            partner=partner,
+            notices=notices.latest(self._record, NOTICES_SHOWN, slug),
             fetches={
-                each.id: feeds.latest_fetches(self._record, each.id, FETCHES) for each in found[0].feeds
+                each.id: feeds.latest_fetches(self._record, each.id, FETCHES_SHOWN) for each in partner.feeds
             },
             waiting={each: deliveries.undelivered(self._record, each) for each in ids},
             latest={each: deliveries.latest_deliveries(self._record, each) for each in ids},
@@ -228,59 +194,59 @@ class Desk:
 
     def articles(self) -> str | AnyResponse:
         now, words = self._clock(), request.args.get("q", "").strip()[:SEARCH_MAX].replace("\0", "")
-        if words.startswith("dlv_"):
+        if names.read_delivery_id(words):
             return redirect(url_for("pages.delivery", name=words))
-        if words.startswith("evt_"):
+        if names.read_event_id(words):
             return redirect(url_for("pages.event", name=words))
         if words:
-            found = article_views.search_articles(self._record, now, words)
+            found = search_articles(self._record, now, words)
             return render_template("status/articles.html", articles=found, words=words, older=None)
-        found = article_views.latest_articles(self._record, now, before=_moment(request.args.get("before")))
+        found = latest_articles(self._record, now, before=_moment(request.args.get("before")))
         older = found[-1].changed_at.isoformat() if len(found) == 50 else None
         return render_template("status/articles.html", articles=found, words="", older=older)
 
     def article(self, name: str) -> str:
-        page = article_views.article_page(self._record, name)
-        if page is None:
-            abort(404)
-        return render_template("status/article.html", article=page, matrix=matrix(page))
+        trace = history.article_trace(self._record, name)
+        return render_template("status/article.html", article=trace, matrix=matrix(trace))
 
     def event(self, name: str) -> str:
-        page = deliveries.event_page(self._record, name)
-        if page is None:
-            abort(404)
-        return render_template("status/event.html", event=page)
+        trace = history.event_trace(self._record, name)
+        found = [each.delivery for each in trace.deliveries]
+        found.sort(key=lambda each: (each.partner_name.casefold(), each.endpoint_id, each.row))
+        return render_template("status/event.html", trace=trace, event=trace.event, deliveries=found)
 
     def delivery(self, name: str) -> str:
         now = self._clock()
         page = deliveries.delivery_page(self._record, name)
-        if page is None:
-            abort(404)
-        owner = overview.partners_now(self._record, now, page.delivery.partner)[0]
-        endpoint = next(each for each in owner.endpoints if each.id == page.delivery.endpoint_id)
-        alive = words_desk.alive(pipeline_now(self._record), now)
-        why = words_delivery.why(page, endpoint, alive, now)
-        sent = words_request.requests_of(page, self._body(page.delivery, now))
+        delivery = page.delivery
+        [owner] = partners_now(self._record, now, delivery.partner)
+        endpoint = next(each for each in owner.endpoints if each.id == delivery.endpoint_id)
+        running = len(pipeline_now(self._record).running(now))
         return render_template(
-            "status/delivery.html", page=page, delivery=page.delivery, endpoint=endpoint, why=why, sent=sent
+            "status/delivery.html",
+            page=page,
+            delivery=delivery,
+            endpoint=endpoint,
+            why=words_delivery.why(page, endpoint, running, now),
+            sent=words_request.requests_of(page, self._body(delivery, now)),
         )
 
-    def _body(self, delivery: deliveries.DeliveryNow, now: datetime) -> bytes | None:
-        """What the push says; None for what is under embargo, and for the text of a story taken down since."""
+    def _body(self, delivery: DeliveryNow, now: datetime) -> bytes | None:
+        """The push's body; None for what is under embargo, and for the text of a story taken down since."""
         secret = delivery.embargo_until is not None and delivery.embargo_until > now
         withdrawn = delivery.article_status != "usable" and delivery.revision < delivery.newest
         if secret or withdrawn:
             return None
         return push_body.body(
-            push_content.push_contents(self._record, [delivery.event_id])[delivery.event_id]
+            push_content.push_contents(self._record, [delivery.event_row])[delivery.event_row]
         )
 
     def dead(self) -> str:
         chosen = request.args.get("endpoint", type=int)
-        known = chosen is not None and 0 < chosen < 2**63
+        known = chosen is not None and names.is_row(chosen)
         return render_template(
             "status/dead.html",
-            groups=trouble.given_up(self._record),
+            groups=trouble.dead_groups(self._record),
             chosen=chosen,
             deliveries=deliveries.dead_of(self._record, chosen or 0) if known else [],
         )
@@ -296,13 +262,13 @@ def pipeline_words(pipeline: PipelineNow, now: datetime) -> list[tuple[str, word
     ]
 
 
-Row = tuple[deliveries.DeliveryNow, dict[int, deliveries.DeliveryNow]]
+Row = tuple[DeliveryNow, dict[int, DeliveryNow]]
 
 
-def matrix(page: article_views.ArticlePage) -> list[Row]:
+def matrix(article: ArticleTrace) -> list[Row]:
     """Per endpoint its deliveries by revision: of a revision sent again, the last one counts."""
     rows: dict[int, Row] = {}
-    for each in page.deliveries:
+    for each in article.deliveries:
         rows.setdefault(each.endpoint_id, (each, {}))[1][each.revision] = each
     return list(rows.values())
 

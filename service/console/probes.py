@@ -1,4 +1,4 @@
-"""Signals for machines: alive, ready, metrics, and the status page's facts as JSON. docs/operations.md has the keys."""
+"""Signals for machines: alive, ready, metrics, and the status page as JSON. docs/operations.md has the keys."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from service import logs
-from service.console import status_json as status_facts
+from service.console import status_json as facts_for_json
 from service.console import words_desk
-from service.console.login import Door, guarded
+from service.console.login import OperatorSession, harden
 from service.console.metrics import DeskCollector
 from service.console.words import span
 from service.http import auth
 from service.settings import Settings
 from service.store import migrations, notices
 from service.store.database.record import Record
-from service.store.views import partners as overview
 from service.store.views import trouble
 from service.store.views.events import latest_events
+from service.store.views.partners import partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
+from service.store.views.thresholds import BEHIND_AFTER
 
 log = logs.get("status")
 
@@ -43,7 +44,7 @@ def create_blueprint(
     `registry` may hold the web process's own counters; the desk's gauges are added to it and read at each scrape.
     """
     signals = Blueprint("status", __name__)
-    door = Door(settings)
+    operator = OperatorSession(settings)
     metrics = registry or CollectorRegistry(auto_describe=False)
     metrics.register(DeskCollector(record, clock))
 
@@ -62,10 +63,10 @@ def create_blueprint(
         return Response(generate_latest(metrics), content_type=CONTENT_TYPE_LATEST)
 
     def status_json() -> Response:
-        if not door.admits(request):
+        if not operator.admits(request):
             words = "log in at /status, or send the operator's token: Authorization: Bearer TOKEN"
-            return guarded(auth.unauthenticated(words).response())
-        return guarded(_facts(record, clock()))
+            return harden(auth.unauthenticated(words).response())
+        return harden(_facts(record, clock()))
 
     signals.add_url_rule("/healthz", "healthz", healthz)
     signals.add_url_rule("/readyz", "readyz", readyz)
@@ -75,11 +76,10 @@ def create_blueprint(
 
 
 def _facts(record: Record, now: datetime) -> Response:
-    partners = overview.partners_now(record, now)
+    partners = partners_now(record, now)
     pipeline = pipeline_now(record)
     events = latest_events(record, now)
-    told = notices.latest(record)
-    return jsonify(status_facts.facts(partners, pipeline, events, told, now))
+    return jsonify(facts_for_json.facts(partners, pipeline, events, notices.latest(record), now))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Check:
 
 
 def examine(record: Record, now: datetime) -> Iterator[Check]:
-    """Every part's check, as far as the record answers. Redis away is told and is no reason to be unready."""
+    """Every part's check, as far as the record answers. Without Redis the desk is ready, too."""
     try:
         current, head = migrations.schema_state(record)
         yield Check("record", True, "answers")
@@ -110,7 +110,7 @@ def examine(record: Record, now: datetime) -> Iterator[Check]:
 def _parts(record: Record, now: datetime) -> Iterator[Check]:
     pipeline = pipeline_now(record)
     workers = words_desk.workers_word(pipeline, now)
-    running = words_desk.alive(pipeline, now) > 0
+    running = bool(pipeline.running(now))
     yield Check(
         "workers",
         running,
@@ -124,7 +124,7 @@ def _parts(record: Record, now: datetime) -> Iterator[Check]:
 
 def _routing(pipeline: PipelineNow, now: datetime) -> Check:
     since = pipeline.unrouted_since
-    if since is None or now - since <= words_desk.BEHIND:
+    if since is None or now - since <= BEHIND_AFTER:
         return Check("routing", True, "nothing waits for long")
     return Check(
         "routing", False, f"an event has waited {span(now - since)} to be routed: run dateline doctor"
@@ -132,7 +132,7 @@ def _routing(pipeline: PipelineNow, now: datetime) -> Check:
 
 
 def _sending(record: Record, now: datetime) -> Check:
-    late = trouble.stalled(record, now - words_desk.BEHIND)
+    late = trouble.stalled(record, now - BEHIND_AFTER)
     if not late:
         return Check("deliveries", True, "nothing that could be sent waits for long")
     words = f"a delivery has been due for {span(now - late[0][1])} and nobody sends it: run dateline doctor"

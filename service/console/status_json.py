@@ -1,4 +1,4 @@
-"""The status page's facts as plain values for JSON. The keys are a contract: docs/operations.md, Status as JSON."""
+"""The status page as plain values for JSON. The keys are a contract: docs/operations.md, Status as JSON."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def facts(
 
 def _partner(partner: PartnerNow, now: datetime) -> Facts:
     endpoints = partner.endpoints
-    failed = words_desk.last_failed(partner)
+    failed = partner.last_failed
     return {
         "slug": partner.slug,
         "name": partner.name,
         **_state(words_desk.partner_state(partner, now)),
-        "current": not words_desk.is_behind(partner, now),
-        "backlog": words_desk.backlog(partner),
-        "oldest_undelivered_seconds": _age(words_desk.oldest_since(partner), now),
-        "in_flight": sum(each.in_flight for each in endpoints),
+        "current": not partner.is_behind(now),
+        "backlog": partner.undelivered,
+        "oldest_undelivered_seconds": _age(partner.oldest_since, now),
+        "in_flight": partner.in_flight,
         "scheduled": sum(each.scheduled for each in endpoints),
-        "given_up": sum(each.given_up for each in endpoints),
-        "missing": words_desk.missing(partner),
-        "last_success_at": _iso(words_desk.last_success_at(partner)),
+        "given_up": partner.given_up,
+        "missing": partner.missing,
+        "last_success_at": _iso(partner.last_success_at),
         "last_failure_at": _iso(failed.last_failure_at) if failed else None,
         "last_failure": failed.last_failure if failed else None,
         "endpoints": [_endpoint(each, now) for each in endpoints],
@@ -64,7 +64,7 @@ def _endpoint(endpoint: EndpointNow, now: datetime) -> Facts:
         "url": endpoint.url,
         **_state(words_desk.endpoint_state(endpoint, now)),
         "sections": None if endpoint.sections is None else list(endpoint.sections),
-        "backlog": endpoint.backlog + endpoint.in_flight,
+        "backlog": endpoint.undelivered,
         "oldest_undelivered_seconds": _age(endpoint.oldest_since, now),
         "retrying": endpoint.retrying,
         "scheduled": endpoint.scheduled,
@@ -113,7 +113,7 @@ def _pipeline(pipeline: PipelineNow, now: datetime) -> Facts:
         "workers": [
             {
                 "name": each.name,
-                "running": now - each.seen_at <= words_desk.SEEN,
+                "running": each.is_running(now),
                 "started_at": _iso(each.started_at),
                 "seen_at": _iso(each.seen_at),
                 "broker": each.broker,
@@ -124,13 +124,13 @@ def _pipeline(pipeline: PipelineNow, now: datetime) -> Facts:
         "oldest_unrouted_seconds": _age(pipeline.unrouted_since, now),
         "feeds": pipeline.feeds,
         "feeds_behind": list(pipeline.feeds_behind),
-        "feeds_lag_seconds": _age(min(pipeline.feeds_behind.values(), default=None), now) or 0,
+        "feeds_lag_seconds": _age(pipeline.feeds_behind_since, now) or 0,
         "swept_at": _iso(pipeline.swept_at),
     }
 
 
 def _event(event: EventNow, now: datetime) -> Facts:
-    held = event.embargo_until is not None and event.embargo_until > now
+    secret = event.embargo_until is not None and event.embargo_until > now
     return {
         "id": event.id,
         "type": event.type,
@@ -138,7 +138,7 @@ def _event(event: EventNow, now: datetime) -> Facts:
         "revision": event.revision,
         "source": event.source,
         "headline": event.headline,
-        "embargo_until": _iso(event.embargo_until) if held else None,
+        "embargo_until": _iso(event.embargo_until) if secret else None,
         "occurred_at": _iso(event.occurred_at),
         "routed_at": _iso(event.routed_at),
         "deliveries": dict(event.deliveries),

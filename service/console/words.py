@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from service.plain_text import printable
+
 # From the calmest to the worst. Each has an icon of its own beside its colour.
 LEVELS = ("good", "quiet", "busy", "warn", "bad")
 
@@ -52,7 +54,7 @@ def clock(moment: datetime, now: datetime) -> str:
 
 
 def until(moment: datetime, now: datetime) -> str:
-    """Like `clock`, for what is to come: without seconds."""
+    """The same without seconds, for a moment that is to come."""
     return clock(moment, now)[:-3]
 
 
@@ -100,7 +102,7 @@ SCHEDULED = Word("quiet", "slow", "Scheduled")
 
 
 def delivery_word(state: str, due_at: datetime, now: datetime) -> Word:
-    """Pending before its time (an embargo) is told as scheduled."""
+    """A pending delivery whose time has not come (an embargo) is scheduled."""
     return SCHEDULED if state == "pending" and due_at > now else DELIVERY_WORDS[state]
 
 
@@ -119,14 +121,11 @@ def actor_words(actor: str) -> str:
 
 
 def sentence(words: str) -> str:
-    """With a capital first letter."""
-    return words[:1].upper() + words[1:]
+    """The words with a capital first letter, safe to show."""
+    return printable(words[:1].upper() + words[1:])
 
 
 def shown_text(body: bytes) -> str:
-    """A partner's answer as text: what is not UTF-8 or would move the cursor is shown as a mark."""
+    """A partner's answer as text, with a mark for what is not UTF-8 or would move the cursor."""
     text = body.decode("utf-8", errors="replace")
-    return "".join(
-        each if each in "\n\t" or each.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for each in text.replace("\r\n", "\n")
-    )
+    return printable(text.replace("\r\n", "\n"), keep="\n\t")

@@ -1,4 +1,4 @@
-"""Why a delivery is where it is, and what an operator can do about it, in words. Pure."""
+"""The reason why a delivery is where it is, and what an operator can do about it, in words. Pure."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Why:
     command: str = ""
 
 
-def why(page: DeliveryPage, endpoint: EndpointNow, workers_alive: int, now: datetime) -> Why:
-    """The reason for a delivery's state. What holds it back is told, the decisive thing first."""
-    told = {
+def why(page: DeliveryPage, endpoint: EndpointNow, workers_running: int, now: datetime) -> Why:
+    """The reason for a delivery's state; of several things that hold it back, the decisive one first."""
+    settled = {
         "delivered": _delivered,
         "superseded": _superseded,
         "cancelled": _cancelled,
         "dead": _dead,
         "sending": _sending,
     }.get(page.delivery.state)
-    if told is not None:
-        return told(page.delivery, now)
-    return _unsent(page, endpoint, workers_alive, now)
+    if settled is not None:
+        return settled(page.delivery, now)
+    return _unsent(page, endpoint, workers_running, now)
 
 
 def _delivered(delivery: DeliveryNow, now: datetime) -> Why:
@@ -38,7 +38,7 @@ def _delivered(delivery: DeliveryNow, now: datetime) -> Why:
     words = [f"The partner {delivery.last_words or 'confirmed it'}{at}, on {tries}."]
     if delivery.settled_at and delivery.settled_at >= delivery.created_at:
         words.append(f"That was {span(delivery.settled_at - delivery.created_at)} after it was made.")
-    words.append("Should the partner have lost it, this tells what sending it again would do:")
+    words.append("If the partner has lost it, this shows what sending it again would do:")
     return Why(tuple(words), f"dateline replay --delivery {delivery.id} --dry-run")
 
 
@@ -79,7 +79,7 @@ def _sending(delivery: DeliveryNow, now: datetime) -> Why:
     return Why(tuple(words))
 
 
-def _unsent(page: DeliveryPage, endpoint: EndpointNow, workers_alive: int, now: datetime) -> Why:
+def _unsent(page: DeliveryPage, endpoint: EndpointNow, workers_running: int, now: datetime) -> Why:
     delivery = page.delivery
     past = [f"Attempt {delivery.attempts} failed: {delivery.last_words}."] if delivery.last_words else []
     hold = _endpoint_hold(delivery, endpoint, now)
@@ -89,7 +89,7 @@ def _unsent(page: DeliveryPage, endpoint: EndpointNow, workers_alive: int, now: 
         return Why((_order(page.before[0], delivery), *past))
     if delivery.due_at > now:
         return Why((*past, _when(delivery, now)))
-    if not workers_alive:
+    if not workers_running:
         return Why(("It is due, but no worker is running.", *past), "dateline doctor")
     if endpoint.in_flight >= endpoint.max_in_flight:
         flying = f"{endpoint.in_flight} of {endpoint.max_in_flight} requests there are under way"
@@ -98,17 +98,17 @@ def _unsent(page: DeliveryPage, endpoint: EndpointNow, workers_alive: int, now: 
 
 
 def _endpoint_hold(delivery: DeliveryNow, endpoint: EndpointNow, now: datetime) -> Why | None:
-    """What holds the whole endpoint. A takedown waits only for one that is switched off."""
+    """The hold of the whole endpoint, if there is one. A takedown waits only for one that is switched off."""
     resume = f"dateline endpoint resume {endpoint.id}"
     since = f"{clock(endpoint.state_since, now)} UTC"
     reason = f" ({endpoint.state_reason})" if endpoint.state_reason else ""
-    kept = "It is kept, and goes when the endpoint is back, unless a newer revision takes its place."
+    waits = "It is kept, and goes when the endpoint is back, unless a newer revision takes its place."
     if endpoint.state == "off":
-        return Why((f"The endpoint is switched off since {since}{reason}.", kept), resume)
+        return Why((f"The endpoint is switched off since {since}{reason}.", waits), resume)
     if delivery.priority == 0:
         return None
     if endpoint.state == "paused":
-        return Why((f"An operator paused the endpoint at {since}{reason}.", kept), resume)
+        return Why((f"An operator paused the endpoint at {since}{reason}.", waits), resume)
     if endpoint.breaker == "open" and endpoint.breaker_until and endpoint.breaker_until > now:
         tried = f"The endpoint failed {endpoint.failures} times in a row, so it is left alone until"
         return Why(

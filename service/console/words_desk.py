@@ -1,20 +1,16 @@
-"""How the desk fares, in words: endpoints, partners, pipeline, and the sentence at the top. Pure."""
+"""The state of the desk in words: endpoints, partners, pipeline, and the sentence at the top. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from service.console.words import LEVELS, Word, ago, count, span, until
 from service.store.views.feeds import FeedNow, TokenNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
-
-BEHIND = timedelta(seconds=60)  # undelivered for longer than this, a partner is not current
-SEEN = timedelta(seconds=15)  # a worker silent for longer than this is not counted on
-LAGGING = timedelta(seconds=30)  # events not routed, feeds not built
-SILENT = timedelta(hours=24)  # a partner's own feed not fetched for longer than this is told of
+from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, UNFETCHED_AFTER
 
 
 @dataclass(frozen=True)
@@ -29,14 +25,14 @@ class Summary:
 def endpoint_state(endpoint: EndpointNow, now: datetime) -> Word:
     """The one word for an endpoint, the gravest that is true."""
     return (
-        _shut(endpoint)
-        or _held(endpoint, now)
-        or _struggling(endpoint, now)
+        _stopped_endpoint(endpoint)
+        or _on_hold(endpoint, now)
+        or _in_trouble(endpoint, now)
         or Word("good", "good", "Healthy")
     )
 
 
-def _shut(endpoint: EndpointNow) -> Word | None:
+def _stopped_endpoint(endpoint: EndpointNow) -> Word | None:
     if endpoint.state == "off":
         return Word("bad", "off", "Switched off", endpoint.state_reason or "")
     if endpoint.state == "paused":
@@ -44,7 +40,7 @@ def _shut(endpoint: EndpointNow) -> Word | None:
     return None
 
 
-def _held(endpoint: EndpointNow, now: datetime) -> Word | None:
+def _on_hold(endpoint: EndpointNow, now: datetime) -> Word | None:
     if endpoint.breaker == "open" and endpoint.breaker_until and endpoint.breaker_until > now:
         moment = until(endpoint.breaker_until, now)
         return Word("bad", "open", f"Circuit open until {moment}")
@@ -56,26 +52,26 @@ def _held(endpoint: EndpointNow, now: datetime) -> Word | None:
     return None
 
 
-def _struggling(endpoint: EndpointNow, now: datetime) -> Word | None:
-    if endpoint.retrying or endpoint.failures:
+def _in_trouble(endpoint: EndpointNow, now: datetime) -> Word | None:
+    if endpoint.is_failing:
         return Word("warn", "retry", "Retrying")
-    if endpoint.oldest_since and now - endpoint.oldest_since > BEHIND:
+    if endpoint.oldest_since and endpoint.is_slow(now):
         return Word("warn", "slow", "Slow", f"the oldest has waited {span(now - endpoint.oldest_since)}")
     return None
 
 
+def replay_command(endpoint_id: int) -> str:
+    """The command that sends again what was given up at an endpoint, and nothing else."""
+    return f"dateline replay --endpoint {endpoint_id} --dead"
+
+
 def partner_state(partner: PartnerNow, now: datetime) -> Word:
-    """That of its worst endpoint or feed."""
+    """The word of its worst endpoint or feed."""
     words = [endpoint_state(each, now) for each in partner.endpoints]
-    words += [feed_state(each, now) for each in open_feeds(partner)]
+    words += [feed_state(each, now) for each in partner.open_feeds]
     if not words:
         return Word("quiet", "none", "No endpoint", "it is pushed nothing; the public feeds are not affected")
     return max(words, key=lambda word: LEVELS.index(word.level))
-
-
-def open_feeds(partner: PartnerNow) -> list[FeedNow]:
-    """Its own feeds, but for the revoked."""
-    return [each for each in partner.feeds if each.revoked_at is None]
 
 
 def feed_state(feed: FeedNow, now: datetime) -> Word:
@@ -87,65 +83,27 @@ def feed_state(feed: FeedNow, now: datetime) -> Word:
         words = f"its feed was made {span(waited)} ago"
         return (
             Word("warn", "slow", "Never fetched", words)
-            if waited > SILENT
+            if feed.is_unfetched(now)
             else Word("quiet", "pending", "Never fetched", words)
         )
-    if is_silent(feed, now):
+    if feed.is_unfetched(now):
         return Word(
             "warn", "slow", "Has stopped fetching", f"has not fetched since {until(feed.fetched_at, now)}"
         )
     return Word("good", "good", "Fetches", f"last {ago(feed.fetched_at, now)}")
 
 
-def is_silent(feed: FeedNow, now: datetime) -> bool:
-    """It should be fetched and was not for a day."""
-    return feed.revoked_at is None and now - (feed.fetched_at or feed.created_at) > SILENT
-
-
 def token_words(token: TokenNow, now: datetime) -> str:
-    """What of a feed's token is to be known: until when it works, and whether it is used."""
+    """The state of a feed's token: until when it works, and whether it is used."""
     used = f"used {ago(token.fetched_at, now)}" if token.fetched_at else None
     tried = f"tried {ago(token.refused_at, now)}" if token.refused_at else None
     if token.until is None:
         return (used or "not used yet") + (f"; {tried} after it was revoked" if tried else "")
     if token.until <= now:
         return f"replaced, ended {until(token.until, now)}" + (f"; still {tried}" if tried else "")
-    lately = token.fetched_at is not None and now - token.fetched_at <= SILENT
+    lately = token.fetched_at is not None and now - token.fetched_at <= UNFETCHED_AFTER
     use = f"{'still' if lately else 'last'} {used}" if used else "never used"
     return f"replaced, works until {until(token.until, now)}; {use}"
-
-
-def oldest_since(partner: PartnerNow) -> datetime | None:
-    return min((each.oldest_since for each in partner.endpoints if each.oldest_since), default=None)
-
-
-def backlog(partner: PartnerNow) -> int:
-    """What the partner should have and has not: waiting or on the wire."""
-    return sum(each.backlog + each.in_flight for each in partner.endpoints)
-
-
-def last_success_at(partner: PartnerNow) -> datetime | None:
-    return max((each.last_success_at for each in partner.endpoints if each.last_success_at), default=None)
-
-
-def last_fetched_at(partner: PartnerNow) -> datetime | None:
-    return max((each.fetched_at for each in open_feeds(partner) if each.fetched_at), default=None)
-
-
-def last_failed(partner: PartnerNow) -> EndpointNow | None:
-    """The endpoint that failed last."""
-    failed = [(each.last_failure_at, each.id, each) for each in partner.endpoints if each.last_failure_at]
-    return max(failed)[2] if failed else None
-
-
-def is_behind(partner: PartnerNow, now: datetime) -> bool:
-    """Something has waited for longer than a minute, or was given up and never made up for."""
-    oldest = oldest_since(partner)
-    return (oldest is not None and now - oldest > BEHIND) or missing(partner) > 0
-
-
-def missing(partner: PartnerNow) -> int:
-    return sum(each.missing for each in partner.endpoints)
 
 
 def worst_first(partners: Iterable[PartnerNow], now: datetime) -> list[PartnerNow]:
@@ -153,35 +111,31 @@ def worst_first(partners: Iterable[PartnerNow], now: datetime) -> list[PartnerNo
 
     def rank(partner: PartnerNow) -> tuple[bool, int, datetime, str]:
         gravity = LEVELS.index(partner_state(partner, now).level)
-        return (not is_behind(partner, now), -gravity, oldest_since(partner) or now, partner.name.casefold())
+        return (not partner.is_behind(now), -gravity, partner.oldest_since or now, partner.name.casefold())
 
     return sorted(partners, key=rank)
 
 
-def alive(pipeline: PipelineNow, now: datetime) -> int:
-    return sum(now - each.seen_at <= SEEN for each in pipeline.workers)
-
-
 def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime) -> Summary:
-    """One sentence for the whole desk: what stops everybody comes before what stops one."""
-    if stopped := _stopped(pipeline, now):
-        return stopped
+    """One sentence for the whole desk. A stop of everything comes before a partner's trouble."""
+    if stop := _pipeline_stop(pipeline, now):
+        return stop
     if not partners:
         return Summary("quiet", "There are no partners yet", "dateline partner add SLUG --name NAME")
-    behind = [each for each in partners if is_behind(each, now)]
+    behind = [each for each in partners if each.is_behind(now)]
     if behind:
         return _behind(behind, now)
-    shut = [
+    stopped = [
         each for each in partners if each.endpoints and all(one.state != "live" for one in each.endpoints)
     ]
-    if shut:
-        names = _names([each.name for each in shut])
-        verb = "is" if len(shut) == 1 else "are"
-        current = len(partners) - len(shut)
+    if stopped:
+        names = _names([each.name for each in stopped])
+        verb = "is" if len(stopped) == 1 else "are"
+        current = len(partners) - len(stopped)
         return Summary(
             "warn", f"{current} of {count(len(partners), 'partner')} current; {names} {verb} pushed nothing"
         )
-    silent = [each for each in partners if any(is_silent(one, now) for one in each.feeds)]
+    silent = [each for each in partners if any(one.is_unfetched(now) for one in each.feeds)]
     if silent:
         names = _names([each.name for each in silent])
         have = "has not fetched its feed" if len(silent) == 1 else "have not fetched their feeds"
@@ -192,11 +146,11 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
     )
 
 
-def _stopped(pipeline: PipelineNow, now: datetime) -> Summary | None:
-    if not alive(pipeline, now):
+def _pipeline_stop(pipeline: PipelineNow, now: datetime) -> Summary | None:
+    if not pipeline.running(now):
         words = "No worker is running: articles are accepted and kept, but nothing is sent or built"
         return Summary("bad", words, "dateline doctor")
-    if pipeline.unrouted_since and now - pipeline.unrouted_since > BEHIND:
+    if pipeline.unrouted_since and now - pipeline.unrouted_since > BEHIND_AFTER:
         waited = span(now - pipeline.unrouted_since)
         words = (
             f"New articles are stuck: {count(pipeline.unrouted, 'event')} not routed, the oldest for {waited}"
@@ -207,17 +161,15 @@ def _stopped(pipeline: PipelineNow, now: datetime) -> Summary | None:
 
 def _behind(behind: Sequence[PartnerNow], now: datetime) -> Summary:
     subject = "1 partner is behind" if len(behind) == 1 else f"{len(behind)} partners are behind"
-    late = [
-        (moment, each.name) for each in behind if (moment := oldest_since(each)) and now - moment > BEHIND
-    ]
+    late = [(each.oldest_since, each.name) for each in behind if each.oldest_since and each.is_late(now)]
     if late:
         moment, name = min(late)
         return Summary("bad", f"{subject}: oldest undelivered {span(now - moment)} ({name})")
-    worst = max(behind, key=missing)
-    lost = sum(map(missing, behind))
-    verb = "was" if lost == 1 else "were"
+    worst = max(behind, key=lambda each: each.missing)
+    missing = sum(each.missing for each in behind)
+    verb = "was" if missing == 1 else "were"
     return Summary(
-        "bad", f"{subject}: {count(lost, 'delivery', 'deliveries')} {verb} given up ({worst.name})"
+        "bad", f"{subject}: {count(missing, 'delivery', 'deliveries')} {verb} given up ({worst.name})"
     )
 
 
@@ -227,7 +179,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def workers_word(pipeline: PipelineNow, now: datetime) -> Word:
-    running, known = alive(pipeline, now), len(pipeline.workers)
+    running, known = len(pipeline.running(now)), len(pipeline.workers)
     if not running:
         last = f"the last was seen {ago(pipeline.workers[0].seen_at, now)}" if known else "none was ever seen"
         return Word("bad", "off", "None running", f"{last}; start one: dateline worker")
@@ -239,13 +191,13 @@ def workers_word(pipeline: PipelineNow, now: datetime) -> Word:
 
 def redis_word(pipeline: PipelineNow, now: datetime) -> Word:
     """Redis as the workers see it: it carries hints only, so its loss costs time and nothing else."""
-    said = [each.broker for each in pipeline.workers if now - each.seen_at <= SEEN]
-    if not said:
+    brokers = [each.broker for each in pipeline.running(now)]
+    if not brokers:
         return Word("quiet", "none", "Not known", "only workers can tell, and none is running")
-    down = [each for each in said if each != "up"]
+    down = [each for each in brokers if each != "up"]
     if not down:
         return Word("good", "good", "Up")
-    some = "" if len(down) == len(said) else f" for {len(down)} of {count(len(said), 'worker')}"
+    some = "" if len(down) == len(brokers) else f" for {len(down)} of {count(len(brokers), 'worker')}"
     return Word("warn", "slow", f"Down{some}", f"{down[0]}; deliveries continue, about a second slower")
 
 
@@ -253,7 +205,7 @@ def routing_word(pipeline: PipelineNow, now: datetime) -> Word:
     if not pipeline.unrouted or pipeline.unrouted_since is None:
         return Word("good", "good", "Nothing waits")
     waited = now - pipeline.unrouted_since
-    level = "bad" if waited > BEHIND else "warn" if waited > LAGGING else "busy"
+    level = "bad" if waited > BEHIND_AFTER else "warn" if waited > LAGGING_AFTER else "busy"
     return Word(
         level,
         "slow" if level != "busy" else "sending",
@@ -265,12 +217,13 @@ def routing_word(pipeline: PipelineNow, now: datetime) -> Word:
 def feeds_word(pipeline: PipelineNow, now: datetime) -> Word:
     if not pipeline.feeds:
         return Word("quiet", "none", "No feeds yet", "dateline section add SLUG --title TITLE")
-    if not pipeline.feeds_behind:
+    since = pipeline.feeds_behind_since
+    if since is None:
         return Word(
             "good", "good", f"All {pipeline.feeds} up to date" if pipeline.feeds > 1 else "Up to date"
         )
-    waited = now - min(pipeline.feeds_behind.values())
-    level = "warn" if waited > LAGGING else "busy"
+    waited = now - since
+    level = "warn" if waited > LAGGING_AFTER else "busy"
     names = _names(list(pipeline.feeds_behind))
     return Word(
         level,

@@ -1,4 +1,4 @@
-"""What was sent to a partner, for an operator to see and repeat: its signature masked, nothing secret in it."""
+"""The request that was sent to a partner, for an operator to see and repeat: its signature masked, no secret in it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ BODY_FILE = "push.json"
 
 
 @dataclass(frozen=True)
-class Request:
+class ShownRequest:
     """The headers of one attempt; for the newest one a command that sends the same, but for its signature."""
 
     headers: tuple[tuple[str, str], ...]
     curl: str | None
 
 
-def requests_of(page: DeliveryPage, body: bytes | None) -> list[Request]:
+def requests_of(page: DeliveryPage, body: bytes | None) -> list[ShownRequest]:
     """One per attempt, in the page's order. `body`: None if it may not be shown; the command then reads a file."""
-    made = [headers_of(page.delivery, each.started_at) for each in page.attempts]
+    all_headers = [headers_of(page.delivery, each.started_at) for each in page.attempts]
     return [
-        Request(headers, None if number else curl(page.delivery.url, headers, body))
-        for number, headers in enumerate(made)
+        ShownRequest(headers, None if number else curl(page.delivery.url, headers, body))
+        for number, headers in enumerate(all_headers)
     ]
 
 
 def headers_of(delivery: DeliveryNow, sent_at: datetime) -> tuple[tuple[str, str], ...]:
-    """What the attempt begun at `sent_at` said above its body."""
+    """The headers of the attempt begun at `sent_at`."""
     return (
         ("Content-Type", "application/json"),
         ("webhook-id", delivery.id),
@@ -43,8 +43,8 @@ def headers_of(delivery: DeliveryNow, sent_at: datetime) -> tuple[tuple[str, str
 
 def curl(url: str, headers: tuple[tuple[str, str], ...], body: bytes | None) -> str:
     """A command for a shell. Nothing in it is run by the shell or moves the cursor, whatever a story contains."""
-    told = body is not None and len(body) <= BODY_SHOWN
-    data = shlex.quote(_printable(body.decode())) if told and body is not None else f"@{BODY_FILE}"
+    short = body if body is not None and len(body) <= BODY_SHOWN else None
+    data = f"@{BODY_FILE}" if short is None else shlex.quote(_json_escaped(short.decode()))
     lines = [
         f"curl -i {shlex.quote(url)}",
         *(f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers),
@@ -53,8 +53,8 @@ def curl(url: str, headers: tuple[tuple[str, str], ...], body: bytes | None) -> 
     return " \\\n  ".join(lines)
 
 
-def _printable(text: str) -> str:
-    """The same JSON: what cannot be seen stands in its strings alone, and may be written as an escape there."""
+def _json_escaped(text: str) -> str:
+    """The same JSON. A character that cannot be seen stands in its strings alone, where it may be an escape."""
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
 
 

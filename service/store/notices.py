@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select, text
-from ulid import ULID
 
+from service.store import names
 from service.store.database.record import Record
 from service.store.schema.base import from_micros, to_micros
 from service.store.schema.operations import notice
@@ -79,7 +79,7 @@ def _raise(
     due_at: datetime,
 ) -> None:
     values = {
-        "public_id": f"ntc_{ULID()}",
+        "public_id": names.new_notice_id(),
         "kind": kind,
         "about": f"endpoint:{endpoint_id}",
         "words": words,
@@ -158,7 +158,7 @@ def _takedown_late(
     about: str, words: str, now: datetime, *, endpoint_id: int | None = None, partner_id: int | None = None
 ) -> dict[str, Any]:
     return {
-        "public_id": f"ntc_{ULID()}",
+        "public_id": names.new_notice_id(),
         "kind": "takedown.late",
         "about": about,
         "words": words,

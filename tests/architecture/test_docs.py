@@ -245,10 +245,10 @@ def desk_words() -> list[str]:
 def test_every_check_is_named_to_operators(client: FlaskClient) -> None:
     shown = text_of(OPERATIONS)
     (doctor,) = [line for line in shown.splitlines() if line.startswith("| `dateline doctor` ")]
-    tree = ast.parse((ROOT / "service" / "cli" / "doctor.py").read_text())
     names = {
         str(node.args[0].value)
-        for node in ast.walk(tree)
+        for module in ("checks.py", "record_checks.py")
+        for node in ast.walk(ast.parse((ROOT / "service" / "cli" / module).read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
         if isinstance(node.args[0], ast.Constant)
     }

@@ -484,7 +484,7 @@ def test_a_fault_of_ours_has_a_number_and_tells_nothing_of_our_insides(
     page = browser.get("/status")
     assert page.status_code == 500
     assert page.content_type == "text/html; charset=utf-8"
-    problem = browser.get("/v1/events/x", headers=OPERATOR)
+    problem = browser.get("/v1/events/evt_01KDYH8H7ZJ4T0M4YQ2W9S5E6C", headers=OPERATOR)
     detail = the_problem(problem, 500)["detail"]
     for said in (page.get_data(as_text=True), detail):
         assert re.search(r"\b[0-9a-f]{8}\b", said)

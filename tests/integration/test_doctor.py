@@ -75,7 +75,7 @@ def test_dead_worker_is_missed(tmp_path: Path) -> None:
     record.close()
     (finding,) = found(desk, "workers", NOW + timedelta(hours=3))
     assert finding.state == WRONG
-    assert finding.words == "no worker runs; the last was seen 3 hours ago"
+    assert finding.words == "no worker runs; the last was seen 3 h ago"
 
 
 def test_worker_cut_off_from_redis_is_told(tmp_path: Path) -> None:
@@ -134,6 +134,24 @@ def test_endpoint_that_fails_is_told_before_anything_is_given_up(tmp_path: Path)
     assert finding.state == WARNING
     assert "endpoint 1 of herald failed 3 times in a row, last: answered 503" in finding.words
     assert finding.remedy
+
+
+def test_words_of_a_partner_are_printed_without_what_moves_the_cursor(tmp_path: Path) -> None:
+    """Also those that were recorded before workers cleaned them."""
+    desk = a_desk(tmp_path)
+    record = a_record(desk)
+    added = builders.an_endpoint(record, "herald")
+    hostile = "answered 302 Found, a redirect to https://x/\x1b[2J\x9b1m\u202e\r\nok"
+
+    def failing(_: int, health: Health) -> Health:
+        return replace(health, failures=1, last_failure=hostile)
+
+    with record.writing() as connection:
+        update_health(connection, {added.id}, failing, NOW)
+    record.close()
+    (finding,) = found(desk, "endpoints")
+    assert "answered 302 Found, a redirect to https://x/\N{REPLACEMENT CHARACTER}[2J" in finding.words
+    assert finding.words.isprintable()
 
 
 def test_record_that_does_not_answer_is_told_in_words(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from service.store.database.record import Record
 from service.store.feeds import documents, fetches
 from service.store.feeds.fetches import Addressed, Fetch
 from service.store.schema.feeds import feed_fetch
-from service.store.views import articles, feeds, history
+from service.store.views import feeds, history
 from tests.builders import NOW, a_desk, a_takedown, later, post
 from tests.feed_desk import FeedDesk, publish
 from tests.reading import Reader
@@ -78,9 +78,7 @@ def test_an_article_tells_who_holds_it_by_feed_since_when(reader: Reader, desk: 
     [holding] = history.article_trace(reader.record, item["id"]).holdings
     assert (holding.partner, holding.channel, holding.endpoint_id) == ("herald", "feed", 0)
     assert (holding.revision, holding.since) == (1, later(60))
-    page = articles.article_page(reader.record, item["id"])
-    assert page is not None
-    assert [(each.partner, each.channel, each.url) for each in page.holdings] == [("herald", "feed", None)]
+    assert (holding.partner_name, holding.url) == ("Herald", None)
 
 
 def test_whoever_read_no_body_holds_nothing(reader: Reader) -> None:

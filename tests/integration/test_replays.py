@@ -195,6 +195,28 @@ def test_each_batch_is_audited_with_what_was_left_out(record: Record) -> None:
     assert [(each["count"], each["skipped"]) for each in details] == [(1, {"newer": 1}), (1, {})]
 
 
+@pytest.mark.parametrize("name", ["%", "_" * 26, "%:item/%", "tag:%", ""])
+def test_a_pattern_names_no_article_so_that_nothing_is_sent_again(record: Record, name: str) -> None:
+    source = a_desk(record)
+    an_endpoint(record)
+    post(record, source, an_article())
+    sent(record, "delivered")
+    with pytest.raises(NotFound):
+        replay(record, article=name)
+    assert rows(record) == [(1, 0, "delivered")]
+
+
+def test_an_article_is_replayed_by_its_whole_id_and_by_its_last_part(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record)
+    post(record, source, an_article(external_id="another"))
+    given = post(record, source, an_article())
+    deliveries = {each.event_id: each.public_id for each in sent(record, "dead")}
+    last = given.article.rpartition("/")[2]
+    found = [replay(record, article=name, dry_run=True) for name in (given.article, last, last.lower())]
+    assert [each.deliveries for each in found] == [(deliveries[2],)] * 3
+
+
 def test_unknown_ones_are_told_as_such(record: Record) -> None:
     a_desk(record)
     for wanted in ({"delivery": "dlv_none_1"}, {"delivery": "nonsense"}, {"article": "tag:x:1"}):

@@ -133,8 +133,9 @@ def test_settled_delivery_leaves_a_receipt_and_an_attempt(record: Record) -> Non
     assert [(each.partner, each.revision, each.channel, each.since) for each in held] == [
         ("herald", 1, "push", later(1))
     ]
-    seen = history.event_trace(record, given.event).deliveries[0]
-    assert (seen.state, seen.endpoint_id, [each.words for each in seen.tries]) == (
+    [trace] = history.event_trace(record, given.event).deliveries
+    seen = trace.delivery
+    assert (seen.state, seen.endpoint_id, [each.words for each in trace.attempts]) == (
         "delivered",
         endpoint.id,
         ["took it"],

@@ -16,7 +16,7 @@ from service.store import notices
 from service.store.coordination import heartbeats, leases
 from service.store.database.record import Record
 from service.store.deliveries import routing
-from service.store.views import checkup
+from service.store.views.pipeline import workers_now
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.integration.test_notices import switch_off
 from tests.seeded import WORKER, claim_all, deliver_all
@@ -108,7 +108,7 @@ def a_sweep(record: Record, clock: Clock, notify: Callable[[], None] = lambda: N
 
 
 def names(record: Record) -> set[str]:
-    return {each.name for each in checkup.beats(record)}
+    return {each.name for each in workers_now(record)}
 
 
 def test_workers_that_died_are_removed_after_an_hour_and_those_that_live_are_not(record: Record) -> None:

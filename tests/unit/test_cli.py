@@ -40,6 +40,8 @@ class Ran:
 
 
 Dateline = Callable[..., Ran]
+A_ULID = "01KDYH8H7ZJ4T0M4YQ2W9S5E6C"
+TOO_GREAT = "9" * 20  # for a number in a database
 
 
 @pytest.fixture(scope="module")
@@ -352,8 +354,20 @@ def test_wrong_use_exits_2_and_says_so_in_json_too(dateline: Dateline, words: tu
         ("endpoint", "add", "nobody", "https://nobody.example/"),
         ("kill", "tag:nowhere,2026:1", "--reason", "wrong"),
         ("restore", "tag:nowhere,2026:1"),
+        ("kill", "%", "--reason", "wrong"),
+        ("restore", "\udcff"),
         ("replay", "--delivery", "dlv_none_1"),
+        ("replay", "--delivery", f"dlv_{A_ULID}_{TOO_GREAT}"),
+        ("replay", "--delivery", f"dlv_{A_ULID}_1_{TOO_GREAT}"),
+        ("replay", "--article", "%"),
+        ("replay", "--article", "_" * 26),
         ("replay", "--endpoint", "99", "--since", "2h"),
+        ("replay", "--endpoint", TOO_GREAT, "--dead"),
+        ("endpoint", "pause", TOO_GREAT, "--reason", "moving"),
+        ("endpoint", "set", TOO_GREAT, "--max-in-flight", "2"),
+        ("endpoint", "rotate-secret", TOO_GREAT),
+        ("feed", "rotate", TOO_GREAT),
+        ("feed", "revoke", TOO_GREAT),
         ("publish", os.devnull, "--source", "nobody"),
     ],
     ids=" ".join,

@@ -92,6 +92,12 @@ def test_only_the_first_location_of_a_redirect_is_shown() -> None:
     assert "/two" not in words
 
 
+def test_a_redirect_to_an_address_that_moves_the_cursor_is_told_in_plain_text() -> None:
+    words = classify(an_answer(302, b"Location: https://x/\x1b[2J\x9b1m"), NOW).words
+    mark = "\N{REPLACEMENT CHARACTER}"
+    assert f"a redirect to https://x/{mark}[2J{mark}1m: redirects" in words
+
+
 def test_gone_says_that_no_more_is_wanted() -> None:
     assert classify(an_answer(410), NOW).words == "answered 410 Gone: it wants no more pushes"
 

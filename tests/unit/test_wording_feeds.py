@@ -1,4 +1,4 @@
-"""How partners' own feeds fare, in words."""
+"""The state of partners' own feeds in words."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_who_has_not_fetched_for_a_day_is_told_at_the_top() -> None:
         "Harbour Herald has not fetched its feed for more than a day",
     )
     assert words_desk.partner_state(silent, NOW).word == "Has stopped fetching"
-    assert not words_desk.is_behind(silent, NOW)
+    assert not silent.is_behind(NOW)
 
 
 def test_a_revoked_feed_worries_nobody() -> None:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import IntegrityError
-from ulid import ULID
 
-from service.store import audit
+from service.store import audit, names
 from service.store.articles import idempotency
 from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import Change, Repeat, Stale, State, judge
@@ -274,7 +273,7 @@ def _new_article(
     authority: str,
     now: datetime,
 ) -> tuple[int, str]:
-    public_id = f"tag:{authority},{now.date().isoformat()}:item/{ULID()}"
+    public_id = names.new_article_id(authority, now)
     published = (posted.content or {}).get("published_at")
     row = {
         **values,
@@ -288,18 +287,9 @@ def _new_article(
     return int(number), public_id
 
 
-def named(name: str) -> Any:
-    """The condition that an article has this public id, or this last part of it."""
-    return (
-        article.c.public_id == name
-        if name.startswith("tag:")
-        else article.c.public_id.endswith(f"/{name}", autoescape=True)
-    )
-
-
 def _by_desk(record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime) -> Answer:
     with record.writing() as connection:
-        number = connection.execute(select(article.c.id).where(named(name))).scalar_one_or_none()
+        number = names.find_article(connection, name)
         held = None if number is None else held_by_id(connection, number)
         if held is None:
             raise NotFound("article", name)

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
-from ulid import ULID
 
+from service.store import names
 from service.store.articles.lifecycle import State
 from service.store.content import canonical, glance
 from service.store.database.sql import Row, Statement, insert
@@ -145,7 +145,7 @@ def write_event(
     at: datetime,
 ) -> str:
     whole = glance(content)
-    public_id = f"evt_{ULID()}"
+    public_id = names.new_event_id()
     _EVENT.run(
         connection,
         {

@@ -52,6 +52,7 @@ class Record:
     def surveying(self) -> Iterator[Connection]:
         """`reading`, for what is asked now and then of much: each statement is planned for its own values."""
         with self.reading() as connection:
+            connection.begin()  # a hand-written statement begins none by itself, and SQLite's view is a transaction's
             if not self.is_sqlite:
                 connection.execute(_PLAN_EACH)
             yield connection

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query
 from service.store.deliveries import capacity, rates, transitions
@@ -242,7 +243,7 @@ def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> 
 def _claimed(row: ClaimedRow) -> Claimed:
     return Claimed(
         id=row.id,
-        public_id=delivery_name(row.event_public_id, row.endpoint_id, row.replay),
+        public_id=names.delivery_id(row.event_public_id, row.endpoint_id, row.replay),
         endpoint_id=row.endpoint_id,
         partner_id=row.partner_id,
         event_id=row.event_id,
@@ -259,9 +260,3 @@ def _claimed(row: ClaimedRow) -> Claimed:
         cap=row.max_in_flight,
         healthy=row.healthy,
     )
-
-
-def delivery_name(event_public_id: str, endpoint_id: int, replay: int) -> str:
-    """The delivery's public id, which is the push's webhook-id: the same on every attempt, another per replay."""
-    name = f"dlv_{event_public_id.removeprefix('evt_')}_{endpoint_id}"
-    return f"{name}_{replay}" if replay else name

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from service.store import audit
+from service.store import audit, names
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.deliveries import routing, transitions
-from service.store.deliveries.claims import delivery_name
 from service.store.deliveries.states import UNSETTLED, State
 from service.store.errors import NotFound, NotPossible
 
@@ -68,35 +67,42 @@ def replay(
 ) -> ReplayResult:
     """Sends the requested deliveries again; with `dry_run` only tells which those would be. Raises NotFound, and
     NotPossible for one delivery that may not be sent again, and if nothing was named."""
-    where, values = _condition(request)
+    where, values = _condition(record, request)
     ids = _matching(record, where, values)
     if not ids and (request.delivery or request.article):
         what = "delivery" if request.delivery else "article with deliveries"
         raise NotFound(what, str(request.delivery or request.article))
-    names: list[str] = []
+    again: list[str] = []
     skipped: Counter[str] = Counter()
     for start in range(0, len(ids), batch):
         some = ids[start : start + batch]
-        again, reasons = _rehearse(record, some) if dry_run else _replay(record, some, request, actor, now)
-        names += again
+        more, reasons = _rehearse(record, some) if dry_run else _replay(record, some, request, actor, now)
+        again += more
         skipped += reasons
-    if request.delivery and not names:
+    if request.delivery and not again:
         raise NotPossible(REASONS[next(iter(skipped))])
-    return ReplayResult(tuple(names), dict(skipped))
+    return ReplayResult(tuple(again), dict(skipped))
 
 
-def _condition(request: ReplayRequest) -> tuple[str, dict[str, Any]]:
+def _condition(record: Record, request: ReplayRequest) -> tuple[str, dict[str, Any]]:
     parts: list[str] = []
     values: dict[str, Any] = {}
     if request.delivery is not None:
-        event, endpoint_id, number = read_name(request.delivery)
+        name = names.read_delivery_id(request.delivery)
+        if name is None:
+            raise NotFound("delivery", request.delivery)
         parts.append("v.public_id = :event AND d.endpoint_id = :of AND d.replay = :number")
-        values |= {"event": event, "of": endpoint_id, "number": number}
+        values |= {"event": name.event, "of": name.endpoint_id, "number": name.replay}
     if request.article is not None:
-        tagged = request.article.startswith("tag:")
-        parts.append("a.public_id = :article" if tagged else "a.public_id LIKE '%/' || :article")
-        values["article"] = request.article
+        with record.reading() as connection:
+            article = names.find_article(connection, request.article)
+        if article is None:
+            raise NotFound("article", request.article)
+        parts.append("a.id = :article")
+        values["article"] = article
     if request.endpoint is not None:
+        if not names.is_row(request.endpoint):
+            raise NotFound("endpoint", str(request.endpoint))
         parts.append("d.endpoint_id = :endpoint")
         values["endpoint"] = request.endpoint
     if request.since is not None:
@@ -109,14 +115,6 @@ def _condition(request: ReplayRequest) -> tuple[str, dict[str, Any]]:
             "say what to replay: a delivery, an article, an endpoint with a time, or all dead ones"
         )
     return " AND ".join(parts), values
-
-
-def read_name(name: str) -> tuple[str, int, int]:
-    """A delivery's public id → (event's public id, endpoint, number of the replay). Raises NotFound."""
-    parts = name.removeprefix("dlv_").split("_")
-    if not name.startswith("dlv_") or len(parts) not in {2, 3} or not all(p.isdecimal() for p in parts[1:]):
-        raise NotFound("delivery", name)
-    return f"evt_{parts[0]}", int(parts[1]), int(parts[2]) if len(parts) == 3 else 0
 
 
 def _matching(record: Record, where: str, values: dict[str, Any]) -> list[int]:
@@ -210,7 +208,7 @@ def _reason(row: _ReplayRow) -> str | None:
 
 def _name(row: _ReplayRow) -> str:
     number = row.replay if row.state == State.DEAD else row.replay + 1
-    return delivery_name(row.event_public_id, row.endpoint_id, number)
+    return names.delivery_id(row.event_public_id, row.endpoint_id, number)
 
 
 def _repeat(connection: Connection, rows: Sequence[_ReplayRow], now: datetime) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
-from service.store import audit
+from service.store import audit, names
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
@@ -115,6 +115,8 @@ def revoke(record: Record, feed_id: int, *, now: datetime, actor: str = "operato
 
 
 def _locked(connection: Connection, feed_id: int) -> Row[Any]:
+    if not names.is_row(feed_id):
+        raise NotFound("feed", str(feed_id))
     query = select(partner_feed).where(partner_feed.c.id == feed_id).with_for_update(key_share=True)
     row = connection.execute(query).one_or_none()
     if row is None:

@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from service.store import ledger
+from service.store import ledger, names
 from service.store.database.record import Record
-from service.store.deliveries.claims import delivery_name
 from service.store.errors import NotFound
 from service.store.ledger import Channel, Receipt
 from service.store.schema.base import from_micros, to_micros
@@ -138,7 +137,7 @@ def _event(row: Any) -> PartnerEvent:
     return PartnerEvent(
         sequence=row.sequence,
         endpoint_id=row.endpoint_id,
-        id=delivery_name(row.public_id, row.endpoint_id, row.replay),
+        id=names.delivery_id(row.public_id, row.endpoint_id, row.replay),
         event_row=row.event_id,
         type=row.type,
         article=row.article,

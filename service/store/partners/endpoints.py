@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from service.store import audit, notices
+from service.store import audit, names, notices
 from service.store.database.record import Record
 from service.store.deliveries import resumption
 from service.store.errors import AlreadyExists, NotFound, NotPossible
@@ -242,6 +242,8 @@ def _fresh(state: str) -> dict[str, Any]:
 
 
 def _locked(connection: Connection, endpoint_id: int) -> Row[Any]:
+    if not names.is_row(endpoint_id):
+        raise NotFound("endpoint", str(endpoint_id))
     row = connection.execute(
         select(endpoint).where(endpoint.c.id == endpoint_id).with_for_update(key_share=True)
     ).one_or_none()

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from service.store import audit
+from service.store import audit, names
 from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
 from service.store.schema.partners import endpoint
@@ -51,7 +51,7 @@ def current(record: Record, endpoint_id: int, kind: str) -> str | None:
     """The newest key of this kind, if the endpoint has one. Raises NotFound."""
     with record.reading() as connection:
         query = select(endpoint.c.secret_sealed).where(endpoint.c.id == endpoint_id)
-        sealed = connection.execute(query).scalar()
+        sealed = connection.execute(query).scalar() if names.is_row(endpoint_id) else None
     if sealed is None:
         raise NotFound("endpoint", str(endpoint_id))
     return _newest(_open(record, sealed), kind)
@@ -119,6 +119,8 @@ def stop_ed25519(record: Record, endpoint_id: int, *, actor: str, now: datetime)
 
 
 def _locked(connection: Connection, endpoint_id: int) -> Row[Any]:
+    if not names.is_row(endpoint_id):
+        raise NotFound("endpoint", str(endpoint_id))
     query = select(endpoint.c.secret_sealed).where(endpoint.c.id == endpoint_id)
     row = connection.execute(query.with_for_update(key_share=True)).one_or_none()
     if row is None:

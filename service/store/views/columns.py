@@ -1,14 +1,23 @@
-"""Columns that several views read."""
+"""Columns of a revision's content that several views read."""
 
 from __future__ import annotations
 
-from service.store.database.record import Record
+from collections.abc import Callable
+from typing import TypeVar
+
+from service.store.database.sql import Query
+
+T = TypeVar("T")
+_SQLITE = {
+    "headline": "json_extract(r.content, '$.headline')",
+    "language": "json_extract(r.content, '$.language')",
+}
+_POSTGRESQL = {
+    "headline": "(r.content::json ->> 'headline')",
+    "language": "(r.content::json ->> 'language')",
+}
 
 
-def headline_of(record: Record) -> str:
-    """The SQL of a revision's headline, without reading its body into this process."""
-    return "json_extract(r.content, '$.headline')" if record.is_sqlite else "(r.content::json ->> 'headline')"
-
-
-def language_of(record: Record) -> str:
-    return "json_extract(r.content, '$.language')" if record.is_sqlite else "(r.content::json ->> 'language')"
+def query(kind: Callable[..., T], sql: str) -> Query[T]:
+    """A query in which {headline} and {language} are those of revision `r`. The database reads its body, not we."""
+    return Query(kind, sql.format(**_SQLITE), postgresql=sql.format(**_POSTGRESQL))

@@ -1,41 +1,42 @@
-"""Deliveries as an operator looks at them: an event's, an endpoint's, one with its attempts."""
+"""Deliveries as an operator looks at them: an event's, an endpoint's, one with its attempts. Read-only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from service.store import names
 from service.store.database.record import Record
-from service.store.deliveries.claims import delivery_name
+from service.store.database.sql import Query
 from service.store.deliveries.states import holds_back
-from service.store.schema.base import from_micros
-from service.store.views.columns import headline_of, language_of
+from service.store.errors import NotFound
+from service.store.views.columns import query
 
 
 @dataclass(frozen=True)
 class DeliveryNow:
     """A delivery with what it is about and whither. `embargo_until` is that of its own revision."""
 
-    id: str
     row: int
     partner: str
     partner_name: str
     endpoint_id: int
     url: str
     article: str
+    article_row: int
+    article_status: str
+    newest: int
     event: str
-    event_id: int  # its row
+    event_row: int
     type: str
     headline: str | None
     language: str | None
     embargo_until: datetime | None
-    article_status: str
-    newest: int
     revision: int
     replay: int
     sequence: int
@@ -51,10 +52,15 @@ class DeliveryNow:
     created_at: datetime
     settled_at: datetime | None
 
+    @property
+    def id(self) -> str:
+        """Its webhook-id."""
+        return names.delivery_id(self.event, self.endpoint_id, self.replay)
+
 
 @dataclass(frozen=True)
 class AttemptNow:
-    """Times in milliseconds. `headers` and `body` are the partner's words: hostile, to be shown as text only."""
+    """Times in milliseconds."""
 
     number: int
     started_at: datetime
@@ -67,9 +73,23 @@ class AttemptNow:
     first_byte_ms: float | None
     total_ms: float | None
     address: str | None
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
     worker: str
+
+
+@dataclass(frozen=True)
+class AnsweredAttempt(AttemptNow):
+    """The answer is in the partner's words: hostile, to be shown as text only."""
+
+    response_headers: str | None
+    response_body: bytes | None
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return tuple((str(name), str(value)) for name, value in json.loads(self.response_headers or "[]"))
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self.response_body or b"")
 
 
 @dataclass(frozen=True)
@@ -82,169 +102,117 @@ class Before:
 
 @dataclass(frozen=True)
 class DeliveryPage:
+    """`attempts`: the newest first, a hundred at the most."""
+
     delivery: DeliveryNow
-    attempts: tuple[AttemptNow, ...]
+    attempts: tuple[AnsweredAttempt, ...]
     before: tuple[Before, ...]
-
-
-@dataclass(frozen=True)
-class EventPage:
-    """An event with its deliveries."""
-
-    id: str
-    type: str
-    revision: int
-    article: str
-    article_status: str
-    newest: int
-    headline: str | None
-    language: str | None
-    embargo_until: datetime | None
-    occurred_at: datetime
-    routed_at: datetime | None
-    actor: str
-    reason: str | None
-    deliveries: tuple[DeliveryNow, ...]
-
-
-def _select(record: Record) -> str:
-    return f"""
-        SELECT d.*, p.slug AS partner, p.name AS partner_name, e.url, a.public_id AS article,
-            a.status AS article_status, a.revision AS newest, v.public_id AS event, v.type,
-            r.embargo_until, {headline_of(record)} AS headline, {language_of(record)} AS language
-        FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN partner p ON p.id = e.partner_id
-        JOIN article a ON a.id = d.article_id JOIN event v ON v.id = d.event_id
-        JOIN revision r ON r.article_id = d.article_id AND r.number = d.revision"""
-
-
-def deliveries_of_article(record: Record, connection: Connection, article_id: int) -> list[DeliveryNow]:
-    """All of an article's, by partner and then in the order they were made."""
-    where = "WHERE d.article_id = :article ORDER BY p.name, d.endpoint_id, d.id"
-    rows = connection.execute(text(f"{_select(record)} {where}"), {"article": article_id})
-    return [_delivery(row) for row in rows]
 
 
 def latest_deliveries(record: Record, endpoint_id: int, limit: int = 25) -> list[DeliveryNow]:
     """An endpoint's newest, by its sequence numbers."""
-    return _of_endpoint(
-        record, "WHERE d.endpoint_id = :endpoint ORDER BY d.sequence DESC", endpoint_id, limit
-    )
+    with record.surveying() as connection:
+        return _LATEST.all(connection, endpoint=endpoint_id, limit=limit)
 
 
 def undelivered(record: Record, endpoint_id: int, limit: int = 25) -> list[DeliveryNow]:
-    """What waits at an endpoint, in the order in which it will be sent."""
-    where = "WHERE d.endpoint_id = :endpoint AND d.state IN ('pending', 'waiting') ORDER BY d.priority, d.due_at, d.id"
-    return _of_endpoint(record, where, endpoint_id, limit)
+    """The deliveries that wait at an endpoint, in the order in which they will be sent."""
+    with record.surveying() as connection:
+        return _UNDELIVERED.all(connection, endpoint=endpoint_id, limit=limit)
 
 
 def dead_of(record: Record, endpoint_id: int, limit: int = 50) -> list[DeliveryNow]:
-    """What was given up at an endpoint, the latest first."""
-    where = "WHERE d.endpoint_id = :endpoint AND d.state = 'dead' ORDER BY d.id DESC"
-    return _of_endpoint(record, where, endpoint_id, limit)
-
-
-def _of_endpoint(record: Record, where: str, endpoint_id: int, limit: int) -> list[DeliveryNow]:
-    query = text(f"{_select(record)} {where} LIMIT :limit")
+    """The deliveries that were given up at an endpoint, the latest first."""
     with record.surveying() as connection:
-        return [
-            _delivery(row) for row in connection.execute(query, {"endpoint": endpoint_id, "limit": limit})
-        ]
+        return _DEAD.all(connection, endpoint=endpoint_id, limit=limit)
 
 
-def _delivery(row: Any) -> DeliveryNow:
-    columns = row._mapping
-    copied = {name: columns[name] for name in DeliveryNow.__dataclass_fields__ if name in columns}
-    moments = ("embargo_until", "due_at", "lease_until", "created_at", "settled_at")
-    given: dict[str, Any] = {
-        **copied,
-        **{name: _moment(columns[name]) for name in moments},
-        "id": delivery_name(row.event, row.endpoint_id, row.replay),
-        "row": row.id,
-        "ordered": bool(row.ordered),
-    }
-    return DeliveryNow(**given)
+def deliveries_of_article(connection: Connection, article_row: int) -> list[DeliveryNow]:
+    """All of an article's, by partner and then in the order they were made."""
+    return _OF_ARTICLE.all(connection, article=article_row)
 
 
-def delivery_page(record: Record, name: str) -> DeliveryPage | None:
-    """By webhook-id; None if there is no such delivery."""
-    named = _parts(name)
-    if named is None:
-        return None
-    where = (
-        "WHERE d.article_id = (SELECT article_id FROM event WHERE public_id = :event)"
-        " AND d.endpoint_id = :endpoint AND d.replay = :replay AND v.public_id = :event"
+def deliveries_of_event(connection: Connection, article_row: int, revision: int) -> list[DeliveryNow]:
+    """All of an event's, which is known by its article and revision, in the order they were made."""
+    return _OF_EVENT.all(connection, article=article_row, revision=revision)
+
+
+def attempts_of(connection: Connection, deliveries: Sequence[int]) -> dict[int, list[AttemptNow]]:
+    """The attempts of these deliveries' rows, the oldest first, by delivery."""
+    attempts: dict[int, list[AttemptNow]] = defaultdict(list)
+    for each in _ATTEMPTS.all(connection, ids=list(deliveries)):
+        attempts[each.delivery].append(each)
+    return attempts
+
+
+def delivery_page(record: Record, name: str) -> DeliveryPage:
+    """By webhook-id. Raises NotFound."""
+    read = names.read_delivery_id(name)
+    with record.surveying() as connection:
+        found = _BY_NAME.one(connection, **read._asdict()) if read else None
+        if found is None:
+            raise NotFound("delivery", name)
+        answers = tuple(_ANSWERS.all(connection, id=found.row))
+        return DeliveryPage(found, answers, _before(connection, found))
+
+
+def _listing(which: str) -> Query[DeliveryNow]:
+    return query(
+        DeliveryNow,
+        f"""
+        SELECT d.id, p.slug, p.name, d.endpoint_id, e.url, a.public_id, d.article_id, a.status, a.revision,
+            v.public_id, d.event_id, v.type, {{headline}}, {{language}}, r.embargo_until, d.revision, d.replay,
+            d.sequence, d.priority, d.ordered, d.state, d.due_at, d.attempts, d.superseded_by, d.last_status,
+            d.last_words, d.lease_until, d.created_at, d.settled_at
+        FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN partner p ON p.id = e.partner_id
+        JOIN article a ON a.id = d.article_id JOIN event v ON v.id = d.event_id
+        JOIN revision r ON r.article_id = d.article_id AND r.number = d.revision
+        WHERE {which}""",
     )
-    with record.surveying() as connection:
-        row = connection.execute(text(f"{_select(record)} {where}"), named).one_or_none()
-        if row is None:
-            return None
-        return DeliveryPage(_delivery(row), _attempts(connection, row.id), _before(connection, row))
 
 
-def _parts(name: str) -> Mapping[str, Any] | None:
-    pieces = name.removeprefix("dlv_").split("_")
-    numbers = pieces[1:]
-    if not name.startswith("dlv_") or len(pieces) not in {2, 3}:
-        return None
-    if not all(each.isascii() and each.isdigit() and len(each) < 19 for each in numbers):
-        return None
-    replay = int(numbers[1]) if len(numbers) == 2 else 0
-    return {"event": f"evt_{pieces[0]}", "endpoint": int(numbers[0]), "replay": replay}
+_LATEST = _listing("d.endpoint_id = :endpoint ORDER BY d.sequence DESC LIMIT :limit")
+_UNDELIVERED = _listing(
+    "d.endpoint_id = :endpoint AND d.state IN ('pending', 'waiting')"
+    " ORDER BY d.priority, d.due_at, d.id LIMIT :limit"
+)
+_DEAD = _listing("d.endpoint_id = :endpoint AND d.state = 'dead' ORDER BY d.id DESC LIMIT :limit")
+_OF_ARTICLE = _listing("d.article_id = :article ORDER BY p.name, d.endpoint_id, d.id")
+_OF_EVENT = _listing("d.article_id = :article AND d.revision = :revision ORDER BY d.id")
+_BY_NAME = _listing(
+    "d.article_id = (SELECT article_id FROM event WHERE public_id = :event)"
+    " AND d.endpoint_id = :endpoint_id AND d.replay = :replay AND v.public_id = :event"
+)
 
 
-def _attempts(connection: Connection, delivery_row: int) -> tuple[AttemptNow, ...]:
-    query = text("SELECT * FROM attempt WHERE delivery_id = :id ORDER BY id DESC LIMIT 100")
-    return tuple(_attempt(row) for row in connection.execute(query, {"id": delivery_row}))
+@dataclass(frozen=True)
+class _AttemptOf(AttemptNow):
+    delivery: int
 
 
-def _attempt(row: Any) -> AttemptNow:
-    columns = row._mapping
-    copied = {name: columns[name] for name in AttemptNow.__dataclass_fields__ if name in columns}
-    given: dict[str, Any] = {
-        **copied,
-        "started_at": from_micros(row.started_at),
-        "headers": tuple((str(name), str(value)) for name, value in json.loads(row.response_headers or "[]")),
-        "body": bytes(row.response_body or b""),
-    }
-    return AttemptNow(**given)
+_ATTEMPT_COLUMNS = (
+    "number, started_at, outcome, status, words, lookup_ms, connect_ms, tls_ms, first_byte_ms, total_ms,"
+    " address, worker"
+)
+_ATTEMPTS = Query(
+    _AttemptOf,
+    f"SELECT {_ATTEMPT_COLUMNS}, delivery_id FROM attempt WHERE delivery_id IN :ids[] ORDER BY id",
+)
+_ANSWERS = Query(
+    AnsweredAttempt,
+    f"SELECT {_ATTEMPT_COLUMNS}, response_headers, response_body FROM attempt"
+    " WHERE delivery_id = :id ORDER BY id DESC LIMIT 100",
+)
 
 
-_BEFORE = text(f"""
+_BEFORE = Query(
+    Before,
+    f"""
     SELECT o.revision, o.state FROM delivery x
     JOIN delivery o ON o.article_id = x.article_id AND o.endpoint_id = x.endpoint_id AND o.id <> x.id
-    WHERE x.id = :id AND {holds_back("o", "x")} ORDER BY o.revision""")
+    WHERE x.id = :id AND {holds_back("o", "x")} ORDER BY o.revision""",
+)
 
 
-def _before(connection: Connection, row: Any) -> tuple[Before, ...]:
-    return tuple(Before(each.revision, each.state) for each in connection.execute(_BEFORE, {"id": row.id}))
-
-
-def event_page(record: Record, name: str) -> EventPage | None:
-    """By public id; None if there is no such event."""
-    query = text(f"""
-        SELECT v.*, a.public_id AS article, a.status AS article_status, a.revision AS newest, r.embargo_until,
-            {headline_of(record)} AS headline, {language_of(record)} AS language
-        FROM event v JOIN article a ON a.id = v.article_id
-        JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision WHERE v.public_id = :name""")
-    with record.surveying() as connection:
-        row = connection.execute(query, {"name": name}).one_or_none()
-        if row is None:
-            return None
-        where = (
-            "WHERE d.article_id = :article AND d.revision = :revision ORDER BY p.name, d.endpoint_id, d.id"
-        )
-        values = {"article": row.article_id, "revision": row.revision}
-        deliveries = connection.execute(text(f"{_select(record)} {where}"), values).all()
-    columns = row._mapping
-    copied = {each: columns[each] for each in EventPage.__dataclass_fields__ if each in columns}
-    given: dict[str, Any] = {
-        **copied,
-        "id": row.public_id,
-        **{each: _moment(columns[each]) for each in ("embargo_until", "occurred_at", "routed_at")},
-        "deliveries": tuple(_delivery(each) for each in deliveries),
-    }
-    return EventPage(**given)
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(int(micros))
+def _before(connection: Connection, found: DeliveryNow) -> tuple[Before, ...]:
+    return tuple(_BEFORE.all(connection, id=found.row))

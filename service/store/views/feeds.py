@@ -1,4 +1,4 @@
-"""How partners' own feeds stand: who fetches them, by which token, and who has stopped. Read-only."""
+"""Partners' own feeds as they stand: who fetches them, by which token, and who has stopped. Read-only."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from service.store.database.record import Record
+from service.store.database.sql import Query
 from service.store.feeds.kinds import of_partner
 from service.store.schema.articles import section
-from service.store.schema.feeds import feed, feed_fetch, feed_token, partner_feed, partner_feed_section
+from service.store.schema.feeds import feed, feed_fetch, partner_feed, partner_feed_section
 from service.store.schema.partners import partner
+from service.store.views.thresholds import UNFETCHED_AFTER
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,14 @@ class FeedNow:
     fetches: int
     tokens: tuple[TokenNow, ...]
 
+    def is_unfetched(self, now: datetime) -> bool:
+        """It should be fetched and was not for a day."""
+        return self.revoked_at is None and now - (self.fetched_at or self.created_at) > UNFETCHED_AFTER
+
 
 @dataclass(frozen=True)
 class FetchNow:
-    """One fetch: what it was answered, from which document, by which token."""
+    """One fetch: its answer, the document of it, and the token used."""
 
     at: datetime
     token: int
@@ -123,21 +129,30 @@ def _sections(connection: Connection) -> dict[int, list[str]]:
     return chosen
 
 
-# Of what was replaced, only what still works or was tried lately tells something.
-_TOKENS = 3
+class _Token(NamedTuple):
+    feed_id: int
+    number: int
+    created_at: datetime
+    until: datetime | None
+    fetched_at: datetime | None
+    fetches: int
+    refused_at: datetime | None
+
+
+# Of the replaced tokens, only those that still work or were tried lately tell something.
+_TOKENS_SHOWN = 3
+_TOKENS = Query(
+    _Token,
+    f"""
+    SELECT partner_feed_id, number, created_at, until, fetched_at, fetches, refused_at FROM feed_token t
+    WHERE (SELECT count(*) FROM feed_token n
+        WHERE n.partner_feed_id = t.partner_feed_id AND n.number > t.number) < {_TOKENS_SHOWN}
+    ORDER BY partner_feed_id, number DESC""",
+)
 
 
 def _tokens(connection: Connection) -> dict[int, list[TokenNow]]:
-    newest = text(
-        "(SELECT count(*) FROM feed_token n WHERE n.partner_feed_id = feed_token.partner_feed_id"
-        f" AND n.number > feed_token.number) < {_TOKENS}"
-    )
     tokens: dict[int, list[TokenNow]] = defaultdict(list)
-    query = (
-        select(feed_token).where(newest).order_by(feed_token.c.partner_feed_id, feed_token.c.number.desc())
-    )
-    for row in connection.execute(query):
-        tokens[row.partner_feed_id].append(
-            TokenNow(row.number, row.created_at, row.until, row.fetched_at, row.fetches, row.refused_at)
-        )
+    for row in _TOKENS.all(connection):
+        tokens[row.feed_id].append(TokenNow(*row[1:]))
     return tokens

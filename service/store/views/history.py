@@ -1,33 +1,33 @@
-"""What became of an article, an event, a delivery. Read-only."""
+"""An article and an event with all that became of them, for the API and the pages. Read-only."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection
 
-from service.store.articles.accept import named
+from service.store import names
 from service.store.content import read
 from service.store.database.record import Record
-from service.store.deliveries.claims import delivery_name
+from service.store.database.sql import Query, Statement
 from service.store.errors import NotFound
-from service.store.schema.articles import article, event, revision, source
-from service.store.schema.base import from_micros
+from service.store.views.columns import query
+from service.store.views.deliveries import (
+    AttemptNow,
+    DeliveryNow,
+    attempts_of,
+    deliveries_of_article,
+    deliveries_of_event,
+)
 
 
 @dataclass(frozen=True)
-class RevisionSeen:
-    number: int
-    status: str
-    headline: str | None
-    version: int | None
-    accepted_at: datetime
+class EventDetails:
+    """`routed_at` is None until its deliveries are made."""
 
-
-@dataclass(frozen=True)
-class EventSeen:
     id: str
     type: str
     revision: int
@@ -38,207 +38,213 @@ class EventSeen:
 
 
 @dataclass(frozen=True)
-class Holding:
-    """What a partner is known to hold, by one channel: 'push' to the endpoint, 'pull' by it, or 'feed'."""
+class RevisionNow:
+    """`event` made this revision. `headline` is shown on the article's own page only."""
+
+    number: int
+    status: str
+    headline: str | None
+    language: str | None
+    version: int | None
+    accepted_at: datetime
+    event: EventDetails
+
+
+@dataclass(frozen=True)
+class HoldingNow:
+    """A revision that a partner is known to hold. `channel`: push or pull (at `endpoint_id`) or feed (`endpoint_id`
+    is 0)."""
 
     partner: str
+    partner_name: str
+    endpoint_id: int
+    url: str | None
+    channel: str
     revision: int
     since: datetime
-    channel: str
-    endpoint_id: int
 
 
 @dataclass(frozen=True)
 class ArticleTrace:
-    """`content` is the newest revision's. `holdings` has each partner and channel once."""
+    """`content` is the newest revision's, embargoed or not. `revisions`: the newest first. `holdings` has each
+    partner and channel once."""
 
     id: str
     source: str
+    source_name: str
     external_id: str
     revision: int
     status: str
-    content: dict[str, Any]
+    killed_by_desk: bool
     embargo_until: datetime | None
     expires_at: datetime | None
     first_published_at: datetime
     changed_at: datetime
-    killed_by_desk: bool
-    revisions: tuple[RevisionSeen, ...]
-    events: tuple[EventSeen, ...]
-    holdings: tuple[Holding, ...]
+    content: Mapping[str, Any]
+    revisions: tuple[RevisionNow, ...]
+    holdings: tuple[HoldingNow, ...]
+    deliveries: tuple[DeliveryNow, ...]
 
 
 @dataclass(frozen=True)
-class AttemptSeen:
-    number: int
-    started_at: datetime
-    outcome: str
-    status: int | None
-    words: str
-    total_ms: float | None
-    address: str | None
+class DeliveryTrace:
+    """A delivery with its attempts, the oldest first."""
 
-
-@dataclass(frozen=True)
-class DeliverySeen:
-    id: str
-    partner: str
-    endpoint_id: int
-    sequence: int
-    revision: int
-    state: str
-    due_at: datetime
-    attempts: int
-    superseded_by: int | None
-    last_words: str | None
-    settled_at: datetime | None
-    tries: tuple[AttemptSeen, ...]
+    delivery: DeliveryNow
+    attempts: tuple[AttemptNow, ...]
 
 
 @dataclass(frozen=True)
 class EventTrace:
+    """An event, its article as it stands now, and its deliveries in the order in which they were made."""
+
+    event: EventDetails
     article: str
-    event: EventSeen
-    deliveries: tuple[DeliverySeen, ...]
+    article_status: str
+    newest: int
+    headline: str | None
+    language: str | None
+    embargo_until: datetime | None
+    deliveries: tuple[DeliveryTrace, ...]
 
 
 def article_trace(record: Record, name: str) -> ArticleTrace:
     """By public id, or the last part of it. Raises NotFound."""
-    return _article_trace(record, named(name), name)
+    with record.surveying() as connection:
+        return _article_trace(connection, names.find_article(connection, name), name)
 
 
 def article_by_external(record: Record, source_slug: str, external_id: str) -> ArticleTrace:
     """By the source's own id. Raises NotFound."""
-    which = (source.c.slug == source_slug) & (article.c.external_id == external_id)
-    return _article_trace(record, which, f"{source_slug}/{external_id}")
-
-
-def _article_trace(record: Record, which: Any, name: str) -> ArticleTrace:
-    with record.reading() as connection:
-        row = connection.execute(
-            select(article, source.c.slug.label("source"), revision.c.content)
-            .join(source, source.c.id == article.c.source_id)
-            .join(
-                revision,
-                (revision.c.article_id == article.c.id) & (revision.c.number == article.c.revision),
-            )
-            .where(which)
-        ).one_or_none()
-        if row is None:
-            raise NotFound("article", name)
-        return ArticleTrace(
-            id=row.public_id,
-            source=row.source,
-            external_id=row.external_id,
-            revision=row.revision,
-            status=row.status,
-            content=read(row.content),
-            embargo_until=row.embargo_until,
-            expires_at=row.expires_at,
-            first_published_at=row.first_published_at,
-            changed_at=row.changed_at,
-            killed_by_desk=row.killed_by_desk,
-            revisions=_revisions(connection, row.id),
-            events=_events(connection, row.id),
-            holdings=_holdings(connection, row.id),
-        )
-
-
-def _revisions(connection: Connection, article_id: int) -> tuple[RevisionSeen, ...]:
-    query = select(revision).where(revision.c.article_id == article_id).order_by(revision.c.number)
-    return tuple(
-        RevisionSeen(row.number, row.status, read(row.content).get("headline"), row.version, row.accepted_at)
-        for row in connection.execute(query)
-    )
-
-
-def _events(connection: Connection, article_id: int) -> tuple[EventSeen, ...]:
-    query = select(event).where(event.c.article_id == article_id).order_by(event.c.revision)
-    return tuple(_event(row) for row in connection.execute(query))
-
-
-def _event(row: Any) -> EventSeen:
-    return EventSeen(
-        row.public_id, row.type, row.revision, row.occurred_at, row.actor, row.reason, row.routed_at
-    )
-
-
-def _holdings(connection: Connection, article_id: int) -> tuple[Holding, ...]:
-    rows = connection.execute(
-        text(
-            "SELECT p.slug, r.revision, r.held_since, r.channel, r.endpoint_id FROM receipt r"
-            " JOIN partner p ON p.id = r.partner_id WHERE r.article_id = :article ORDER BY p.slug, r.endpoint_id"
-        ),
-        {"article": article_id},
-    )
-    return tuple(
-        Holding(row.slug, row.revision, from_micros(row.held_since), row.channel, row.endpoint_id)
-        for row in rows
-    )
+    name = f"{source_slug}/{external_id}"
+    if not names.is_storable(name):
+        raise NotFound("article", name)
+    with record.surveying() as connection:
+        found = _BY_EXTERNAL.value(connection, source=source_slug, external_id=external_id)
+        return _article_trace(connection, found, name)
 
 
 def event_trace(record: Record, name: str) -> EventTrace:
-    """An event with its deliveries and their attempts. Raises NotFound."""
-    with record.reading() as connection:
-        row = connection.execute(
-            select(event, article.c.public_id.label("article"))
-            .join(article, article.c.id == event.c.article_id)
-            .where(event.c.public_id == name)
-        ).one_or_none()
+    """By public id. Raises NotFound."""
+    event = names.read_event_id(name)
+    with record.surveying() as connection:
+        row = _EVENT.one(connection, event=event) if event else None
         if row is None:
             raise NotFound("event", name)
-        return EventTrace(
-            row.article, _event(row), _deliveries(connection, row.article_id, row.revision, row.public_id)
-        )
-
-
-def _deliveries(
-    connection: Connection, article_id: int, number: int, event_name: str
-) -> tuple[DeliverySeen, ...]:
-    rows = connection.execute(
-        text(
-            "SELECT d.*, p.slug FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id"
-            " JOIN partner p ON p.id = e.partner_id"
-            " WHERE d.article_id = :article AND d.revision = :revision ORDER BY d.id"
-        ),
-        {"article": article_id, "revision": number},
-    ).all()
-    return tuple(
-        DeliverySeen(
-            id=delivery_name(event_name, row.endpoint_id, row.replay),
-            partner=row.slug,
-            endpoint_id=row.endpoint_id,
-            sequence=row.sequence,
-            revision=row.revision,
-            state=row.state,
-            due_at=from_micros(row.due_at),
-            attempts=row.attempts,
-            superseded_by=row.superseded_by,
-            last_words=row.last_words,
-            settled_at=None if row.settled_at is None else from_micros(row.settled_at),
-            tries=_tries(connection, row.id),
-        )
-        for row in rows
+        deliveries = deliveries_of_event(connection, row.article_row, row.revision)
+        attempts = attempts_of(connection, [each.row for each in deliveries])
+    return EventTrace(
+        event=EventDetails(*row[:7]),
+        article=row.article,
+        article_status=row.article_status,
+        newest=row.newest,
+        headline=row.headline,
+        language=row.language,
+        embargo_until=row.embargo_until,
+        deliveries=tuple(DeliveryTrace(each, tuple(attempts.get(each.row, ()))) for each in deliveries),
     )
 
 
-def _tries(connection: Connection, delivery_id: int) -> tuple[AttemptSeen, ...]:
-    rows = connection.execute(
-        text(
-            "SELECT number, started_at, outcome, status, words, total_ms, address FROM attempt"
-            " WHERE delivery_id = :id ORDER BY id"
-        ),
-        {"id": delivery_id},
-    )
-    return tuple(
-        AttemptSeen(
-            row.number,
-            from_micros(row.started_at),
-            row.outcome,
-            row.status,
-            row.words,
-            row.total_ms,
-            row.address,
-        )
-        for row in rows
-    )
+class _Article(NamedTuple):
+    row: int
+    id: str
+    source: str
+    source_name: str
+    external_id: str
+    revision: int
+    status: str
+    killed_by_desk: bool
+    embargo_until: datetime | None
+    expires_at: datetime | None
+    first_published_at: datetime
+    changed_at: datetime
+    content: str
+
+
+class _Revision(NamedTuple):
+    number: int
+    status: str
+    headline: str | None
+    language: str | None
+    version: int | None
+    accepted_at: datetime
+    event: str
+    type: str
+    of: int
+    occurred_at: datetime
+    actor: str
+    reason: str | None
+    routed_at: datetime | None
+
+
+class _Event(NamedTuple):
+    id: str
+    type: str
+    revision: int
+    occurred_at: datetime
+    actor: str
+    reason: str | None
+    routed_at: datetime | None
+    article_row: int
+    article: str
+    article_status: str
+    newest: int
+    headline: str | None
+    language: str | None
+    embargo_until: datetime | None
+
+
+_BY_EXTERNAL = Statement(
+    "SELECT a.id FROM article a JOIN source s ON s.id = a.source_id"
+    " WHERE s.slug = :source AND a.external_id = :external_id"
+)
+_ARTICLE = Query(
+    _Article,
+    """
+    SELECT a.id, a.public_id, s.slug, s.name, a.external_id, a.revision, a.status, a.killed_by_desk,
+        a.embargo_until, a.expires_at, a.first_published_at, a.changed_at, r.content
+    FROM article a JOIN source s ON s.id = a.source_id
+    JOIN revision r ON r.article_id = a.id AND r.number = a.revision WHERE a.id = :article""",
+)
+_EVENT_COLUMNS = "v.public_id, v.type, v.revision, v.occurred_at, v.actor, v.reason, v.routed_at"
+_REVISIONS = query(
+    _Revision,
+    f"""
+    SELECT r.number, r.status, {{headline}}, {{language}}, r.version, r.accepted_at, {_EVENT_COLUMNS}
+    FROM revision r JOIN event v ON v.article_id = r.article_id AND v.revision = r.number
+    WHERE r.article_id = :article ORDER BY r.number DESC""",
+)
+_HOLDINGS = Query(
+    HoldingNow,
+    """
+    SELECT p.slug, p.name, r.endpoint_id, e.url, r.channel, r.revision, r.held_since FROM receipt r
+    JOIN partner p ON p.id = r.partner_id LEFT JOIN endpoint e ON e.id = r.endpoint_id
+    WHERE r.article_id = :article ORDER BY p.slug, r.endpoint_id""",
+)
+_EVENT = query(
+    _Event,
+    f"""
+    SELECT {_EVENT_COLUMNS}, v.article_id, a.public_id, a.status, a.revision, {{headline}}, {{language}},
+        r.embargo_until
+    FROM event v JOIN article a ON a.id = v.article_id
+    JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision WHERE v.public_id = :event""",
+)
+
+
+def _article_trace(connection: Connection, article: int | None, name: str) -> ArticleTrace:
+    row = None if article is None else _ARTICLE.one(connection, article=article)
+    if row is None:
+        raise NotFound("article", name)
+    facts = row._asdict()
+    del facts["row"]
+    facts |= {
+        "content": read(row.content),
+        "revisions": tuple(map(_revision, _REVISIONS.all(connection, article=row.row))),
+        "holdings": tuple(_HOLDINGS.all(connection, article=row.row)),
+        "deliveries": tuple(deliveries_of_article(connection, row.row)),
+    }
+    return ArticleTrace(**facts)
+
+
+def _revision(row: _Revision) -> RevisionNow:
+    return RevisionNow(*row[:6], EventDetails(*row[6:]))

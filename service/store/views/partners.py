@@ -1,23 +1,26 @@
-"""How the desk stands now: partners, pipeline, latest events. Read-only, for the status page and the signals.
+"""How partners and their endpoints stand now. Read-only.
 
 Nothing here reads the settled past: backlog, what is on the wire and what was given up each have an index of
-their own, and the latest events are read from the end.
+their own.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select, text
+from sqlalchemy import Connection, RowMapping, select
 
+from service.store import names
 from service.store.database.record import Record
+from service.store.database.sql import Query
 from service.store.schema.articles import section
-from service.store.schema.base import from_micros, to_micros
 from service.store.schema.partners import endpoint, partner, subscription
 from service.store.views.feeds import FeedNow, read_feeds
+from service.store.views.thresholds import BEHIND_AFTER
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ class EndpointNow:
     oldest_since: datetime | None = None
     due_since: datetime | None = None
 
+    @property
+    def undelivered(self) -> int:
+        """How much it should have and has not: waiting or on the wire."""
+        return self.backlog + self.in_flight
+
+    @property
+    def is_failing(self) -> bool:
+        return bool(self.failures or self.retrying)
+
+    def is_slow(self, now: datetime) -> bool:
+        return self.oldest_since is not None and now - self.oldest_since > BEHIND_AFTER
+
 
 @dataclass(frozen=True)
 class PartnerNow:
@@ -65,25 +80,74 @@ class PartnerNow:
     endpoints: tuple[EndpointNow, ...]
     feeds: tuple[FeedNow, ...] = ()
 
+    @property
+    def undelivered(self) -> int:
+        return sum(each.undelivered for each in self.endpoints)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(each.in_flight for each in self.endpoints)
+
+    @property
+    def given_up(self) -> int:
+        return sum(each.given_up for each in self.endpoints)
+
+    @property
+    def missing(self) -> int:
+        return sum(each.missing for each in self.endpoints)
+
+    @property
+    def oldest_since(self) -> datetime | None:
+        return min((each.oldest_since for each in self.endpoints if each.oldest_since), default=None)
+
+    @property
+    def last_success_at(self) -> datetime | None:
+        return max((each.last_success_at for each in self.endpoints if each.last_success_at), default=None)
+
+    @property
+    def last_failed(self) -> EndpointNow | None:
+        """The endpoint that failed last."""
+        failed = [(each.last_failure_at, each.id, each) for each in self.endpoints if each.last_failure_at]
+        return max(failed)[2] if failed else None
+
+    @property
+    def open_feeds(self) -> tuple[FeedNow, ...]:
+        """Its own feeds, but for the revoked."""
+        return tuple(each for each in self.feeds if each.revoked_at is None)
+
+    @property
+    def last_fetched_at(self) -> datetime | None:
+        return max((each.fetched_at for each in self.open_feeds if each.fetched_at), default=None)
+
+    def is_late(self, now: datetime) -> bool:
+        """Something has waited for longer than a minute."""
+        return any(each.is_slow(now) for each in self.endpoints)
+
+    def is_behind(self, now: datetime) -> bool:
+        """It is late, or something was given up and never made up for."""
+        return self.is_late(now) or self.missing > 0
+
 
 def partners_now(record: Record, now: datetime, slug: str | None = None) -> list[PartnerNow]:
     """All partners in the order they were added, or only the one of this name."""
-    wanted = select(partner.c.id, partner.c.slug, partner.c.name).order_by(partner.c.id)
+    if slug is not None and not names.is_storable(slug):
+        return []
+    known = select(partner.c.id, partner.c.slug, partner.c.name).order_by(partner.c.id)
     if slug is not None:
-        wanted = wanted.where(partner.c.slug == slug)
+        known = known.where(partner.c.slug == slug)
     with record.surveying() as connection:
-        known = connection.execute(wanted).all()
-        ids = [each.id for each in known] if slug is not None else None
-        found = _endpoints(connection, now, ids)
+        owners = connection.execute(known).all()
+        ids = [each.id for each in owners] if slug is not None else None
+        endpoints = _endpoints(connection, now, ids)
         feeds = read_feeds(connection, ids)
     return [
         PartnerNow(
             each.slug,
             each.name,
-            tuple(one for owner, one in found if owner == each.id),
+            tuple(endpoints.get(each.id, ())),
             tuple(one for one in feeds if one.partner_id == each.id),
         )
-        for each in known
+        for each in owners
     ]
 
 
@@ -108,76 +172,97 @@ _ENDPOINT_COLUMNS = (
 
 def _endpoints(
     connection: Connection, now: datetime, partner_ids: Sequence[int] | None
-) -> list[tuple[int, EndpointNow]]:
+) -> dict[int, list[EndpointNow]]:
+    """By partner."""
     query = select(endpoint.c.partner_id, *(endpoint.c[name] for name in _ENDPOINT_COLUMNS)).order_by(
         endpoint.c.id
     )
     if partner_ids is not None:
         query = query.where(endpoint.c.partner_id.in_(partner_ids))
     rows = connection.execute(query).mappings().all()
-    ids = [row["id"] for row in rows]
-    wanted = _sections(connection)
-    counts = _counts(connection, now, ids)
-    return [(row["partner_id"], _endpoint(row, wanted, counts.get(row["id"], {}))) for row in rows]
+    sections, counts = _sections(connection), _counts(connection, now)
+    by_partner: dict[int, list[EndpointNow]] = defaultdict(list)
+    for row in rows:
+        by_partner[row["partner_id"]].append(_endpoint(row, sections, counts.get(row["id"], {})))
+    return by_partner
 
 
-def _endpoint(row: RowMapping, wanted: Mapping[int, list[str]], counts: Mapping[str, Any]) -> EndpointNow:
+def _endpoint(row: RowMapping, sections: Mapping[int, list[str]], counts: Mapping[str, Any]) -> EndpointNow:
     columns = {name: row[name] for name in _ENDPOINT_COLUMNS}
-    chosen = wanted.get(row["id"])
+    chosen = sections.get(row["id"])
     return EndpointNow(**columns, sections=None if chosen is None else tuple(chosen), **counts)
 
 
 def _sections(connection: Connection) -> dict[int, list[str]]:
     """The sections of each endpoint that does not want them all."""
     some = select(endpoint.c.id).where(~endpoint.c.all_sections)
-    wanted: dict[int, list[str]] = {each: [] for each in connection.execute(some).scalars()}
+    chosen: dict[int, list[str]] = {each: [] for each in connection.execute(some).scalars()}
     pairs = select(subscription.c.endpoint_id, section.c.slug).join(section).order_by(section.c.id)
     for endpoint_id, slug in connection.execute(pairs):
-        wanted.setdefault(endpoint_id, []).append(slug)
-    return wanted
+        chosen.setdefault(endpoint_id, []).append(slug)
+    return chosen
+
+
+class _Backlog(NamedTuple):
+    endpoint_id: int
+    backlog: int
+    scheduled: int
+    retrying: int
+    oldest_since: datetime | None
+    due_since: datetime | None
+
+
+class _OnTheWire(NamedTuple):
+    endpoint_id: int
+    in_flight: int
+
+
+class _DeadLetters(NamedTuple):
+    endpoint_id: int
+    given_up: int
+    missing: int
 
 
 # Per endpoint, so that each count is a range of its index. What waits for an embargo is not late; once the embargo
 # is over, it is late since then and not since it was accepted. Only articles with an embargo are joined: they are few
 # and have an index of their own, where all articles would be read from end to end.
-_WAITING = text("""
-    SELECT w.endpoint_id, count(*) AS waiting, sum(w.scheduled) AS scheduled, sum(w.retrying) AS retrying,
-        min(CASE WHEN w.scheduled = 0 THEN w.since END) AS oldest_since, min(w.due_at) AS due_since
+_BACKLOG = Query(
+    _Backlog,
+    """
+    SELECT w.endpoint_id, sum(1 - w.scheduled), sum(w.scheduled), sum(w.retrying),
+        min(CASE WHEN w.scheduled = 0 THEN w.since END), min(w.due_at)
     FROM (SELECT d.endpoint_id, d.due_at,
             CASE WHEN d.state = 'pending' AND d.due_at > :now THEN 1 ELSE 0 END AS scheduled,
             CASE WHEN d.state = 'waiting' THEN 1 ELSE 0 END AS retrying,
             CASE WHEN a.embargo_until > d.created_at THEN a.embargo_until ELSE d.created_at END AS since
           FROM delivery d LEFT JOIN article a ON a.id = d.article_id AND a.embargo_until IS NOT NULL
           WHERE d.state IN ('pending', 'waiting')) w
-    GROUP BY w.endpoint_id""")
-_FLYING = text(
-    "SELECT endpoint_id, count(*) AS in_flight FROM delivery WHERE state = 'sending' GROUP BY endpoint_id"
+    GROUP BY w.endpoint_id""",
+)
+_ON_THE_WIRE = Query(
+    _OnTheWire, "SELECT endpoint_id, count(*) FROM delivery WHERE state = 'sending' GROUP BY endpoint_id"
 )
 MADE_UP = (
     "EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id"
     " AND o.revision > d.revision)"
 )
-_DEAD = text(f"""
-    SELECT d.endpoint_id, count(*) AS given_up, sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END) AS missing
-    FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id""")
+_DEAD_LETTERS = Query(
+    _DeadLetters,
+    f"""
+    SELECT d.endpoint_id, count(*), sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END)
+    FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id""",
+)
 
 
-def _counts(connection: Connection, now: datetime, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    counts: dict[int, dict[str, Any]] = {each: {} for each in ids}
-    for row in connection.execute(_WAITING, {"now": to_micros(now)}):
-        counts.setdefault(row.endpoint_id, {}).update(
-            backlog=int(row.waiting - row.scheduled),
-            scheduled=int(row.scheduled),
-            retrying=int(row.retrying),
-            oldest_since=moment(row.oldest_since),
-            due_since=moment(row.due_since),
-        )
-    for row in connection.execute(_FLYING):
-        counts.setdefault(row.endpoint_id, {})["in_flight"] = row.in_flight
-    for row in connection.execute(_DEAD):
-        counts.setdefault(row.endpoint_id, {}).update(given_up=row.given_up, missing=int(row.missing))
+def _counts(connection: Connection, now: datetime) -> dict[int, dict[str, Any]]:
+    """By endpoint, for those fields of EndpointNow that count deliveries."""
+    counts: dict[int, dict[str, Any]] = defaultdict(dict)
+    rows: tuple[_Backlog | _OnTheWire | _DeadLetters, ...] = (
+        *_BACKLOG.all(connection, now=now),
+        *_ON_THE_WIRE.all(connection),
+        *_DEAD_LETTERS.all(connection),
+    )
+    for row in rows:
+        facts = row._asdict()
+        counts[facts.pop("endpoint_id")] |= facts
     return counts
-
-
-def moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(int(micros))

@@ -1,35 +1,38 @@
-"""The pipeline as it stands: workers, backlog, what is stalled."""
+"""The pipeline as it stands: workers, events that wait for routing, feeds that wait to be built, claims."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import text
+from typing import NamedTuple
 
 from service.store.database.record import Record
+from service.store.database.sql import Query
 from service.store.deliveries.claims import LEASE
-from service.store.schema.base import from_micros
-from service.store.views.partners import moment
+from service.store.views.thresholds import SILENT_AFTER
 
 
 @dataclass(frozen=True)
 class WorkerNow:
-    """`broker`: 'up', or in words why this worker cannot use Redis."""
+    """A worker's last heartbeat. `broker`: 'up', or in words why this worker cannot use Redis."""
 
     name: str
     started_at: datetime
     seen_at: datetime
     broker: str
 
+    def is_running(self, now: datetime) -> bool:
+        return now - self.seen_at <= SILENT_AFTER
+
 
 @dataclass(frozen=True)
 class PipelineNow:
-    """`feeds_behind`: feeds that are asked for and not built yet, with the moment of the latest such wish.
+    """`workers`: the latest seen first. `feeds_behind`: feeds that are asked for and not built yet, each with the
+    moment of the latest such wish.
 
-    `swept_at`: the last sign of life of the worker that sweeps. `leased_since`: when the oldest delivery on the
-    wire was claimed.
+    `swept_at`: the last heartbeat of the worker that sweeps. `leased_since`: when the oldest delivery on the wire was
+    claimed.
     """
 
     workers: tuple[WorkerNow, ...]
@@ -40,35 +43,63 @@ class PipelineNow:
     swept_at: datetime | None
     leased_since: datetime | None
 
+    def running(self, now: datetime) -> tuple[WorkerNow, ...]:
+        """The workers that can be counted on."""
+        return tuple(each for each in self.workers if each.is_running(now))
 
-_PIPELINE = text("""
-    SELECT (SELECT count(*) FROM event WHERE routed_at IS NULL) AS unrouted,
-        (SELECT occurred_at FROM event WHERE routed_at IS NULL ORDER BY id LIMIT 1) AS unrouted_since,
-        (SELECT count(*) FROM feed WHERE closed_at IS NULL) AS feeds,
-        (SELECT w.seen_at FROM lease l JOIN worker w ON w.name = l.holder WHERE l.name = 'sweep') AS swept_at,
-        (SELECT min(lease_until) FROM delivery WHERE state = 'sending') AS leased_until""")
+    @property
+    def feeds_behind_since(self) -> datetime | None:
+        return min(self.feeds_behind.values(), default=None)
+
+
+class _Counts(NamedTuple):
+    unrouted: int
+    unrouted_since: datetime | None
+    feeds: int
+    swept_at: datetime | None
+    leased_until: datetime | None
+
+
+class _FeedBehind(NamedTuple):
+    slug: str
+    wanted_at: datetime
+
+
+_COUNTS = Query(
+    _Counts,
+    """
+    SELECT (SELECT count(*) FROM event WHERE routed_at IS NULL),
+        (SELECT occurred_at FROM event WHERE routed_at IS NULL ORDER BY id LIMIT 1),
+        (SELECT count(*) FROM feed WHERE closed_at IS NULL),
+        (SELECT w.seen_at FROM lease l JOIN worker w ON w.name = l.holder WHERE l.name = 'sweep'),
+        (SELECT min(lease_until) FROM delivery WHERE state = 'sending')""",
+)
+_FEEDS_BEHIND = Query(
+    _FeedBehind,
+    "SELECT slug, wanted_at FROM feed WHERE wanted > built AND closed_at IS NULL ORDER BY slug",
+)
+_WORKERS = Query(
+    WorkerNow, "SELECT name, started_at, seen_at, broker FROM worker ORDER BY seen_at DESC, name"
+)
 
 
 def pipeline_now(record: Record) -> PipelineNow:
-    """Workers (the latest seen first), events not routed, feeds not built, what is on the wire."""
+    """Everything about the pipeline, in one look."""
     with record.surveying() as connection:
-        row = connection.execute(_PIPELINE).one()
-        behind = connection.execute(
-            text("SELECT slug, wanted_at FROM feed WHERE wanted > built AND closed_at IS NULL ORDER BY slug")
-        )
-        workers = connection.execute(
-            text("SELECT name, started_at, seen_at, broker FROM worker ORDER BY seen_at DESC, name")
-        )
-        leased_until = moment(row.leased_until)
+        counts = _COUNTS.one(connection)
+        assert counts is not None, "a SELECT of subqueries has one row"
         return PipelineNow(
-            workers=tuple(
-                WorkerNow(each.name, from_micros(each.started_at), from_micros(each.seen_at), each.broker)
-                for each in workers
-            ),
-            unrouted=row.unrouted,
-            unrouted_since=moment(row.unrouted_since),
-            feeds=row.feeds,
-            feeds_behind={each.slug: from_micros(each.wanted_at) for each in behind},
-            swept_at=moment(row.swept_at),
-            leased_since=leased_until - LEASE if leased_until else None,
+            workers=tuple(_WORKERS.all(connection)),
+            unrouted=counts.unrouted,
+            unrouted_since=counts.unrouted_since,
+            feeds=counts.feeds,
+            feeds_behind=dict(_FEEDS_BEHIND.all(connection)),
+            swept_at=counts.swept_at,
+            leased_since=counts.leased_until - LEASE if counts.leased_until else None,
         )
+
+
+def workers_now(record: Record) -> list[WorkerNow]:
+    """The workers' heartbeats, the latest first."""
+    with record.surveying() as connection:
+        return _WORKERS.all(connection)

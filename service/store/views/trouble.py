@@ -1,66 +1,62 @@
-"""What needs an operator: deliveries that were given up, and those that nobody sends. Read-only."""
+"""Trouble for an operator: deliveries that were given up, and those that nobody sends. Read-only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import text
 
+from service.store import names
 from service.store.database.record import Record
-from service.store.deliveries.claims import delivery_name
+from service.store.database.sql import Query
 from service.store.deliveries.states import may_go
 from service.store.schema.base import from_micros, to_micros
 from service.store.views.partners import MADE_UP
 
 
 @dataclass(frozen=True)
-class GivenUp:
-    """Dead deliveries of one endpoint that ended with the same words. `missing`: nothing newer makes up for them."""
+class DeadGroup:
+    """Dead deliveries of one endpoint that ended with the same words. `missing`: nothing newer makes up for them.
+    `event` and `replay` are of the newest of them."""
 
     endpoint_id: int
     partner: str
     partner_name: str
-    url: str
     words: str | None
     count: int
     missing: int
     first_at: datetime
     last_at: datetime
-    example: str
+    event: str
+    replay: int
+
+    @property
+    def example(self) -> str:
+        """The webhook-id of the newest of them."""
+        return names.delivery_id(self.event, self.endpoint_id, self.replay)
 
 
-def given_up(record: Record, limit: int = 200) -> list[GivenUp]:
-    """What was given up, grouped by endpoint and last words; groups in which something is missing first."""
-    query = text(f"""
-        SELECT g.*, p.slug, p.name, e.url, v.public_id AS event, x.replay FROM (
-            SELECT d.endpoint_id, d.last_words, count(*) AS count, min(d.settled_at) AS first_at,
-                max(d.settled_at) AS last_at, max(d.id) AS example,
-                sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END) AS missing
-            FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id, d.last_words) g
-        JOIN endpoint e ON e.id = g.endpoint_id JOIN partner p ON p.id = e.partner_id
-        JOIN delivery x ON x.id = g.example JOIN event v ON v.id = x.event_id
-        ORDER BY g.missing DESC, g.last_at DESC LIMIT :limit""")
+_GROUPS = Query(
+    DeadGroup,
+    f"""
+    SELECT g.endpoint_id, p.slug, p.name, g.last_words, g.count, g.missing, g.first_at, g.last_at, v.public_id,
+        x.replay
+    FROM (
+        SELECT d.endpoint_id, d.last_words, count(*) AS count, min(d.settled_at) AS first_at,
+            max(d.settled_at) AS last_at, max(d.id) AS example,
+            sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END) AS missing
+        FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id, d.last_words) g
+    JOIN endpoint e ON e.id = g.endpoint_id JOIN partner p ON p.id = e.partner_id
+    JOIN delivery x ON x.id = g.example JOIN event v ON v.id = x.event_id
+    ORDER BY g.missing DESC, g.last_at DESC LIMIT :limit""",
+)
+
+
+def dead_groups(record: Record, limit: int = 200) -> list[DeadGroup]:
+    """The dead deliveries by endpoint and last words; groups in which something is missing first."""
     with record.surveying() as connection:
-        return list(_groups(connection.execute(query, {"limit": limit})))
-
-
-def _groups(rows: Iterable[Any]) -> Iterable[GivenUp]:
-    for row in rows:
-        yield GivenUp(
-            endpoint_id=row.endpoint_id,
-            partner=row.slug,
-            partner_name=row.name,
-            url=row.url,
-            words=row.last_words,
-            count=row._mapping["count"],
-            missing=int(row.missing),
-            first_at=from_micros(int(row.first_at)),
-            last_at=from_micros(int(row.last_at)),
-            example=delivery_name(row.event, row.endpoint_id, row.replay),
-        )
+        return _GROUPS.all(connection, limit=limit)
 
 
 # A live endpoint with room and no hold that has something to send since before, and got nothing since then either.

@@ -1,0 +1,199 @@
+"""Checks of one machine: settings, data directory, disk, clock, keys, Redis, the servers. Each gives findings."""
+
+from __future__ import annotations
+
+import email.utils
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import redis
+import requests
+from kombu.connection import Connection
+from kombu.exceptions import OperationalError
+
+from service import settings
+from service.console.words import span
+from service.runtime import embedded_redis, supervise
+from service.settings import Settings
+
+GOOD, WARNING, WRONG = "good", "warning", "wrong"
+DISK_WRONG, DISK_LOW = 200 * 2**20, 2 * 2**30  # bytes
+SKEW_MAX = timedelta(seconds=60)
+# No clock of a machine that runs this is older than this program.
+EARLIEST_YEAR = 2026
+UP = "dateline up"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's result: `state` is good, warning or wrong; `words` say how it is, `remedy` what to do about it."""
+
+    check: str
+    state: str
+    words: str
+    remedy: str = ""
+
+
+def of_machine(chosen: Settings, at: datetime) -> Iterator[Finding]:
+    """The findings about the settings and what they name on this machine. Changes nothing."""
+    yield _settings(chosen)
+    yield from _data_dir(chosen)
+    yield _clock(at)
+    yield from _keys(chosen)
+    yield _broker(chosen)
+
+
+def of_servers(chosen: Settings, url: str) -> Iterator[Finding]:
+    """The findings about the web at `url` and the feeds server, asked over HTTP."""
+    yield from _web(chosen, url)
+    yield from _feeds(chosen)
+
+
+def record_kind(chosen: Settings) -> str:
+    return "SQLite" if chosen.on_sqlite else "PostgreSQL"
+
+
+def _settings(chosen: Settings) -> Finding:
+    token = chosen.operator_token
+    if token and len(token) < 16:
+        remedy = "set a longer one, such as what 'openssl rand -hex 24' prints"
+        return Finding("settings", WARNING, "DATELINE_OPERATOR_TOKEN is short enough to be guessed", remedy)
+    open_to_all = chosen.host not in {"127.0.0.1", "::1", "localhost"}
+    if open_to_all and chosen.public_url.startswith("http://"):
+        remedy = "put a proxy with https before it, and set DATELINE_PUBLIC_URL=https://…"
+        return Finding("settings", WARNING, f"{chosen.listen} is open to the network without https", remedy)
+    return Finding("settings", GOOD, f"record {record_kind(chosen)}, listening on {chosen.listen}")
+
+
+def _data_dir(chosen: Settings) -> Iterator[Finding]:
+    folder = chosen.data_dir
+    if not folder.is_dir():
+        yield Finding(
+            "data", WRONG, f"there is no {folder}", f"start Dateline once: {UP}; or set DATELINE_DATA_DIR"
+        )
+        return
+    try:
+        probe = folder / ".doctor"
+        probe.write_text("written by dateline doctor")
+        probe.unlink()
+    except OSError as error:
+        yield Finding(
+            "data",
+            WRONG,
+            f"{folder} cannot be written: {error.strerror}",
+            f"chown it to the user that runs '{UP}'",
+        )
+        return
+    if folder.stat().st_mode & 0o077:
+        yield Finding("data", WARNING, f"other users can look into {folder}", f"chmod 700 {folder}")
+    else:
+        yield Finding("data", GOOD, f"{folder} can be written")
+    yield _disk(folder)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    words = f"{free / 2**30:.1f} GiB free under {folder}"
+    if free < DISK_LOW:
+        remedy = "make room: when the disk is full, no article can be accepted"
+        return Finding("disk", WRONG if free < DISK_WRONG else WARNING, words, remedy)
+    return Finding("disk", GOOD, words)
+
+
+def _clock(at: datetime) -> Finding:
+    if at.year < EARLIEST_YEAR:
+        return Finding(
+            "clock", WRONG, f"this machine believes it is {at:%Y-%m-%d}", "set its clock; run an NTP service"
+        )
+    return Finding("clock", GOOD, f"{at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _keys(chosen: Settings) -> Iterator[Finding]:
+    for name, value, file in (
+        ("secret key", chosen.secret_key, chosen.data_dir / settings.KEY_FILE),
+        ("operator token", chosen.operator_token, chosen.data_dir / settings.TOKEN_FILE),
+    ):
+        variable = f"DATELINE_{name.replace(' ', '_').upper()}"
+        if value:
+            yield Finding("keys", GOOD, f"{name} from {variable}")
+        elif not file.is_file():
+            yield Finding("keys", WRONG, f"there is no {name} yet", f"'{UP}' makes one; or set {variable}")
+        elif file.stat().st_mode & 0o077:
+            yield Finding("keys", WRONG, f"other users can read {file}", f"chmod 600 {file}")
+        else:
+            yield Finding("keys", GOOD, f"{name} in {file}")
+
+
+def _broker(chosen: Settings) -> Finding:
+    if not chosen.redis_url:
+        if embedded_redis.answers(embedded_redis.socket_path(chosen)):
+            return Finding("redis", GOOD, "the embedded Redis answers")
+        remedy = f"start it with '{UP}'. Until then everything waits for the sweep; nothing is lost"
+        return Finding("redis", WRONG, "the embedded Redis does not answer", remedy)
+    try:
+        patience = {"socket_timeout": 2, "socket_connect_timeout": 2}
+        with Connection(chosen.redis_url, transport_options=patience) as line:  # type: ignore[no-untyped-call]
+            line.ensure_connection(max_retries=1, interval_start=0.1, timeout=3)
+    except (OSError, redis.RedisError, OperationalError, ValueError) as error:
+        remedy = "check DATELINE_REDIS_URL and that Redis runs. Deliveries go on meanwhile, a second slower"
+        return Finding("redis", WRONG, f"Redis does not answer: {error}", remedy)
+    return Finding("redis", GOOD, "Redis answers")
+
+
+def _web(chosen: Settings, url: str) -> Iterator[Finding]:
+    running = supervise.read_state(chosen.data_dir)
+    remedy = f"'{UP}' runs but its web does not answer: look at its log" if running else f"start it: {UP}"
+    verdict, answer = _ask(
+        url,
+        good=f"{url} is ready",
+        away=(f"nothing answers on {url}", remedy),
+        otherwise="the lines above say why; if none does, another program has that port",
+    )
+    yield Finding("web", *verdict)
+    if answer is not None:
+        yield from _skew(answer, datetime.now(UTC))
+
+
+def _feeds(chosen: Settings) -> Iterator[Finding]:
+    """The feeds server, where there is to be one on this machine."""
+    running = supervise.read_state(chosen.data_dir) or {}
+    url = running.get("feeds_url") or (settings.url_of(chosen.feeds_listen) if chosen.feeds_listen else "")
+    if not url:
+        return
+    remedy = "start it: dateline feeds serve; until then the web serves the feeds, at the web's address"
+    verdict, _ = _ask(
+        url,
+        good=f"the feeds server is ready on {url}",
+        away=(f"the feeds server does not answer on {url}", remedy),
+        otherwise="see the line on record; if that is well, another program has that port",
+    )
+    yield Finding("feeds", *verdict)
+
+
+def _ask(
+    url: str, *, good: str, away: tuple[str, str], otherwise: str
+) -> tuple[tuple[str, ...], requests.Response | None]:
+    """A finding about a server, without the check's name, and the server's answer; None if it is away."""
+    try:
+        answer = requests.get(f"{url}/readyz", timeout=5)
+    except requests.RequestException:
+        return (WRONG, *away), None
+    if answer.status_code == 200:
+        return (GOOD, good), answer
+    words = f"{url}/readyz answers {answer.status_code}: {answer.text[:200].strip()}"
+    return (WRONG, words, otherwise), answer
+
+
+def _skew(answer: requests.Response, at: datetime) -> Iterator[Finding]:
+    try:
+        theirs = email.utils.parsedate_to_datetime(answer.headers["Date"])
+    except (KeyError, ValueError):
+        return
+    if abs(at - theirs) > SKEW_MAX:
+        words = f"this machine's clock and the web's differ by {span(abs(at - theirs))}"
+        yield Finding(
+            "clock", WRONG, words, "signatures more than 5 minutes off are refused: run an NTP service"
+        )

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from service.cli.command import ACTOR, UNITS, Desk, Told, now, operation
-from service.store.articles import accept, sources
+from service.cli.command import UNITS, Desk, Told, now, operation
+from service.store import operations
+from service.store.articles import sources
 from service.store.articles.idempotency import Answer
 from service.store.deliveries import replays
-from service.store.partners import endpoints
+from service.store.operations import OPERATOR
 from service.webhooks.client import post
 
 SHOWN = 20  # deliveries that a replay names to people
@@ -72,7 +73,7 @@ def _plain(warning: Any) -> str:
 def kill(desk: Desk, article: str, reason: str) -> Told:
     """Take ARTICLE back everywhere: its partners are told ahead of everything else."""
     with desk.record() as record:
-        answer = accept.kill(record, article, reason=reason, actor=ACTOR, now=now())
+        answer = operations.kill(record, article, reason=reason, actor=OPERATOR, now=now())
     desk.wake()
     return _told(
         answer, f"{answer.article} is killed (revision {answer.revision}); all who hold it are being told."
@@ -86,7 +87,7 @@ def kill(desk: Desk, article: str, reason: str) -> Told:
 def restore(desk: Desk, article: str, reason: str | None) -> Told:
     """Bring back an ARTICLE that was taken down."""
     with desk.record() as record:
-        answer = accept.restore(record, article, reason=reason, actor=ACTOR, now=now())
+        answer = operations.restore(record, article, reason=reason, actor=OPERATOR, now=now())
     desk.wake()
     return _told(answer, f"{answer.article} is back (revision {answer.revision}).")
 
@@ -123,9 +124,7 @@ def replay(
     _check_choice(delivery, article, endpoint, since, dead=dead)
     wanted = replays.Wanted(delivery, article, endpoint, since, dead)
     with desk.record() as record:
-        if endpoint is not None:
-            endpoints.get_endpoint(record, endpoint)  # a number mistyped is not "nothing to send"
-        replayed = replays.replay(record, wanted, dry_run=dry_run, now=now(), actor=ACTOR)
+        replayed = operations.replay(record, wanted, dry_run=dry_run, actor=OPERATOR, now=now())
     if replayed.count and not dry_run:
         desk.wake()
     names, skipped = list(replayed.deliveries), dict(replayed.skipped)

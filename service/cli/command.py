@@ -21,7 +21,6 @@ from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import Record, open_record
 
-ACTOR = "operator"
 # A Redis that is away keeps a command no longer than this.
 WAKE_SECONDS = 0.7
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}  # of a span, as in 2h

@@ -9,11 +9,13 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from service.cli.command import ACTOR, Desk, Slug, Text, Told, now, operation
+from service.cli.command import Desk, Slug, Text, Told, now, operation
 from service.http import credentials
 from service.intake import article
+from service.store import operations
 from service.store.articles import sources
 from service.store.feeds import sections
+from service.store.operations import OPERATOR
 from service.store.partners import partners
 from service.webhooks import signatures
 
@@ -46,7 +48,7 @@ def section() -> None:
 def section_add(desk: Desk, slug: str, title: str, language: str | None) -> Told:
     """Add a section, with its feeds."""
     with desk.record() as record:
-        sections.add(record, slug, title, language, now())
+        operations.add_section(record, slug, title, language, actor=OPERATOR, now=now())
     desk.wake()
     feeds = {form: f"{desk.url}/feeds/{slug}.{form}" for form in ("rss", "atom", "json")}
     facts = {"section": slug, "title": title, "language": language, "feeds": feeds}
@@ -71,7 +73,7 @@ def section_list(desk: Desk) -> Told:
 def section_rename(desk: Desk, old: str, new: str) -> Told:
     """Give a section another address; the old one leads there for ever."""
     with desk.record() as record:
-        sections.rename(record, old, new, now())
+        operations.rename_section(record, old, new, actor=OPERATOR, now=now())
     desk.wake()
     lines = [
         f"Section {old} is {new} now: {desk.url}/feeds/{new}.rss",
@@ -86,7 +88,7 @@ def section_rename(desk: Desk, old: str, new: str) -> Told:
 def section_close(desk: Desk, slug: str) -> Told:
     """End a section's feed for good: its addresses answer 410."""
     with desk.record() as record:
-        sections.close(record, slug, now())
+        operations.close_section(record, slug, actor=OPERATOR, now=now())
     lines = [
         f"Section {slug} is closed: its feed answers 410 Gone, and readers unsubscribe.",
         "Articles that name it are taken still, and stand in the other feeds.",
@@ -109,14 +111,12 @@ def source_add(desk: Desk, slug: str, name: str | None, adapter: str) -> Told:
     _check_adapter(adapter)
     key, secret = credentials.new_api_key(), signatures.new_secret()
     with desk.record() as record:
-        sources.add(
+        operations.add_source(
             record,
-            slug,
-            name or slug,
-            adapter,
-            key_id=key.key_id,
-            key_hash=key.hash,
-            secret=secret,
+            sources.NewSource(
+                slug, name or slug, adapter, key_id=key.key_id, key_hash=key.hash, secret=secret
+            ),
+            actor=OPERATOR,
             now=now(),
         )
         known = sections.all_sections(record)
@@ -188,7 +188,12 @@ def partner_add(desk: Desk, slug: str, name: str) -> Told:
     """Add a partner; print its API key, once."""
     key = credentials.new_api_key()
     with desk.record() as record:
-        partners.add_partner(record, slug, name, key_id=key.key_id, key_hash=key.hash, now=now(), actor=ACTOR)
+        operations.add_partner(
+            record,
+            partners.NewPartner(slug, name, key_id=key.key_id, key_hash=key.hash),
+            actor=OPERATOR,
+            now=now(),
+        )
     facts = {"partner": slug, "name": name, "api_key": key.text}
     lines = [
         f"Partner {slug} added.",

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from service.cli.articles import Moment
-from service.cli.command import ACTOR, Desk, Slug, Told, names_in, now, operation
-from service.store.database import resealing
+from service.cli.command import Desk, Slug, Told, names_in, now, operation
+from service.store import operations
 from service.store.deliveries import rates
+from service.store.operations import OPERATOR
 from service.store.partners import endpoints, signing_keys
 from service.store.partners.endpoints import Changes
 from service.webhooks import endpoint_urls, signatures
@@ -105,20 +106,22 @@ def endpoint_add(
     secret = signatures.new_secret()
     pair = signatures.new_key_pair() if ed25519 else None
     with desk.record() as record:
-        added = endpoints.add_endpoint(
+        added = operations.add_endpoint(
             record,
-            partner_slug,
-            url,
-            secret=secret,
-            ed25519=pair.secret if pair else None,
-            sections=slugs,
-            every_revision=every_revision,
-            max_in_flight=max_in_flight,
-            schedule=schedule,
-            rate=rate,
-            backfill_since=backfill,
+            endpoints.NewEndpoint(
+                partner_slug,
+                url,
+                secret=secret,
+                ed25519=pair.secret if pair else None,
+                sections=slugs,
+                every_revision=every_revision,
+                max_in_flight=max_in_flight,
+                schedule=schedule,
+                rate=rate,
+                backfill_since=backfill,
+            ),
+            actor=OPERATOR,
             now=now(),
-            actor=ACTOR,
         )
     desk.wake()
     facts = {"endpoint": added.id, "partner": partner_slug, "url": url, "sections": slugs, "secret": secret}
@@ -182,7 +185,7 @@ def endpoint_set(
     if url is not None:
         _check_url(desk, url)
     with desk.record() as record:
-        changed, names = endpoints.change_endpoint(record, endpoint_id, changes, now=now(), actor=ACTOR)
+        changed, names = operations.change_endpoint(record, endpoint_id, changes, actor=OPERATOR, now=now())
         public = _switch_ed25519(record, endpoint_id, ed25519)
     desk.wake()
     facts = {
@@ -208,9 +211,9 @@ def _switch_ed25519(record: Any, endpoint_id: int, on: bool | None) -> str | Non
     if on is None:
         return None
     if not on:
-        signing_keys.stop_ed25519(record, endpoint_id, actor=ACTOR, now=now())
+        operations.stop_ed25519(record, endpoint_id, actor=OPERATOR, now=now())
         return None
-    private = signing_keys.sign_with_ed25519(record, endpoint_id, signatures.new_key, actor=ACTOR, now=now())
+    private = operations.sign_with_ed25519(record, endpoint_id, signatures.new_key, actor=OPERATOR, now=now())
     return signatures.public_key(private)
 
 
@@ -264,7 +267,7 @@ def endpoint_list(desk: Desk) -> Told:
 def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
     """Hold an endpoint's deliveries; takedowns still go."""
     with desk.record() as record:
-        endpoints.pause(record, endpoint_id, reason=reason, now=now(), actor=ACTOR)
+        operations.pause_endpoint(record, endpoint_id, reason=reason, actor=OPERATOR, now=now())
     return Told(
         {"endpoint": endpoint_id, "state": "paused"},
         [
@@ -280,7 +283,7 @@ def endpoint_pause(desk: Desk, endpoint_id: int, reason: str) -> Told:
 def endpoint_resume(desk: Desk, endpoint_id: int) -> Told:
     """Let an endpoint's deliveries go again, newest revisions only."""
     with desk.record() as record:
-        endpoints.resume(record, endpoint_id, now=now(), actor=ACTOR)
+        operations.resume_endpoint(record, endpoint_id, actor=OPERATOR, now=now())
     desk.wake()
     return Told({"endpoint": endpoint_id, "state": "live"}, [f"Endpoint {endpoint_id} is live again."])
 
@@ -295,14 +298,16 @@ def endpoint_resume(desk: Desk, endpoint_id: int) -> Told:
 def endpoint_rotate_secret(desk: Desk, endpoint_id: int, only: str | None, at_once: bool) -> Told:
     """Give an endpoint new signing keys; for two days the old ones sign along."""
     with desk.record() as record:
-        rotated = signing_keys.rotate(
+        rotated = operations.rotate_keys(
             record,
             endpoint_id,
             signatures.new_key,
-            kinds=(only,) if only else signing_keys.KINDS,
-            overlap=timedelta(0) if at_once else signing_keys.ROTATION_OVERLAP,
+            signing_keys.Rotation(
+                kinds=(only,) if only else signing_keys.KINDS,
+                overlap=timedelta(0) if at_once else signing_keys.ROTATION_OVERLAP,
+            ),
+            actor=OPERATOR,
             now=now(),
-            actor=ACTOR,
         )
     made = {signing_keys.kind_of(each): each for each in rotated.secrets}
     secret, private = made.get("v1"), made.get("v1a")
@@ -328,7 +333,7 @@ def endpoint_rotate_secret(desk: Desk, endpoint_id: int, only: str | None, at_on
 def reseal(desk: Desk) -> Told:
     """Seal every stored secret with the first key of DATELINE_SECRET_KEY; then the old ones may go."""
     with desk.record() as record:
-        counts = resealing.reseal(record, actor=ACTOR, now=now())
+        counts = operations.reseal(record, actor=OPERATOR, now=now())
     number = sum(counts.values())
     lines = [
         f"{number} stored {'secret is' if number == 1 else 'secrets are'} sealed with the first key.",

@@ -8,7 +8,8 @@ import click
 
 from service.cli.command import Desk, Told, now, operation
 from service.serving.export import Exporter
-from service.store.feeds import sections
+from service.store import operations
+from service.store.operations import OPERATOR
 
 
 @click.group()
@@ -23,7 +24,7 @@ def package() -> None:
 def package_add(desk: Desk, slug: str, title: str) -> Told:
     """Give a package a title, and its feed, before its first article or after. SLUG: as articles name it."""
     with desk.record() as record:
-        feed = sections.add_package(record, slug, title, now())
+        feed = operations.add_package(record, slug, title, actor=OPERATOR, now=now())
     desk.wake()
     urls = {form: f"{desk.url}/feeds/{feed}.{form}" for form in ("rss", "atom", "json")}
     facts = {"package": slug, "feed": feed, "title": title, "feeds": urls}

@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from feeds import FORMATS
-from service.cli.command import ACTOR, UNITS, Desk, Slug, Text, Told, names_in, now, operation
+from service.cli.command import UNITS, Desk, Slug, Text, Told, names_in, now, operation
 from service.console import words_desk
 from service.http import credentials
+from service.store import operations
 from service.store.feeds import partner_feeds
+from service.store.operations import OPERATOR
 from service.store.views import feeds
 from service.store.views.feeds import FeedNow
 
@@ -55,8 +57,11 @@ def feed_add(desk: Desk, partner_slug: str, wanted: str | None, title: str | Non
         raise click.UsageError("--sections names none; leave it out for all sections")
     token = credentials.new_feed_token()
     with desk.record() as record:
-        added = partner_feeds.add(
-            record, partner_slug, token_hash=token.hash, sections=slugs, title=title, now=now(), actor=ACTOR
+        added = operations.add_feed(
+            record,
+            partner_feeds.NewPartnerFeed(partner_slug, token_hash=token.hash, sections=slugs, title=title),
+            actor=OPERATOR,
+            now=now(),
         )
     desk.wake()
     urls = addresses(desk, token.text)
@@ -102,9 +107,7 @@ def feed_rotate(desk: Desk, feed_id: int, overlap: timedelta) -> Told:
     """Give a feed new addresses; the old ones work for a while."""
     token = credentials.new_feed_token()
     with desk.record() as record:
-        rotated = partner_feeds.rotate(
-            record, feed_id, token_hash=token.hash, overlap=overlap, now=now(), actor=ACTOR
-        )
+        rotated = operations.rotate_feed(record, feed_id, token.hash, overlap, actor=OPERATOR, now=now())
     urls = addresses(desk, token.text)
     until = rotated.old_until
     ends = (
@@ -123,7 +126,7 @@ def feed_rotate(desk: Desk, feed_id: int, overlap: timedelta) -> Told:
 def feed_revoke(desk: Desk, feed_id: int) -> Told:
     """End a feed at once and for good; who fetched it stays in the record."""
     with desk.record() as record:
-        new = partner_feeds.revoke(record, feed_id, now=now(), actor=ACTOR)
+        new = operations.revoke_feed(record, feed_id, actor=OPERATOR, now=now())
     line = (
         f"Feed {feed_id} is revoked: its addresses answer 410 from now on. What was fetched stays in the record."
         if new

@@ -22,10 +22,12 @@ from service.http import credentials
 from service.runtime import supervise
 from service.runtime.supervise import Part
 from service.settings import Settings
+from service.store import operations
 from service.store.articles import sources
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists
 from service.store.feeds import sections
+from service.store.operations import OPERATOR
 from service.store.partners import endpoints, partners
 from service.webhooks import signatures
 
@@ -69,18 +71,16 @@ def prepare(record: Record, keyed: Settings, now: datetime) -> Plan:
     held = {one.slug for one in sections.all_sections(record)}
     for slug, title, language in SECTIONS:
         if slug not in held:
-            sections.add(record, slug, title, language, now)
+            operations.add_section(record, slug, title, language, actor=OPERATOR, now=now)
     if SOURCE not in {one.slug for one in sources.active(record)}:
         key = credentials.new_api_key()
         secret = signatures.new_secret()
-        sources.add(
+        operations.add_source(
             record,
-            SOURCE,
-            SOURCE_NAME,
-            "native",
-            key_id=key.key_id,
-            key_hash=key.hash,
-            secret=secret,
+            sources.NewSource(
+                SOURCE, SOURCE_NAME, "native", key_id=key.key_id, key_hash=key.hash, secret=secret
+            ),
+            actor=OPERATOR,
             now=now,
         )
     known = {one.slug for one in plan.outlets}
@@ -123,9 +123,17 @@ def _add_outlet(
     secret_file = data_dir / f"demo-{slug}.secret"
     _write_private(secret_file, secret)
     with suppress(AlreadyExists):  # of an `up` that ended before it could note it
-        partners.add_partner(record, slug, name, key_id=key.key_id, key_hash=key.hash, now=now)
-    endpoints.add_endpoint(
-        record, slug, f"http://127.0.0.1:{port}/dateline", secret=secret, sections=None, now=now
+        operations.add_partner(
+            record,
+            partners.NewPartner(slug, name, key_id=key.key_id, key_hash=key.hash),
+            actor=OPERATOR,
+            now=now,
+        )
+    operations.add_endpoint(
+        record,
+        endpoints.NewEndpoint(slug, f"http://127.0.0.1:{port}/dateline", secret=secret),
+        actor=OPERATOR,
+        now=now,
     )
     return Outlet(slug, name, port, flaky, str(secret_file))
 

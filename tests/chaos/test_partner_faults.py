@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from service.settings import Settings, ensure_keys
+from service.store import operations
 from service.store.database.record import open_record
 from service.store.partners import endpoints
 from tests.builders import SECRET
@@ -74,8 +75,11 @@ def furnish(desk: Desk, urls: dict[str, str]) -> dict[str, int]:
     record = open_record(keyed.database_url, keyed.secret_key)
     try:
         return {
-            name: endpoints.add_endpoint(
-                record, "harbour", url, secret=SECRET, sections=None, now=datetime.now(UTC)
+            name: operations.add_endpoint(
+                record,
+                endpoints.NewEndpoint("harbour", url, secret=SECRET),
+                actor="operator",
+                now=datetime.now(UTC),
             ).id
             for name, url in urls.items()
         }

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.store.articles import accept, sources
+from service.store import operations
+from service.store.articles import sources
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.errors import NotFound
@@ -322,7 +323,7 @@ def test_a_wildcard_is_no_name_of_an_article_to_kill(desk: Desk) -> None:
     told(desk.post())
     for name in ("%", "_" * 26, "%" * 3):
         with pytest.raises(NotFound):
-            accept.kill(desk.record, name, reason="typo", actor="operator", now=now())
+            operations.kill(desk.record, name, reason="typo", actor="operator", now=now())
 
 
 def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(desk: Desk) -> None:
@@ -347,12 +348,10 @@ def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(
 
 def a_partner_with_endpoint(desk: Desk, slug: str) -> Headers:
     key = a_partner(desk.record, slug)
-    endpoints.add_endpoint(
+    operations.add_endpoint(
         desk.record,
-        slug,
-        f"https://{slug}.example.org/in",
-        secret="whsec_" + "A" * 43 + "=",
-        sections=None,
+        endpoints.NewEndpoint(slug, f"https://{slug}.example.org/in", secret="whsec_" + "A" * 43 + "="),
+        actor="operator",
         now=now(),
     )
     return key

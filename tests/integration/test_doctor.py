@@ -11,11 +11,10 @@ import pytest
 from service import settings
 from service.cli.doctor import GOOD, WARNING, WRONG, Finding, examine
 from service.settings import Settings
-from service.store import migrations
+from service.store import migrations, operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from service.store.deliveries.health import Health, update_health
-from service.store.feeds import sections
 from service.store.partners import endpoints, partners
 from tests import builders
 from tests.feeds_server import a_feeds_server
@@ -60,7 +59,7 @@ def test_examining_changes_nothing(tmp_path: Path) -> None:
 def test_healthy_record_with_a_worker_at_work(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
-    sections.add(record, "world", "World", "en", NOW)
+    operations.add_section(record, "world", "World", "en", actor="operator", now=NOW)
     heartbeats.beat(record, "w1.abc", broker="up", now=NOW)
     record.close()
     findings = examine(desk, NOBODY, NOW + timedelta(seconds=2))
@@ -90,11 +89,16 @@ def test_worker_cut_off_from_redis_is_told(tmp_path: Path) -> None:
 def test_paused_endpoint_is_told_with_the_command_that_brings_it_back(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
-    partners.add_partner(record, "herald", "Herald", key_id="k", key_hash="h", now=NOW)
-    added = endpoints.add_endpoint(
-        record, "herald", "https://herald.example/", secret="whsec_x", sections=None, now=NOW
+    operations.add_partner(
+        record, partners.NewPartner("herald", "Herald", key_id="k", key_hash="h"), actor="operator", now=NOW
     )
-    endpoints.pause(record, added.id, reason="they are moving", actor="operator", now=NOW)
+    added = operations.add_endpoint(
+        record,
+        endpoints.NewEndpoint("herald", "https://herald.example/", secret="whsec_x"),
+        actor="operator",
+        now=NOW,
+    )
+    operations.pause_endpoint(record, added.id, reason="they are moving", actor="operator", now=NOW)
     record.close()
     (finding,) = found(desk, "endpoints")
     assert "of herald is paused: they are moving" in finding.words

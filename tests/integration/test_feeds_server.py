@@ -21,9 +21,8 @@ from werkzeug.test import Client
 from service import app, asgi, settings
 from service.http import credentials
 from service.serving.document_cache import Shelf
-from service.store import migrations
+from service.store import migrations, operations
 from service.store.database.record import Record, open_record
-from service.store.feeds import sections
 from tests.architecture.test_routes import EVERYBODY, WHO
 from tests.builders import NOW
 from tests.desk import eventually
@@ -58,10 +57,10 @@ def room(standing_record: Record) -> PressRoom:
     """Sixty stories, so that there is an archive; a section that was renamed, and one that was closed."""
     room = PressRoom(standing_record)
     for slug in ("old", "shut"):
-        sections.add(standing_record, slug, slug.title(), "en", NOW)
+        operations.add_section(standing_record, slug, slug.title(), "en", actor="operator", now=NOW)
     room.publish(*some_stories(60))
-    sections.rename(standing_record, "old", "new", NOW)
-    sections.close(standing_record, "shut", NOW)
+    operations.rename_section(standing_record, "old", "new", actor="operator", now=NOW)
+    operations.close_section(standing_record, "shut", actor="operator", now=NOW)
     room._build()
     return room
 

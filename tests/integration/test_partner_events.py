@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from service.api import partner_events
 from service.http import credentials, problems
+from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
@@ -37,7 +38,9 @@ class Outlet:
         self.key = credentials.new_api_key()
         self.now = NOW
         key = {"key_id": self.key.key_id, "key_hash": self.key.hash}
-        self.id = partners.add_partner(record, "herald", "Herald", **key, now=NOW).id
+        self.id = operations.add_partner(
+            record, partners.NewPartner("herald", "Herald", **key), actor="operator", now=NOW
+        ).id
         app = Flask("outlet")
         app.register_blueprint(partner_events.create_blueprint(record, URL, self._clock))
         problems.register(app)

@@ -92,14 +92,14 @@ def accept(
     raise AssertionError("unreachable")
 
 
-def kill(record: Record, name: str, *, reason: str, actor: str, now: datetime) -> Answer:
+def kill(connection: Connection, name: str, reason: str, actor: str, now: datetime) -> Answer:
     """The desk kills an article everywhere; its source cannot bring it back. Killed already: a repeat."""
-    return _by_desk(record, name, "killed", actor, reason, now)
+    return _by_desk(connection, name, "killed", actor, reason, now)
 
 
-def restore(record: Record, name: str, *, reason: str | None, actor: str, now: datetime) -> Answer:
+def restore(connection: Connection, name: str, reason: str | None, actor: str, now: datetime) -> Answer:
     """The desk brings back an article that was taken down. Raises NotPossible for one that is usable."""
-    return _by_desk(record, name, "usable", actor, reason, now)
+    return _by_desk(connection, name, "usable", actor, reason, now)
 
 
 def expire_due(record: Record, now: datetime, limit: int = 100) -> int:
@@ -297,20 +297,18 @@ def named(name: str) -> Any:
     )
 
 
-def _by_desk(record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime) -> Answer:
-    with record.writing() as connection:
-        number = connection.execute(select(article.c.id).where(named(name))).scalar_one_or_none()
-        held = None if number is None else held_by_id(connection, number)
-        if held is None:
-            raise NotFound("article", name)
-        if held.state.status == status == "usable":
-            raise NotPossible(f"the article {name!r} is usable already: there is nothing to restore")
-        if held.state.status == status and held.state.killed_by_desk:
-            return _answer_of(connection, held, "repeat")
-        given = _set_status(connection, held, status, actor, reason, now)
-        detail = {"reason": reason, "revision": given.revision}
-        audit.note(connection, actor=actor, action=given.type, target=held.public_id, detail=detail, now=now)
-        return given
+def _by_desk(
+    connection: Connection, name: str, status: str, actor: str, reason: str | None, now: datetime
+) -> Answer:
+    number = connection.execute(select(article.c.id).where(named(name))).scalar_one_or_none()
+    held = None if number is None else held_by_id(connection, number)
+    if held is None:
+        raise NotFound("article", name)
+    if held.state.status == status == "usable":
+        raise NotPossible(f"the article {name!r} is usable already: there is nothing to restore")
+    if held.state.status == status and held.state.killed_by_desk:
+        return _answer_of(connection, held, "repeat")
+    return _set_status(connection, held, status, actor, reason, now)
 
 
 def _set_status(

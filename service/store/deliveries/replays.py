@@ -8,14 +8,13 @@ so that the record is never locked for long; cut off half-way, what was done sta
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from service.store import audit
 from service.store.database.record import Record
 from service.store.deliveries.claims import delivery_name
 from service.store.errors import NotFound, NotPossible
@@ -55,32 +54,46 @@ class Replayed:
         return len(self.deliveries)
 
 
-def replay(
-    record: Record,
-    wanted: Wanted,
-    *,
-    dry_run: bool = False,
-    actor: str = "operator",
-    now: datetime,
-    batch: int = BATCH,
-) -> Replayed:
-    """Sends again what is wanted; with `dry_run` only says what would be. Raises NotFound, and NotPossible for one
-    delivery that may not be sent again, and if nothing was named."""
-    where, values = _condition(wanted)
-    ids = _matching(record, where, values)
+def batches(record: Record, wanted: Wanted, size: int = BATCH) -> Iterator[Sequence[int]]:
+    """The ids of the deliveries that are meant, so many at a time. Raises NotFound, and NotPossible if nothing was
+    named."""
+    ids = _matching(record, wanted)
     if not ids and (wanted.delivery or wanted.article):
         what = "delivery" if wanted.delivery else "article with deliveries"
         raise NotFound(what, str(wanted.delivery or wanted.article))
-    names: list[str] = []
+    yield from (ids[start : start + size] for start in range(0, len(ids), size))
+
+
+def preview(connection: Connection, ids: Sequence[int]) -> Replayed:
+    """Which of these deliveries would be sent again now."""
+    allowed, reasons = _sorted_out(connection, ids)
+    return _replayed(allowed, reasons)
+
+
+def send_again(connection: Connection, ids: Sequence[int], now: datetime) -> Replayed:
+    """Has those of one batch sent again that may be: it is decided anew, with the articles held still, and they go in
+    the same transaction."""
+    _hold_articles(connection, ids)
+    allowed, reasons = _sorted_out(connection, ids)
+    if allowed:
+        _revive(connection, [row for row in allowed if row.state == "dead"], now)
+        _send_anew(connection, [row for row in allowed if row.state == "delivered"], now)
+    return _replayed(allowed, reasons)
+
+
+def total(wanted: Wanted, parts: Sequence[Replayed]) -> Replayed:
+    """The batches together. Raises NotPossible for one delivery that may not be sent again."""
+    names = tuple(name for part in parts for name in part.deliveries)
     skipped: Counter[str] = Counter()
-    for start in range(0, len(ids), batch):
-        some = ids[start : start + batch]
-        again, reasons = _look(record, some) if dry_run else _replay(record, some, wanted, actor, now)
-        names += again
-        skipped += reasons
+    for part in parts:
+        skipped.update(part.skipped)
     if wanted.delivery and not names:
         raise NotPossible(REASONS[next(iter(skipped))])
-    return Replayed(tuple(names), dict(skipped))
+    return Replayed(names, dict(skipped))
+
+
+def _replayed(rows: Sequence[Any], reasons: Counter[str]) -> Replayed:
+    return Replayed(tuple(_name(row) for row in rows), dict(reasons))
 
 
 def _condition(wanted: Wanted) -> tuple[str, dict[str, Any]]:
@@ -117,8 +130,9 @@ def read_name(name: str) -> tuple[str, int, int]:
     return f"evt_{parts[0]}", int(parts[1]), int(parts[2]) if len(parts) == 3 else 0
 
 
-def _matching(record: Record, where: str, values: dict[str, Any]) -> list[int]:
+def _matching(record: Record, wanted: Wanted) -> list[int]:
     """The ids of what matches now: what a replay adds is not replayed by it."""
+    where, values = _condition(wanted)
     query = text(
         "SELECT d.id FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id"
         f" WHERE {where} ORDER BY d.id"
@@ -134,34 +148,6 @@ _ROWS = text("""
             AND o.revision = d.revision AND o.replay > d.replay) AS repeated
     FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id
     WHERE d.id IN :ids ORDER BY d.id""").bindparams(bindparam("ids", expanding=True))
-
-
-def _look(record: Record, ids: Sequence[int]) -> tuple[list[str], Counter[str]]:
-    with record.reading() as connection:
-        allowed, reasons = _sorted_out(connection, ids)
-    return [_name(row) for row in allowed], reasons
-
-
-def _replay(
-    record: Record, ids: Sequence[int], wanted: Wanted, actor: str, now: datetime
-) -> tuple[list[str], Counter[str]]:
-    """One batch: what may go is decided anew, with its articles held still, and goes in the same transaction."""
-    with record.writing() as connection:
-        _hold_articles(connection, ids)
-        allowed, reasons = _sorted_out(connection, ids)
-        if allowed:
-            _revive(connection, [row for row in allowed if row.state == "dead"], now)
-            _send_anew(connection, [row for row in allowed if row.state == "delivered"], now)
-            target = str(wanted.delivery or wanted.article or wanted.endpoint or "dead")
-            detail = {
-                "count": len(allowed),
-                "skipped": dict(reasons),
-                "since": wanted.since.isoformat() if wanted.since else None,
-            }
-            audit.note(
-                connection, actor=actor, action="delivery.replayed", target=target, detail=detail, now=now
-            )
-    return [_name(row) for row in allowed], reasons
 
 
 # A newer revision that is being accepted at this moment is waited for, or waits: then it supersedes what goes again.

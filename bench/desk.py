@@ -20,7 +20,7 @@ from bench.processes import Failed, Processes, answers, free_port, module
 from service import settings
 from service.http import credentials
 from service.intake.adapters import native
-from service.runtime import celery_app, embedded_redis
+from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.parts import processes
 from service.runtime.supervise import dateline
 from service.settings import Settings
@@ -72,7 +72,7 @@ class Desk:
     def __init__(self, processes: Processes, folder: Path, database_url: str) -> None:
         self._processes = processes
         port = free_port()
-        self.settings: Settings = settings.ensure_keys(
+        self.settings: Settings = key_files.ensure_keys(
             settings.load(
                 None,
                 data_dir=folder,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, redirect, request
 from werkzeug.exceptions import NotFound
 
+from service import times
 from service.api import articles, openapi, partner_events
 from service.console import pages, probes
 from service.http import problems
@@ -23,17 +24,13 @@ from service.settings import Settings
 from service.store.database.record import Record
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def create_app(
     settings: Settings,
     record: Record,
     wake: Callable[[], None],
     *,
     shelf: Shelf | None = None,
-    clock: Callable[[], datetime] = _now,
+    clock: Callable[[], datetime] = times.now,
 ) -> Flask:
     """`wake` is told of every accepted article; it must return at once and may fail without harm.
 
@@ -68,7 +65,7 @@ def create_app(
 
 
 def create_feeds_app(
-    settings: Settings, record: Record, shelf: Shelf, *, clock: Callable[[], datetime] = _now
+    settings: Settings, record: Record, shelf: Shelf, *, clock: Callable[[], datetime] = times.now
 ) -> Flask:
     """What the feeds server has behind its front: what is public to read, and nothing else.
 

@@ -12,6 +12,7 @@ from types import FrameType
 from uvicorn import Config, Server
 
 from service import app, logs, settings
+from service.runtime import key_files
 from service.serving.document_cache import Shelf
 from service.serving.middleware import Front
 from service.serving.server.protocol import FeedProtocol
@@ -36,7 +37,7 @@ TOLD_AGAIN = 60.0
 
 def serve(loaded: Settings) -> None:
     """Serves at `feeds_listen` until SIGTERM or SIGINT."""
-    keyed = settings.ensure_keys(loaded)
+    keyed = key_files.ensure_keys(loaded)
     logs.bind(process="feeds")
     record = open_record(keyed.database_url, keyed.secret_key)
     migrations.require_schema(record)

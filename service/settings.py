@@ -10,7 +10,6 @@ import base64
 import binascii
 import difflib
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -27,11 +26,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 # More processes than this only wait for each other's commits: SQLite lets one writer in at a time.
 SQLITE_WORKERS_MAX = 2
-TOKEN_FILE = "operator-token"  # noqa: S105 - a file's name
-KEY_FILE = "secret-key"
 # Where the feeds server answers if it is started without being told.
 FEEDS_LISTEN = "127.0.0.1:8601"
-NOTICE_FILE = "notice-secret"
 
 
 class SettingsError(Exception):
@@ -196,23 +192,6 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
         raise SettingsError("; ".join(_words(error))) from None
 
 
-def ensure_keys(settings: Settings) -> Settings:
-    """The same settings with an operator token and a secret key, made if need be; with a webhook, its secret too.
-
-    What is made stays in the data directory, in files only its owner can read.
-    Safe when two processes start at once: both get the same keys.
-    """
-    told = bool(settings.notice_url) and not settings.notice_secret
-    made = {
-        "notice_secret": _kept(settings.data_dir / NOTICE_FILE, _new_signing_secret)
-        if told
-        else settings.notice_secret,
-        "operator_token": settings.operator_token or _kept(settings.data_dir / TOKEN_FILE, _new_token),
-        "secret_key": settings.secret_key or _kept(settings.data_dir / KEY_FILE, _new_fernet_key),
-    }
-    return settings.model_copy(update=made)
-
-
 def environment(settings: Settings) -> dict[str, str]:
     """These settings as environment variables, for a child process that must see the same."""
     values = settings.model_dump(mode="json") | {
@@ -265,36 +244,3 @@ def _is_signing_secret(text: str) -> bool:
         return text.startswith("whsec_") and len(base64.b64decode(text[6:], validate=True)) >= 24
     except (binascii.Error, ValueError):
         return False
-
-
-def _new_signing_secret() -> str:
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def _new_token() -> str:
-    return secrets.token_urlsafe(24)
-
-
-def _new_fernet_key() -> str:
-    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-
-
-def _kept(path: Path, make: Any) -> str:
-    """The text kept in `path`, made if the file is not there. The first process to link its file wins."""
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(make() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    kept = path.read_text().strip()
-    if not kept:
-        raise SettingsError(f"{path} is empty; delete it to have a new one made, or restore it from a backup")
-    return kept

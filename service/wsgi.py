@@ -12,7 +12,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from service import app, logs, settings
-from service.runtime import celery_app, embedded_redis
+from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.supervise import end_with_parent
 from service.serving.document_cache import Shelf
 from service.settings import PREFIX, Settings
@@ -31,7 +31,7 @@ def create() -> WSGIApplication:
     granian copies the environment into that of every request: secrets have no business there, and it takes time.
     """
     end_with_parent()
-    loaded = settings.ensure_keys(settings.load())
+    loaded = key_files.ensure_keys(settings.load())
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
     logs.configure(loaded.log_level, json=not sys.stderr.isatty())

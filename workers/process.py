@@ -10,7 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib import metadata
 from typing import Any
 
@@ -19,7 +19,7 @@ from celery import signals
 from celery.apps.worker import Worker as AppWorker
 from celery.worker import state
 
-from service import logs
+from service import logs, times
 from service.runtime.celery_app import PUBLISH, QUEUES, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
 from service.serving.export import Exporter
@@ -68,15 +68,17 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
         url=settings.notice_url,
         secret=settings.notice_secret,
         status_page=f"{settings.public_url}/status",
-        clock=_now,
+        clock=times.now,
     )
-    courier = Courier(record, sender, worker, _now, random.random, pulse.stops)
-    press = Press(record, settings.public_url, _now, withdrawn_stays=timedelta(days=settings.withdrawn_days))
+    courier = Courier(record, sender, worker, times.now, random.random, pulse.stops)
+    press = Press(
+        record, settings.public_url, times.now, withdrawn_stays=timedelta(days=settings.withdrawn_days)
+    )
 
     def hint(task: str, after: float) -> None:
         waker.wake(task, after=after)
 
-    hands = Hands(record, press, courier, worker, _now, hint, tasks)
+    hands = Hands(record, press, courier, worker, times.now, hint, tasks)
     for task in tasks:
         app.task(_doer(hands, task), name=task)
     hint_app = make_celery(broker_url, worker=False)
@@ -87,11 +89,11 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
         hint=lambda task: send_hint(hint_app, task),
         broker=BrokerCheck(broker_url),
         tell=herald.wake,
-        clock=_now,
+        clock=times.now,
     )
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
-        exporter = Exporter(record, settings.public_url, settings.export_dir, _now)
+        exporter = Exporter(record, settings.public_url, settings.export_dir, times.now)
         exporter.start()
     log.info("worker.started", worker=worker)
     herald.start()
@@ -177,10 +179,6 @@ def _leave(record: Record, worker: str) -> None:
     except Exception as error:  # its heartbeat ends anyway
         log.warning("worker.left_unsaid", error=type(error).__name__)
     record.close()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class BrokerCheck:

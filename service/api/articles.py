@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
+from service import times
 from service.http import auth
 from service.http.problems import Problem
 from service.store.articles.sources import Source
@@ -131,7 +132,7 @@ def _delivery(each: DeliverySeen) -> dict[str, Any]:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if moment is None else times.to_iso(moment)
 
 
 def _json(body: dict[str, Any]) -> Response:

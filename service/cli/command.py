@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from service import logs, settings
-from service.runtime import celery_app, embedded_redis, supervise
+from service.runtime import celery_app, embedded_redis, key_files, supervise
 from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import Record, open_record
@@ -59,7 +59,7 @@ class Desk:
     @contextmanager
     def record(self) -> Iterator[Record]:
         """The record, its schema checked. Raises SchemaBehind; an empty record is migrated first."""
-        keyed = settings.ensure_keys(self.settings)
+        keyed = key_files.ensure_keys(self.settings)
         record = open_record(keyed.database_url, keyed.secret_key)
         try:
             if migrations.schema_state(record)[0] is None:

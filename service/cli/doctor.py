@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from service import settings
 from service.cli.command import Desk, Told, now, operation
-from service.runtime import embedded_redis, supervise
+from service.runtime import embedded_redis, key_files, supervise
 from service.settings import Settings
 from service.store import migrations
 from service.store.articles import sources
@@ -149,8 +149,8 @@ def _clock(at: datetime) -> Finding:
 
 def _keys(chosen: Settings) -> Iterator[Finding]:
     for name, given, file in (
-        ("secret key", chosen.secret_key, chosen.data_dir / settings.KEY_FILE),
-        ("operator token", chosen.operator_token, chosen.data_dir / settings.TOKEN_FILE),
+        ("secret key", chosen.secret_key, chosen.data_dir / key_files.KEY_FILE),
+        ("operator token", chosen.operator_token, chosen.data_dir / key_files.TOKEN_FILE),
     ):
         variable = f"DATELINE_{name.replace(' ', '_').upper()}"
         if given:
@@ -182,10 +182,10 @@ def _broker(chosen: Settings) -> Finding:
 def _record(chosen: Settings, at: datetime) -> list[Finding]:
     if chosen.on_sqlite and not Path(chosen.database_url.removeprefix("sqlite:///")).exists():
         return [Finding("record", WRONG, "there is no record yet", f"make it: dateline migrate, or {UP}")]
-    if not (chosen.secret_key or (chosen.data_dir / settings.KEY_FILE).is_file()):
+    if not (chosen.secret_key or (chosen.data_dir / key_files.KEY_FILE).is_file()):
         return []  # the line on keys says what to do
     try:
-        keyed = settings.ensure_keys(chosen)
+        keyed = key_files.ensure_keys(chosen)
         record = open_record(keyed.database_url, keyed.secret_key)
     except (OSError, ValueError, settings.SettingsError) as error:
         return [

@@ -17,7 +17,7 @@ import click
 from service import settings
 from service.cli.command import Desk, HostPort, Told, now, operation
 from service.demo import desk as demo
-from service.runtime import embedded_redis, ports, supervise
+from service.runtime import embedded_redis, key_files, ports, supervise
 from service.runtime.celery_app import QUEUES, tasks_of
 from service.runtime.parts import parts, processes
 from service.runtime.supervise import CannotRun, Part, Supervisor
@@ -45,8 +45,8 @@ def up(desk: Desk, listen: str | None, with_demo: bool) -> Told | None:
     try:
         chosen = ports.with_feeds_port(ports.with_port(chosen))
         chosen = demo.adapted(chosen) if with_demo else chosen
-        new_token = not chosen.operator_token and not (chosen.data_dir / settings.TOKEN_FILE).exists()
-        keyed = settings.ensure_keys(chosen)
+        new_token = not chosen.operator_token and not (chosen.data_dir / key_files.TOKEN_FILE).exists()
+        keyed = key_files.ensure_keys(chosen)
         record = open_record(keyed.database_url, keyed.secret_key)
         try:
             migrations.migrate(record)
@@ -87,7 +87,7 @@ def _run(
 
 
 def _say_ready(desk: Desk, keyed: Settings) -> None:
-    kept = keyed.data_dir / settings.TOKEN_FILE
+    kept = keyed.data_dir / key_files.TOKEN_FILE
     token = f"the token in {kept}" if kept.exists() else "DATELINE_OPERATOR_TOKEN"
     if keyed.feeds_listen:
         desk.say(f"feeds server {settings.url_of(keyed.feeds_listen)}/feeds")
@@ -207,7 +207,7 @@ def worker(desk: Desk, name: str | None, tasks: str) -> None:
 @operation
 def migrate(desk: Desk) -> Told:
     """Bring the record to the newest schema. Run twice, it changes nothing."""
-    keyed = settings.ensure_keys(desk.settings)
+    keyed = key_files.ensure_keys(desk.settings)
     record = open_record(keyed.database_url, keyed.secret_key)
     try:
         before, _ = migrations.schema_state(record)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from flask import Blueprint, Flask, Response, abort, redirect, render_template, 
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from service import times
 from service.console import words as wording
 from service.console import words_delivery, words_desk, words_request
 from service.console.login import Door, Throttle, csrf_token, guarded, own_path, refuse_foreign, refuse_forged
@@ -37,12 +38,8 @@ FETCHES = 10
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def create_blueprint(
-    settings: Settings, record: Record, *, clock: Callable[[], datetime] = utc_now
+    settings: Settings, record: Record, *, clock: Callable[[], datetime] = times.now
 ) -> Blueprint:
     """The pages; the operator's token opens them. `clock` gives aware UTC times.
 
@@ -90,9 +87,7 @@ def _add_login(pages: Blueprint, door: Door, clock: Callable[[], datetime]) -> N
         refuse_foreign(request)
         target, address, now = own_path(request.form.get("next", "")), request.remote_addr or "", clock()
         if wait := throttle.wait(address, now):
-            words = (
-                f"Too many wrong tokens. Wait {wording.span(wait + timedelta(seconds=1))}, then try again."
-            )
+            words = f"Too many wrong tokens. Wait {times.span(wait + timedelta(seconds=1))}, then try again."
             seconds = str(int(wait.total_seconds()) + 1)
             return (
                 render_template("status/login.html", next=target, fault=words),
@@ -165,9 +160,9 @@ def _words(now: datetime) -> dict[str, Any]:
     return {
         "now": now,
         "csrf": csrf_token,
-        "ago": lambda moment: wording.ago(moment, now),
-        "clock": lambda moment: wording.clock(moment, now),
-        "span": wording.span,
+        "ago": lambda moment: times.ago(moment, now),
+        "clock": lambda moment: times.clock(moment, now),
+        "span": times.span,
         "count": wording.count,
         "actor_words": wording.actor_words,
         "status_words": wording.STATUS_WORDS,
@@ -307,7 +302,6 @@ def matrix(page: article_views.ArticlePage) -> list[Row]:
 
 def _moment(text: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text) if text else None
+        return times.from_iso(text) if text else None
     except ValueError:
         return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

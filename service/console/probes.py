@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from service import logs
+from service import logs, times
 from service.console import status_json as status_facts
 from service.console import words_desk
 from service.console.login import Door, guarded
 from service.console.metrics import DeskCollector
-from service.console.words import span
 from service.http import auth
 from service.settings import Settings
 from service.store import migrations, notices
@@ -23,19 +22,16 @@ from service.store.views import partners as overview
 from service.store.views import trouble
 from service.store.views.events import latest_events
 from service.store.views.pipeline import PipelineNow, pipeline_now
+from service.times import span
 
 log = logs.get("status")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def create_blueprint(
     settings: Settings,
     record: Record,
     *,
-    clock: Callable[[], datetime] = utc_now,
+    clock: Callable[[], datetime] = times.now,
     registry: CollectorRegistry | None = None,
 ) -> Blueprint:
     """`/healthz`, `/readyz`, `/metrics`, `/status.json`.

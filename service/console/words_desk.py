@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from service.console.words import LEVELS, Word, ago, count, span, until
+from service.console.words import LEVELS, Word, count
 from service.store.views.feeds import FeedNow, TokenNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
+from service.times import ago, span, until
 
 BEHIND = timedelta(seconds=60)  # undelivered for longer than this, a partner is not current
 SEEN = timedelta(seconds=15)  # a worker silent for longer than this is not counted on

@@ -7,7 +7,6 @@ All of it goes through the front door, as a newsroom's would. What was done is k
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from service import settings
 from service.http import credentials
-from service.runtime import supervise
+from service.runtime import files, supervise
 from service.runtime.supervise import Part
 from service.settings import Settings
 from service.store import operations
@@ -121,7 +120,7 @@ def _add_outlet(
 ) -> Outlet:
     key, secret, port = credentials.new_api_key(), signatures.new_secret(), _free_port()
     secret_file = data_dir / f"demo-{slug}.secret"
-    _write_private(secret_file, secret)
+    files.write_whole(secret_file, f"{secret}\n".encode(), mode=files.OWNER_ONLY)
     with suppress(AlreadyExists):  # of an `up` that ended before it could note it
         operations.add_partner(
             record,
@@ -153,11 +152,5 @@ def read(data_dir: Path) -> Plan:
 
 
 def write(data_dir: Path, plan: Plan) -> None:
-    _write_private(data_dir / STATE_FILE, json.dumps(asdict(plan), indent=2))
-
-
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_suffix(".draft")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text + "\n")
-    draft.replace(path)
+    state = json.dumps(asdict(plan), indent=2)
+    files.write_whole(data_dir / STATE_FILE, f"{state}\n".encode(), mode=files.OWNER_ONLY)

@@ -16,7 +16,7 @@ import click
 
 from service import settings
 from service.demo.desk import SECTIONS, SOURCE, Plan, read, write
-from service.runtime import supervise
+from service.runtime import key_files, supervise
 from service.settings import Settings
 from service.store.articles import sources
 from service.store.database.record import open_record
@@ -85,7 +85,7 @@ def body_of(step: Step, now: datetime) -> dict[str, Any] | None:
 def main() -> int:
     """The newsroom's process: takes the steps that are not taken yet, each at its time, and says so."""
     supervise.end_with_parent()
-    keyed = settings.ensure_keys(settings.load())
+    keyed = key_files.ensure_keys(settings.load())
     plan = read(keyed.data_dir)
     left = _left(plan)
     if left:

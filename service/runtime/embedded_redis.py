@@ -18,6 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.runtime import files
 from service.settings import Settings
 
 SOCKET_FILE = "redis.sock"
@@ -126,7 +127,7 @@ def _prepared_socket(settings: Settings) -> Path:
     if not (noted.is_file() and path.parent.is_dir() and path.parent.stat().st_uid == os.getuid()):
         # mkdtemp's directories are readable by their maker alone.
         path = Path(tempfile.mkdtemp(prefix="dateline-", dir="/tmp")) / SOCKET_FILE
-        noted.write_text(f"{path}\n")
+        files.write_whole(noted, f"{path}\n".encode())
     return path
 
 

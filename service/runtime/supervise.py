@@ -7,7 +7,6 @@ once (by the kernel, on Linux) should it be killed. One `up` per data directory.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -21,6 +20,8 @@ from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
+
+from service.runtime import files
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
@@ -74,17 +75,15 @@ class Lock:
     def __init__(self, data_dir: Path) -> None:
         """Raises `CannotRun`, naming the other's process id, if another `up` holds it."""
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file: IO[str] = (data_dir / LOCK_FILE).open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
+        path = data_dir / LOCK_FILE
+        file = files.lock(path)
+        if file is None:
+            holder = path.read_text().strip() or "unknown"
             raise CannotRun(
                 f"another 'dateline up' (process {holder}) already uses {data_dir}. "
                 f"End it with 'kill {holder}', or give this one a directory of its own with --data-dir"
-            ) from None
+            )
+        self._file = file
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
@@ -226,9 +225,8 @@ class Supervisor:
 
     def _write_state(self) -> None:
         children = {one.part.name: one.process.pid for one in self._running if one.process is not None}
-        draft = self._state_file.with_suffix(".draft")
-        draft.write_text(json.dumps({**self._facts, "pid": os.getpid(), "children": children}))
-        draft.replace(self._state_file)
+        state = {**self._facts, "pid": os.getpid(), "children": children}
+        files.write_whole(self._state_file, json.dumps(state).encode())
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True

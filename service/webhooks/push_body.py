@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 import orjson
 
 from service.store.content import glance, read
 from service.store.deliveries.push_content import Told
+from service.times import to_iso
 
 
 def body(told: Told) -> bytes:
@@ -23,11 +23,11 @@ def body(told: Told) -> bytes:
         "status": told.status,
         "supersedes": list(range(1, told.revision)),
     }
-    happened = _rfc3339(told.occurred_at)
+    happened = to_iso(told.occurred_at)
     head = f'{{"type":{_json(told.type)},"timestamp":"{happened}","data":'
     if told.status != "usable":
         return f"{head}{_json(data)}}}".encode()
-    added = {"published_at": _rfc3339(told.first_published_at), "updated_at": happened}
+    added = {"published_at": to_iso(told.first_published_at), "updated_at": happened}
     names = glance(told.content).keys()
     if not names or not names.isdisjoint(_OURS):
         content = read(told.content)
@@ -46,7 +46,3 @@ _OURS = frozenset({"article", "revision", "status", "supersedes", "published_at"
 def _json(value: Any) -> str:
     """Of what is ours. Numbers of others may be longer than it can write."""
     return orjson.dumps(value).decode()
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

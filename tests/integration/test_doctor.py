@@ -10,6 +10,7 @@ import pytest
 
 from service import settings
 from service.cli.doctor import GOOD, WARNING, WRONG, Finding, examine
+from service.runtime import key_files
 from service.settings import Settings
 from service.store import migrations, operations
 from service.store.coordination import heartbeats
@@ -29,7 +30,7 @@ def a_desk(tmp_path: Path, **given: str) -> Settings:
 
 
 def a_record(desk: Settings) -> Record:
-    keyed = settings.ensure_keys(desk)
+    keyed = key_files.ensure_keys(desk)
     record = open_record(keyed.database_url, keyed.secret_key)
     migrations.migrate(record)
     return record
@@ -117,7 +118,7 @@ def test_a_feeds_server_that_there_is_to_be_is_looked_for(tmp_path: Path, sqlite
 def test_key_that_others_can_read_is_told(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     a_record(desk).close()
-    (tmp_path / "desk" / settings.KEY_FILE).chmod(0o644)
+    (tmp_path / "desk" / key_files.KEY_FILE).chmod(0o644)
     assert [finding.remedy for finding in found(desk, "keys") if finding.state == WRONG] == [
         f"chmod 600 {tmp_path}/desk/secret-key"
     ]
@@ -142,7 +143,7 @@ def test_endpoint_that_fails_is_told_before_anything_is_given_up(tmp_path: Path)
 
 def test_record_that_does_not_answer_is_told_in_words(tmp_path: Path) -> None:
     desk = a_desk(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2")
-    settings.ensure_keys(desk)
+    key_files.ensure_keys(desk)
     (finding,) = found(desk, "record")
     assert finding.state == WRONG
     assert "does not answer" in finding.words

@@ -20,6 +20,7 @@ from werkzeug.test import Client
 
 from service import app, asgi, settings
 from service.http import credentials
+from service.runtime import key_files
 from service.serving.document_cache import Shelf
 from service.store import migrations, operations
 from service.store.database.record import Record, open_record
@@ -164,7 +165,7 @@ class Process:
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
-    chosen = settings.ensure_keys(settings.load(None, data_dir=tmp_path / "desk"))
+    chosen = key_files.ensure_keys(settings.load(None, data_dir=tmp_path / "desk"))
     record = open_record(chosen.database_url, chosen.secret_key)
     migrations.migrate(record)
     PressRoom(record, chosen.public_url).publish(*some_stories(3))

@@ -22,7 +22,7 @@ from service.app import create_app
 from service.cli import main
 from service.cli.articles import Moment, _replay_lines
 from service.http import credentials
-from service.runtime import embedded_redis
+from service.runtime import embedded_redis, key_files
 from service.store.database.record import open_record
 from service.store.deliveries.replays import Replayed
 
@@ -389,7 +389,7 @@ def test_publish_says_when_nothing_listens(dateline: Dateline, monkeypatch: pyte
 def front_door(tmp_path: Path, dateline: Dateline, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The web of the desk that `dateline` works on, with a source `wire`; gives its address."""
     dateline("source", "add", "wire")
-    loaded = settings.ensure_keys(settings.load())
+    loaded = key_files.ensure_keys(settings.load())
     record = open_record(loaded.database_url, loaded.secret_key)
     server = make_server("127.0.0.1", 0, create_app(loaded, record, lambda: None), threaded=True)
     thread = Thread(target=server.serve_forever)

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import certifi
 import pycurl
 
+from service import times
 from workers.net import address_guard, outcome
 from workers.net.address_guard import Network
 from workers.net.outcome import Exchange, Outcome
@@ -177,7 +178,7 @@ class Sender:
 
     def _ended(self) -> list[tuple[Push, Outcome]]:
         ended, self._failed = self._failed, []
-        now = datetime.now(UTC)
+        now = times.now()
         more = 1
         while more:
             more, succeeded, failed = self._multi.info_read()

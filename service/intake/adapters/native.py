@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from service import times
 from service.intake import text
 from service.intake.adapters.json_body import decode
 from service.intake.article import PARTS, TAKEDOWNS, Article
@@ -171,7 +172,7 @@ def _content(article: Article, warnings: list[Note], errors: list[Note]) -> dict
     content["body_html"] = html or text.to_html(words)
     content["body_text"] = words
     if article.published_at is not None:
-        content["published_at"] = article.published_at.isoformat().replace("+00:00", "Z")
+        content["published_at"] = times.to_iso(article.published_at)
     return content
 
 

@@ -35,6 +35,7 @@ from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownS
 from service.store.feeds import sections
 from service.store.schema.articles import article
 from service.store.schema.base import to_micros
+from service.times import to_iso
 
 _TICK = timedelta(microseconds=1)
 _TRIES = 4  # two posts of a new article at once: the second finds what the first wrote
@@ -196,7 +197,7 @@ def _content(posted: Posted, given: dict[str, Any]) -> str:
         content["correction_note"] = posted.correction_note
     for name in ("embargo_until", "expires_at"):
         if (moment := getattr(posted, name)) is not None:
-            content[name] = moment.isoformat().replace("+00:00", "Z")
+            content[name] = to_iso(moment)
     return canonical(content)
 
 

@@ -15,8 +15,8 @@ import requests
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
-from service import settings
-from service.cli.command import Desk, Told, now, operation
+from service import settings, times
+from service.cli.command import CommandContext, CommandResult, with_context
 from service.runtime import embedded_redis, key_files, supervise
 from service.settings import Settings
 from service.store import migrations
@@ -48,13 +48,13 @@ class Finding:
 
 
 @click.command()
-@operation
-def doctor(desk: Desk) -> Told:
+@with_context
+def doctor(desk: CommandContext) -> CommandResult:
     """Check every part; say what is wrong and what to do. Exit status 1 if something is wrong."""
-    findings = examine(desk.settings, desk.url, now())
+    findings = examine(desk.settings, desk.url, times.now())
     wrong = sum(finding.state == WRONG for finding in findings)
     warnings = sum(finding.state == WARNING for finding in findings)
-    return Told(
+    return CommandResult(
         {
             "ok": not wrong,
             "wrong": wrong,
@@ -283,7 +283,7 @@ def _web(chosen: Settings, url: str) -> Iterator[Finding]:
     )
     yield Finding("web", *verdict)
     if answer is not None:
-        yield from _skew(answer, now())
+        yield from _skew(answer, times.now())
 
 
 def _feeds(chosen: Settings) -> Iterator[Finding]:

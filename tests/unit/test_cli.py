@@ -20,7 +20,8 @@ from werkzeug.serving import make_server
 from service import settings
 from service.app import create_app
 from service.cli import main
-from service.cli.articles import Moment, _replay_lines
+from service.cli.articles import _replay_lines
+from service.cli.parameter_types import Moment
 from service.http import credentials
 from service.runtime import embedded_redis, key_files
 from service.store.database.record import open_record
@@ -238,7 +239,7 @@ def test_endpoint_with_a_key_pair_is_told_its_public_key_and_never_the_private_o
     told = dateline("endpoint", "rotate-secret", number, "--only", "v1a", "--at-once")
     assert "whpk_" in told.out
     assert "whsec_" not in told.out + told.err
-    assert "verifies nothing from now on" in told.out
+    assert "The old secret no longer verifies" in told.out
 
 
 def test_endpoint_is_changed_by_set_and_says_what_is_different(dateline: Dateline) -> None:
@@ -532,7 +533,7 @@ def test_endpoint_is_added_with_a_rate_and_what_was_there_before_it(dateline: Da
     url = "https://herald.example/hook"
     added = dateline("endpoint", "add", "herald", url, "--rate", "0.2", "--backfill", "7d")
     assert (added.status, added.err) == (0, "")
-    assert "What was changed since" in added.out
+    assert "Articles changed since" in added.out
     assert dateline("endpoint", "set", "1", "--rate", "500", "--json").json["rate_per_second"] == 500.0
     assert "no limit" in dateline("endpoint", "set", "1", "--rate", "none").out
     assert dateline("endpoint", "set", "1", "--rate", "0").status == 2

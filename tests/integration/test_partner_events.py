@@ -23,7 +23,7 @@ from service.store.partners import catch_up, partners
 from service.store.partners.catch_up import Asked
 from service.store.schema.deliveries import delivery
 from service.store.views import history
-from service.webhooks.receiver import Held
+from service.webhooks.inbox import Inbox
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, letters, post
 from tests.seeded import a_settlement
 
@@ -121,7 +121,7 @@ def test_receiver_that_lost_pushes_finds_exactly_them(record: Record, outlet: Ou
     """It answered 200 and then lost what it had stored: we know of nothing, it has to ask."""
     source = a_desk(record)
     endpoint = an_endpoint(record, "herald", max_in_flight=50)
-    held, stored = Held(), set()
+    held, stored = Inbox(), set()
     lost = {2, 5, 6, 9, 14}
     for round_ in range(3):
         for number in range(6):

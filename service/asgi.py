@@ -25,14 +25,14 @@ from service.store.database.record import open_record
 log = logs.get("serving")
 
 CONNECTIONS = 4096
-# Files that a process has open besides its connections, at the most.
+# The most files that the process has open besides its connections.
 OTHER_FILES = 128
-# Longer than proxies and balancers keep theirs: they, not we, are to end a connection that they may be using.
+# Longer than proxies and balancers keep theirs: they should end a connection, because only they know that it is idle.
 KEEP_ALIVE_SECONDS = 75
-# Requests that are being answered have this long to end, and `dateline up` kills after eight. Clients that do not read
-# are hung up on before.
+# Requests that are being answered have this long to end; `dateline up` kills after eight. Connections of clients that
+# do not read are closed before.
 END_SECONDS = 5
-TOLD_AGAIN = 60.0
+WARN_EVERY = 60.0
 
 
 def serve(loaded: Settings) -> None:
@@ -46,20 +46,20 @@ def serve(loaded: Settings) -> None:
     front = Front(app.create_feeds_app(keyed, record, shelf).wsgi_app, shelf)
     server = FeedsServer(front, Recall(shelf), *settings.host_and_port(keyed.feeds_listen))
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn sends itself the signal again when all is done: the end is to be that of the program.
-        signal.signal(number, _nothing_more)
+        # uvicorn sends itself the signal again at its end: then the program should end by itself.
+        signal.signal(number, _ignore)
     server.run()
 
 
 class FeedsServer(Server):
-    """uvicorn's server, with a date that is right to a tenth of a second, and a memory that is kept tidy."""
+    """uvicorn's server, with a Date header that is right to a tenth of a second, and caches that are tidied."""
 
     def __init__(self, front: Front, recall: Recall, host: str, port: int) -> None:
         self._bridge = Bridge(front, recall)
         self._recall = recall
         self._second = 0
         self._date: RawHeaders = []
-        self._tell_from = 0.0
+        self._warn_from = 0.0
         super().__init__(
             Config(
                 self._bridge,
@@ -74,7 +74,7 @@ class FeedsServer(Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                limit_concurrency=_room_for_connections(),
+                limit_concurrency=_connections_max(),
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=END_SECONDS,
             )
@@ -92,19 +92,19 @@ class FeedsServer(Server):
             self._second = int(now)
             self._date = [(b"date", formatdate(now, usegmt=True).encode())]
             self._recall.tidy()
-            self._tell_if_crowded(now)
+            self._warn_if_crowded(now)
         self.server_state.default_headers = self._date
         return leave
 
-    def _tell_if_crowded(self, now: float) -> None:
+    def _warn_if_crowded(self, now: float) -> None:
         connections = len(self.server_state.connections)
-        if connections >= (self.config.limit_concurrency or 0) and now >= self._tell_from:
-            self._tell_from = now + TOLD_AGAIN
+        if connections >= (self.config.limit_concurrency or 0) and now >= self._warn_from:
+            self._warn_from = now + WARN_EVERY
             log.warning("feeds.crowded", connections=connections)
 
 
-def _room_for_connections() -> int:
-    """As many as we want, or as there may be files."""
+def _connections_max() -> int:
+    """CONNECTIONS, or as many as the limit of open files allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -115,5 +115,5 @@ def _room_for_connections() -> int:
     return max(soft - OTHER_FILES, OTHER_FILES)
 
 
-def _nothing_more(_number: int, _frame: FrameType | None) -> None:
+def _ignore(_number: int, _frame: FrameType | None) -> None:
     pass

@@ -1,6 +1,6 @@
 """Settings: `DATELINE_*` in the environment or a `.env` file. docs/configuration.md lists them.
 
-Parsed and checked once, at the start of each process; what comes out is trusted inside. A wrong value, or a
+Parsed and checked once, at the start of each process; the result is trusted inside. A wrong value, or a
 `DATELINE_` variable that does not exist, stops the process with a sentence that names it (`SettingsError`).
 """
 
@@ -26,16 +26,16 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 # More processes than this only wait for each other's commits: SQLite lets one writer in at a time.
 SQLITE_WORKERS_MAX = 2
-# Where the feeds server answers if it is started without being told.
+# The feeds server's address if it is started without one.
 FEEDS_LISTEN = "127.0.0.1:8601"
 
 
 class SettingsError(Exception):
-    """A setting is wrong. The text names the variable, what is wrong with it and what to write instead."""
+    """A setting is wrong. The text names the variable, the mistake and the remedy."""
 
 
 class Settings(BaseSettings):
-    """What an operator can set. Immutable; every field has the environment variable `DATELINE_<FIELD>`."""
+    """The settings of an operator. Immutable; every field has the environment variable `DATELINE_<FIELD>`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -211,7 +211,7 @@ def _refuse_unknown(variables: Mapping[str, Any], *, where: str) -> None:
 def _words(error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_url=False, include_input=False):
         field = str(fault["loc"][0]) if fault["loc"] else "?"
-        if fault["type"] != "default_factory_not_called":  # only the echo of another field's fault
+        if fault["type"] != "default_factory_not_called":  # only a consequence of another field's fault
             yield f"{PREFIX}{field.upper()}: {fault['msg'].removeprefix('Value error, ')}"
 
 

@@ -9,7 +9,6 @@ import click
 from service.cli.command import CommandContext, with_context
 from service.cli.parameter_types import HostPort
 from service.webhooks import receiver, signatures
-from service.webhooks.client import Failed
 
 FLAKY_EVERY = 4  # --flaky answers 503 to each fourth push
 
@@ -53,7 +52,7 @@ def receive(
             listen, known, name=name, fail_every=FLAKY_EVERY if flaky else 0, as_json=context.as_json
         )
     except OSError as error:
-        raise Failed(
+        raise click.ClickException(
             f"cannot listen on {listen}: {error.strerror or error}; choose another with --listen"
         ) from None
 

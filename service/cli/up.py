@@ -45,15 +45,15 @@ def up(context: CommandContext, listen: str | None, with_demo: bool) -> CommandR
     lock = supervise.Lock(config.data_dir)
     try:
         config = ports.with_feeds_port(ports.with_port(config))
-        config = demo.adapted(config) if with_demo else config
+        config = demo.demo_settings(config) if with_demo else config
         new_token = not config.operator_token and not (config.data_dir / key_files.TOKEN_FILE).exists()
         config_with_keys = key_files.ensure_keys(config)
         record = open_record(config_with_keys.database_url, config_with_keys.secret_key)
         try:
             migrations.migrate(record)
-            plan = demo.prepare(record, config_with_keys, started) if with_demo else None
+            demo_state = demo.prepare(record, config_with_keys, started) if with_demo else None
             supervisor = Supervisor(
-                [*parts(config), *(demo.receivers(plan) if plan else ())],
+                [*parts(config), *(demo.receivers(demo_state) if demo_state else ())],
                 state_file=config.data_dir / supervise.STATE_FILE,
                 facts=_facts(config_with_keys),
                 say=context.say,
@@ -67,7 +67,7 @@ def up(context: CommandContext, listen: str | None, with_demo: bool) -> CommandR
                 config_with_keys,
                 record,
                 started,
-                demo.poster(config_with_keys) if plan else None,
+                demo.newsroom_part(config_with_keys) if demo_state else None,
             )
         finally:
             record.close()

@@ -15,7 +15,7 @@ from service.times import to_iso
 def body(told: Told) -> bytes:
     """`{"type", "timestamp", "data"}` as JSON in UTF-8 (interface.md, "A push to a partner").
 
-    A story taken down is named, and nothing of it is told: no headline, no text, no image.
+    An article that was taken down is named, without any of its content: no headline, no text, no image.
     """
     data: dict[str, Any] = {
         "article": told.article,
@@ -36,7 +36,7 @@ def body(told: Told) -> bytes:
         if not content or content.keys() & (data.keys() | added.keys()):
             whole = json.dumps(data | content | added, ensure_ascii=False, separators=(",", ":"))
             return f"{head}{whole}}}".encode()
-    # The content is JSON already: to write it again would cost more than all the rest.
+    # The content is JSON already: writing it again would cost more than all the rest.
     return f"{head}{_json(data)[:-1]},{told.content[1:-1]},{_json(added)[1:]}}}".encode()
 
 
@@ -44,5 +44,5 @@ _OURS = frozenset({"article", "revision", "status", "supersedes", "published_at"
 
 
 def _json(value: Any) -> str:
-    """Of what is ours. Numbers of others may be longer than it can write."""
+    """JSON of our own values. Numbers of sources may be longer than orjson can write."""
     return orjson.dumps(value).decode()

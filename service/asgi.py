@@ -92,15 +92,15 @@ class FeedsServer(Server):
             self._second = int(now)
             self._date = [(b"date", formatdate(now, usegmt=True).encode())]
             self._recall.tidy()
-            self._warn_if_crowded(now)
+            self._warn_at_the_limit(now)
         self.server_state.default_headers = self._date
         return leave
 
-    def _warn_if_crowded(self, now: float) -> None:
+    def _warn_at_the_limit(self, now: float) -> None:
         connections = len(self.server_state.connections)
         if connections >= (self.config.limit_concurrency or 0) and now >= self._warn_from:
             self._warn_from = now + WARN_EVERY
-            log.warning("feeds.crowded", connections=connections)
+            log.warning("feeds.connection_limit", connections=connections)
 
 
 def _connections_max() -> int:

@@ -142,7 +142,9 @@ def test_one_is_told_when_there_are_as_many_connections_as_may_be(
 ) -> None:
     with a_feeds_server(room.record, connections=2) as server, Wire(server.port), Wire(server.port):
         eventually(
-            lambda: "feeds.crowded" in "".join(capfd.readouterr()), within=10, what="a line in the log"
+            lambda: "feeds.connection_limit" in "".join(capfd.readouterr()),
+            within=10,
+            what="a line in the log",
         )
 
 

@@ -1,4 +1,4 @@
-"""The receiver of `dateline receive`: what it takes, refuses, drops and shows."""
+"""The receiver of `dateline receive`: it takes pushes, refuses others, drops repeats and shows each."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_push_is_verified_by_the_public_key_alone() -> None:
     "body",
     [b"", b"{", b"[]", b"\xff", b'{"type": 1}', b'{"type": "x", "data": {"article": "a"}}', b"[" * 100_000],
 )
-def test_what_is_no_push_is_refused_with_400(receiver: Receiver, body: bytes) -> None:
+def test_a_body_that_is_no_push_is_refused_with_400(receiver: Receiver, body: bytes) -> None:
     assert push(receiver, body)[0] == 400
 
 
@@ -130,7 +130,7 @@ def test_every_third_push_is_answered_503_when_asked_to() -> None:
     assert statuses == [200, 200, 503, 200, 200, 503]
 
 
-def test_a_kept_connection_serves_many_pushes_and_ends_with_the_receiver() -> None:
+def test_one_connection_serves_many_pushes_and_ends_with_the_receiver() -> None:
     with Receiver([SECRET]) as receiver:
         connection = http.client.HTTPConnection(urlsplit(receiver.url).netloc, timeout=5)
         for n in range(1, 4):
@@ -143,7 +143,7 @@ def test_a_kept_connection_serves_many_pushes_and_ends_with_the_receiver() -> No
     connection.close()
 
 
-def test_the_line_of_a_push_names_what_came_and_cannot_move_the_cursor() -> None:
+def test_the_line_of_a_push_describes_it_and_cannot_move_the_cursor() -> None:
     at = datetime(2026, 5, 3, 12, 0, 1, tzinfo=UTC)
     received = ReceivedPush(
         at, "dlv_1", "article.corrected", "tag:x:1", 4, "usable", "R\x1b[2Jain", 17, "stored", {}

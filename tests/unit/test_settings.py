@@ -1,4 +1,4 @@
-"""Settings: read once, checked, and wrong ones told in words that name the variable."""
+"""Settings: read once and checked; the refusal of a wrong one names the variable."""
 
 from __future__ import annotations
 

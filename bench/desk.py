@@ -20,17 +20,16 @@ from bench.processes import Failed, Processes, answers, free_port, module
 from service import settings
 from service.http import credentials
 from service.intake.adapters import native
-from service.runtime import celery_app, embedded_redis
+from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.parts import processes
 from service.runtime.supervise import dateline
 from service.settings import Settings
-from service.store import migrations, names
+from service.store import migrations, names, operations
 from service.store.articles import accept as articles
 from service.store.articles import sources
 from service.store.coordination import leases
 from service.store.database.record import Record, open_record
 from service.store.deliveries import push_content
-from service.store.feeds import sections
 from service.store.partners import endpoints, partners
 from service.store.schema.base import to_micros
 from service.store.views.pipeline import workers_now
@@ -73,7 +72,7 @@ class Desk:
     def __init__(self, processes: Processes, folder: Path, database_url: str) -> None:
         self._processes = processes
         port = free_port()
-        self.settings: Settings = settings.ensure_keys(
+        self.settings: Settings = key_files.ensure_keys(
             settings.load(
                 None,
                 data_dir=folder,
@@ -85,17 +84,13 @@ class Desk:
         )
         self.record: Record = open_record(self.settings.database_url, self.settings.secret_key)
         migrations.migrate(self.record)
-        sections.add(self.record, SECTION, "World", "en", _now())
+        operations.add_section(self.record, SECTION, "World", "en", actor="operator", now=_now())
         key = credentials.new_api_key()
         secret = signatures.new_secret()
-        self.source = sources.add(
+        self.source = operations.add_source(
             self.record,
-            SOURCE,
-            "Wire",
-            "native",
-            key_id=key.key_id,
-            key_hash=key.hash,
-            secret=secret,
+            sources.NewSource(SOURCE, "Wire", "native", key_id=key.key_id, key_hash=key.hash, secret=secret),
+            actor="operator",
             now=_now(),
         )
         self.api_key = key.text
@@ -126,14 +121,16 @@ class Desk:
     def add_endpoints(self, urls: Iterable[str], max_in_flight: int = 4) -> None:
         """Each of a partner of its own, subscribed to everything. The first by the store, the others as its like."""
         first, *others = urls
-        partners.add_partner(self.record, "p0", "p0", key_id="p0", key_hash="0" * 64, now=_now())
-        added = endpoints.add_endpoint(
+        operations.add_partner(
             self.record,
-            "p0",
-            first,
-            secret=self.secret,
-            sections=None,
-            max_in_flight=max_in_flight,
+            partners.NewPartner("p0", "p0", key_id="p0", key_hash="0" * 64),
+            actor="operator",
+            now=_now(),
+        )
+        added = operations.add_endpoint(
+            self.record,
+            endpoints.NewEndpoint("p0", first, secret=self.secret, max_in_flight=max_in_flight),
+            actor="operator",
             now=_now(),
         )
         values = [

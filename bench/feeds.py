@@ -25,7 +25,7 @@ from bench.table import Line, Target
 from feeds.feedgen_xml import full_build
 from feeds.public import description, public, public_feed
 from feeds.text import rfc2822
-from service.store import migrations
+from service.store import migrations, operations
 from service.store.articles import accept, sources
 from service.store.articles.accept import Posted
 from service.store.database.record import Record, open_record
@@ -178,9 +178,12 @@ def record_times(items: list[feeds.Item]) -> tuple[float, float]:
 
 def _build_time(record: Record) -> float:
     migrations.migrate(record)
-    sections.add(record, "world", "World", "en", START)
-    source = sources.add(
-        record, "wire", "Wire", "native", key_id="k", key_hash="0" * 64, secret="whsec_QUFB", now=START
+    operations.add_section(record, "world", "World", "en", actor="operator", now=START)
+    source = operations.add_source(
+        record,
+        sources.NewSource("wire", "Wire", "native", key_id="k", key_hash="0" * 64, secret="whsec_QUFB"),
+        actor="operator",
+        now=START,
     )
     now = START
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, redirect, request
 from werkzeug.exceptions import NotFound
 
+from service import times
 from service.api import articles, openapi, partner_events
 from service.console import pages, probes
 from service.http import problems
 from service.http.credentials import hide_feed_tokens
 from service.intake import routes
-from service.intake.authenticate import Gate
+from service.intake.authenticate import SourceAuthenticator
 from service.serving import discovery, partner_feeds
 from service.serving import pages as feed_pages
 from service.serving.document_cache import Shelf
@@ -23,28 +24,24 @@ from service.settings import Settings
 from service.store.database.record import Record
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def create_app(
     settings: Settings,
     record: Record,
     wake: Callable[[], None],
     *,
     shelf: Shelf | None = None,
-    clock: Callable[[], datetime] = _now,
+    clock: Callable[[], datetime] = times.now,
 ) -> Flask:
-    """`wake` is told of every accepted article; it must return at once and may fail without harm.
+    """`wake` is called after every accepted article; it must return at once and may fail without harm.
 
     `shelf` has the documents of the feeds; without one that is watched the record is asked at each request.
     `clock` gives aware UTC times.
     """
     app = Flask("service", static_url_path="/static", static_folder="static", template_folder="templates")
     app.config["MAX_CONTENT_LENGTH"] = routes.MAX_BYTES + 1
-    gate = Gate(record, clock)
+    authenticator = SourceAuthenticator(record, clock)
     authority = urlsplit(settings.public_url).hostname or "localhost"
-    intake = routes.create_blueprint(record, gate, authority=authority, wake=wake, clock=clock)
+    intake = routes.create_blueprint(record, authenticator, authority=authority, wake=wake, clock=clock)
     app.register_blueprint(intake)
     app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
     app.register_blueprint(partner_feeds.create_blueprint(record, settings.public_url, clock))
@@ -56,7 +53,7 @@ def create_app(
     app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
     problems.register(app)
     app.before_request(_no_nul)
-    app.after_request(_careful)
+    app.after_request(_harden)
     app.wsgi_app = Front(app.wsgi_app, shelf or Shelf(record, settings.public_url))  # type: ignore[assignment, method-assign]
 
     @app.get("/")
@@ -68,9 +65,9 @@ def create_app(
 
 
 def create_feeds_app(
-    settings: Settings, record: Record, shelf: Shelf, *, clock: Callable[[], datetime] = _now
+    settings: Settings, record: Record, shelf: Shelf, *, clock: Callable[[], datetime] = times.now
 ) -> Flask:
-    """What the feeds server has behind its front: what is public to read, and nothing else.
+    """The application of the feeds server: the public documents, and nothing else.
 
     Not the partners' own feeds: each fetch of one is written into the record, and this server only reads.
     """
@@ -80,7 +77,7 @@ def create_feeds_app(
     problems.register(app)
     app.register_error_handler(404, _elsewhere)
     app.before_request(_no_nul)
-    app.after_request(_careful)
+    app.after_request(_harden)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -109,7 +106,7 @@ def _no_nul() -> None:
         abort(404)
 
 
-def _careful(response: Response) -> Response:
+def _harden(response: Response) -> Response:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     return response

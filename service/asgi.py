@@ -12,6 +12,7 @@ from types import FrameType
 from uvicorn import Config, Server
 
 from service import app, logs, settings
+from service.runtime import key_files
 from service.serving.document_cache import Shelf
 from service.serving.middleware import Front
 from service.serving.server.protocol import FeedProtocol
@@ -24,19 +25,19 @@ from service.store.database.record import open_record
 log = logs.get("serving")
 
 CONNECTIONS = 4096
-# Files that a process has open besides its connections, at the most.
+# The most files that the process has open besides its connections.
 OTHER_FILES = 128
-# Longer than proxies and balancers keep theirs: they, not we, are to end a connection that they may be using.
+# Longer than proxies and balancers keep theirs: they should end a connection, because only they know that it is idle.
 KEEP_ALIVE_SECONDS = 75
-# Requests that are being answered have this long to end, and `dateline up` kills after eight. Clients that do not read
-# are hung up on before.
+# Requests that are being answered have this long to end; `dateline up` kills after eight. Connections of clients that
+# do not read are closed before.
 END_SECONDS = 5
-TOLD_AGAIN = 60.0
+WARN_EVERY = 60.0
 
 
 def serve(loaded: Settings) -> None:
     """Serves at `feeds_listen` until SIGTERM or SIGINT."""
-    keyed = settings.ensure_keys(loaded)
+    keyed = key_files.ensure_keys(loaded)
     logs.bind(process="feeds")
     record = open_record(keyed.database_url, keyed.secret_key)
     migrations.require_schema(record)
@@ -45,20 +46,20 @@ def serve(loaded: Settings) -> None:
     front = Front(app.create_feeds_app(keyed, record, shelf).wsgi_app, shelf)
     server = FeedsServer(front, Recall(shelf), *settings.host_and_port(keyed.feeds_listen))
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn sends itself the signal again when all is done: the end is to be that of the program.
-        signal.signal(number, _nothing_more)
+        # uvicorn sends itself the signal again at its end: then the program should end by itself.
+        signal.signal(number, _ignore)
     server.run()
 
 
 class FeedsServer(Server):
-    """uvicorn's server, with a date that is right to a tenth of a second, and a memory that is kept tidy."""
+    """uvicorn's server, with a Date header that is right to a tenth of a second, and caches that are tidied."""
 
     def __init__(self, front: Front, recall: Recall, host: str, port: int) -> None:
         self._bridge = Bridge(front, recall)
         self._recall = recall
         self._second = 0
         self._date: RawHeaders = []
-        self._tell_from = 0.0
+        self._warn_from = 0.0
         super().__init__(
             Config(
                 self._bridge,
@@ -73,7 +74,7 @@ class FeedsServer(Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                limit_concurrency=_room_for_connections(),
+                limit_concurrency=_connections_max(),
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=END_SECONDS,
             )
@@ -91,19 +92,19 @@ class FeedsServer(Server):
             self._second = int(now)
             self._date = [(b"date", formatdate(now, usegmt=True).encode())]
             self._recall.tidy()
-            self._tell_if_crowded(now)
+            self._warn_at_the_limit(now)
         self.server_state.default_headers = self._date
         return leave
 
-    def _tell_if_crowded(self, now: float) -> None:
+    def _warn_at_the_limit(self, now: float) -> None:
         connections = len(self.server_state.connections)
-        if connections >= (self.config.limit_concurrency or 0) and now >= self._tell_from:
-            self._tell_from = now + TOLD_AGAIN
-            log.warning("feeds.crowded", connections=connections)
+        if connections >= (self.config.limit_concurrency or 0) and now >= self._warn_from:
+            self._warn_from = now + WARN_EVERY
+            log.warning("feeds.connection_limit", connections=connections)
 
 
-def _room_for_connections() -> int:
-    """As many as we want, or as there may be files."""
+def _connections_max() -> int:
+    """CONNECTIONS, or as many as the limit of open files allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -114,5 +115,5 @@ def _room_for_connections() -> int:
     return max(soft - OTHER_FILES, OTHER_FILES)
 
 
-def _nothing_more(_number: int, _frame: FrameType | None) -> None:
+def _ignore(_number: int, _frame: FrameType | None) -> None:
     pass

@@ -17,10 +17,10 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-# What must not be seen even if someone logs it by mistake.
+# Fields that are hidden even if someone logs them by mistake.
 HIDDEN = ("secret", "token", "password", "authorization", "api_key", "signature", "body")
 
-# Libraries that tell their every step; what goes wrong in them is still heard.
+# Libraries that log their every step; only their warnings and errors are kept.
 TALKATIVE = ("alembic", "kombu", "amqp", "urllib3", "uvicorn", "_granian")
 
 
@@ -55,14 +55,14 @@ def get(name: str) -> FilteringBoundLogger:
 
 
 def bind(**facts: object) -> None:
-    """Facts that every later line of this thread carries, such as the process's name."""
+    """Adds facts to every later line of this thread, such as the process's name."""
     structlog.contextvars.bind_contextvars(**facts)
 
 
 def info_each(log: FilteringBoundLogger, event: str, rows: Iterable[Mapping[str, object]]) -> None:
     """`log.info(event, **row)` for each of `rows`, at one moment and written together: for a line per delivery.
 
-    What all lines share is worked out once: else a delivery would pay as much for its line as for its signature.
+    The facts that all lines share are made once: else a delivery would pay as much for its line as for its signature.
     """
     if not log.is_enabled_for(logging.INFO):
         return
@@ -87,7 +87,7 @@ def info_each(log: FilteringBoundLogger, event: str, rows: Iterable[Mapping[str,
 
 
 def _writes(lines: Iterable[str]) -> Iterator[str]:
-    """As many lines at once as a pipe takes whole, for other processes may be writing to it."""
+    """The lines in pieces that a pipe takes whole, because other processes may write to it too."""
     together: list[str] = []
     size = 0
     for line in lines:
@@ -102,9 +102,9 @@ def _writes(lines: Iterable[str]) -> Iterator[str]:
 
 
 class _StandardError:
-    """Writes whole lines, one at a time. Looks standard error up anew, since tests put another in its place.
+    """Writes whole lines, one at a time, to the standard error of this moment, since tests replace it.
 
-    A line that cannot be written, as on a full disk, is lost: what it tells of goes on.
+    A line that cannot be written, as on a full disk, is lost; the work goes on.
     """
 
     _lock = threading.Lock()

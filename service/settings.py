@@ -1,6 +1,6 @@
 """Settings: `DATELINE_*` in the environment or a `.env` file. docs/configuration.md lists them.
 
-Parsed and checked once, at the start of each process; what comes out is trusted inside. A wrong value, or a
+Parsed and checked once, at the start of each process; the result is trusted inside. A wrong value, or a
 `DATELINE_` variable that does not exist, stops the process with a sentence that names it (`SettingsError`).
 """
 
@@ -10,7 +10,6 @@ import base64
 import binascii
 import difflib
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -27,19 +26,16 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 # More processes than this only wait for each other's commits: SQLite lets one writer in at a time.
 SQLITE_WORKERS_MAX = 2
-TOKEN_FILE = "operator-token"  # noqa: S105 - a file's name
-KEY_FILE = "secret-key"
-# Where the feeds server answers if it is started without being told.
+# The feeds server's address if it is started without one.
 FEEDS_LISTEN = "127.0.0.1:8601"
-NOTICE_FILE = "notice-secret"
 
 
 class SettingsError(Exception):
-    """A setting is wrong. The text names the variable, what is wrong with it and what to write instead."""
+    """A setting is wrong. The text names the variable, the mistake and the remedy."""
 
 
 class Settings(BaseSettings):
-    """What an operator can set. Immutable; every field has the environment variable `DATELINE_<FIELD>`."""
+    """The settings of an operator. Immutable; every field has the environment variable `DATELINE_<FIELD>`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -196,23 +192,6 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
         raise SettingsError("; ".join(_words(error))) from None
 
 
-def ensure_keys(settings: Settings) -> Settings:
-    """The same settings with an operator token and a secret key, made if need be; with a webhook, its secret too.
-
-    What is made stays in the data directory, in files only its owner can read.
-    Safe when two processes start at once: both get the same keys.
-    """
-    told = bool(settings.notice_url) and not settings.notice_secret
-    made = {
-        "notice_secret": _kept(settings.data_dir / NOTICE_FILE, _new_signing_secret)
-        if told
-        else settings.notice_secret,
-        "operator_token": settings.operator_token or _kept(settings.data_dir / TOKEN_FILE, _new_token),
-        "secret_key": settings.secret_key or _kept(settings.data_dir / KEY_FILE, _new_fernet_key),
-    }
-    return settings.model_copy(update=made)
-
-
 def environment(settings: Settings) -> dict[str, str]:
     """These settings as environment variables, for a child process that must see the same."""
     values = settings.model_dump(mode="json") | {
@@ -232,7 +211,7 @@ def _refuse_unknown(variables: Mapping[str, Any], *, where: str) -> None:
 def _words(error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_url=False, include_input=False):
         field = str(fault["loc"][0]) if fault["loc"] else "?"
-        if fault["type"] != "default_factory_not_called":  # only the echo of another field's fault
+        if fault["type"] != "default_factory_not_called":  # only a consequence of another field's fault
             yield f"{PREFIX}{field.upper()}: {fault['msg'].removeprefix('Value error, ')}"
 
 
@@ -265,36 +244,3 @@ def _is_signing_secret(text: str) -> bool:
         return text.startswith("whsec_") and len(base64.b64decode(text[6:], validate=True)) >= 24
     except (binascii.Error, ValueError):
         return False
-
-
-def _new_signing_secret() -> str:
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def _new_token() -> str:
-    return secrets.token_urlsafe(24)
-
-
-def _new_fernet_key() -> str:
-    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-
-
-def _kept(path: Path, make: Any) -> str:
-    """The text kept in `path`, made if the file is not there. The first process to link its file wins."""
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(make() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    kept = path.read_text().strip()
-    if not kept:
-        raise SettingsError(f"{path} is empty; delete it to have a new one made, or restore it from a backup")
-    return kept

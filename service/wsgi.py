@@ -12,26 +12,26 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from service import app, logs, settings
-from service.runtime import celery_app, embedded_redis
+from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.supervise import end_with_parent
 from service.serving.document_cache import Shelf
 from service.settings import PREFIX, Settings
 from service.store import migrations
 from service.store.database.record import open_record
 
-# Intake waits for the disk, not for the processor: eight requests share a process well. docs/decisions/0002.
+# Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0002).
 THREADS = 8
 # A connection that sends its headers slower than this is no newsroom.
 HEADER_SECONDS = 10
 
 
 def create() -> WSGIApplication:
-    """What each of granian's processes runs; reads the settings from the environment, and takes them out of it.
+    """The application, made in each of granian's processes. Reads the settings from the environment and removes them.
 
-    granian copies the environment into that of every request: secrets have no business there, and it takes time.
+    granian copies the environment into that of every request: secrets do not belong there, and copying takes time.
     """
     end_with_parent()
-    loaded = settings.ensure_keys(settings.load())
+    loaded = key_files.ensure_keys(settings.load())
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
     logs.configure(loaded.log_level, json=not sys.stderr.isatty())
@@ -56,7 +56,7 @@ def serve(loaded: Settings) -> None:
         blocking_threads=THREADS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
         websockets=False,
-        log_level=LogLevels.error,  # it warns of our eight threads, which are meant
+        log_level=LogLevels.error,  # it warns of our eight threads, which are intended
         log_access=False,
         respawn_failed_workers=True,
         workers_kill_timeout=8,
@@ -65,5 +65,5 @@ def serve(loaded: Settings) -> None:
 
 
 def processes(loaded: Settings) -> int:
-    """One on SQLite, where several would only wait for each other's locks; else DATELINE_WORKERS."""
+    """One on SQLite, because several would only wait for each other's locks; else DATELINE_WORKERS."""
     return 1 if loaded.on_sqlite else loaded.workers

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from service.store import operations
 from service.store.articles import accept, sources
 from service.store.articles.accept import Posted
 from service.store.articles.idempotency import Answer
@@ -15,7 +16,6 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.deliveries.claims import Claimed
-from service.store.feeds import sections
 from service.store.partners import endpoints, partners
 from service.store.partners.endpoints import Endpoint
 from workers.deliver.push_requests import PushBuilder
@@ -61,15 +61,18 @@ def a_takedown(status: str = "killed", **changes: Any) -> Posted:
 
 
 def a_source(record: Record, slug: str = "wire") -> Source:
-    return sources.add(
-        record, slug, slug.title(), "native", key_id=f"k{slug}", key_hash="0" * 64, secret=SECRET, now=NOW
+    return operations.add_source(
+        record,
+        sources.NewSource(slug, slug.title(), "native", key_id=f"k{slug}", key_hash="0" * 64, secret=SECRET),
+        actor="operator",
+        now=NOW,
     )
 
 
 def a_desk(record: Record, *slugs: str) -> Source:
     """Sections (world, china unless named) and one source."""
     for slug in slugs or ("world", "china"):
-        sections.add(record, slug, slug.title(), "en", NOW)
+        operations.add_section(record, slug, slug.title(), "en", actor="operator", now=NOW)
     return a_source(record)
 
 
@@ -77,10 +80,17 @@ def an_endpoint(record: Record, partner: str | None = None, **options: Any) -> E
     """An endpoint of a partner of its own, subscribed to everything unless `sections` is given."""
     name = partner or f"partner{next(_numbers)}"
     if name not in {each.slug for each in partners.all_partners(record)}:
-        partners.add_partner(record, name, name.title(), key_id=f"p{name}", key_hash="0" * 64, now=NOW)
+        operations.add_partner(
+            record,
+            partners.NewPartner(name, name.title(), key_id=f"p{name}", key_hash="0" * 64),
+            actor="operator",
+            now=NOW,
+        )
     url = options.pop("url", f"https://{name}.example.org/{next(_numbers)}")
     options.setdefault("sections", None)
-    return endpoints.add_endpoint(record, name, url, secret=SECRET, now=NOW, **options)
+    return operations.add_endpoint(
+        record, endpoints.NewEndpoint(name, url, secret=SECRET, **options), actor="operator", now=NOW
+    )
 
 
 def post(

@@ -13,7 +13,7 @@ from werkzeug.test import Client, TestResponse
 
 from service.app import create_app
 from service.settings import Settings
-from service.store.articles import accept
+from service.store import operations
 from service.store.articles.idempotency import Answer
 from service.store.articles.sources import Source
 from service.store.database.record import Record
@@ -58,7 +58,7 @@ class FeedPublisher:
 
     def kill(self, article: str) -> None:
         self.minutes += 1
-        accept.kill(
+        operations.kill(
             self.record, article, reason="Wrong person named", actor="operator", now=later(60 * self.minutes)
         )
         self._build()

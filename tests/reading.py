@@ -13,6 +13,7 @@ from sqlalchemy import select
 from service.app import create_app
 from service.http import credentials
 from service.settings import Settings
+from service.store import operations
 from service.store.database.record import Record
 from service.store.feeds import partner_feeds
 from service.store.partners import partners
@@ -32,13 +33,19 @@ class Reader:
         self.record: Record = desk.record
         self.slug = options.pop("slug", None) or f"reader{next(_numbers)}"
         if self.slug not in {each.slug for each in partners.all_partners(self.record)}:
-            partners.add_partner(
-                self.record, self.slug, self.slug.title(), key_id=self.slug, key_hash="0" * 64, now=NOW
+            operations.add_partner(
+                self.record,
+                partners.NewPartner(self.slug, self.slug.title(), key_id=self.slug, key_hash="0" * 64),
+                actor="operator",
+                now=NOW,
             )
         made = credentials.new_feed_token()
         self.token = made.text
-        added = partner_feeds.add(
-            self.record, self.slug, token_hash=made.hash, sections=sections, now=desk.now, **options
+        added = operations.add_feed(
+            self.record,
+            partner_feeds.NewPartnerFeed(self.slug, token_hash=made.hash, sections=sections, **options),
+            actor="operator",
+            now=desk.now,
         )
         self.feed_id = added.id
         settings = Settings(public_url=URL, operator_token="t", secret_key="")
@@ -66,11 +73,13 @@ class Reader:
     def rotate(self, **options: Any) -> str:
         """A new token; the old one stays in `token`."""
         made = credentials.new_feed_token()
-        partner_feeds.rotate(self.record, self.feed_id, token_hash=made.hash, now=self.desk.now, **options)
+        operations.rotate_feed(
+            self.record, self.feed_id, made.hash, **options, actor="operator", now=self.desk.now
+        )
         return made.text
 
     def revoke(self) -> None:
-        partner_feeds.revoke(self.record, self.feed_id, now=self.desk.now)
+        operations.revoke_feed(self.record, self.feed_id, actor="operator", now=self.desk.now)
 
     def held(self) -> dict[str, int]:
         """The revision that this partner is known to hold by feed, by the source's own id."""

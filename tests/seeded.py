@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.store.articles import accept
+from service.store import operations
 from service.store.articles.idempotency import Answer
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
@@ -14,10 +14,10 @@ from service.store.deliveries import claims, routing, settlements
 from service.store.deliveries.health import Health, update_health
 from service.store.deliveries.settlements import Settlement
 from service.store.deliveries.states import State
-from service.store.feeds import fetches, partner_feeds, sections
+from service.store.feeds import fetches, partner_feeds
 from service.store.feeds.documents import Document
 from service.store.feeds.fetches import Edition, Fetch
-from service.store.partners import endpoints, partners
+from service.store.partners import partners
 from tests import builders
 from tests.builders import an_article, post
 
@@ -71,10 +71,17 @@ def a_settlement(
 def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     """Four partners (healthy, retrying, paused, without endpoint) and stories of every kind."""
     for slug in ("world", "business", "china"):
-        sections.add(record, slug, slug.title(), "en", now - timedelta(days=2))
+        operations.add_section(
+            record, slug, slug.title(), "en", actor="operator", now=now - timedelta(days=2)
+        )
     source = builders.a_source(record)
     ids = {slug: _endpoint(record, slug, name) for slug, name in _PARTNERS}
-    partners.add_partner(record, "quiet-post", "Quiet Post", key_id="pq", key_hash="0" * 64, now=now)
+    operations.add_partner(
+        record,
+        partners.NewPartner("quiet-post", "Quiet Post", key_id="pq", key_hash="0" * 64),
+        actor="operator",
+        now=now,
+    )
     heartbeats.beat(record, WORKER, broker="up", now=now - timedelta(seconds=1))
     posted: dict[str, Answer] = {}
     start = now - timedelta(minutes=20)
@@ -89,7 +96,7 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     }
     posted["1"] = post(record, source, an_article(**correction), now=start + timedelta(minutes=2))
     deliver_all(record, start + timedelta(minutes=2))
-    accept.kill(
+    operations.kill(
         record,
         posted["2"].article,
         reason="Wrong person named",
@@ -123,7 +130,12 @@ _STORIES: tuple[dict[str, Any], ...] = (
 
 def _endpoint(record: Record, slug: str, name: str) -> int:
     now = builders.NOW
-    partners.add_partner(record, slug, name, key_id=f"p{slug}", key_hash="0" * 64, now=now)
+    operations.add_partner(
+        record,
+        partners.NewPartner(slug, name, key_id=f"p{slug}", key_hash="0" * 64),
+        actor="operator",
+        now=now,
+    )
     return builders.an_endpoint(record, slug, url=f"https://{slug}.example.org/dateline").id
 
 
@@ -131,11 +143,16 @@ def _feeds(record: Record, now: datetime) -> None:
     """Two feeds of the healthy partner's own: one that is read, by its old address still, and one revoked."""
     day = timedelta(days=1)
     first, _ = [
-        partner_feeds.add(record, "harbour-herald", token_hash=f"hash{n}", sections=wanted, now=now - 3 * day)
+        operations.add_feed(
+            record,
+            partner_feeds.NewPartnerFeed("harbour-herald", token_hash=f"hash{n}", sections=wanted),
+            actor="operator",
+            now=now - 3 * day,
+        )
         for n, wanted in enumerate((["world", "china"], None))
     ]
-    partner_feeds.rotate(record, first.id, token_hash="new", now=now - day)
-    partner_feeds.revoke(record, first.id + 1, now=now - day)
+    operations.rotate_feed(record, first.id, "new", actor="operator", now=now - day)
+    operations.revoke_feed(record, first.id + 1, actor="operator", now=now - day)
     found = fetches.find(record, "hash0", "rss")
     assert found is not None
     edition = Edition(Document(b"", "d41d8cd98f00b204e9800998ecf8427e", now), ())
@@ -161,7 +178,9 @@ def _trouble(
     record: Record, source: Any, ids: dict[str, int], posted: dict[str, Answer], at: datetime
 ) -> None:
     """One delivery given up, one being retried, one on the wire; one endpoint paused with something waiting."""
-    endpoints.pause(record, ids["night-mail"], reason="moving to a new system", actor="operator", now=at)
+    operations.pause_endpoint(
+        record, ids["night-mail"], reason="moving to a new system", actor="operator", now=at
+    )
     for external_id in ("given-up", "retried", "flying"):
         story = an_article(external_id=external_id, headline=f"Council votes on the bridge ({external_id})")
         posted[external_id] = post(record, source, story, now=at)

@@ -17,9 +17,9 @@ from sqlalchemy import func, literal, select, union_all
 from service.app import create_app
 from service.http import credentials
 from service.settings import Settings
+from service.store import operations
 from service.store.articles import sources
 from service.store.database.record import Record
-from service.store.feeds import sections
 from service.store.partners import partners
 from service.store.schema.base import metadata
 from service.webhooks import signatures
@@ -75,8 +75,11 @@ class Newsroom:
 
 def a_newsroom(record: Record, slug: str = "wire", adapter: str = "native") -> Newsroom:
     key, secret = credentials.new_api_key(), signatures.new_secret()
-    sources.add(
-        record, slug, slug.title(), adapter, key_id=key.key_id, key_hash=key.hash, secret=secret, now=now()
+    operations.add_source(
+        record,
+        sources.NewSource(slug, slug.title(), adapter, key_id=key.key_id, key_hash=key.hash, secret=secret),
+        actor="operator",
+        now=now(),
     )
     return Newsroom(slug, key.text, secret)
 
@@ -84,13 +87,18 @@ def a_newsroom(record: Record, slug: str = "wire", adapter: str = "native") -> N
 def a_partner(record: Record, slug: str) -> Headers:
     """A partner without endpoints; returns the header that it asks with."""
     key = credentials.new_api_key()
-    partners.add_partner(record, slug, slug.title(), key_id=key.key_id, key_hash=key.hash, now=now())
+    operations.add_partner(
+        record,
+        partners.NewPartner(slug, slug.title(), key_id=key.key_id, key_hash=key.hash),
+        actor="operator",
+        now=now(),
+    )
     return {"Authorization": f"Bearer {key.text}"}
 
 
 def some_sections(record: Record, *slugs: str) -> None:
     for slug in slugs or ("world", "business"):
-        sections.add(record, slug, slug.title(), "en", now())
+        operations.add_section(record, slug, slug.title(), "en", actor="operator", now=now())
 
 
 def the_article(**changes: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import sys
 
 from service import logs, settings
+from service.runtime import key_files
 from service.runtime.celery_app import QUEUES, tasks_of
 from service.store.errors import StoreError
 from workers import process
@@ -19,7 +20,7 @@ def main() -> int:
     arguments = parser.parse_args()
     name: str = arguments.name
     try:
-        loaded = settings.ensure_keys(settings.load())
+        loaded = key_files.ensure_keys(settings.load())
         logs.configure(loaded.log_level, json=not sys.stderr.isatty())
         return process.run(loaded, name, tasks_of(arguments.tasks))
     except (settings.SettingsError, StoreError, ValueError) as error:

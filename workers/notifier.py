@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from service import logs
+from service import logs, times
 from service.store import notices
 from service.store.database.record import Record
 from service.store.notices import Notice
@@ -129,7 +129,7 @@ def payload(each: Notice, status_page: str) -> bytes:
     page = f"{status_page}/partners/{each.partner}" if each.partner else status_page
     message: dict[str, Any] = {
         "type": each.kind,
-        "timestamp": each.created_at.isoformat().replace("+00:00", "Z"),
+        "timestamp": times.to_iso(each.created_at),
         "data": {
             "words": each.words,
             "count": each.count,

@@ -10,7 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib import metadata
 from typing import Any
 
@@ -19,7 +19,7 @@ from celery import signals
 from celery.apps.worker import Worker as AppWorker
 from celery.worker import state
 
-from service import logs
+from service import logs, times
 from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
 from service.serving.export import Exporter
@@ -70,10 +70,10 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
         app.task(_doer(runner, task), name=task)
     hint_app = make_celery(broker_url, worker=False)
     broker = Broker(BrokerCheck(broker_url), lambda task: send_hint(hint_app, task))
-    sweep = Sweep(record, runner, worker, broker=broker, notify=notifier.wake, clocks=Clocks(_now))
+    sweep = Sweep(record, runner, worker, broker=broker, notify=notifier.wake, clocks=Clocks(times.now))
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
-        exporter = Exporter(record, settings.public_url, settings.export_dir, _now)
+        exporter = Exporter(record, settings.public_url, settings.export_dir, times.now)
         exporter.start()
     log.info("worker.started", worker=worker)
     notifier.start()
@@ -100,7 +100,7 @@ def _tasks(
     stall_detector: StallDetector,
 ) -> dict[str, Task]:
     """The tasks that are done in this process."""
-    clocks = Clocks(_now)
+    clocks = Clocks(times.now)
 
     def hint(task: str, after: float) -> None:
         waker.wake(task, after=after)
@@ -110,7 +110,7 @@ def _tasks(
         done_here[ROUTE] = RouteTask(record, clocks, hint, delivers_here=DELIVER in tasks)
     if PUBLISH in tasks:
         withdrawn_stays = timedelta(days=settings.withdrawn_days)
-        builder = FeedBuilder(record, settings.public_url, _now, withdrawn_stays=withdrawn_stays)
+        builder = FeedBuilder(record, settings.public_url, times.now, withdrawn_stays=withdrawn_stays)
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
     if DELIVER in tasks:
         sender = Sender(
@@ -119,7 +119,9 @@ def _tasks(
             capacity=CAPACITY,
             stalls=stall_detector.stalls,
         )
-        done_here[DELIVER] = DeliveryLoop(record, sender, worker, _now, random.random, stall_detector.stalls)
+        done_here[DELIVER] = DeliveryLoop(
+            record, sender, worker, times.now, random.random, stall_detector.stalls
+        )
     return done_here
 
 
@@ -130,7 +132,7 @@ def _notifier(settings: Settings, record: Record) -> Notifier:
         url=settings.notice_url,
         secret=settings.notice_secret,
         status_page=f"{settings.public_url}/status",
-        clock=_now,
+        clock=times.now,
     )
 
 
@@ -208,10 +210,6 @@ def _leave(record: Record, worker: str) -> None:
     except Exception as error:  # its heartbeat ends anyway
         log.warning("worker.leave_failed", error=type(error).__name__)
     record.close()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class BrokerCheck:

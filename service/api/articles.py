@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
+from service import times
 from service.http import auth
 from service.http.problems import Problem
 from service.store.articles.sources import Source
@@ -153,7 +154,7 @@ def _attempt(each: AttemptNow) -> dict[str, Any]:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if moment is None else times.to_iso(moment)
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
+from service import times
 from service.http import auth
 from service.http.problems import Problem
 from service.store.database.record import Record
@@ -100,7 +101,7 @@ def _event(each: PartnerEvent, query: _Query, body: dict[str, Any] | None) -> di
         "state": each.state,
         "superseded_by": each.superseded_by,
         "superseded_by_sequence": each.superseded_by_sequence,
-        "occurred_at": each.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "occurred_at": times.to_iso(each.occurred_at),
     }
     if not query.with_data:
         return facts

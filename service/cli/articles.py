@@ -1,60 +1,45 @@
-"""The commands about articles: publish through the front door, kill, restore, send again."""
+"""The commands about articles: publish through the intake, kill, restore, send again."""
 
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
 
-from service.cli.command import ACTOR, UNITS, Desk, Told, now, operation
-from service.store.articles import accept, sources
+from service import times
+from service.cli.command import CommandContext, CommandResult, with_context
+from service.cli.parameter_types import Moment
+from service.store import operations
+from service.store.articles import sources
 from service.store.articles.idempotency import Answer
 from service.store.deliveries import replays
-from service.store.partners import endpoints
+from service.store.deliveries.replays import ReplayRequest
+from service.store.operations import OPERATOR
 from service.webhooks.client import post
 
 SHOWN = 20  # deliveries that a replay names to people
 
 
-class Moment(click.ParamType[datetime]):
-    """A time: ISO 8601 (UTC unless it says otherwise), or how long ago: 30m, 2h, 3d."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            if str(value)[-1:] in UNITS:
-                return now() - timedelta(**{UNITS[value[-1]]: float(value[:-1])})
-            moment = datetime.fromisoformat(value)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is no time; write 2026-01-02T08:00:00Z, or 2h for two hours ago", param, ctx
-            )
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 @click.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--source", "source_slug", required=True, help="The source that sends it.")
-@operation
-def publish(desk: Desk, file: Any, source_slug: str) -> Told:
-    """Post an article FILE (JSON; - for standard input) through the front door, signed."""
+@with_context
+def publish(context: CommandContext, file: Any, source_slug: str) -> CommandResult:
+    """Post an article FILE (JSON; - for standard input) to the intake, signed."""
     body = file.read()
-    with desk.record() as record:
+    with context.record() as record:
         secret = sources.by_slug(record, source_slug).secret
-    answer = post(desk.url, secret, body, message_id=f"msg_{secrets.token_hex(16)}", at=now())
-    words = {"accepted": "accepted", "repeat": "nothing new in it", "stale": "older than what is held"}
+    answer = post(context.url, secret, body, message_id=f"msg_{secrets.token_hex(16)}", at=times.now())
+    words = {"accepted": "accepted", "repeat": "nothing new in it", "stale": "older than the revision here"}
     lines = [
         f"{words.get(answer['outcome'], answer['outcome'])}: {answer['type']}, revision {answer['revision']}",
         f"  article  {answer['article']}",
         f"  event    {answer['event']}",
         *(f"  warning  {_plain(warning)}" for warning in answer.get("warnings", [])),
     ]
-    return Told(answer, lines)
+    return CommandResult(answer, lines)
 
 
 def _plain(warning: Any) -> str:
@@ -68,30 +53,31 @@ def _plain(warning: Any) -> str:
 @click.command()
 @click.argument("article")
 @click.option("--reason", required=True, help="Kept in the record; never sent to anyone.")
-@operation
-def kill(desk: Desk, article: str, reason: str) -> Told:
-    """Take ARTICLE back everywhere: its partners are told ahead of everything else."""
-    with desk.record() as record:
-        answer = accept.kill(record, article, reason=reason, actor=ACTOR, now=now())
-    desk.wake()
-    return _told(
-        answer, f"{answer.article} is killed (revision {answer.revision}); all who hold it are being told."
+@with_context
+def kill(context: CommandContext, article: str, reason: str) -> CommandResult:
+    """Take ARTICLE back everywhere: its partners hear of it before anything else."""
+    with context.record() as record:
+        answer = operations.kill(record, article, reason=reason, actor=OPERATOR, now=times.now())
+    context.wake()
+    return _result(
+        answer,
+        f"{answer.article} is killed (revision {answer.revision}); every partner that has it is being told.",
     )
 
 
 @click.command()
 @click.argument("article")
 @click.option("--reason", help="Kept in the record; never sent to anyone.")
-@operation
-def restore(desk: Desk, article: str, reason: str | None) -> Told:
+@with_context
+def restore(context: CommandContext, article: str, reason: str | None) -> CommandResult:
     """Bring back an ARTICLE that was taken down."""
-    with desk.record() as record:
-        answer = accept.restore(record, article, reason=reason, actor=ACTOR, now=now())
-    desk.wake()
-    return _told(answer, f"{answer.article} is back (revision {answer.revision}).")
+    with context.record() as record:
+        answer = operations.restore(record, article, reason=reason, actor=OPERATOR, now=times.now())
+    context.wake()
+    return _result(answer, f"{answer.article} is back (revision {answer.revision}).")
 
 
-def _told(answer: Answer, line: str) -> Told:
+def _result(answer: Answer, line: str) -> CommandResult:
     facts = {
         "article": answer.article,
         "revision": answer.revision,
@@ -99,7 +85,7 @@ def _told(answer: Answer, line: str) -> Told:
         "type": answer.type,
         "outcome": answer.outcome,
     }
-    return Told(facts, [line])
+    return CommandResult(facts, [line])
 
 
 @click.command()
@@ -109,34 +95,32 @@ def _told(answer: Answer, line: str) -> Told:
 @click.option("--since", type=Moment(), help="2026-01-02T08:00:00Z, or 2h for two hours ago.")
 @click.option("--dead", is_flag=True, help="All that were given up; of one --endpoint if named.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent again.")
-@operation
+@with_context
 def replay(
-    desk: Desk,
+    context: CommandContext,
     delivery: str | None,
     article: str | None,
     endpoint: int | None,
     since: datetime | None,
     dead: bool,
     dry_run: bool,
-) -> Told:
+) -> CommandResult:
     """Send deliveries again: one, an article's, an endpoint's since a time, or all that were given up."""
     _check_choice(delivery, article, endpoint, since, dead=dead)
-    wanted = replays.ReplayRequest(delivery, article, endpoint, since, dead)
-    with desk.record() as record:
-        if endpoint is not None:
-            endpoints.get_endpoint(record, endpoint)  # a number mistyped is not "nothing to send"
-        replayed = replays.replay(record, wanted, dry_run=dry_run, now=now(), actor=ACTOR)
+    wanted = ReplayRequest(delivery, article, endpoint, since, dead)
+    with context.record() as record:
+        replayed = operations.replay(record, wanted, dry_run=dry_run, actor=OPERATOR, now=times.now())
     if replayed.count and not dry_run:
-        desk.wake()
+        context.wake()
     names, skipped = list(replayed.deliveries), dict(replayed.skipped)
     facts = {"count": replayed.count, "deliveries": names, "skipped": skipped, "dry_run": dry_run}
-    return Told(facts, _replay_lines(replayed, dry_run=dry_run))
+    return CommandResult(facts, _replay_lines(replayed, dry_run=dry_run))
 
 
 def _check_choice(
     delivery: str | None, article: str | None, endpoint: int | None, since: datetime | None, *, dead: bool
 ) -> None:
-    if sum(given is not None for given in (delivery, article, endpoint)) + (dead and endpoint is None) != 1:
+    if sum(each is not None for each in (delivery, article, endpoint)) + (dead and endpoint is None) != 1:
         raise click.UsageError("name one of --delivery, --article, --endpoint or --dead")
     if endpoint is not None and since is None and not dead:
         raise click.UsageError("--endpoint needs --since, or --dead")

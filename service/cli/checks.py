@@ -6,7 +6,7 @@ import email.utils
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import redis
@@ -14,10 +14,10 @@ import requests
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
-from service import settings
-from service.console.words import span
-from service.runtime import embedded_redis, supervise
+from service import settings, times
+from service.runtime import embedded_redis, key_files, supervise
 from service.settings import Settings
+from service.times import span
 
 GOOD, WARNING, WRONG = "good", "warning", "wrong"
 DISK_WRONG, DISK_LOW = 200 * 2**20, 2 * 2**30  # bytes
@@ -113,8 +113,8 @@ def _clock(at: datetime) -> Finding:
 
 def _keys(chosen: Settings) -> Iterator[Finding]:
     for name, value, file in (
-        ("secret key", chosen.secret_key, chosen.data_dir / settings.KEY_FILE),
-        ("operator token", chosen.operator_token, chosen.data_dir / settings.TOKEN_FILE),
+        ("secret key", chosen.secret_key, chosen.data_dir / key_files.KEY_FILE),
+        ("operator token", chosen.operator_token, chosen.data_dir / key_files.TOKEN_FILE),
     ):
         variable = f"DATELINE_{name.replace(' ', '_').upper()}"
         if value:
@@ -154,7 +154,7 @@ def _web(chosen: Settings, url: str) -> Iterator[Finding]:
     )
     yield Finding("web", *verdict)
     if answer is not None:
-        yield from _skew(answer, datetime.now(UTC))
+        yield from _skew(answer, times.now())
 
 
 def _feeds(chosen: Settings) -> Iterator[Finding]:

@@ -1,39 +1,35 @@
-"""What every command shares: its settings, the record opened and checked, its answer as words or as JSON."""
+"""Commands: what all of them share, which is their settings, the record opened and checked, and how they answer."""
 
 from __future__ import annotations
 
 import functools
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from service import logs, settings
-from service.runtime import celery_app, embedded_redis, supervise
+from service.runtime import celery_app, embedded_redis, key_files, supervise
 from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import Record, open_record
 
-ACTOR = "operator"
 # A Redis that is away keeps a command no longer than this.
 WAKE_SECONDS = 0.7
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}  # of a span, as in 2h
 
 
 def names_in(listed: str | None) -> list[str] | None:
-    """The names that an option lists, separated by commas; None if it was not given."""
+    """The names that an option lists, separated by commas; None without the option."""
     return None if listed is None else [each.strip() for each in listed.split(",") if each.strip()]
 
 
 @dataclass(frozen=True)
-class Told:
+class CommandResult:
     """A command's answer: `facts` for --json, `lines` for people, and the exit status."""
 
     facts: dict[str, Any]
@@ -45,27 +41,27 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What a command works with: the settings of this call, and how to answer."""
+class CommandContext:
+    """What a command works with: the settings of this call, the record, the workers, and the terminal."""
 
     settings: Settings
     as_json: bool
 
     @property
     def url(self) -> str:
-        """Where the front door is: the running `up` of this data directory, else the public URL."""
+        """Where the service answers: the running `up` of this data directory, else the public URL."""
         state = supervise.read_state(self.settings.data_dir)
         return str(state["url"]) if state else self.settings.public_url
 
     @contextmanager
     def record(self) -> Iterator[Record]:
         """The record, its schema checked. Raises SchemaBehind; an empty record is migrated first."""
-        keyed = settings.ensure_keys(self.settings)
-        record = open_record(keyed.database_url, keyed.secret_key)
+        configured = key_files.ensure_keys(self.settings)
+        record = open_record(configured.database_url, configured.secret_key)
         try:
             if migrations.schema_state(record)[0] is None:
                 migrations.migrate(record)
-                # Told, because a directory named by mistake looks like a desk that lost everything.
+                # A line for it, because a directory named by mistake looks like a desk that lost everything.
                 click.echo(f"dateline: made a new, empty desk: {self._place}", err=True)
             migrations.require_schema(record)
             yield record
@@ -88,8 +84,8 @@ class Desk:
         click.echo(line, err=self.as_json)
 
 
-def operation(function: Callable[..., Told | None]) -> Callable[..., int]:
-    """Makes a command of `function(desk, …) -> Told`: adds --json and --data-dir, prints what it tells."""
+def with_context(function: Callable[..., CommandResult | None]) -> Callable[..., int]:
+    """Makes a command of `function(context, …) -> CommandResult`: adds --json and --data-dir, prints the result."""
 
     @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object on standard output.")
     @click.option(
@@ -98,56 +94,13 @@ def operation(function: Callable[..., Told | None]) -> Callable[..., int]:
         help="Where this desk keeps its data (default: DATELINE_DATA_DIR, else ./var).",
     )
     @functools.wraps(function)
-    def run(*, as_json: bool, data_dir: Path | None, **given: Any) -> int:
+    def run(*, as_json: bool, data_dir: Path | None, **options: Any) -> int:
         loaded = settings.load(data_dir=data_dir)
         logs.configure(loaded.log_level, json=not sys.stderr.isatty())
-        told = function(Desk(loaded, as_json), **given)
-        if told is None:
+        result = function(CommandContext(loaded, as_json), **options)
+        if result is None:
             return 0
-        click.echo(told.text(as_json=as_json))
-        return told.status
+        click.echo(result.text(as_json=as_json))
+        return result.status
 
     return run
-
-
-class Slug(click.ParamType[str]):
-    """A short name for URLs: small letters, digits and hyphens."""
-
-    name = "slug"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", str(value)):
-            self.fail(
-                f"{value!r} does not work as a name: use small letters, digits and hyphens, 64 at most",
-                param,
-                ctx,
-            )
-        return str(value)
-
-
-class HostPort(click.ParamType[str]):
-    """Where to listen."""
-
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        host, _, port = str(value).rpartition(":")
-        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-            self.fail(f"{value!r} is not HOST:PORT; write for example 127.0.0.1:8600", param, ctx)
-        return str(value)
-
-
-class Text(click.ParamType[str]):
-    """Words for people: trimmed, on one line, not empty."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        words = " ".join(str(value).split())
-        if not words:
-            self.fail("write a name that people see, such as 'World'", param, ctx)
-        return words
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

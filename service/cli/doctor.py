@@ -8,21 +8,22 @@ from datetime import datetime
 
 import click
 
+from service import times
 from service.cli import checks, record_checks
 from service.cli.checks import GOOD, WARNING, WRONG, Finding
-from service.cli.command import Desk, Told, now, operation
+from service.cli.command import CommandContext, CommandResult, with_context
 from service.plain_text import printable
 from service.settings import Settings
 
 
 @click.command()
-@operation
-def doctor(desk: Desk) -> Told:
+@with_context
+def doctor(desk: CommandContext) -> CommandResult:
     """Check every part; say what is wrong and what to do. Exit status 1 if something is wrong."""
-    findings = examine(desk.settings, desk.url, now())
+    findings = examine(desk.settings, desk.url, times.now())
     wrong = sum(finding.state == WRONG for finding in findings)
     warnings = sum(finding.state == WARNING for finding in findings)
-    return Told(
+    return CommandResult(
         {
             "ok": not wrong,
             "wrong": wrong,

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
-from service.cli.command import Desk, Told, now, operation
+from service import times
+from service.cli.command import CommandContext, CommandResult, with_context
 from service.serving.export import Exporter
-from service.store.feeds import sections
+from service.store import operations
+from service.store.operations import OPERATOR
 
 
 @click.group()
@@ -19,15 +21,15 @@ def package() -> None:
 @package.command("add")
 @click.argument("slug")
 @click.option("--title", required=True, help="The name that readers see, such as 'China in focus'.")
-@operation
-def package_add(desk: Desk, slug: str, title: str) -> Told:
+@with_context
+def package_add(context: CommandContext, slug: str, title: str) -> CommandResult:
     """Give a package a title, and its feed, before its first article or after. SLUG: as articles name it."""
-    with desk.record() as record:
-        feed = sections.add_package(record, slug, title, now())
-    desk.wake()
-    urls = {form: f"{desk.url}/feeds/{feed}.{form}" for form in ("rss", "atom", "json")}
+    with context.record() as record:
+        feed = operations.add_package(record, slug, title, actor=OPERATOR, now=times.now())
+    context.wake()
+    urls = {form: f"{context.url}/feeds/{feed}.{form}" for form in ("rss", "atom", "json")}
     facts = {"package": slug, "feed": feed, "title": title, "feeds": urls}
-    return Told(
+    return CommandResult(
         facts, [f"Package {slug} is titled {title}. Its feeds:", *(f"  {url}" for url in urls.values())]
     )
 
@@ -39,14 +41,14 @@ def feeds() -> None:
 
 @feeds.command("export")
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@operation
-def feeds_export(desk: Desk, directory: Path) -> Told:
-    """Write all feeds into DIR as files, for a web server to serve; done again, only what has changed.
+@with_context
+def feeds_export(context: CommandContext, directory: Path) -> CommandResult:
+    """Write all feeds into DIR as files, for a web server to serve; another run writes only the changes.
 
     With DATELINE_EXPORT_DIR workers do it by themselves.
     """
-    with desk.record() as record:
-        done = Exporter(record, desk.settings.public_url, directory, now).sync()
+    with context.record() as record:
+        done = Exporter(record, context.settings.public_url, directory, times.now).sync()
     facts = {
         "directory": str(directory),
         "written": done.written,
@@ -54,4 +56,4 @@ def feeds_export(desk: Desk, directory: Path) -> Told:
         "files": done.files,
     }
     line = f"{directory} has {done.files} files: {done.written} written now, {done.deleted} deleted."
-    return Told(facts, [line])
+    return CommandResult(facts, [line])

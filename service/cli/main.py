@@ -13,8 +13,9 @@ from service import logs
 from service.cli.articles import kill, publish, replay, restore
 from service.cli.desk import partner, section, source
 from service.cli.doctor import doctor
-from service.cli.endpoints import endpoint, reseal
+from service.cli.endpoints import endpoint
 from service.cli.feeds import feeds, package
+from service.cli.keys import reseal
 from service.cli.partner_feeds import feed
 from service.cli.receive import receive
 from service.cli.up import feeds_serve, migrate, up, web, worker
@@ -52,16 +53,16 @@ for _command in COMMANDS:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs a command and exits: 0, 1 (failed), 2 (wrong use). A failure is told in words, no traceback."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    # Until the settings are read: whatever is told before that goes to standard error too.
+    """Runs a command and exits: 0, 1 (failed), 2 (wrong use). A failure is a sentence, no traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Until the settings are read: lines before that go to standard error too.
     logs.configure("info", json=not sys.stderr.isatty())
-    sys.exit(_run(given, as_json="--json" in given))
+    sys.exit(_run(words, as_json="--json" in words))
 
 
-def _run(given: list[str], *, as_json: bool) -> int:
+def _run(words: list[str], *, as_json: bool) -> int:
     try:
-        return int(dateline.main(given, prog_name="dateline", standalone_mode=False) or DONE)
+        return int(dateline.main(words, prog_name="dateline", standalone_mode=False) or DONE)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return WRONG_USE
@@ -86,7 +87,7 @@ def _fail(words: str, status: int, *, as_json: bool) -> int:
 
 
 def _words(error: Exception) -> str:
-    """What a person can do something with. Our own errors are sentences already."""
+    """The error as a sentence that a person can act on. Our own errors are sentences already."""
     kind = type(error)
     first_line = (str(error).strip().splitlines() or [kind.__name__])[0]
     if isinstance(error, RecordUnavailable) or kind.__module__.startswith("sqlalchemy."):
@@ -104,9 +105,9 @@ def _words(error: Exception) -> str:
 
 def _file_trouble(error: OSError) -> str:
     """Every file that a command opens by itself is in the data directory."""
-    what = "is no directory" if isinstance(error, FileExistsError) else error.strerror or "cannot be used"
+    trouble = "is no directory" if isinstance(error, FileExistsError) else error.strerror or "cannot be used"
     return (
-        f"{error.filename}: {what}. The data directory must be one that this user can read and write:"
+        f"{error.filename}: {trouble}. The data directory must be one that this user can read and write:"
         " see --data-dir and DATELINE_DATA_DIR"
     )
 

@@ -1,4 +1,4 @@
-"""`dateline receive`: a partner's receiver for trying things out. It verifies what comes, and prints it."""
+"""`dateline receive`: a partner's receiver for trying things out. It verifies pushes and prints them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import IO
 
 import click
 
-from service.cli.command import Desk, HostPort, operation
+from service.cli.command import CommandContext, with_context
+from service.cli.parameter_types import HostPort
 from service.webhooks import receiver, signatures
-from service.webhooks.client import Failed
 
 FLAKY_EVERY = 4  # --flaky answers 503 to each fourth push
 
@@ -25,13 +25,18 @@ FLAKY_EVERY = 4  # --flaky answers 503 to each fourth push
     help="The endpoint's signing secret (whsec_…) or its public key (whpk_…); several in a rotation.",
 )
 @click.option("--secret-file", type=click.File(), help="Read the secret from a file, one a line.")
-@click.option("--name", default="", help="What its lines are headed with.")
+@click.option("--name", default="", help="A name at the head of its lines.")
 @click.option("--flaky", is_flag=True, help="Answer 503 now and then, as some receivers do.")
-@operation
+@with_context
 def receive(
-    desk: Desk, listen: str, secrets: tuple[str, ...], secret_file: IO[str] | None, name: str, flaky: bool
+    context: CommandContext,
+    listen: str,
+    secrets: tuple[str, ...],
+    secret_file: IO[str] | None,
+    name: str,
+    flaky: bool,
 ) -> None:
-    """Receive pushes: verify each signature, print what came. With --json: an object a line.
+    """Receive pushes: verify each signature, print each push. With --json: an object a line.
 
     The reference for partners; docs/partners.md says what a receiver must do.
     """
@@ -43,9 +48,11 @@ def receive(
     for secret in known:
         _check(secret)
     try:
-        receiver.serve(listen, known, name=name, fail_every=FLAKY_EVERY if flaky else 0, as_json=desk.as_json)
+        receiver.serve(
+            listen, known, name=name, fail_every=FLAKY_EVERY if flaky else 0, as_json=context.as_json
+        )
     except OSError as error:
-        raise Failed(
+        raise click.ClickException(
             f"cannot listen on {listen}: {error.strerror or error}; choose another with --listen"
         ) from None
 

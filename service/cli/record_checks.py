@@ -9,7 +9,8 @@ from pathlib import Path
 from service import settings
 from service.cli.checks import GOOD, UP, WARNING, WRONG, Finding, record_kind
 from service.console import words_desk
-from service.console.words import Word, count, span
+from service.console.words import Word, count
+from service.runtime import key_files
 from service.settings import Settings
 from service.store import migrations
 from service.store.articles import sources
@@ -21,6 +22,7 @@ from service.store.views.feeds import FeedNow
 from service.store.views.partners import EndpointNow, PartnerNow, partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
 from service.store.views.thresholds import BEHIND_AFTER
+from service.times import span
 
 # The status page shows these levels; what it shows as neither bad nor a warning is well.
 _STATES = {"bad": WRONG, "warn": WARNING}
@@ -32,10 +34,10 @@ def of_record(chosen: Settings, at: datetime) -> list[Finding]:
     """The findings about the record and the desk in it. Changes nothing."""
     if chosen.on_sqlite and not Path(chosen.database_url.removeprefix("sqlite:///")).exists():
         return [Finding("record", WRONG, "there is no record yet", f"make it: dateline migrate, or {UP}")]
-    if not (chosen.secret_key or (chosen.data_dir / settings.KEY_FILE).is_file()):
+    if not (chosen.secret_key or (chosen.data_dir / key_files.KEY_FILE).is_file()):
         return []  # the line on keys says what to do
     try:
-        keyed = settings.ensure_keys(chosen)
+        keyed = key_files.ensure_keys(chosen)
         record = open_record(keyed.database_url, keyed.secret_key)
     except (OSError, ValueError, settings.SettingsError) as error:
         return [

@@ -29,8 +29,8 @@ from flask import (
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.wrappers import Response as AnyResponse
 
-from service.console.words import span
 from service.settings import Settings
+from service.times import span
 
 SESSION_LASTS = timedelta(hours=12)
 WRONG_TOKENS = 5  # from one address before it must wait

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NotFoundPage
 from werkzeug.wrappers import Response as AnyResponse
 
+from service import times
 from service.console import login, words_delivery, words_desk, words_request
 from service.console import words as wording
 from service.console.login import OperatorSession
@@ -41,12 +42,8 @@ FETCHES_SHOWN = 10
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def create_blueprint(
-    settings: Settings, record: Record, *, clock: Callable[[], datetime] = utc_now
+    settings: Settings, record: Record, *, clock: Callable[[], datetime] = times.now
 ) -> Blueprint:
     """The pages; the operator's token opens them. `clock` gives aware UTC times.
 
@@ -131,9 +128,9 @@ def _words(now: datetime) -> dict[str, Any]:
     return {
         "now": now,
         "csrf": login.csrf_token,
-        "ago": lambda moment: wording.ago(moment, now),
-        "clock": lambda moment: wording.clock(moment, now),
-        "span": wording.span,
+        "ago": lambda moment: times.ago(moment, now),
+        "clock": lambda moment: times.clock(moment, now),
+        "span": times.span,
         "count": wording.count,
         "actor_words": wording.actor_words,
         "status_words": wording.STATUS_WORDS,
@@ -275,7 +272,6 @@ def matrix(article: ArticleTrace) -> list[Row]:
 
 def _moment(text: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text) if text else None
+        return times.from_iso(text) if text else None
     except ValueError:
         return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from service import logs
+from service import logs, times
 from service.console import status_json as facts_for_json
 from service.console import words_desk
 from service.console.login import OperatorSession, harden
 from service.console.metrics import DeskCollector
-from service.console.words import span
 from service.http import auth
 from service.settings import Settings
 from service.store import migrations, notices
@@ -24,19 +23,16 @@ from service.store.views.events import latest_events
 from service.store.views.partners import partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
 from service.store.views.thresholds import BEHIND_AFTER
+from service.times import span
 
 log = logs.get("status")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def create_blueprint(
     settings: Settings,
     record: Record,
     *,
-    clock: Callable[[], datetime] = utc_now,
+    clock: Callable[[], datetime] = times.now,
     registry: CollectorRegistry | None = None,
 ) -> Blueprint:
     """`/healthz`, `/readyz`, `/metrics`, `/status.json`.

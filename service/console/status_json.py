@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from service import times
 from service.console import words_desk
 from service.console.words import Word
 from service.store.notices import Notice
@@ -171,4 +172,4 @@ def _age(since: datetime | None, now: datetime) -> int | None:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+    return None if moment is None else times.to_iso(moment)

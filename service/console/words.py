@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from service.plain_text import printable
 
@@ -20,42 +20,6 @@ class Word:
     icon: str
     word: str
     detail: str = ""
-
-
-def span(length: timedelta) -> str:
-    """How long, in at most two units: '14 min', '2 h 5 min', '3 days'."""
-    seconds = int(max(length, timedelta()).total_seconds())
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if hours == 0:
-        return f"{minutes} min"
-    if hours < 24:
-        rest = minutes % 60
-        return f"{hours} h {rest} min" if rest and hours < 10 else f"{hours} h"
-    return f"{days} days" if days > 1 else "1 day"
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """'3 min ago', 'in 5 s', 'now'."""
-    age = now - moment
-    if abs(age) < timedelta(seconds=1):
-        return "now"
-    return f"{span(age)} ago" if age > timedelta() else f"in {span(-age + timedelta(milliseconds=999))}"
-
-
-def clock(moment: datetime, now: datetime) -> str:
-    """The time of day; with the day unless it is today, with the year unless it is this one."""
-    time = f"{moment:%H:%M:%S}"
-    if moment.date() == now.date():
-        return time
-    year = "" if moment.year == now.year else f" {moment.year}"
-    return f"{moment.day} {moment:%b}{year}, {time}"
-
-
-def until(moment: datetime, now: datetime) -> str:
-    """The same without seconds, for a moment that is to come."""
-    return clock(moment, now)[:-3]
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

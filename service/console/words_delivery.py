@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.console.words import ago, clock, span, until
 from service.store.views.deliveries import Before, DeliveryNow, DeliveryPage
 from service.store.views.partners import EndpointNow
+from service.times import ago, clock, span, until
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.console.words import LEVELS, Word, ago, count, span, until
+from service.console.words import LEVELS, Word, count
 from service.store.views.feeds import FeedNow, TokenNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
 from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, UNFETCHED_AFTER
+from service.times import ago, span, until
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """The demo desk of `dateline up --demo`: sections, a source, two partners with real receivers, wire stories.
 
-All of it goes through the front door, as a newsroom's would. What was done is kept in the data directory
+Its stories go through the intake, as a newsroom's do. The steps that were taken are kept in the data directory
 (`demo.json`), so that a second `up --demo` adds nothing twice and an interrupted one goes on.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
 from contextlib import suppress
@@ -19,13 +18,15 @@ from pathlib import Path
 
 from service import settings
 from service.http import credentials
-from service.runtime import supervise
+from service.runtime import files, supervise
 from service.runtime.supervise import Part
 from service.settings import Settings
+from service.store import operations
 from service.store.articles import sources
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists
 from service.store.feeds import sections
+from service.store.operations import OPERATOR
 from service.store.partners import endpoints, partners
 from service.webhooks import signatures
 
@@ -38,8 +39,8 @@ OUTLETS = (("harbour-herald", "Harbour Herald", False), ("flaky-times", "Flaky T
 
 
 @dataclass(frozen=True)
-class Outlet:
-    """A demo partner's receiver. `flaky`: it answers 503 now and then."""
+class DemoPartner:
+    """A demo partner and its receiver. `flaky`: it answers 503 now and then."""
 
     slug: str
     name: str
@@ -49,49 +50,47 @@ class Outlet:
 
 
 @dataclass
-class Plan:
-    """What the demo desk is made of and how far it got: `done` are the names of the steps taken."""
+class DemoState:
+    """The partners of the demo desk, and its progress: `done` are the names of the steps that were taken."""
 
-    outlets: list[Outlet] = field(default_factory=list)
+    outlets: list[DemoPartner] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
 
-def adapted(chosen: Settings) -> Settings:
-    """The settings of a demo: its partners are on this machine, its terminal is for the story told there."""
-    missing = tuple(network for network in LOOPBACK if network not in chosen.allow_networks)
-    quiet = {} if "log_level" in chosen.model_fields_set else {"log_level": "warning"}
-    return chosen.model_copy(update={"allow_networks": (*chosen.allow_networks, *missing)} | quiet)
+def demo_settings(config: Settings) -> Settings:
+    """The settings of a demo: its partners are on this machine, and its terminal shows the newsroom's lines."""
+    missing = tuple(network for network in LOOPBACK if network not in config.allow_networks)
+    quiet = {} if "log_level" in config.model_fields_set else {"log_level": "warning"}
+    return config.model_copy(update={"allow_networks": (*config.allow_networks, *missing)} | quiet)
 
 
-def prepare(record: Record, keyed: Settings, now: datetime) -> Plan:
-    """Makes what is missing of the desk; run twice, it changes nothing."""
-    plan = read(keyed.data_dir)
-    held = {one.slug for one in sections.all_sections(record)}
+def prepare(record: Record, config: Settings, now: datetime) -> DemoState:
+    """Adds the sections, source and partners that are missing; run twice, it changes nothing."""
+    state = read_state(config.data_dir)
+    there = {one.slug for one in sections.all_sections(record)}
     for slug, title, language in SECTIONS:
-        if slug not in held:
-            sections.add(record, slug, title, language, now)
+        if slug not in there:
+            operations.add_section(record, slug, title, language, actor=OPERATOR, now=now)
     if SOURCE not in {one.slug for one in sources.active(record)}:
         key = credentials.new_api_key()
         secret = signatures.new_secret()
-        sources.add(
+        operations.add_source(
             record,
-            SOURCE,
-            SOURCE_NAME,
-            "native",
-            key_id=key.key_id,
-            key_hash=key.hash,
-            secret=secret,
+            sources.NewSource(
+                SOURCE, SOURCE_NAME, "native", key_id=key.key_id, key_hash=key.hash, secret=secret
+            ),
+            actor=OPERATOR,
             now=now,
         )
-    known = {one.slug for one in plan.outlets}
+    known = {one.slug for one in state.outlets}
     for slug, name, flaky in OUTLETS:
         if slug not in known:
-            plan.outlets.append(_add_outlet(record, keyed.data_dir, slug, name, flaky=flaky, now=now))
-            write(keyed.data_dir, plan)
-    return plan
+            state.outlets.append(_add_partner(record, config.data_dir, slug, name, flaky=flaky, now=now))
+            write_state(config.data_dir, state)
+    return state
 
 
-def receivers(plan: Plan) -> list[Part]:
+def receivers(state: DemoState) -> list[Part]:
     """The partners' receivers, as processes of their own; ended last, for deliveries still on the way."""
     return [
         Part(
@@ -102,32 +101,40 @@ def receivers(plan: Plan) -> list[Part]:
             ),
             last=True,
         )
-        for outlet in plan.outlets
+        for outlet in state.outlets
     ]  # fmt: skip
 
 
-def poster(keyed: Settings) -> Part:
-    """The newsroom: posts the stories, once, in a process of its own."""
+def newsroom_part(config: Settings) -> Part:
+    """The newsroom, which posts the stories, once, in a process of its own."""
     return Part(
         "newsroom",
         lambda: [sys.executable, "-P", "-m", "service.demo.newsroom"],
-        settings.environment(keyed),
+        settings.environment(config),
         once=True,
     )
 
 
-def _add_outlet(
+def _add_partner(
     record: Record, data_dir: Path, slug: str, name: str, *, flaky: bool, now: datetime
-) -> Outlet:
+) -> DemoPartner:
     key, secret, port = credentials.new_api_key(), signatures.new_secret(), _free_port()
     secret_file = data_dir / f"demo-{slug}.secret"
-    _write_private(secret_file, secret)
-    with suppress(AlreadyExists):  # of an `up` that ended before it could note it
-        partners.add_partner(record, slug, name, key_id=key.key_id, key_hash=key.hash, now=now)
-    endpoints.add_endpoint(
-        record, slug, f"http://127.0.0.1:{port}/dateline", secret=secret, sections=None, now=now
+    files.write_whole(secret_file, f"{secret}\n".encode(), mode=files.OWNER_ONLY)
+    with suppress(AlreadyExists):  # added by an `up` that ended before it wrote its state
+        operations.add_partner(
+            record,
+            partners.NewPartner(slug, name, key_id=key.key_id, key_hash=key.hash),
+            actor=OPERATOR,
+            now=now,
+        )
+    operations.add_endpoint(
+        record,
+        endpoints.NewEndpoint(slug, f"http://127.0.0.1:{port}/dateline", secret=secret),
+        actor=OPERATOR,
+        now=now,
     )
-    return Outlet(slug, name, port, flaky, str(secret_file))
+    return DemoPartner(slug, name, port, flaky, str(secret_file))
 
 
 def _free_port() -> int:
@@ -136,20 +143,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def read(data_dir: Path) -> Plan:
+def read_state(data_dir: Path) -> DemoState:
     try:
-        kept = json.loads((data_dir / STATE_FILE).read_text())
+        fields = json.loads((data_dir / STATE_FILE).read_text())
     except FileNotFoundError:
-        return Plan()
-    return Plan([Outlet(**outlet) for outlet in kept["outlets"]], kept["done"])
+        return DemoState()
+    return DemoState([DemoPartner(**outlet) for outlet in fields["outlets"]], fields["done"])
 
 
-def write(data_dir: Path, plan: Plan) -> None:
-    _write_private(data_dir / STATE_FILE, json.dumps(asdict(plan), indent=2))
-
-
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_suffix(".draft")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text + "\n")
-    draft.replace(path)
+def write_state(data_dir: Path, state: DemoState) -> None:
+    text = json.dumps(asdict(state), indent=2)
+    files.write_whole(data_dir / STATE_FILE, f"{text}\n".encode(), mode=files.OWNER_ONLY)

@@ -8,20 +8,20 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any
 
 import click
 
-from service import settings
-from service.demo.desk import SECTIONS, SOURCE, Plan, read, write
-from service.runtime import supervise
+from service import settings, times
+from service.demo.desk import SECTIONS, SOURCE, DemoState, read_state, write_state
+from service.runtime import key_files, supervise
 from service.settings import Settings
 from service.store.articles import sources
 from service.store.database.record import open_record
 from service.webhooks import client
-from service.webhooks.client import Failed
+from service.webhooks.client import IntakeUnreachable, PostRefused
 
 BETWEEN_STORIES = 0.8
 
@@ -37,17 +37,17 @@ def stories() -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, order=True)
 class Step:
-    """Something that the newsroom does `at` so many seconds from the start."""
+    """A step of the newsroom, taken `at` so many seconds from the start."""
 
     at: float
     name: str
     story: dict[str, Any] = field(compare=False)
 
 
-def steps(told: list[dict[str, Any]]) -> list[Step]:
-    """When each story is first posted, changed, and free of its embargo; a heap, the earliest first."""
+def steps(wire: list[dict[str, Any]]) -> list[Step]:
+    """Each story's first post, its change, and the end of its embargo; a heap, the earliest first."""
     found: list[Step] = []
-    for number, story in enumerate(told):
+    for number, story in enumerate(wire):
         name, start = story["article"]["id"], number * BETWEEN_STORIES
         found.append(Step(start, f"{name}:posted", story))
         if "then" in story:
@@ -63,11 +63,11 @@ def steps(told: list[dict[str, Any]]) -> list[Step]:
 def body_of(step: Step, now: datetime) -> dict[str, Any] | None:
     """The article as the newsroom posts it in this step; None for a step in which nothing is posted."""
     article: dict[str, Any] = dict(step.story["article"])
-    article["published_at"] = article["updated_at"] = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    article["published_at"] = article["updated_at"] = times.to_iso(now, timespec="seconds")
     match step.name.partition(":")[2]:
         case "posted":
             if seconds := step.story.get("embargo_seconds"):
-                article["embargo_until"] = (now + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+                article["embargo_until"] = times.to_iso(now + timedelta(seconds=seconds), timespec="seconds")
             return article
         case "corrected":
             for wrong, right in step.story["then"]["article"]["replace"].items():
@@ -83,84 +83,86 @@ def body_of(step: Step, now: datetime) -> dict[str, Any] | None:
 
 
 def main() -> int:
-    """The newsroom's process: takes the steps that are not taken yet, each at its time, and says so."""
+    """The newsroom's process: takes the open steps, each at its time, with a line for each."""
     supervise.end_with_parent()
-    keyed = settings.ensure_keys(settings.load())
-    plan = read(keyed.data_dir)
-    left = _left(plan)
-    if left:
-        record = open_record(keyed.database_url, keyed.secret_key)
+    config = key_files.ensure_keys(settings.load())
+    state = read_state(config.data_dir)
+    open_steps = _open_steps(state)
+    if open_steps:
+        record = open_record(config.database_url, config.secret_key)
         secret = sources.by_slug(record, SOURCE).secret
         record.close()
-        _play(keyed, plan, left, secret)
+        _play(config, state, open_steps, secret)
     else:
         _say("the demo stories are all posted already")
-        _where_to_look(keyed)
+        _where_to_look(config)
     return 0
 
 
-def _left(plan: Plan) -> list[Step]:
-    """The steps not taken yet, as a heap. An embargo set by an earlier run ends by that run's clock: not told."""
-    open_steps = [step for step in steps(stories()) if step.name not in plan.done]
-    earlier = {name.replace(":posted", ":embargo over") for name in plan.done}
-    return sorted(step for step in open_steps if step.name not in earlier)
+def _open_steps(state: DemoState) -> list[Step]:
+    """The steps that were not taken yet, as a heap; without the end of an embargo that an earlier run set, because it
+    ends by that run's clock."""
+    earlier = {name.replace(":posted", ":embargo over") for name in state.done}
+    return sorted(step for step in steps(stories()) if step.name not in earlier.union(state.done))
 
 
-def _play(keyed: Settings, plan: Plan, left: list[Step], secret: str) -> None:
-    started = time.monotonic() - left[0].at
-    told = False
-    while left:
-        if not told and not any(step.name.endswith(":posted") for step in left):
-            _where_to_look(keyed)
-            told = True
-        step = heapq.heappop(left)
+def _play(config: Settings, state: DemoState, open_steps: list[Step], secret: str) -> None:
+    started = time.monotonic() - open_steps[0].at
+    all_posted = False
+    while open_steps:
+        if not all_posted and not any(step.name.endswith(":posted") for step in open_steps):
+            _where_to_look(config)
+            all_posted = True
+        step = heapq.heappop(open_steps)
         time.sleep(max(0.0, started + step.at - time.monotonic()))
-        _take(keyed, step, secret)
-        plan.done.append(step.name)
-        write(keyed.data_dir, plan)
+        _take(config, step, secret)
+        state.done.append(step.name)
+        write_state(config.data_dir, state)
 
 
-def _take(keyed: Settings, step: Step, secret: str) -> None:
-    now = datetime.now(UTC)
+def _take(config: Settings, step: Step, secret: str) -> None:
+    now = times.now()
     title = step.story["article"]["headline"]
     short = title if len(title) <= 48 else f"{title[:47]}…"
     body = body_of(step, now)
-    what = step.name.partition(":")[2]
+    action = step.name.partition(":")[2]
     if body is None:
-        _say(f"{what:<9}  “{short}” → feeds and partners get it now")
+        _say(f"{action:<9}  “{short}” → feeds and partners get it now")
         return
-    sent = json.dumps(body, ensure_ascii=False).encode()
+    message = json.dumps(body, ensure_ascii=False).encode()
     message_id = f"msg_demo_{step.name.replace(':', '_')}_{int(now.timestamp())}"
-    answer = client.post(f"http://{keyed.listen}", secret, sent, message_id=message_id, at=now)
-    note = f" ({step.story['step']})" if what == "posted" else ""
-    _say(f"{what:<9}  “{short}”{note} → {answer['outcome']}, {answer['type']}, revision {answer['revision']}")
+    answer = client.post(f"http://{config.listen}", secret, message, message_id=message_id, at=now)
+    note = f" ({step.story['step']})" if action == "posted" else ""
+    _say(
+        f"{action:<9}  “{short}”{note} → {answer['outcome']}, {answer['type']}, revision {answer['revision']}"
+    )
 
 
-def _where_to_look(keyed: Settings) -> None:
-    for line in where_to_look(keyed):
+def _where_to_look(config: Settings) -> None:
+    for line in where_to_look(config):
         click.echo(line)
 
 
-def where_to_look(keyed: Settings) -> Iterator[str]:
-    url = keyed.public_url
+def where_to_look(config: Settings) -> Iterator[str]:
+    url = config.public_url
     yield ""
     yield "Where to look:"
     for slug, title, _ in (*SECTIONS, ("all", "Everything", "")):
         yield f"  {title:<14} {url}/feeds/{slug}.rss   .atom   .json"
     yield f"  Status page    {url}/status"
-    yield f"    log in with  {keyed.operator_token}"
+    yield f"    log in with  {config.operator_token}"
     yield f"  API            {url}/docs   {url}/openapi.json"
-    yield "  Ctrl-C ends it; what happened stays in " + str(keyed.data_dir)
+    yield "  Ctrl-C ends it; all data stays in " + str(config.data_dir)
     yield ""
 
 
 def _say(line: str) -> None:
-    click.echo(f"{datetime.now(UTC):%H:%M:%S}  newsroom  {line}")
+    click.echo(f"{times.now():%H:%M:%S}  newsroom  {line}")
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (Failed, client.Refused, settings.SettingsError) as error:
+    except (IntakeUnreachable, PostRefused, settings.SettingsError) as error:
         click.echo(f"demo: {error}", err=True)
         sys.exit(1)

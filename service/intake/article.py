@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
+
+from service import times
 
 LIMITS = {
     "id": 200,
@@ -41,8 +43,8 @@ def _moment(value: object) -> datetime:
             " or 2026-01-02T10:00:00+02:00.",
         )
     try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return times.from_iso(value.upper())
+    except ValueError as error:
         raise PydanticCustomError("moment", "There is no such day or time: check the numbers.") from error
 
 
@@ -134,11 +136,11 @@ class Article(_Part):
 
     id: Annotated[str, Field(min_length=1, max_length=LIMITS["id"], description="The source's own id.")]
     headline: Annotated[str, Field(min_length=1, max_length=LIMITS["headline"])] | None = None
-    """What readers see first, plain text on one line."""
+    """The title that readers see, plain text on one line."""
     sections: Annotated[list[Slug], Field(min_length=1, max_length=LIMITS["sections"])] | None = None
     """The slugs of the sections it belongs to, all known to the desk; its feeds and subscribers follow from them."""
     body_html: str | None = None
-    """The story. Cleaned: what no feed may carry, such as scripts, is removed and told as a warning."""
+    """The story. Cleaned: scripts and all else that no feed may carry are removed, with a warning."""
     body_text: str | None = None
     """The story as plain text; made from body_html if left out, and the other way round."""
     summary: Prose | None = None
@@ -148,45 +150,45 @@ class Article(_Part):
     packages: Annotated[list[Slug], Field(max_length=LIMITS["list"])] | None = None
     """Special reports it belongs to, as slugs."""
     url: Url | None = None
-    """Where readers find it on the newsroom's own site."""
+    """Its address for readers on the newsroom's own site."""
     authors: Annotated[list[Author], Field(max_length=LIMITS["authors"])] | None = None
-    """Who wrote it: objects with name, url and role."""
+    """Its authors: objects with name, url and role."""
     origin: Origin | None = None
-    """Who published it first, if not the newsroom: an object with name, url and country."""
+    """Its first publisher, if that is not the newsroom: an object with name, url and country."""
     original_author: Line | None = None
     """The author as the origin names them, unchanged in every format."""
     original_headline: Line | None = None
     """The headline as the origin had it, unchanged in every format."""
     responsible_editor: Line | None = None
-    """Who answers for it, unchanged in every format."""
+    """The person who answers for it, unchanged in every format."""
     keywords: Annotated[list[Line], Field(max_length=LIMITS["list"])] | None = None
-    """What it is about."""
+    """Its topics."""
     images: Annotated[list[Image], Field(max_length=LIMITS["list"])] | None = None
     """Pictures, the leading one first: objects with url, alt, credit, caption, type, width, height and bytes."""
     rights: Rights | None = None
-    """Whose it is and what outlets may do: an object with holder, notice, usage_terms and licence_url."""
+    """Its owner and the permissions of outlets: an object with holder, notice, usage_terms and licence_url."""
     urgency: Annotated[int, Field(ge=1, le=9)] | None = None
     """1 is the most urgent, 9 the least."""
     ednote: Prose | None = None
     """A note to the editors of outlets; not for readers."""
     published_at: Moment | None = None
-    """When readers first saw it; else when Dateline first had it."""
+    """The time of its first publication; without one, the time when Dateline received it first."""
     updated_at: Moment | None = None
-    """When the newsroom changed it last: what is older than what is held is stale."""
+    """The time of the newsroom's last change: a post that is older than the revision here is stale."""
     version: Count | None = None
-    """The newsroom's own number, which grows with each change; goes before updated_at."""
+    """The newsroom's own number, which grows with each change; it counts before updated_at."""
     embargo_until: Moment | None = None
     """Before this time it is in no feed, push or public page."""
     expires_at: Moment | None = None
     """At this time it is unpublished by itself."""
     status: Literal["usable", "withheld", "killed", "unpublished"] = "usable"
-    """usable, or why it must not be used: withheld, killed, unpublished."""
+    """usable, or the reason not to use it: withheld, killed, unpublished."""
     correction_note: Prose | None = None
-    """What was wrong, for readers; makes the change a correction."""
+    """The mistake, for readers; it makes the change a correction."""
     kill_reason: Prose | None = None
-    """Why it was killed, for the desk; never sent on."""
+    """The reason of the kill, for the desk; never sent on."""
     reason: Prose | None = None
-    """Why it changed, for the desk; never sent on."""
+    """The reason of the change, for the desk; never sent on."""
 
 
 PARTS: dict[str, type[BaseModel]] = {"authors": Author, "origin": Origin, "images": Image, "rights": Rights}

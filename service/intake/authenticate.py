@@ -1,4 +1,4 @@
-"""Who sends this: an API key, or a Standard Webhooks signature over the raw bytes."""
+"""Authentication of sources: by an API key, or by a Standard Webhooks signature over the raw bytes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from service.store.database.record import Record
 from service.webhooks import signatures
 from service.webhooks.signatures import BadSignature
 
-KEPT = timedelta(seconds=2)  # how long a source taken away may still post
+CACHE_FOR = timedelta(seconds=2)  # for so long a source that was removed may still post
 
 
 @dataclass(frozen=True)
-class Sender:
-    """The source, and the id that its signature was made over, if it signed: that is then the idempotency key."""
+class AuthenticatedSource:
+    """The source of a request, and the signed message's id if it signed: that is then the idempotency key."""
 
     source: Source
     message_id: str | None
 
 
-class Gate:
-    """Knows the sources; looks them up again every two seconds, and at once for one it does not know."""
+class SourceAuthenticator:
+    """Caches the sources; reads them again every two seconds, and at once for one it does not know."""
 
     def __init__(self, record: Record, clock: Callable[[], datetime]) -> None:
         self._record = record
@@ -40,14 +40,14 @@ class Gate:
         self._sources: list[Source] = []
         self._read_at: datetime | None = None
 
-    def admit(self, body: bytes, named: str | None) -> Sender:
-        """The request's sender, or a 401; 403 when it is another source than the one `named` in the address."""
+    def authenticate(self, body: bytes, slug: str | None) -> AuthenticatedSource:
+        """The request's source, or a 401; 403 when the address names another source by its `slug`."""
         if "webhook-signature" in request.headers:
-            return self._by_signature(dict(request.headers), body, named)
-        sender = Sender(self.by_key(), None)
-        if named is not None and sender.source.slug != named:
-            raise Problem(403, "not-yours", f"this API key is not that of the source {named!r}")
-        return sender
+            return self._by_signature(dict(request.headers), body, slug)
+        source = self.by_key()
+        if slug is not None and source.slug != slug:
+            raise Problem(403, "not-yours", f"this API key is not that of the source {slug!r}")
+        return AuthenticatedSource(source, None)
 
     def by_key(self) -> Source:
         """The source whose API key is in the Authorization header, or a 401."""
@@ -56,38 +56,40 @@ class Gate:
             raise unauthenticated(
                 "the API key is not one of ours: it begins with 'dateline_' and has three parts"
             )
-        key_id, given = read
-        found = self._find(lambda each: each.key_id == key_id)
-        if found is None or not hmac.compare_digest(found.key_hash, given):
+        key_id, key_hash = read
+        source = self._find(lambda each: each.key_id == key_id)
+        if source is None or not hmac.compare_digest(source.key_hash, key_hash):
             raise unauthenticated("the API key is not known here; `dateline source add` prints it once")
-        return found
+        return source
 
-    def _by_signature(self, headers: Mapping[str, str], body: bytes, named: str | None) -> Sender:
-        missing = "yet" if named is None else repr(named)
+    def _by_signature(self, headers: Mapping[str, str], body: bytes, slug: str | None) -> AuthenticatedSource:
+        missing = "yet" if slug is None else repr(slug)
         reason = f"there is no source {missing}; `dateline source add` makes one"
         tried: set[str] = set()
         for source in self._all():
-            if named not in (None, source.slug) or source.secret in tried:
+            if slug not in (None, source.slug) or source.secret in tried:
                 continue
             tried.add(source.secret)
             try:
-                return Sender(source, signatures.verify([source.secret], headers, body, self._clock()))
+                message_id = signatures.verify([source.secret], headers, body, self._clock())
             except BadSignature as error:
                 reason = error.reason
+            else:
+                return AuthenticatedSource(source, message_id)
         raise unauthenticated(reason)
 
-    def _find(self, which: Callable[[Source], bool]) -> Source | None:
-        return next((each for each in self._all() if which(each)), None)
+    def _find(self, fits: Callable[[Source], bool]) -> Source | None:
+        return next((each for each in self._all() if fits(each)), None)
 
     def _all(self) -> Iterator[Source]:
-        """Every source as last read, then, for who looks on, as they are now."""
-        yield from self._known()
-        yield from self._known(fresh=True)
+        """Every source as it was read last; then, for a caller that goes on, as it is now."""
+        yield from self._cached()
+        yield from self._cached(refresh=True)
 
-    def _known(self, *, fresh: bool = False) -> list[Source]:
+    def _cached(self, *, refresh: bool = False) -> list[Source]:
         now = self._clock()
         with self._lock:
-            if fresh or self._read_at is None or now - self._read_at > KEPT:
+            if refresh or self._read_at is None or now - self._read_at > CACHE_FOR:
                 self._sources = sources.active(self._record)
                 self._read_at = now
             return self._sources

@@ -1,4 +1,4 @@
-"""The front door: POST /v1/articles, and /v1/hooks/SOURCE for a content system's own webhook.
+"""Routes of the intake: POST /v1/articles, and /v1/hooks/SOURCE for a content system's own webhook.
 
 A 202 means committed: from then on no crash loses the article. The workers are woken afterwards, best effort.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -19,9 +20,10 @@ from service.http.problems import Problem
 from service.intake.adapters import native
 from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import Reading
-from service.intake.authenticate import Gate, Sender
+from service.intake.authenticate import AuthenticatedSource, SourceAuthenticator
 from service.store.articles import accept
 from service.store.articles.idempotency import Answer
+from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.errors import ContentMissing, KeyReused, UnknownSections
 
@@ -29,27 +31,42 @@ log = logs.get("intake")
 
 MAX_BYTES = 1024 * 1024
 MAX_KEY = 200
-# How each content system's own body is read. Native is ours; others come with their adapters.
+# The reader of each content system's body. Native is ours; others come with their adapters.
 ADAPTERS: dict[str, Callable[[bytes], Reading]] = {"native": native.read}
 
 
+@dataclass(frozen=True)
+class _Message:
+    """An article from an authenticated source, and the body that it was read from."""
+
+    source: Source
+    reading: Reading
+    key: str | None
+    body: bytes
+
+
 def create_blueprint(
-    record: Record, gate: Gate, *, authority: str, wake: Callable[[], None], clock: Callable[[], datetime]
+    record: Record,
+    authenticator: SourceAuthenticator,
+    *,
+    authority: str,
+    wake: Callable[[], None],
+    clock: Callable[[], datetime],
 ) -> Blueprint:
     """`wake` is called after each commit; it must not block, and may fail without harm."""
     blueprint = Blueprint("intake", __name__)
 
-    def take(named: str | None) -> Response:
+    def take(slug: str | None) -> Response:
         body = _body()
-        sender = gate.admit(body, named)
-        key = _key(sender)
-        reading = _read(sender, body)
-        answer = _accept(record, sender, reading, key, body, authority, clock())
+        authenticated = authenticator.authenticate(body, slug)
+        source, key = authenticated.source, _key(authenticated)
+        reading = _read(source, body)
+        answer = _accept(record, _Message(source, reading, key, body), authority, clock())
         if answer.outcome == "accepted":
             wake()
         log.info(
             "event.accepted",
-            source=sender.source.slug,
+            source=source.slug,
             article=answer.article,
             revision=answer.revision,
             type=answer.type,
@@ -90,9 +107,9 @@ def _body() -> bytes:
     return body
 
 
-def _key(sender: Sender) -> str | None:
+def _key(authenticated: AuthenticatedSource) -> str | None:
     headers = request.headers
-    key = sender.message_id or headers.get("Idempotency-Key", headers.get("webhook-id"))
+    key = authenticated.message_id or headers.get("Idempotency-Key", headers.get("webhook-id"))
     if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
         raise Problem(
             400, "idempotency-key", f"an idempotency key has 1 to {MAX_KEY} printable ASCII characters"
@@ -100,10 +117,12 @@ def _key(sender: Sender) -> str | None:
     return key
 
 
-def _read(sender: Sender, body: bytes) -> Reading:
-    reader = ADAPTERS.get(sender.source.adapter)
+def _read(source: Source, body: bytes) -> Reading:
+    reader = ADAPTERS.get(source.adapter)
     if reader is None:
-        words = f"the source's adapter {sender.source.adapter!r} is not in this version; it has {', '.join(ADAPTERS)}"
+        words = (
+            f"the source's adapter {source.adapter!r} is not in this version; it has {', '.join(ADAPTERS)}"
+        )
         raise Problem(422, "adapter", words)
     try:
         return reader(body)
@@ -118,20 +137,12 @@ def _invalid(errors: list[tuple[str, str]]) -> Problem:
     return Problem(422, "invalid", f"{count} wrong with the article: see errors", errors=errors)
 
 
-def _accept(
-    record: Record,
-    sender: Sender,
-    reading: Reading,
-    key: str | None,
-    body: bytes,
-    authority: str,
-    now: datetime,
-) -> Answer:
-    body_hash = hashlib.sha256(body).hexdigest()
-    posted = reading.posted
+def _accept(record: Record, message: _Message, authority: str, now: datetime) -> Answer:
+    body_hash = hashlib.sha256(message.body).hexdigest()
+    reading, posted = message.reading, message.reading.posted
     try:
         return accept.accept(
-            record, sender.source, posted, key=key, body_hash=body_hash, authority=authority, now=now
+            record, message.source, posted, key=message.key, body_hash=body_hash, authority=authority, now=now
         )
     except KeyReused as error:
         raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
@@ -144,7 +155,7 @@ def _accept(
             ]
         ) from None
     except ContentMissing:
-        words = f"no article {posted.external_id!r} of this source is held, so there is nothing to take down"
+        words = f"this source has no article {posted.external_id!r}, so there is nothing to take down"
         raise _invalid([("/id", words)]) from None
 
 

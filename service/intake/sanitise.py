@@ -57,33 +57,33 @@ _PASSES = 5
 
 
 @dataclass(frozen=True)
-class Cleaned:
-    """`removed` says in words what was taken out, such as "<script> (2)"; empty if nothing was."""
+class SanitisedHtml:
+    """`removed` lists in words what was taken out, such as "<script> (2)"; empty if nothing was."""
 
     html: str
     removed: tuple[str, ...]
 
 
-def clean(html: str, base: str | None) -> Cleaned:
+def clean(html: str, base: str | None) -> SanitisedHtml:
     """Safe HTML with absolute addresses, for any string; cleaning it once more changes nothing.
 
-    `base` is the absolute URL that relative addresses are meant from; without one they are dropped and told.
+    `base` is the absolute URL that relative addresses refer to; without one they are removed and reported.
     HTML nested too deep to be parsed in reasonable time is kept as text.
     """
-    told: Counter[str] = Counter()
+    removed: Counter[str] = Counter()
     markup = legal(html)
-    told["control character"] += len(html) - len(markup)
+    removed["control character"] += len(html) - len(markup)
     if _depth(markup) > _DEEPEST:
-        return Cleaned(_as_text(markup), (f"all tags: they are nested deeper than {_DEEPEST}",))
-    _tell_tags(markup, told)
-    washed = _WASHER.wash(markup, base, told)
+        return SanitisedHtml(_as_text(markup), (f"all tags: they are nested deeper than {_DEEPEST}",))
+    _count_tags(markup, removed)
+    washed = _WASHER.wash(markup, base, removed)
     if "&#" in markup:  # by number, a character comes through that may not come as itself
         washed = legal(washed)
-    return Cleaned(washed if washed == markup else _settled(washed, base), _words(told))
+    return SanitisedHtml(washed if washed == markup else _settled(washed, base), _words(removed))
 
 
 def _settled(markup: str, base: str | None) -> str:
-    """Washed until nothing changes: a parser may read badly nested HTML otherwise once it is written out."""
+    """Washed until nothing changes: a parser may read badly nested HTML differently once it is written out."""
     for _ in range(_PASSES):
         again = _WASHER.wash(markup, base, Counter())
         if again == markup:
@@ -116,18 +116,18 @@ def _depth(markup: str) -> int:
     return deepest
 
 
-def _tell_tags(markup: str, told: Counter[str]) -> None:
+def _count_tags(markup: str, removed: Counter[str]) -> None:
     for each, times in Counter(_OPENING.findall(markup)).items():
         name = each.lower()
         if name not in TAGS and name not in ("html", "head", "body"):
-            told[f"<{name}>"] += times
-    told["comment"] += markup.count("<!--")
+            removed[f"<{name}>"] += times
+    removed["comment"] += markup.count("<!--")
     for attribute, scheme in _BAD_SCHEME.findall(markup):
-        told[f"attribute {attribute.lower()} with a {scheme.lower()}: address"] += 1
+        removed[f"attribute {attribute.lower()} with a {scheme.lower()}: address"] += 1
 
 
 def _replaced(markup: str) -> str:
-    """Headings of other levels, and frames, as what is allowed in their place. What comes out is washed after."""
+    """Headings of other levels, and frames, replaced by what is allowed. The result is still to be washed."""
     if "<" not in markup:
         return markup
     markup = _HEADING.sub(lambda match: f"<{match[1]}h{'2' if match[2] == '1' else '4'}", markup)
@@ -143,14 +143,14 @@ def _link_to(frame: re.Match[str]) -> str:
 
 
 class _Washer(threading.local):
-    """nh3 with our lists, one for each thread: to make one takes as long as to wash a story with it.
+    """nh3 with our lists, one for each thread: making one takes as long as washing a story with it.
 
-    It is shown every attribute, so that those taken out are counted.
+    It passes every attribute to us, so that the removed ones are counted.
     """
 
     def __init__(self) -> None:
         self._base: str | None = None
-        self._told: Counter[str] = Counter()
+        self._removed: Counter[str] = Counter()
         self._cleaner = nh3.Cleaner(
             tags=TAGS,
             clean_content_tags=_WITH_CONTENT,
@@ -162,27 +162,27 @@ class _Washer(threading.local):
             url_relative=lambda address: _absolute(address, self._base),
         )
 
-    def wash(self, markup: str, base: str | None, told: Counter[str]) -> str:
-        self._base, self._told = base, told
+    def wash(self, markup: str, base: str | None, removed: Counter[str]) -> str:
+        self._base, self._removed = base, removed
         return self._cleaner.clean(_replaced(markup)).strip()
 
     def _attribute(self, tag: str, name: str, value: str) -> str | None:
         if name not in ATTRIBUTES["*"] and name not in ATTRIBUTES.get(tag, ()):
-            self._told[f"attribute {name[:40]}"] += 1
+            self._removed[f"attribute {name[:40]}"] += 1
             return None
-        return _address(name, value, self._base, self._told) if name in ("href", "src") else value
+        return _address(name, value, self._base, self._removed) if name in ("href", "src") else value
 
 
 _WASHER = _Washer()
 
 
-def _address(name: str, value: str, base: str | None, told: Counter[str]) -> str | None:
+def _address(name: str, value: str, base: str | None, removed: Counter[str]) -> str | None:
     absolute = _absolute(value, base)
     if absolute is None or (name == "src" and absolute[:7].lower() == "mailto:"):
         relative = not _SCHEME.match(value.strip())
-        told[f"attribute {name} with a relative address" if relative else f"attribute {name}"] += 1
+        removed[f"attribute {name} with a relative address" if relative else f"attribute {name}"] += 1
         return None
-    return _untracked(absolute, told) if name == "href" else absolute
+    return _untracked(absolute, removed) if name == "href" else absolute
 
 
 def _absolute(address: str, base: str | None) -> str | None:
@@ -195,8 +195,8 @@ def _absolute(address: str, base: str | None) -> str | None:
     return address if _ABSOLUTE.match(address) else None
 
 
-def _untracked(address: str, told: Counter[str]) -> str:
-    """Without the parameters that follow readers around; what is left of the query stays as it was written."""
+def _untracked(address: str, removed: Counter[str]) -> str:
+    """Without the parameters that track readers; the rest of the query stays as it was written."""
     if not _MAY_TRACK.search(address):
         return address
     try:
@@ -204,12 +204,12 @@ def _untracked(address: str, told: Counter[str]) -> str:
     except ValueError:
         return address
     pairs = parts.query.split("&")
-    kept = [pair for pair in pairs if not _TRACKING.fullmatch(pair.partition("=")[0])]
-    if len(kept) == len(pairs):
+    wanted = [pair for pair in pairs if not _TRACKING.fullmatch(pair.partition("=")[0])]
+    if len(wanted) == len(pairs):
         return address
-    told["tracking parameter"] += len(pairs) - len(kept)
-    return urlunsplit(parts._replace(query="&".join(kept)))
+    removed["tracking parameter"] += len(pairs) - len(wanted)
+    return urlunsplit(parts._replace(query="&".join(wanted)))
 
 
-def _words(told: Counter[str]) -> tuple[str, ...]:
-    return tuple(f"{what} ({times})" for what, times in told.items() if times)
+def _words(removed: Counter[str]) -> tuple[str, ...]:
+    return tuple(f"{name} ({times})" for name, times in removed.items() if times)

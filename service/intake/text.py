@@ -5,7 +5,7 @@ from __future__ import annotations
 import html as entities
 import re
 
-# What no document may hold: C0 and C1 controls, DEL, lone surrogates, U+FFFE and U+FFFF. Tab and newlines stay.
+# No document may hold these characters: C0 and C1 controls, DEL, lone surrogates, U+FFFE, U+FFFF. Tab, newlines stay.
 _NOWHERE = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
 _ILLEGAL = re.compile(f"[{_NOWHERE}]")
 _LEGAL = re.compile(f"[^{_NOWHERE}]*")
@@ -24,7 +24,7 @@ _SOFT_LINE = re.compile(r"[ \t]*\n[ \t]*")
 
 def legal(text: str) -> str:
     """The text without the characters that no document may hold."""
-    # To see that there are none takes half as long as to look for them.
+    # Seeing that there are none takes half as long as removing them.
     return text if _LEGAL.fullmatch(text) else _ILLEGAL.sub("", text)
 
 
@@ -39,7 +39,7 @@ def prose(text: str) -> str:
 
 
 def from_html(markup: str) -> str:
-    """What a reader sees of sanitised HTML: an empty line between paragraphs, one line feed for <br> and items."""
+    """The text that a reader sees of sanitised HTML: empty lines between paragraphs, a line feed for <br> and items."""
     flat = markup if "\n" not in markup or "<pre" in markup else _SOFT_LINE.sub(" ", markup)
     flat = flat.replace("</p> <p>", "</p><p>").replace("</p><p>", "\n\n")  # most tags of most stories
     flat = _LINE_TAG.sub("\n", flat)

@@ -1,6 +1,6 @@
-"""Celery on Redis: what carries hints, never facts. Wiped at any moment, it costs time, never a delivery.
+"""Celery on Redis: it carries hints, never facts. Losing all of it costs time, never a delivery.
 
-Each setting has its reason; the faults behind them are listed in docs/decisions/0006-celery.md.
+Each setting has its reason; docs/decisions/0006-celery.md lists the faults behind them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROUTE, PUBLISH, DELIVER = "dateline.route", "dateline.publish", "dateline.delive
 QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
 HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
 # A hint costs its sender as much as an article, and its receiver as much again: in a burst they are sent this many
-# seconds apart, the first of them at once. Nobody waits for a feed as for a push.
+# seconds apart, the first of them at once. A feed is less urgent than a push.
 HINT_PACE = {ROUTE: 0.04, DELIVER: 0.04, PUBLISH: 0.2}
 
 
@@ -43,12 +43,12 @@ def make_celery(broker_url: str, *, worker: bool) -> Celery:
         accept_content=["json"],
         task_publish_retry=False,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a worker kept from the broker goes on by itself when it is back
+        broker_connection_max_retries=None,  # a worker goes on by itself when the broker is back
         broker_transport_options={
             "visibility_timeout": 120,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
-            "health_check_interval": 10,  # a connection that died without a word is noticed
+            "health_check_interval": 10,  # a connection that died silently is noticed
             "socket_keepalive": True,
             "socket_timeout": 5 if worker else 0.5,
             "socket_connect_timeout": 2 if worker else 0.5,
@@ -126,7 +126,7 @@ class Waker:
     def _send(self, task: str) -> bool:
         try:
             send_hint(self._app, task)
-        except Exception:  # whatever is wrong with Redis, the sweep finds the work
+        except Exception:  # without Redis the sweep still finds the work
             return False
         return True
 
@@ -134,7 +134,7 @@ class Waker:
 def send_hint(app: Any, task: str) -> None:
     """One payload-free message. Raises what kombu raises when Redis cannot be reached.
 
-    The message that `app.send_task` makes, without its routing and its result, which nobody asks for.
+    It is the message that `app.send_task` makes, without its routing and its result, which nobody uses.
     """
     made = app.amqp.as_task_v2(str(uuid.uuid4()), task, expires=HINT_SECONDS, ignore_result=True)
     with app.producer_pool.acquire(block=True) as producer:

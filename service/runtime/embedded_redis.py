@@ -1,8 +1,8 @@
-"""The Redis that Dateline brings along: a real redis-server, for a machine that has none.
+"""The embedded Redis: a real redis-server that comes with Dateline, for a machine that has none.
 
 It listens on a unix socket that only this user can open, never on a port, and keeps nothing on disk: Redis
-carries hints here, never facts. docs/decisions/0001-embedded-redis.md says where the program comes from and
-why that one. `DATELINE_REDIS_URL` replaces it.
+carries hints here, never facts. docs/decisions/0001-embedded-redis.md names the program's origin and the
+reasons for it. `DATELINE_REDIS_URL` replaces it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.runtime import files
 from service.settings import Settings
 
 SOCKET_FILE = "redis.sock"
 LOG_FILE = "redis.log"
-# Where the socket is when the data directory's path is too long for one.
+# Holds the socket's path when that of the data directory is too long for one.
 ELSEWHERE_FILE = "redis-socket"
 # The system's limit is 104 bytes on some systems and 108 on others, the closing zero included.
 SOCKET_PATH_MAX = 100
@@ -34,30 +35,30 @@ class RedisUnavailable(Exception):
 
 
 def redis_url_of(settings: Settings) -> str:
-    """Where Celery finds Redis: the operator's URL, or the embedded server's socket (`redis+socket://…`).
+    """The URL of Redis for Celery: the operator's, or the embedded server's socket (`redis+socket://…`).
 
-    Says nothing about whether it answers.
+    Does not check that it answers.
     """
     return settings.redis_url or f"redis+socket://{quote(str(socket_path(settings)))}"
 
 
 def socket_path(settings: Settings) -> Path:
-    """The server's socket: in the data directory, or where `command` noted it when that path is too long."""
+    """The server's socket: in the data directory, or at the path that `command` wrote down if that one is too long."""
     beside = settings.data_dir / SOCKET_FILE
     if len(os.fsencode(beside)) <= SOCKET_PATH_MAX:
         return beside
-    noted = settings.data_dir / ELSEWHERE_FILE
-    return Path(noted.read_text().strip()) if noted.is_file() else beside
+    pointer = settings.data_dir / ELSEWHERE_FILE
+    return Path(pointer.read_text().strip()) if pointer.is_file() else beside
 
 
 def command(settings: Settings) -> list[str]:
-    """What to run for an embedded Redis. Makes its directories, and ends a server that a crash left behind.
+    """The command line of an embedded Redis. Makes its directories, and ends a server that a crash left behind.
 
     Raises `RedisUnavailable` if this machine cannot run the program.
     """
     program = _program()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = _prepared_socket(settings)
+    path = _prepare_socket(settings)
     _end_leftover(path)
     options = {
         "port": "0",
@@ -118,15 +119,15 @@ def _program() -> str:
     return program
 
 
-def _prepared_socket(settings: Settings) -> Path:
+def _prepare_socket(settings: Settings) -> Path:
     if len(os.fsencode(settings.data_dir / SOCKET_FILE)) <= SOCKET_PATH_MAX:
         return settings.data_dir / SOCKET_FILE
     path = socket_path(settings)
-    noted = settings.data_dir / ELSEWHERE_FILE
-    if not (noted.is_file() and path.parent.is_dir() and path.parent.stat().st_uid == os.getuid()):
+    pointer = settings.data_dir / ELSEWHERE_FILE
+    if not (pointer.is_file() and path.parent.is_dir() and path.parent.stat().st_uid == os.getuid()):
         # mkdtemp's directories are readable by their maker alone.
         path = Path(tempfile.mkdtemp(prefix="dateline-", dir="/tmp")) / SOCKET_FILE
-        noted.write_text(f"{path}\n")
+        files.write_whole(pointer, f"{path}\n".encode())
     return path
 
 

@@ -11,31 +11,31 @@ from service.runtime.supervise import CannotRun, Part
 from service.settings import Settings
 
 
-def parts(chosen: Settings) -> list[Part]:
+def parts(config: Settings) -> list[Part]:
     """Redis unless there is one, the web, the feeds server if it has an address, and the workers."""
-    shared = settings.environment(chosen)
-    found = [Part("web", partial(supervise.dateline, "web"), shared)]
-    if chosen.feeds_listen:
-        found.append(Part("feeds", partial(supervise.dateline, "feeds", "serve"), shared))
-    for name, tasks in processes(chosen):
-        found.append(
+    shared = settings.environment(config)
+    result = [Part("web", partial(supervise.dateline, "web"), shared)]
+    if config.feeds_listen:
+        result.append(Part("feeds", partial(supervise.dateline, "feeds", "serve"), shared))
+    for name, tasks in processes(config):
+        result.append(
             Part(name, partial(supervise.dateline, "worker", "--name", name, "--tasks", tasks), shared)
         )
-    if not chosen.redis_url:
-        found.insert(0, Part("redis", partial(_redis_command, chosen), last=True))
-    return found
+    if not config.redis_url:
+        result.insert(0, Part("redis", partial(_redis_command, config), last=True))
+    return result
 
 
-def processes(chosen: Settings) -> list[tuple[str, str]]:
-    """The worker processes, each with its tasks: as many as are set that deliver, and one that builds the feeds."""
+def processes(config: Settings) -> list[tuple[str, str]]:
+    """The workers, each with its tasks: as many as DATELINE_WORKERS says to deliver, and one to build the feeds."""
     return [
-        *((f"w{number}", "route,deliver") for number in range(1, chosen.workers + 1)),
+        *((f"w{number}", "route,deliver") for number in range(1, config.workers + 1)),
         ("publisher", "publish"),
     ]
 
 
-def _redis_command(chosen: Settings) -> Sequence[str]:
+def _redis_command(config: Settings) -> Sequence[str]:
     try:
-        return embedded_redis.command(chosen)
+        return embedded_redis.command(config)
     except embedded_redis.RedisUnavailable as error:
         raise CannotRun(str(error)) from None

@@ -1,4 +1,4 @@
-"""The addresses at which the servers of this machine answer: that they are free, before any process is started."""
+"""Ports: checks that the servers' addresses are free before any process is started."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from service.runtime.supervise import CannotRun
 from service.settings import Settings
 
 
-def with_port(chosen: Settings) -> Settings:
-    """The settings with a port for the web that is free: the one asked for, or any when that is 0.
+def with_port(config: Settings) -> Settings:
+    """The settings with a free port for the web: the one that is set, or any when that is 0.
 
     Raises `CannotRun`.
     """
-    listen = _free(chosen.listen, "DATELINE_LISTEN")
-    if listen == chosen.listen:
-        return chosen
-    public = {} if "public_url" in chosen.model_fields_set else {"public_url": settings.url_of(listen)}
-    return chosen.model_copy(update={"listen": listen} | public)
+    listen = _free(config.listen, "DATELINE_LISTEN")
+    if listen == config.listen:
+        return config
+    public = {} if "public_url" in config.model_fields_set else {"public_url": settings.url_of(listen)}
+    return config.model_copy(update={"listen": listen} | public)
 
 
-def with_feeds_port(chosen: Settings) -> Settings:
-    """The same for the feeds server, where there is to be one."""
-    if not chosen.feeds_listen:
-        return chosen
-    return chosen.model_copy(update={"feeds_listen": _free(chosen.feeds_listen, "DATELINE_FEEDS_LISTEN")})
+def with_feeds_port(config: Settings) -> Settings:
+    """The same for the feeds server, if it has an address."""
+    if not config.feeds_listen:
+        return config
+    return config.model_copy(update={"feeds_listen": _free(config.feeds_listen, "DATELINE_FEEDS_LISTEN")})
 
 
 def _free(listen: str, name: str) -> str:

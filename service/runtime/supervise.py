@@ -1,13 +1,12 @@
 """`dateline up`: runs the parts of Dateline as child processes of this one, and keeps them running.
 
-A part that dies is started again; when this process ends, all of them end: in order on SIGTERM or SIGINT, at
-once (by the kernel, on Linux) should it be killed. One `up` per data directory.
+A part that dies is started again. When this process ends, all of them end: in order on SIGTERM or SIGINT, at
+once (by the kernel, on Linux) if it is killed. One `up` per data directory.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -21,6 +20,8 @@ from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
+
+from service.runtime import files
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
@@ -42,20 +43,22 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """One child process. `command` is asked for anew at every start, so that it can prepare what is needed;
+    """One child process to run. `command` is called before every start, so that it can prepare the start;
     it may raise `CannotRun`."""
 
     name: str
     command: Callable[[], Sequence[str]]
     environment: dict[str, str] = field(default_factory=dict)
-    # Ended after all that are not `last`: what others still need while they end.
+    # Ended after all that are not `last`: the others still need it while they end.
     last: bool = False
-    # A part that does its work once and is not started again when it ends well.
+    # It does its work once, and is not started again when it ends well.
     once: bool = False
 
 
 @dataclass
-class Running:
+class ChildProcess:
+    """A part and its process, if it has one now."""
+
     part: Part
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
@@ -69,22 +72,20 @@ class Running:
 
 
 class Lock:
-    """Holds the data directory for one `up`. The kernel lets go of it when the process ends in any way."""
+    """Keeps the data directory for one `up`. The kernel frees it when the process ends in any way."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Raises `CannotRun`, naming the other's process id, if another `up` holds it."""
+        """Raises `CannotRun`, naming the other's process id, if another `up` has it."""
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file: IO[str] = (data_dir / LOCK_FILE).open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
+        path = data_dir / LOCK_FILE
+        file = files.lock(path)
+        if file is None:
+            holder = path.read_text().strip() or "unknown"
             raise CannotRun(
                 f"another 'dateline up' (process {holder}) already uses {data_dir}. "
                 f"End it with 'kill {holder}', or give this one a directory of its own with --data-dir"
-            ) from None
+            )
+        self._file = file
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
@@ -94,7 +95,7 @@ class Lock:
 
 
 def read_state(data_dir: Path) -> dict[str, Any] | None:
-    """What the running `up` says of itself (`pid`, `url`, `children`: name → pid); None if none runs."""
+    """The state that the running `up` wrote (`pid`, `url`, `children`: name → pid); None if none runs."""
     try:
         state: dict[str, Any] = json.loads((data_dir / STATE_FILE).read_text())
         os.kill(int(state["pid"]), 0)
@@ -120,7 +121,7 @@ class Supervisor:
     ) -> None:
         """`facts` are written to `state_file` with the children's process ids; `stdout` is the children's."""
         self._stdout = stdout
-        self._running = [Running(part) for part in parts]
+        self._children = [ChildProcess(part) for part in parts]
         self._state_file = state_file
         self._facts = facts
         self._say = say
@@ -137,23 +138,23 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         """Starts one part now; the others start with `tick`. Raises `CannotRun` if it cannot be started."""
-        self._start(next(running for running in self._running if running.part.name == name))
+        self._start(next(child for child in self._children if child.part.name == name))
 
     def add(self, part: Part) -> None:
         """One more part, started with the next `tick`."""
-        self._running.append(Running(part))
+        self._children.append(ChildProcess(part))
 
     def tick(self) -> None:
-        """Starts what is not running and due; call it often. Never blocks for long."""
+        """Starts every part that is due and does not run; call it often. Never blocks for long."""
         now = time.monotonic()
-        for running in self._running:
-            if running.process is not None and running.process.poll() is not None:
-                self._note_end(running, now)
-            if running.process is None and not running.done and now >= running.start_at:
-                self._start_again(running, now)
+        for child in self._children:
+            if child.process is not None and child.process.poll() is not None:
+                self._note_end(child, now)
+            if child.process is None and not child.done and now >= child.start_at:
+                self._start_again(child, now)
 
     def run_until(self, done: Callable[[], bool]) -> bool:
-        """Ticks until `done()` or a signal to stop; tells whether it was done."""
+        """Ticks until `done()` or a signal to stop; returns whether it was done."""
         while not self._stopping:
             self.tick()
             if done():
@@ -162,42 +163,42 @@ class Supervisor:
         return False
 
     def stop(self) -> None:
-        """Ends every part: by SIGTERM, the `last` ones after the rest; by SIGKILL what is left at the end."""
+        """Ends every part: by SIGTERM, the `last` ones after the others; by SIGKILL those that do not end."""
         self._stopping = True
         deadline = time.monotonic() + GRACE
-        early = [running for running in self._running if not running.part.last]
-        late = [running for running in self._running if running.part.last]
+        early = [child for child in self._children if not child.part.last]
+        late = [child for child in self._children if child.part.last]
         self._end(early, deadline - GRACE * 0.2)
         self._end(late, deadline)
         self._state_file.unlink(missing_ok=True)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _end(self, running: list[Running], deadline: float) -> None:
-        for one in running:
+    def _end(self, children: list[ChildProcess], deadline: float) -> None:
+        for one in children:
             if one.process is not None and one.alive:
                 one.process.terminate()
-        while any(one.alive for one in running) and time.monotonic() < deadline:
+        while any(one.alive for one in children) and time.monotonic() < deadline:
             time.sleep(TICK)
-        for one in running:
+        for one in children:
             if one.process is not None and one.alive:
                 self._say(f"{one.part.name} did not end by itself; killed")
                 one.process.kill()
                 one.process.wait()
 
-    def _start_again(self, running: Running, now: float) -> None:
+    def _start_again(self, child: ChildProcess, now: float) -> None:
         try:
-            self._start(running)
+            self._start(child)
         except CannotRun as error:
-            running.failures += 1
-            self._schedule(running, str(error), now)
+            child.failures += 1
+            self._schedule(child, str(error), now)
 
-    def _start(self, running: Running) -> None:
-        command = list(running.part.command())
+    def _start(self, child: ChildProcess) -> None:
+        command = list(child.part.command())
         try:
-            running.process = subprocess.Popen(  # noqa: S603 - our own programs
+            child.process = subprocess.Popen(  # noqa: S603 - our own programs
                 command,
-                env={**os.environ, **running.part.environment},
+                env={**os.environ, **child.part.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=self._stdout,
                 # A session of its own: Ctrl-C reaches this process alone, which ends the rest in order.
@@ -205,37 +206,36 @@ class Supervisor:
                 preexec_fn=partial(_end_with_parent, os.getpid(), _libc()),  # noqa: PLW1509 - one thread here
             )
         except OSError as error:
-            raise CannotRun(f"{running.part.name} cannot be started: {error}") from None
-        running.started = time.monotonic()
+            raise CannotRun(f"{child.part.name} cannot be started: {error}") from None
+        child.started = time.monotonic()
         self._write_state()
 
-    def _note_end(self, running: Running, now: float) -> None:
-        assert running.process is not None
-        status = running.process.returncode
-        running.process = None
-        if running.part.once and status == 0:
-            running.done = True
+    def _note_end(self, child: ChildProcess, now: float) -> None:
+        assert child.process is not None
+        status = child.process.returncode
+        child.process = None
+        if child.part.once and status == 0:
+            child.done = True
             return
-        running.failures = 1 if now - running.started > HEALTHY_AFTER else running.failures + 1
-        self._schedule(running, _how_it_ended(status), now)
+        child.failures = 1 if now - child.started > HEALTHY_AFTER else child.failures + 1
+        self._schedule(child, _how_it_ended(status), now)
 
-    def _schedule(self, running: Running, why: str, now: float) -> None:
-        delay = delay_before(running.failures)
-        running.start_at = now + delay
-        self._say(f"{running.part.name} {why}; started again in {delay:g} s")
+    def _schedule(self, child: ChildProcess, why: str, now: float) -> None:
+        delay = delay_before(child.failures)
+        child.start_at = now + delay
+        self._say(f"{child.part.name} {why}; started again in {delay:g} s")
 
     def _write_state(self) -> None:
-        children = {one.part.name: one.process.pid for one in self._running if one.process is not None}
-        draft = self._state_file.with_suffix(".draft")
-        draft.write_text(json.dumps({**self._facts, "pid": os.getpid(), "children": children}))
-        draft.replace(self._state_file)
+        children = {one.part.name: one.process.pid for one in self._children if one.process is not None}
+        state = {**self._facts, "pid": os.getpid(), "children": children}
+        files.write_whole(self._state_file, json.dumps(state).encode())
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
 
 def dateline(*words: str) -> list[str]:
-    """The command line of a `dateline` command in this very installation, whatever the PATH is."""
+    """The command line of a `dateline` command in this very installation, not in that of the PATH."""
     return [sys.executable, "-P", "-m", "service.cli.main", *words]
 
 
@@ -266,5 +266,5 @@ def _end_with_parent(parent: int, libc: ctypes.CDLL | None) -> None:
     if libc is None:
         return
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was told
+    if os.getppid() != parent:  # it died before the call
         os._exit(1)

@@ -8,12 +8,9 @@ and `.zst`, so that a web server need not compress.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +21,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from service import logs
+from service.runtime import files
 from service.serving import catalogue
 from service.serving.compression import SUFFIXES, Coding, compress
 from service.store.database.record import Record
@@ -141,13 +139,12 @@ class Exporter:
 
     @contextmanager
     def _locked(self) -> Iterator[bool]:
-        with (self._directory / LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+        file = files.lock(self._directory / LOCK)
+        try:
+            yield file is not None
+        finally:
+            if file is not None:
+                file.close()
 
 
 def _path(listed: Listed) -> str:
@@ -181,22 +178,8 @@ def _constant(body: bytes) -> Callable[[], bytes]:
 
 
 def _write(path: Path, body: bytes) -> None:
-    """A reader of the file finds the former bytes or these, whole, even after the power has failed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    files.write_whole(path, body)
 
 
 def _delete(directory: Path, path: str) -> None:

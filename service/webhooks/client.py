@@ -10,12 +10,12 @@ import requests
 from service.webhooks import signatures
 
 
-class Failed(Exception):
-    """A command did not do what was asked. The text says why and what to do."""
+class IntakeUnreachable(Exception):
+    """Dateline does not answer there. The text says why and what to do."""
 
 
-class Refused(Exception):
-    """The front door said no: the HTTP status and its problem document, in words."""
+class PostRefused(Exception):
+    """The intake refused a post: the HTTP status and its problem document, in words."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         title = problem.get("detail") or problem.get("title") or "no reason given"
@@ -27,7 +27,7 @@ class Refused(Exception):
 def post(url: str, secret: str, body: bytes, *, message_id: str, at: datetime) -> dict[str, Any]:
     """Posts an article to Dateline at `url`, signed with a source's secret; returns the answer.
 
-    Raises `Refused` for a 4xx or 5xx, and `Failed` when nothing answers there.
+    Raises PostRefused for a 4xx or 5xx, and IntakeUnreachable when nothing answers there, or another program.
     """
     timestamp = int(at.timestamp())
     headers = {
@@ -40,12 +40,12 @@ def post(url: str, secret: str, body: bytes, *, message_id: str, at: datetime) -
         response = requests.post(f"{url}/v1/articles", data=body, headers=headers, timeout=30)
         answer: dict[str, Any] = response.json()
     except requests.JSONDecodeError:
-        raise Failed(
+        raise IntakeUnreachable(
             f"{url} answered {response.status_code}, but not as Dateline does; see DATELINE_PUBLIC_URL"
         ) from None
     except requests.RequestException as error:
         reason = "nothing answers there" if isinstance(error, requests.ConnectionError) else str(error)
-        raise Failed(f"cannot reach {url}: {reason}. Is 'dateline up' running?") from None
+        raise IntakeUnreachable(f"cannot reach {url}: {reason}. Is 'dateline up' running?") from None
     if response.status_code != 202:
-        raise Refused(response.status_code, answer)
+        raise PostRefused(response.status_code, answer)
     return answer

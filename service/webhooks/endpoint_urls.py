@@ -1,6 +1,6 @@
-"""What a partner's endpoint may be called: checked when it is added, before any name is looked up.
+"""The addresses that a partner's endpoint may have: checked when it is added, before any name is looked up.
 
-Where its name leads is checked at every connection instead (workers/guard.py): a name may change its mind.
+The address behind the name is checked at every connection instead (workers/net/address_guard.py): it may change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def check_url(url: str, *, allow_http: bool, allowed: Sequence[Network]) -> None
 
 
 def port_refusal(port: int) -> str | None:
-    """Why pushes may not go to this port; None if they may. Below 1024 live services, not receivers."""
+    """The reason why pushes may not go to this port, or None. Below 1024 there are services, not receivers."""
     if port in (80, 443) or 1024 <= port <= 65535:
         return None
     return f"port {port} is not 80, 443 or from 1024 to 65535"
@@ -59,7 +59,7 @@ def _parsed(url: str) -> tuple[SplitResult, int]:
 
 
 def _check_host(host: str, allowed: Sequence[Network]) -> None:
-    """An address that cannot be reached from outside is refused at once; a name may lead there, too, and is not."""
+    """Refuses an address that cannot be reached from outside; a name that leads there is refused at the connection."""
     address = _address(host)
     if address is None or address.is_global or _inside(host, allowed):
         return
@@ -78,6 +78,6 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _inside(host: str, allowed: Sequence[Network]) -> bool:
-    """Whether the host is an address (or this machine) inside the networks; a name is not looked up."""
+    """Tells whether the host is an address (or this machine) inside the networks; a name is not looked up."""
     address = _address(host)
     return address is not None and any(address in network for network in allowed)

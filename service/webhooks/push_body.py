@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 import orjson
 
 from service.store.content import glance, read
 from service.store.deliveries.push_content import PushContent
+from service.times import to_iso
 
 
 def body(told: PushContent) -> bytes:
     """`{"type", "timestamp", "data"}` as JSON in UTF-8 (interface.md, "A push to a partner").
 
-    A story taken down is named, and nothing of it is told: no headline, no text, no image.
+    An article that was taken down is named, without any of its content: no headline, no text, no image.
     """
     data: dict[str, Any] = {
         "article": told.article,
@@ -23,11 +23,11 @@ def body(told: PushContent) -> bytes:
         "status": told.status,
         "supersedes": list(range(1, told.revision)),
     }
-    happened = _rfc3339(told.occurred_at)
+    happened = to_iso(told.occurred_at)
     head = f'{{"type":{_json(told.type)},"timestamp":"{happened}","data":'
     if told.status != "usable":
         return f"{head}{_json(data)}}}".encode()
-    added = {"published_at": _rfc3339(told.first_published_at), "updated_at": happened}
+    added = {"published_at": to_iso(told.first_published_at), "updated_at": happened}
     names = glance(told.content).keys()
     if not names or not names.isdisjoint(_OURS):
         content = read(told.content)
@@ -36,7 +36,7 @@ def body(told: PushContent) -> bytes:
         if not content or content.keys() & (data.keys() | added.keys()):
             whole = json.dumps(data | content | added, ensure_ascii=False, separators=(",", ":"))
             return f"{head}{whole}}}".encode()
-    # The content is JSON already: to write it again would cost more than all the rest.
+    # The content is JSON already: writing it again would cost more than all the rest.
     return f"{head}{_json(data)[:-1]},{told.content[1:-1]},{_json(added)[1:]}}}".encode()
 
 
@@ -44,9 +44,5 @@ _OURS = frozenset({"article", "revision", "status", "supersedes", "published_at"
 
 
 def _json(value: Any) -> str:
-    """Of what is ours. Numbers of others may be longer than it can write."""
+    """JSON of our own values. Numbers of sources may be longer than orjson can write."""
     return orjson.dumps(value).decode()
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""A partner's receiver: verifies pushes, drops repeats, keeps the newest revision of each article.
+"""A partner's receiver: an HTTP server that verifies pushes and puts them into an inbox.
 
-The engine of `dateline receive`, the partners of the demo, and the honest partner of the tests. It follows
-docs/partners.md to the letter. It keeps everything in memory: for trying things out, not for production.
+It is the engine of `dateline receive`, the partners of the demo, and the honest partner of the tests. It follows
+docs/partners.md to the letter.
 """
 
 from __future__ import annotations
@@ -11,92 +11,19 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any, ClassVar
 
-from service.webhooks import signatures
+from service import times
+from service.webhooks import inbox, signatures
+from service.webhooks.inbox import Inbox, NotAPush, ReceivedPush
 from service.webhooks.signatures import BadSignature
 
 BODY_MAX = 8 * 1024 * 1024
-IDLE_SECONDS = 60  # a sender that says nothing for so long is hung up on
-RETRY_AFTER_SECONDS = 2  # what the answers of `fail_every` ask for
-
-
-@dataclass(frozen=True)
-class Received:
-    """One verified push. `result` is stored, repeat (its id was seen) or stale (a newer revision is held)."""
-
-    at: datetime
-    id: str
-    type: str
-    article: str
-    revision: int
-    status: str
-    headline: str | None
-    sequence: int | None
-    result: str
-    message: dict[str, Any] = field(repr=False)
-
-
-class NotAPush(ValueError):
-    """The body is signed well but is no push; the text says what is missing."""
-
-
-class Held:
-    """What the receiver holds: per article the newest revision's `data`. Safe for many threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._seen: dict[str, None] = {}  # ids, oldest first
-        self.articles: dict[str, dict[str, Any]] = {}
-        self.sequence = 0
-
-    def take(self, message_id: str, message: dict[str, Any], sequence: int | None, at: datetime) -> Received:
-        """Stores the push unless it is a repeat or stale. Raises NotAPush."""
-        data = _data(message)
-        article, revision = data["article"], data["revision"]
-        with self._lock:
-            held = self.articles.get(article)
-            if message_id in self._seen:
-                result = "repeat"
-            elif held and revision <= held["revision"]:
-                result = "stale"
-            else:
-                result = "stored"
-                self.articles[article] = data
-            self._remember(message_id)
-            self.sequence = max(self.sequence, sequence or 0)
-        headline = data.get("headline")
-        return Received(
-            at,
-            message_id,
-            message["type"],
-            article,
-            revision,
-            data["status"],
-            headline,
-            sequence,
-            result,
-            message,
-        )
-
-    def _remember(self, message_id: str) -> None:
-        self._seen[message_id] = None
-        if len(self._seen) > 100_000:
-            del self._seen[next(iter(self._seen))]
-
-
-def _data(message: Any) -> dict[str, Any]:
-    data = message.get("data") if isinstance(message, dict) else None
-    if not isinstance(data, dict) or not isinstance(message.get("type"), str):
-        raise NotAPush("a push is {type, timestamp, data}")
-    for name, kind in (("article", str), ("revision", int), ("status", str)):
-        if not isinstance(data.get(name), kind):
-            raise NotAPush(f"data.{name} is missing or of the wrong kind")
-    return data
+IDLE_SECONDS = 60  # a connection without a request for so long is closed
+RETRY_AFTER_SECONDS = 2  # in the answers of `fail_every`
 
 
 class Receiver:
@@ -113,14 +40,14 @@ class Receiver:
         *,
         listen: str = "127.0.0.1:0",
         fail_every: int = 0,
-        on_push: Callable[[Received], None] | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_push: Callable[[ReceivedPush], None] | None = None,
+        clock: Callable[[], datetime] = times.now,
     ) -> None:
         self.secrets = list(secrets)
         self.fail_every = fail_every
-        self.held = Held()
-        self.pushes: list[Received] = []
-        self.refused: list[str] = []  # why, of what did not verify
+        self.inbox = Inbox()
+        self.pushes: list[ReceivedPush] = []
+        self.refusals: list[str] = []  # the reason of each
         self.clock = clock
         self._on_push = on_push
         self._count = 0
@@ -139,7 +66,7 @@ class Receiver:
         return self
 
     def stop(self) -> None:
-        """Ends every connection and waits until all is quiet."""
+        """Ends every connection and waits for the threads to end."""
         self._server.shutdown()
         self._thread.join()
         self._server.hang_up()
@@ -152,13 +79,13 @@ class Receiver:
         self.stop()
 
     def must_fail(self) -> bool:
-        """Whether this push is one that `fail_every` picks."""
+        """Tells whether `fail_every` picks this push."""
         with self._lock:
             self._count += 1
             return self.fail_every > 0 and self._count % self.fail_every == 0
 
-    def receive(self, headers: dict[str, str], body: bytes) -> Received:
-        """Verifies and takes one push. Raises BadSignature or NotAPush."""
+    def receive(self, headers: dict[str, str], body: bytes) -> ReceivedPush:
+        """Verifies one push and puts it into the inbox. Raises BadSignature or NotAPush."""
         now = self.clock()
         message_id = signatures.verify(self.secrets, headers, body, now)
         try:
@@ -167,11 +94,11 @@ class Receiver:
             raise NotAPush(f"the body is not JSON: {error}") from error
         sequence = headers.get("dateline-sequence", "")
         number = int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 19 else None
-        received = self.held.take(message_id, message, number, now)
-        self.pushes.append(received)
+        push = self.inbox.take(message_id, message, number, now)
+        self.pushes.append(push)
         if self._on_push:
-            self._on_push(received)
-        return received
+            self._on_push(push)
+        return push
 
 
 def serve(
@@ -179,13 +106,13 @@ def serve(
 ) -> None:
     """Receives until SIGTERM or SIGINT, printing a line per push. For the main thread. Raises OSError."""
 
-    def tell(received: Received) -> None:
-        say(json_line(received) if as_json else text_line(received, name))
+    def show(push: ReceivedPush) -> None:
+        say(inbox.json_line(push) if as_json else inbox.text_line(push, name))
 
     ends = (signal.SIGTERM, signal.SIGINT)
     # Blocked in every thread from the start, so that one that comes early waits for sigwait and is not lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    with Receiver(secrets, listen=listen, fail_every=fail_every, on_push=tell) as receiver:
+    with Receiver(secrets, listen=listen, fail_every=fail_every, on_push=show) as receiver:
         say(json.dumps({"listening": receiver.url}) if as_json else f"receiving at {receiver.url}")
         signal.sigwait(ends)
 
@@ -193,31 +120,6 @@ def serve(
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def text_line(received: Received, name: str = "") -> str:
-    """One push for people: time, type, revision, article, headline, sequence."""
-    note = {
-        "stored": "",
-        "repeat": "  (repeat, dropped)",
-        "stale": "  (not newer than what is held, ignored)",
-    }
-    parts = [
-        f"{received.at:%H:%M:%S}",
-        *([name] if name else []),
-        received.type,
-        f"r{received.revision}",
-        received.article,
-        received.headline or f"({received.status})",
-        f"#{received.sequence}" if received.sequence is not None else "",
-    ]
-    line = "  ".join(part for part in parts if part) + note[received.result]
-    return "".join(character if character.isprintable() else " " for character in line)
-
-
-def json_line(received: Received) -> str:
-    facts = asdict(received) | {"at": received.at.isoformat()}
-    return json.dumps(facts, ensure_ascii=False)
 
 
 def _address(listen: str) -> tuple[str, int]:
@@ -248,7 +150,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """Wakes the threads that wait for a next request on a kept connection."""
+        """Wakes the threads that wait for a next request on an open connection."""
         with self._lock:
             for each in self._open:
                 try:
@@ -257,7 +159,7 @@ class _Server(ThreadingHTTPServer):
                     continue
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A sender that goes away is no news; anything else is a fault of ours."""
+        """Ignores senders that go away; anything else is a fault of ours."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -281,17 +183,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            received = receiver.receive(headers, body)
+            push = receiver.receive(headers, body)
         except (BadSignature, NotAPush) as error:
-            receiver.refused.append(str(error))
+            receiver.refusals.append(str(error))
             self._answer(self._REFUSALS[type(error)], {"error": str(error)})
         else:
-            self._answer(200, {"result": received.result})
+            self._answer(200, {"result": push.result})
 
     def do_GET(self) -> None:
-        held = self.server.receiver.held
-        articles = list(held.articles.values())
-        self._answer(200, {"sequence": held.sequence, "articles": articles})
+        inbox = self.server.receiver.inbox
+        articles = list(inbox.articles.values())
+        self._answer(200, {"sequence": inbox.sequence, "articles": articles})
 
     def _body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "")
@@ -317,4 +219,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what matters is told by on_push."""
+        """Logs nothing: on_push hears of the pushes."""

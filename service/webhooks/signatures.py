@@ -1,6 +1,6 @@
-"""Standard Webhooks signatures, both ways, and API keys (standardwebhooks.com; interface.md, Authentication).
+"""Standard Webhooks signatures, made and verified (standardwebhooks.com; interface.md, Authentication).
 
-What is signed is `webhook-id.webhook-timestamp.body`. `v1` is HMAC-SHA256 with a shared secret (`whsec_…`);
+The signed message is `webhook-id.webhook-timestamp.body`. `v1` is HMAC-SHA256 with a shared secret (`whsec_…`);
 `v1a` is ed25519 with a private key of ours (`whsk_…`), checked with its public half (`whpk_…`).
 """
 
@@ -24,7 +24,7 @@ _KEY_BYTES = {PRIVATE: (32, 64), PUBLIC: (32,)}  # a private key may have its pu
 
 
 class BadSignature(Exception):
-    """A message that cannot be trusted; `reason` says why in words that may be shown to its sender."""
+    """A message that cannot be trusted; its sender may see the `reason`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class BadSignature(Exception):
 
 
 class BadSecret(ValueError):
-    """A signing secret that is none. The message never contains it."""
+    """A text that is no signing secret. The message never contains it."""
 
 
 def new_secret() -> str:

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from service.settings import Settings, ensure_keys
+from service.runtime import key_files
+from service.settings import Settings
+from service.store import operations
 from service.store.database.record import open_record
 from service.store.partners import endpoints
 from tests.builders import SECRET
@@ -70,12 +72,15 @@ def misbehaving_partners(folder: Path) -> Iterator[dict[str, str]]:
 
 def furnish(desk: Desk, urls: dict[str, str]) -> dict[str, int]:
     """An endpoint at each URL; their numbers by what they do."""
-    keyed = ensure_keys(Settings(data_dir=desk.data_dir))
+    keyed = key_files.ensure_keys(Settings(data_dir=desk.data_dir))
     record = open_record(keyed.database_url, keyed.secret_key)
     try:
         return {
-            name: endpoints.add_endpoint(
-                record, "harbour", url, secret=SECRET, sections=None, now=datetime.now(UTC)
+            name: operations.add_endpoint(
+                record,
+                endpoints.NewEndpoint("harbour", url, secret=SECRET),
+                actor="operator",
+                now=datetime.now(UTC),
             ).id
             for name, url in urls.items()
         }

@@ -1,4 +1,4 @@
-"""What those who post and ask are promised: the 202, its repeats, its warnings, and who may see what."""
+"""The answers that sources, partners and operators are promised: the 202, repeats, warnings, and access."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.store.articles import accept, sources
+from service.store import operations
+from service.store.articles import sources
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.errors import NotFound
@@ -62,7 +63,7 @@ def test_a_new_article_is_answered_with_its_public_id_revision_event_type_and_ou
     assert desk.woken == [True]
 
 
-def test_each_change_is_named_for_what_it_is(sqlite_desk: Desk) -> None:
+def test_each_change_gets_the_type_of_its_event(sqlite_desk: Desk) -> None:
     steps: list[tuple[dict[str, Any], str]] = [
         ({"version": 1}, "published"),
         ({"version": 2, "headline": "Harbour reopens at noon"}, "updated"),
@@ -102,7 +103,7 @@ def test_the_same_content_again_is_a_repeat_that_stores_nothing_and_wakes_nobody
         ),
     ],
 )
-def test_what_is_older_than_the_revision_held_is_stale_and_changes_nothing(
+def test_a_post_older_than_the_revision_here_is_stale_and_changes_nothing(
     desk: Desk, newer: dict[str, Any], older: dict[str, Any]
 ) -> None:
     first = told(desk.post(the_article(**newer)))
@@ -172,7 +173,7 @@ def test_a_source_just_added_may_post_at_once_by_key_and_by_signature(
     told(sqlite_desk.client.post(path, data=body, headers=JSON | new.bearer), "repeat")
 
 
-def test_what_the_sanitiser_cut_is_told_with_its_place(sqlite_desk: Desk) -> None:
+def test_a_warning_names_each_cut_of_the_sanitiser_with_its_place(sqlite_desk: Desk) -> None:
     article = the_article(
         body_html='<p onclick="x()">A<script>x()</script> <a href="javascript:x()">b</a></p>',
         headline="Harbour\x00 reopens",
@@ -243,7 +244,7 @@ def test_a_connection_that_the_database_ended_costs_no_article(record: Record) -
     told(desk.post(), "repeat")
 
 
-def test_an_articles_trace_tells_its_revisions_its_events_and_who_holds_what(desk: Desk) -> None:
+def test_an_articles_trace_shows_its_revisions_its_events_and_each_partners_revision(desk: Desk) -> None:
     at = now()
     endpoint = an_endpoint(desk.record, "evening-post", url="https://evening-post.example.org/in")
     first = told(
@@ -299,7 +300,7 @@ NAMELESS = ("", "?source=wire", "?external_id=42", "?source=&external_id=", "?so
 
 
 @pytest.mark.parametrize("query", NAMELESS)
-def test_a_search_that_names_no_article_is_told_how_to(shared_desk: Desk, query: str) -> None:
+def test_a_search_that_names_no_article_is_refused_with_the_way_to_ask(shared_desk: Desk, query: str) -> None:
     assert "external_id" in the_problem(shared_desk.get(f"/v1/articles{query}", OPERATOR), 400)["detail"]
 
 
@@ -322,7 +323,7 @@ def test_a_wildcard_is_no_name_of_an_article_to_kill(desk: Desk) -> None:
     told(desk.post())
     for name in ("%", "_" * 26, "%" * 3):
         with pytest.raises(NotFound):
-            accept.kill(desk.record, name, reason="typo", actor="operator", now=now())
+            operations.kill(desk.record, name, reason="typo", actor="operator", now=now())
 
 
 def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(desk: Desk) -> None:
@@ -347,18 +348,16 @@ def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(
 
 def a_partner_with_endpoint(desk: Desk, slug: str) -> Headers:
     key = a_partner(desk.record, slug)
-    endpoints.add_endpoint(
+    operations.add_endpoint(
         desk.record,
-        slug,
-        f"https://{slug}.example.org/in",
-        secret="whsec_" + "A" * 43 + "=",
-        sections=None,
+        endpoints.NewEndpoint(slug, f"https://{slug}.example.org/in", secret="whsec_" + "A" * 43 + "="),
+        actor="operator",
         now=now(),
     )
     return key
 
 
-def test_a_partner_reads_its_events_page_by_page_and_sees_what_was_superseded(desk: Desk) -> None:
+def test_a_partner_reads_its_events_page_by_page_and_sees_the_superseded_ones(desk: Desk) -> None:
     key = a_partner_with_endpoint(desk, "evening-post")
     for number in range(3):
         told(desk.post(the_article(id=str(number))))
@@ -392,7 +391,7 @@ def test_a_partner_sees_nobody_elses_events_and_nobody_sees_a_partners(desk: Des
         the_problem(desk.get("/v1/partner/events", stranger), 401)
 
 
-def test_a_partner_is_not_told_of_a_story_before_its_embargo_ends(desk: Desk) -> None:
+def test_a_partner_does_not_hear_of_a_story_before_its_embargo_ends(desk: Desk) -> None:
     key = a_partner_with_endpoint(desk, "evening-post")
     ends = (now() + timedelta(hours=1)).isoformat()
     told(desk.post(the_article(headline=SECRET_HEADLINE, embargo_until=ends)))

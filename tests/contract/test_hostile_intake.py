@@ -1,4 +1,4 @@
-"""The front door against everything that is not an article: each refusal is the promised one, and changes nothing."""
+"""The intake against everything that is not an article: each refusal is the promised one, and changes nothing."""
 
 from __future__ import annotations
 
@@ -325,14 +325,14 @@ def check(desk: Desk, refused: Refused) -> None:
 
 
 @pytest.mark.parametrize("refused", EVERYTHING, ids=str)
-def test_what_is_no_article_is_refused_in_the_promised_way_and_changes_nothing(
+def test_a_body_that_is_no_article_is_refused_in_the_promised_way_and_changes_nothing(
     shared_sqlite_desk: Desk, refused: Refused
 ) -> None:
     check(shared_sqlite_desk, refused)
 
 
 @pytest.mark.parametrize("refused", REACHING, ids=str)
-def test_what_reaches_the_record_is_refused_alike_on_each_database(
+def test_a_post_that_reaches_the_record_is_refused_alike_on_each_database(
     shared_desk: Desk, refused: Refused
 ) -> None:
     check(shared_desk, refused)
@@ -344,7 +344,7 @@ def test_there_are_enough_of_them_and_each_has_a_name_of_its_own() -> None:
     assert {each.status for each in EVERYTHING} >= {400, 401, 403, 404, 405, 413, 415, 422}
 
 
-def test_a_401_tells_how_to_authenticate_and_a_405_what_is_allowed(sqlite_desk: Desk) -> None:
+def test_a_401_says_how_to_authenticate_and_a_405_names_the_allowed_methods(sqlite_desk: Desk) -> None:
     nobody = sqlite_desk.client.post("/v1/articles", data=GOOD, headers=JSON)
     assert nobody.headers["WWW-Authenticate"].startswith("Bearer")
     assert "POST" in sqlite_desk.client.put("/v1/articles").headers["Allow"]
@@ -428,14 +428,14 @@ def test_a_key_used_for_another_body_is_a_conflict_and_changes_nothing(desk: Des
             assert "k1" in problem["detail"]
 
 
-def test_a_source_whose_adapter_is_not_in_this_version_is_told_so(sqlite_desk: Desk) -> None:
+def test_a_source_whose_adapter_is_not_in_this_version_is_refused_with_the_reason(sqlite_desk: Desk) -> None:
     odd = a_newsroom(sqlite_desk.record, "odd", adapter="telegraph")
     with nothing_changes(sqlite_desk.record):
         answer = sqlite_desk.client.post("/v1/hooks/odd", data=GOOD, headers=JSON | odd.bearer)
         assert "telegraph" in the_problem(answer, 422)["detail"]
 
 
-def test_a_refused_revision_leaves_the_article_that_is_held_alone(desk: Desk) -> None:
+def test_a_refused_revision_leaves_the_article_as_it_was(desk: Desk) -> None:
     held = json.loads(desk.post(GOOD).data)
     with nothing_changes(desk.record):
         the_problem(desk.post(encoded(headline="")), 422)
@@ -474,7 +474,7 @@ ODD_BUT_GOOD = {
 
 
 @pytest.mark.parametrize("odd", ODD_BUT_GOOD)
-def test_what_is_odd_but_an_article_is_taken_and_can_be_read_back(shared_desk: Desk, odd: str) -> None:
+def test_an_odd_article_is_accepted_and_can_be_read_back(shared_desk: Desk, odd: str) -> None:
     answer = shared_desk.post(encoded(**{"id": odd, **ODD_BUT_GOOD[odd]}))
     assert answer.status_code == 202, answer.get_data(as_text=True)
     given = json.loads(answer.data)
@@ -497,7 +497,7 @@ NEARLY = ARTICLES.map(lambda changes: {**json.loads(GOOD), **changes})
 @given(value=JSON_VALUES | ARTICLES | NEARLY)
 @example(value={**json.loads(GOOD), "id": "\ud800\0"})
 @example(value={**json.loads(GOOD), "headline": "\udfff\ud800A"})
-def test_no_json_whatsoever_breaks_the_front_door(shared_desk: Desk, value: Any) -> None:
+def test_no_json_breaks_the_intake(shared_desk: Desk, value: Any) -> None:
     before = rows(shared_desk.record)
     answer = shared_desk.post(json.dumps(value).encode())
     assert answer.status_code in {202, 400, 422}, answer.get_data(as_text=True)
@@ -507,9 +507,7 @@ def test_no_json_whatsoever_breaks_the_front_door(shared_desk: Desk, value: Any)
 
 @settings(max_examples=60, deadline=None)
 @given(body=st.binary(max_size=200), key=st.text(alphabet=st.characters(codec="latin-1"), max_size=30))
-def test_no_bytes_and_no_header_whatsoever_break_the_front_door(
-    shared_desk: Desk, body: bytes, key: str
-) -> None:
+def test_no_bytes_and_no_header_break_the_intake(shared_desk: Desk, body: bytes, key: str) -> None:
     names = (
         "HTTP_AUTHORIZATION",
         "HTTP_IDEMPOTENCY_KEY",

@@ -9,6 +9,7 @@ from flask import Flask
 
 from service import logs
 from service.http import credentials
+from service.store import operations
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import fetches, partner_feeds
@@ -26,7 +27,9 @@ def a_feed(desk: Desk) -> str:
     """The token of a feed in which one story stands."""
     a_partner(desk.record, "herald")
     made = credentials.new_feed_token()
-    partner_feeds.add(desk.record, "herald", token_hash=made.hash, now=now())
+    operations.add_feed(
+        desk.record, partner_feeds.NewPartnerFeed("herald", token_hash=made.hash), actor="operator", now=now()
+    )
     assert desk.post().status_code == 202
     routing.route(desk.record, now())
     FeedBuilder(desk.record, PUBLIC_URL, now).drain()
@@ -93,7 +96,9 @@ def test_a_browser_on_another_site_is_not_let_in(sqlite_desk: Desk) -> None:
 def test_an_address_is_not_guessed_by_its_hash(app: Flask, record: Record) -> None:
     made = credentials.new_feed_token()
     a_partner(record, "herald")
-    partner_feeds.add(record, "herald", token_hash=made.hash, now=now())
+    operations.add_feed(
+        record, partner_feeds.NewPartnerFeed("herald", token_hash=made.hash), actor="operator", now=now()
+    )
     assert app.test_client().get(address(made.hash)).status_code == 404
 
 

@@ -21,6 +21,7 @@ from werkzeug.serving import make_server
 from service import settings
 from service.app import create_app
 from service.http import credentials
+from service.store import operations
 from service.store.articles import sources
 from service.store.database.record import Record, open_record
 from service.store.feeds import sections
@@ -49,11 +50,15 @@ class Door:
 @pytest.fixture
 def door(sqlite_record: Record, tmp_path: Path) -> Iterator[Door]:
     key = credentials.new_api_key()
-    sections.add(sqlite_record, "world", "World", "en", builders.NOW)
-    sources.add(
-        sqlite_record, "newsroom", "Newsroom", "native",
-        key_id=key.key_id, key_hash=key.hash, secret=SECRET, now=builders.NOW,
-    )  # fmt: skip
+    operations.add_section(sqlite_record, "world", "World", "en", actor="operator", now=builders.NOW)
+    operations.add_source(
+        sqlite_record,
+        sources.NewSource(
+            "newsroom", "Newsroom", "native", key_id=key.key_id, key_hash=key.hash, secret=SECRET
+        ),
+        actor="operator",
+        now=builders.NOW,
+    )
     chosen = settings.load(env_file=None, data_dir=tmp_path, operator_token=TOKEN, secret_key=KEY)
     server = make_server("127.0.0.1", 0, create_app(chosen, sqlite_record, lambda: None), threaded=True)
     thread = Thread(target=server.serve_forever)

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from service.store import notices
+from service.store import notices, operations
 from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import backfills, routing, settlements
 from service.store.deliveries.claims import Claimed
 from service.store.deliveries.health import Health, update_health
-from service.store.partners import endpoints
 from service.store.schema.articles import article, event
 from service.store.schema.deliveries import delivery
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
@@ -96,7 +95,7 @@ def test_resuming_an_endpoint_sends_what_was_given_up_meanwhile(record: Record, 
     claimed = claim_all(record, NOW)
     turn(record, endpoint.id, later(1), state=state, state_reason="asked to")
     settle(record, claimed, "dead", later(2))
-    endpoints.resume(record, endpoint.id, actor="operator", now=later(3))
+    operations.resume_endpoint(record, endpoint.id, actor="operator", now=later(3))
     assert deliveries(record, endpoint.id) == [("42", 1, "pending")]
     assert len(claim_all(record, later(3))) == 1
 
@@ -119,7 +118,7 @@ def test_takedown_given_up_goes_again_only_to_who_may_hold_the_story(record: Rec
         connection.execute(update(delivery).where(kills).values(**dead))
         unseen = delivery.c.article_id == claimed[1].article_id
         connection.execute(update(delivery).where(unseen).values(reached=False))
-    endpoints.resume(record, endpoint.id, actor="operator", now=later(3))
+    operations.resume_endpoint(record, endpoint.id, actor="operator", now=later(3))
     assert [each[::2] for each in deliveries(record, endpoint.id)][2:] == [
         ("held", "pending"),
         ("unseen", "dead"),

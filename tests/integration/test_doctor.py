@@ -10,12 +10,12 @@ import pytest
 
 from service import settings
 from service.cli.doctor import GOOD, WARNING, WRONG, Finding, examine
+from service.runtime import key_files
 from service.settings import Settings
-from service.store import migrations
+from service.store import migrations, operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from service.store.deliveries.health import Health, update_health
-from service.store.feeds import sections
 from service.store.partners import endpoints, partners
 from tests import builders
 from tests.feeds_server import a_feeds_server
@@ -30,7 +30,7 @@ def a_desk(tmp_path: Path, **given: str) -> Settings:
 
 
 def a_record(desk: Settings) -> Record:
-    keyed = settings.ensure_keys(desk)
+    keyed = key_files.ensure_keys(desk)
     record = open_record(keyed.database_url, keyed.secret_key)
     migrations.migrate(record)
     return record
@@ -60,7 +60,7 @@ def test_examining_changes_nothing(tmp_path: Path) -> None:
 def test_healthy_record_with_a_worker_at_work(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
-    sections.add(record, "world", "World", "en", NOW)
+    operations.add_section(record, "world", "World", "en", actor="operator", now=NOW)
     heartbeats.beat(record, "w1.abc", broker="up", now=NOW)
     record.close()
     findings = examine(desk, NOBODY, NOW + timedelta(seconds=2))
@@ -90,11 +90,16 @@ def test_worker_cut_off_from_redis_is_told(tmp_path: Path) -> None:
 def test_paused_endpoint_is_told_with_the_command_that_brings_it_back(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
-    partners.add_partner(record, "herald", "Herald", key_id="k", key_hash="h", now=NOW)
-    added = endpoints.add_endpoint(
-        record, "herald", "https://herald.example/", secret="whsec_x", sections=None, now=NOW
+    operations.add_partner(
+        record, partners.NewPartner("herald", "Herald", key_id="k", key_hash="h"), actor="operator", now=NOW
     )
-    endpoints.pause(record, added.id, reason="they are moving", actor="operator", now=NOW)
+    added = operations.add_endpoint(
+        record,
+        endpoints.NewEndpoint("herald", "https://herald.example/", secret="whsec_x"),
+        actor="operator",
+        now=NOW,
+    )
+    operations.pause_endpoint(record, added.id, reason="they are moving", actor="operator", now=NOW)
     record.close()
     (finding,) = found(desk, "endpoints")
     assert "of herald is paused: they are moving" in finding.words
@@ -113,7 +118,7 @@ def test_a_feeds_server_that_there_is_to_be_is_looked_for(tmp_path: Path, sqlite
 def test_key_that_others_can_read_is_told(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     a_record(desk).close()
-    (tmp_path / "desk" / settings.KEY_FILE).chmod(0o644)
+    (tmp_path / "desk" / key_files.KEY_FILE).chmod(0o644)
     assert [finding.remedy for finding in found(desk, "keys") if finding.state == WRONG] == [
         f"chmod 600 {tmp_path}/desk/secret-key"
     ]
@@ -156,7 +161,7 @@ def test_words_of_a_partner_are_printed_without_what_moves_the_cursor(tmp_path: 
 
 def test_record_that_does_not_answer_is_told_in_words(tmp_path: Path) -> None:
     desk = a_desk(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2")
-    settings.ensure_keys(desk)
+    key_files.ensure_keys(desk)
     (finding,) = found(desk, "record")
     assert finding.state == WRONG
     assert "does not answer" in finding.words

@@ -96,7 +96,7 @@ def test_redis_of_the_operators_own_replaces_it(tmp_path: Path) -> None:
     assert embedded_redis.redis_url_of(a_desk(tmp_path, redis_url="redis://broker/3")) == "redis://broker/3"
 
 
-def test_machine_that_cannot_run_it_is_told_what_to_set(
+def test_machine_that_cannot_run_it_gets_the_name_of_the_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "redis-server"
@@ -110,6 +110,6 @@ def test_machine_that_cannot_run_it_is_told_what_to_set(
         embedded_redis.command(a_desk(tmp_path))
 
 
-def test_server_that_does_not_answer_is_told_in_time(tmp_path: Path) -> None:
+def test_server_that_does_not_answer_is_reported_in_time(tmp_path: Path) -> None:
     with pytest.raises(RedisUnavailable, match="did not answer"):
         embedded_redis.wait_until_answers(tmp_path / "nobody.sock", seconds=0.1)

@@ -15,9 +15,10 @@ from feeds.sitemap import Told
 from service.app import create_app
 from service.serving.catalogue import WINDOW, _told, news_files
 from service.settings import Settings
+from service.store import operations
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists, NotFound, NotPossible
-from service.store.feeds import documents, news, sections
+from service.store.feeds import documents, news
 from service.store.feeds.placements import PAGE
 from tests.builders import NOW, a_desk, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
@@ -90,9 +91,9 @@ def test_a_renamed_section_leads_from_its_old_addresses_to_the_new_ones_for_ever
         post(desk.record, source, an_article(external_id=str(n)))
     desk.work()
     identity = desk.atom("world").findtext("{*}id")
-    sections.rename(desk.record, "world", "abroad", later(1))
+    operations.rename_section(desk.record, "world", "abroad", actor="operator", now=later(1))
     desk.work(later(1))
-    sections.rename(desk.record, "abroad", "foreign", later(2))
+    operations.rename_section(desk.record, "abroad", "foreign", actor="operator", now=later(2))
     desk.work(later(2))
     for old in ("world", "abroad"):
         for path in (".rss", ".atom", ".json", "", "/1.atom"):
@@ -108,7 +109,7 @@ def test_a_renamed_section_leads_from_its_old_addresses_to_the_new_ones_for_ever
 
 def test_a_source_may_go_on_using_the_old_name_of_a_section(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    sections.rename(desk.record, "world", "abroad", later(1))
+    operations.rename_section(desk.record, "world", "abroad", actor="operator", now=later(1))
     given = post(desk.record, source, an_article(), now=later(2))
     assert given.outcome == "accepted"
     desk.work(later(2))
@@ -118,16 +119,16 @@ def test_a_source_may_go_on_using_the_old_name_of_a_section(desk: FeedDesk) -> N
 def test_a_section_may_take_its_old_name_back_but_no_other_may(desk: FeedDesk) -> None:
     post(desk.record, a_desk(desk.record), an_article())
     desk.work()
-    sections.rename(desk.record, "world", "abroad", later(1))
+    operations.rename_section(desk.record, "world", "abroad", actor="operator", now=later(1))
     with pytest.raises(NotPossible, match="'abroad', to which it leads"):
-        sections.add(desk.record, "world", "Other", None, later(2))
+        operations.add_section(desk.record, "world", "Other", None, actor="operator", now=later(2))
     with pytest.raises(NotPossible, match="choose another"):
-        sections.rename(desk.record, "china", "world", later(2))
+        operations.rename_section(desk.record, "china", "world", actor="operator", now=later(2))
     with pytest.raises(AlreadyExists):
-        sections.rename(desk.record, "abroad", "china", later(2))
+        operations.rename_section(desk.record, "abroad", "china", actor="operator", now=later(2))
     with pytest.raises(NotFound):
-        sections.rename(desk.record, "world", "x", later(2))
-    sections.rename(desk.record, "abroad", "world", later(3))
+        operations.rename_section(desk.record, "world", "x", actor="operator", now=later(2))
+    operations.rename_section(desk.record, "abroad", "world", actor="operator", now=later(3))
     desk.work(later(3))
     assert desk.headlines("world") == ["Harbour reopens after the storm"]
     found = documents.whereabouts(desk.record, "abroad")
@@ -141,8 +142,8 @@ def test_a_closed_section_is_gone_and_its_stories_stay_in_the_other_feeds(
     source = a_desk(desk.record)
     post(desk.record, source, an_article())
     desk.work()
-    sections.close(desk.record, "world", later(1))
-    sections.close(desk.record, "world", later(2))
+    operations.close_section(desk.record, "world", actor="operator", now=later(1))
+    operations.close_section(desk.record, "world", actor="operator", now=later(2))
     for path in ("world.rss", "world", "world/1.atom"):
         answer = client.get(f"/feeds/{path}")
         assert (answer.status_code, answer.json["type"].rpartition("#")[2]) == (410, "problem-closed")
@@ -159,8 +160,8 @@ def test_a_closed_json_feed_says_in_its_body_too_that_it_has_ended(desk: FeedDes
     post(desk.record, source, an_article(headline="Secret"))
     desk.work()
     assert "expired" not in client.get("/feeds/world.json").json
-    sections.rename(desk.record, "world", "abroad", later(1))
-    sections.close(desk.record, "abroad", later(2))
+    operations.rename_section(desk.record, "world", "abroad", actor="operator", now=later(1))
+    operations.close_section(desk.record, "abroad", actor="operator", now=later(2))
     for name in ("world", "abroad"):
         answer = client.get(f"/feeds/{name}.json")
         assert (answer.status_code, answer.mimetype) == (410, "application/feed+json")
@@ -179,8 +180,8 @@ def test_a_closed_json_feed_says_in_its_body_too_that_it_has_ended(desk: FeedDes
 
 def test_a_section_renamed_and_then_closed_is_gone_under_both_names(desk: FeedDesk, client: Any) -> None:
     a_desk(desk.record)
-    sections.rename(desk.record, "world", "abroad", later(1))
-    sections.close(desk.record, "abroad", later(2))
+    operations.rename_section(desk.record, "world", "abroad", actor="operator", now=later(1))
+    operations.close_section(desk.record, "abroad", actor="operator", now=later(2))
     assert {client.get(f"/feeds/{name}.rss").status_code for name in ("world", "abroad")} == {410}
 
 
@@ -188,7 +189,7 @@ def test_a_section_renamed_and_then_closed_is_gone_under_both_names(desk: FeedDe
 
 
 def test_opml_names_every_feed_as_the_validator_wants_it(desk: FeedDesk, client: Any) -> None:
-    sections.add(desk.record, "arts", "Arts & <b>\x00Letters", "zh-Hans", NOW)
+    operations.add_section(desk.record, "arts", "Arts & <b>\x00Letters", "zh-Hans", actor="operator", now=NOW)
     post(desk.record, a_desk(desk.record), an_article(packages=['"Quoted" & \x01']))
     desk.work()
     answer = client.get("/feeds.opml")

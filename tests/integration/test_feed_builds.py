@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 
 import feeds
+from service.store import operations
 from service.store.articles import accept
 from service.store.database.record import Record, open_record
 from service.store.deliveries import routing
@@ -67,7 +68,7 @@ def test_a_story_stands_in_the_feeds_of_its_sections_packages_language_and_sourc
 def test_a_feeds_title_tells_what_it_is_of(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     post(desk.record, source, an_article(packages=["China Focus"], language="ur"))
-    sections.add_package(desk.record, "belt-and-road", "Belt and Road", NOW)
+    operations.add_package(desk.record, "belt-and-road", "Belt and Road", actor="operator", now=NOW)
     desk.work()
     titles = {each.slug: (each.title, each.language) for each in documents.open_feeds(desk.record)}
     assert titles["package/china-focus"] == ("China Focus", None)
@@ -82,7 +83,9 @@ def test_a_package_gets_its_title_after_its_first_story_too(desk: FeedDesk) -> N
     source = a_desk(desk.record)
     post(desk.record, source, an_article(packages=["focus"]))
     desk.work()
-    assert sections.add_package(desk.record, "focus", "In focus", NOW) == "package/focus"
+    assert (
+        operations.add_package(desk.record, "focus", "In focus", actor="operator", now=NOW) == "package/focus"
+    )
     desk.work()
     assert json.loads(desk.body("package/focus", "json"))["title"] == "In focus"
     assert desk.headlines("package/focus") == ["Harbour reopens after the storm"]
@@ -101,7 +104,7 @@ def test_a_story_that_leaves_a_package_leaves_its_feed(desk: FeedDesk) -> None:
 @pytest.mark.parametrize("name", ["all", "package", "language", "source"])
 def test_no_section_may_take_the_name_of_a_kind(record: Record, name: str) -> None:
     with pytest.raises(sections.NotPossible, match="choose another"):
-        sections.add(record, name, "Mine", None, NOW)
+        operations.add_section(record, name, "Mine", None, actor="operator", now=NOW)
 
 
 # --- what a change costs
@@ -167,7 +170,7 @@ def test_the_etag_moves_when_and_only_when_the_bytes_do(desk: FeedDesk) -> None:
     post(desk.record, source, an_article())
     desk.work()
     first = documents.get_document(desk.record, "world", "rss")
-    sections.add_package(desk.record, "x", "X", NOW)
+    operations.add_package(desk.record, "x", "X", actor="operator", now=NOW)
     with desk.record.writing() as connection:
         connection.execute(text("UPDATE feed SET wanted = wanted + 1"))
     FeedDesk(desk.record).work(later(60))
@@ -273,9 +276,9 @@ def test_a_restored_story_is_itself_again(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     given = post(desk.record, source, an_article())
     desk.work()
-    accept.kill(desk.record, given.article, reason="r", actor="operator", now=later(1))
+    operations.kill(desk.record, given.article, reason="r", actor="operator", now=later(1))
     desk.work(later(1))
-    accept.restore(desk.record, given.article, reason=None, actor="operator", now=later(2))
+    operations.restore(desk.record, given.article, reason=None, actor="operator", now=later(2))
     desk.work(later(2))
     assert desk.headlines("world") == ["Harbour reopens after the storm"]
     assert b"deleted-entry" not in desk.body("world")

@@ -16,9 +16,9 @@ import zstandard
 
 from service.serving.compression import SUFFIXES
 from service.serving.export import LOCK, MANIFEST, Exported, Exporter
+from service.store import operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
-from service.store.feeds import sections
 from service.store.feeds.placements import PAGE
 from tests.builders import a_desk, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
@@ -88,8 +88,8 @@ def test_the_files_of_a_renamed_and_of_a_closed_section_go_and_others_files_stay
     exporter(desk, tmp_path).sync()
     (tmp_path / "feeds/world/theirs.txt").write_text("not ours")
     (tmp_path / "feeds/robots.txt").write_text("not ours")
-    sections.rename(desk.record, "world", "abroad", later(2))
-    sections.close(desk.record, "china", later(2))
+    operations.rename_section(desk.record, "world", "abroad", actor="operator", now=later(2))
+    operations.close_section(desk.record, "china", actor="operator", now=later(2))
     desk.work(later(2))
     exporter(desk, tmp_path).sync()
     found = files(tmp_path)
@@ -97,7 +97,7 @@ def test_the_files_of_a_renamed_and_of_a_closed_section_go_and_others_files_stay
     assert ours == {"feeds/world/theirs.txt"}
     assert found["feeds/robots.txt"] == b"not ours"
     assert "feeds/abroad/1.rss" in found
-    sections.close(desk.record, "abroad", later(3))
+    operations.close_section(desk.record, "abroad", actor="operator", now=later(3))
     exporter(desk, tmp_path).sync()
     assert not (tmp_path / "feeds/abroad").exists()
 

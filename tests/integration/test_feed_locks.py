@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from service.store.articles import accept
+from service.store import operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
-from service.store.feeds import archives, contents, documents, sections
+from service.store.feeds import archives, contents, documents
 from service.store.feeds.documents import Rendered
 from service.store.feeds.placements import PAGE
 from tests.builders import an_article, later, post
@@ -71,7 +71,7 @@ def test_a_build_that_a_closing_overtakes_leaves_no_document(
 ) -> None:
     publish(desk, source, "1")
     due = next(each for each in documents.open_feeds(record) if each.slug == "world")
-    sections.close(record, "world", later(1))
+    operations.close_section(record, "world", actor="operator", now=later(1))
     bodies = {"rss": Rendered(b"<rss/>", "0" * 32)}
     assert documents.store_documents(record, due, bodies, due_at=None, now=later(2)) is None
     desk.work(later(3))
@@ -103,7 +103,7 @@ def test_a_page_rendered_before_a_kill_was_routed_is_not_kept(
     shown = contents.page_places(record, "world", page.page, desk.now)
     assert len(shown) == PAGE
     bodies = {"rss": Rendered(b"<rss>all of them</rss>", "1" * 32)}
-    accept.kill(record, named[7], reason="Wrong person", actor="operator", now=later(2))
+    operations.kill(record, named[7], reason="Wrong person", actor="operator", now=later(2))
     routing.route(record, later(2))
     stored = archives.store_page(record, page, bodies, due_at=None, now=later(2))
     assert not stored

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 import feeds
+from service.store import operations
 from service.store.articles import accept
 from service.store.articles.sources import Source
 from service.store.database.record import Record, open_record
@@ -76,15 +77,15 @@ def test_a_story_killed_restored_and_killed_again_has_its_last_notice_for_the_wh
 ) -> None:
     source = a_desk(desk.record)
     given = publish(desk, source, "bad")
-    accept.kill(desk.record, given, reason="r", actor="operator", now=later(10))
+    operations.kill(desk.record, given, reason="r", actor="operator", now=later(10))
     flood(desk, source, "a", 20)
     assert notices(desk) == [given]
-    accept.restore(desk.record, given, reason=None, actor="operator", now=later(100))
+    operations.restore(desk.record, given, reason=None, actor="operator", now=later(100))
     desk.work(later(100))
     assert (notices(desk), desk.items("world")[0]["id"]) == ([], given)
     flood(desk, source, "b", 200)
     day = 86_400
-    accept.kill(desk.record, given, reason="r", actor="operator", now=later(5 * day))
+    operations.kill(desk.record, given, reason="r", actor="operator", now=later(5 * day))
     flood(desk, source, "c", 5 * day + 10)
     assert desk.work(later(10) + STAYS) == 0, "the first notice has no end of its own any more"
     assert notices(desk) == [given]
@@ -133,7 +134,7 @@ def test_of_more_notices_than_there_is_room_for_kills_stay_and_then_the_newest(s
     source = a_desk(sqlite_record)
     killed = [publish(desk, source, f"bad{n}", sections=("world",)) for n in range(3)]
     for each in killed:
-        accept.kill(sqlite_record, each, reason="r", actor="operator", now=later(1))
+        operations.kill(sqlite_record, each, reason="r", actor="operator", now=later(1))
     many = MOST_NOTICES + 2 * PAGE
     for n in range(many):
         story = an_article(external_id=str(n), expires_at=later(100 + n), headline=f"Story {n}")
@@ -228,11 +229,11 @@ class Newsroom:
         record, at, before = self.desk.record, later(self.seconds), self.status[name]
         if what == "desk restores":
             if before != "usable":
-                accept.restore(record, self.ids[name], reason=None, actor="operator", now=at)
+                operations.restore(record, self.ids[name], reason=None, actor="operator", now=at)
                 self._is(name, "usable", changed=True)
             return
         if what == "desk kills":
-            given = accept.kill(record, self.ids[name], reason="r", actor="operator", now=at)
+            given = operations.kill(record, self.ids[name], reason="r", actor="operator", now=at)
         else:
             if what == "moves":
                 self.sections[name] = "china" if self.sections[name] == "world" else "world"

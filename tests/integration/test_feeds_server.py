@@ -20,10 +20,10 @@ from werkzeug.test import Client
 
 from service import app, asgi, settings
 from service.http import credentials
+from service.runtime import key_files
 from service.serving.document_cache import Shelf
-from service.store import migrations
+from service.store import migrations, operations
 from service.store.database.record import Record, open_record
-from service.store.feeds import sections
 from tests.architecture.test_routes import EVERYBODY, WHO
 from tests.builders import NOW
 from tests.desk import eventually
@@ -58,10 +58,10 @@ def room(standing_record: Record) -> FeedPublisher:
     """Sixty stories, so that there is an archive; a section that was renamed, and one that was closed."""
     room = FeedPublisher(standing_record)
     for slug in ("old", "shut"):
-        sections.add(standing_record, slug, slug.title(), "en", NOW)
+        operations.add_section(standing_record, slug, slug.title(), "en", actor="operator", now=NOW)
     room.publish(*some_stories(60))
-    sections.rename(standing_record, "old", "new", NOW)
-    sections.close(standing_record, "shut", NOW)
+    operations.rename_section(standing_record, "old", "new", actor="operator", now=NOW)
+    operations.close_section(standing_record, "shut", actor="operator", now=NOW)
     room._build()
     return room
 
@@ -142,7 +142,9 @@ def test_one_is_told_when_there_are_as_many_connections_as_may_be(
 ) -> None:
     with a_feeds_server(room.record, connections=2) as server, Wire(server.port), Wire(server.port):
         eventually(
-            lambda: "feeds.crowded" in "".join(capfd.readouterr()), within=10, what="a line in the log"
+            lambda: "feeds.connection_limit" in "".join(capfd.readouterr()),
+            within=10,
+            what="a line in the log",
         )
 
 
@@ -165,7 +167,7 @@ class Process:
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
-    chosen = settings.ensure_keys(settings.load(None, data_dir=tmp_path / "desk"))
+    chosen = key_files.ensure_keys(settings.load(None, data_dir=tmp_path / "desk"))
     record = open_record(chosen.database_url, chosen.secret_key)
     migrations.migrate(record)
     FeedPublisher(record, chosen.public_url).publish(*some_stories(3))

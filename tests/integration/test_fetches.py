@@ -13,8 +13,7 @@ from sqlalchemy import func, select
 
 from service.http import credentials
 from service.serving.edition_cache import Cabinet
-from service.store import notices
-from service.store.articles import accept
+from service.store import notices, operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.feeds import documents, fetches
@@ -178,7 +177,7 @@ def test_what_is_read_while_feeds_are_built_is_what_the_record_says(
             desk.now = later(turn)
             publish(desk, source, str(turn % 4), headline=f"Turn {turn}")
             publish(desk, source, f"new {turn}")
-        accept.kill(record, published[3], reason="x", actor="operator", now=later(20))
+        operations.kill(record, published[3], reason="x", actor="operator", now=later(20))
         desk.work(later(20))
         done.set()
         found = [(reader, *future.result()) for reader, future in running]
@@ -333,7 +332,7 @@ def test_an_outlet_that_does_not_fetch_after_a_kill_is_told_of_once(
     publish(desk, source, "2")
     desk.now = later(60)
     for story in [item["id"] for item in reader.read()]:
-        accept.kill(record, story, reason="x", actor="operator", now=desk.now)
+        operations.kill(record, story, reason="x", actor="operator", now=desk.now)
     desk.work()
     assert notices.raise_late_takedowns(record, later(60 + 14 * 60)) == 0
     late = later(60 + 15 * 60)
@@ -358,14 +357,14 @@ def test_a_kill_that_the_outlet_got_by_push_is_not_late_in_its_feed(
             "INSERT INTO receipt (partner_id, article_id, endpoint_id, revision, channel, held_since)"
             " SELECT partner_id, article_id, 7, 2, 'push', 1 FROM receipt"
         )
-    accept.kill(record, item["id"], reason="x", actor="operator", now=later(60))
+    operations.kill(record, item["id"], reason="x", actor="operator", now=later(60))
     assert notices.raise_late_takedowns(record, later(7200)) == 0
 
 
 def test_a_revoked_feeds_reader_has_to_be_told_by_hand(reader: Reader, desk: FeedDesk) -> None:
     [item] = reader.read()
     reader.revoke()
-    accept.kill(reader.record, item["id"], reason="x", actor="operator", now=later(60))
+    operations.kill(reader.record, item["id"], reason="x", actor="operator", now=later(60))
     assert notices.raise_late_takedowns(reader.record, later(7200)) == 1
     [told] = notices.latest(reader.record)
     assert told.words.endswith("its feed is revoked: tell it by hand")

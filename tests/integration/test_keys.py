@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 
+from service.store import operations
 from service.store.articles import sources
 from service.store.coordination import heartbeats
 from service.store.database import resealing
@@ -48,9 +49,9 @@ def audited(record: Record, action: str) -> list[dict[str, Any]]:
         return [json.loads(each) for each in connection.execute(query).scalars()]
 
 
-def rotate(record: Record, endpoint_id: int, **changes: Any) -> signing_keys.Rotated:
-    options = {"actor": "operator", "now": NOW} | changes
-    return signing_keys.rotate(record, endpoint_id, signatures.new_key, **options)
+def rotate(record: Record, endpoint_id: int, *, now: datetime = NOW, **rotation: Any) -> signing_keys.Rotated:
+    wanted = signing_keys.Rotation(**rotation)
+    return operations.rotate_keys(record, endpoint_id, signatures.new_key, wanted, actor="operator", now=now)
 
 
 def a_letter(record: Record, seconds: float = 0) -> tuple[Push, dict[str, str]]:
@@ -133,13 +134,15 @@ def test_rotating_a_key_pair_that_is_not_there_says_how_to_get_one(record: Recor
 
 def test_ed25519_is_switched_on_once_and_off_for_an_endpoint_that_was_there(record: Record) -> None:
     endpoint = an_endpoint(record)
-    assert signing_keys.current(record, endpoint.id, "v1a") is None
-    on = {"actor": "operator", "now": NOW}
-    private = signing_keys.sign_with_ed25519(record, endpoint.id, signatures.new_key, **on)  # type: ignore[arg-type]
-    assert signing_keys.sign_with_ed25519(record, endpoint.id, signatures.new_key, **on) == private  # type: ignore[arg-type]
+    assert in_force(record, endpoint.id) == (SECRET,)
+    private, same = (
+        operations.sign_with_ed25519(record, endpoint.id, signatures.new_key, actor="operator", now=NOW)
+        for _ in range(2)
+    )
+    assert private == same
     assert in_force(record, endpoint.id) == (SECRET, private)
-    assert signing_keys.stop_ed25519(record, endpoint.id, actor="operator", now=NOW)
-    assert not signing_keys.stop_ed25519(record, endpoint.id, actor="operator", now=NOW)
+    assert operations.stop_ed25519(record, endpoint.id, actor="operator", now=NOW)
+    assert not operations.stop_ed25519(record, endpoint.id, actor="operator", now=NOW)
     assert in_force(record, endpoint.id) == (SECRET,)
     assert len(audited(record, "endpoint.ed25519_on")) == len(audited(record, "endpoint.ed25519_off")) == 1
 
@@ -169,13 +172,13 @@ def test_resealed_secrets_need_the_old_key_no_more(record: Record) -> None:
     endpoint = an_endpoint(before, ed25519=PAIR.secret)
     with pytest.raises(NotPossible, match="DATELINE_SECRET_KEY"):
         sources.by_slug(after, source.slug)
-    assert resealing.reseal(both, actor="operator", now=NOW) == {"endpoint": 1, "source": 1}
+    assert operations.reseal(both, actor="operator", now=NOW) == {"endpoint": 1, "source": 1}
     assert sources.by_slug(after, source.slug).secret == source.secret
     assert in_force(after, endpoint.id) == (SECRET, PAIR.secret)
     with pytest.raises(NotPossible):
         in_force(before, endpoint.id)
     assert audited(record, "secrets.resealed") == [{"endpoint": 1, "source": 1}]
-    assert resealing.reseal(after, actor="operator", now=NOW) == {"endpoint": 1, "source": 1}
+    assert operations.reseal(after, actor="operator", now=NOW) == {"endpoint": 1, "source": 1}
 
 
 def test_resealing_without_the_old_key_is_refused_and_changes_nothing(record: Record) -> None:
@@ -183,7 +186,7 @@ def test_resealing_without_the_old_key_is_refused_and_changes_nothing(record: Re
     endpoint = an_endpoint(record)
     before = sealed_of(record, endpoint.id)
     with pytest.raises(NotPossible, match="put the old key behind the new one"):
-        resealing.reseal(with_keys(record, a_secret_key()), actor="operator", now=NOW)
+        operations.reseal(with_keys(record, a_secret_key()), actor="operator", now=NOW)
     assert sealed_of(record, endpoint.id) == before
 
 
@@ -193,7 +196,7 @@ def test_every_column_that_holds_sealed_bytes_is_resealed() -> None:
 
 
 def change(record: Record, endpoint_id: int, **changes: Any) -> tuple[endpoints.Endpoint, tuple[str, ...]]:
-    return endpoints.change_endpoint(record, endpoint_id, Changes(**changes), actor="operator", now=NOW)
+    return operations.change_endpoint(record, endpoint_id, Changes(**changes), actor="operator", now=NOW)
 
 
 def test_endpoint_is_changed_in_what_is_named_and_the_change_is_audited(record: Record) -> None:

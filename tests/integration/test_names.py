@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.store import names
-from service.store.articles import accept
+from service.store import names, operations
 from service.store.articles.idempotency import Answer
 from service.store.database.record import Record, open_record
 from service.store.deliveries import replays
@@ -82,14 +81,20 @@ TEXTS = st.one_of(st.text(st.characters()), NEARLY)
 Reader = Callable[[Record, str], object]
 READERS: dict[str, Reader] = {
     "article": history.article_trace,
-    "article to kill": lambda record, text: accept.kill(record, text, reason="x", actor="operator", now=NOW),
-    "article to restore": lambda record, text: accept.restore(
+    "article to kill": lambda record, text: operations.kill(
         record, text, reason="x", actor="operator", now=NOW
     ),
-    "article to replay": lambda record, text: replays.replay(record, replays.Wanted(article=text), now=NOW),
+    "article to restore": lambda record, text: operations.restore(
+        record, text, reason="x", actor="operator", now=NOW
+    ),
+    "article to replay": lambda record, text: operations.replay(
+        record, replays.ReplayRequest(article=text), actor="operator", now=NOW
+    ),
     "event": history.event_trace,
     "delivery": deliveries.delivery_page,
-    "delivery to replay": lambda record, text: replays.replay(record, replays.Wanted(delivery=text), now=NOW),
+    "delivery to replay": lambda record, text: operations.replay(
+        record, replays.ReplayRequest(delivery=text), actor="operator", now=NOW
+    ),
     "source's id": lambda record, text: history.article_by_external(record, "wire", text),
     "source": lambda record, text: history.article_by_external(record, text, "story-1"),
 }
@@ -149,7 +154,7 @@ def test_each_id_names_its_own_thing(desk: Desk) -> None:
             desk.answer.article
         ]
     with pytest.raises(NotPossible, match="usable already"):
-        accept.restore(desk.record, desk.last_part, reason=None, actor="operator", now=NOW)
+        operations.restore(desk.record, desk.last_part, reason=None, actor="operator", now=NOW)
 
 
 def test_an_article_from_before_the_desk_changed_its_name_is_found_by_its_last_part(record: Record) -> None:

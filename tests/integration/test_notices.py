@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from service.store import notices
+from service.store import notices, operations
 from service.store.articles.sources import Source
 from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import backfills, claims, routing, settlements
 from service.store.deliveries.health import Health, update_health
 from service.store.notices import Notice
-from service.store.partners import endpoints
 from service.store.partners.endpoints import Changes
 from service.store.schema.partners import endpoint as endpoint_table
 from service.webhooks import signatures
@@ -91,9 +90,9 @@ def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
     record: Record, operator: Operator, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record, "herald")
-    endpoints.pause(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
-    endpoints.resume(record, endpoint.id, actor="operator", now=NOW)
-    endpoints.change_endpoint(record, endpoint.id, Changes(rate=0.5), actor="operator", now=NOW)
+    operations.pause_endpoint(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
+    operations.resume_endpoint(record, endpoint.id, actor="operator", now=NOW)
+    operations.change_endpoint(record, endpoint.id, Changes(rate=0.5), actor="operator", now=NOW)
     assert due_work.due_now(record, NOW).notices
     assert a_notifier(record, operator.url, clock).send_due() == 3
     assert [each["type"] for each in operator.told] == [
@@ -116,7 +115,7 @@ def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
     record: Record, operator: Operator, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record)
-    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     operator.status = 503
     notifier = a_notifier(record, operator.url, clock)
     assert notifier.send_due() == 1
@@ -132,7 +131,7 @@ def test_a_worker_that_dies_while_telling_loses_no_notice(
     record: Record, operator: Operator, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record)
-    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     assert len(notices.take(record, 10, NOW)) == 1  # and it dies here
     assert notices.take(record, 10, later(59)) == []
     clock.now = later(60)
@@ -142,7 +141,7 @@ def test_a_worker_that_dies_while_telling_loses_no_notice(
 
 def test_who_was_too_slow_to_settle_a_notice_changes_nothing(record: Record) -> None:
     endpoint = an_endpoint(record)
-    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [slow] = notices.take(record, 10, NOW)
     [other] = notices.take(record, 10, later(61))
     assert other.public_id == slow.public_id
@@ -154,7 +153,7 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
     record: Record, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record)
-    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     assert a_notifier(record, "", clock).send_due() == 1
     assert not due_work.due_now(record, later(7200)).notices
     assert [each.kind for each in notices.latest(record, partner_slug=endpoint.partner)] == [
@@ -256,10 +255,10 @@ def test_an_endpoint_is_not_behind_for_what_is_under_embargo_paused_or_filled_ba
         pass
     news(record, source, "secret", NOW, embargo_until=later(5000))
     paused = an_endpoint(record, sections=["china"])
-    endpoints.pause(record, paused.id, reason="moving", actor="operator", now=NOW)
+    operations.pause_endpoint(record, paused.id, reason="moving", actor="operator", now=NOW)
     news(record, source, "while paused", NOW, sections=("china",))
     assert behind(record, later(4999)) == []
-    endpoints.resume(record, paused.id, actor="operator", now=later(5100))
+    operations.resume_endpoint(record, paused.id, actor="operator", now=later(5100))
     assert len(behind(record, later(5900))) == 1
     assert len(behind(record, later(5999))) == 1
     assert len(behind(record, later(6000))) == 2
@@ -311,7 +310,7 @@ def test_what_is_told_fails_and_is_told_again_for_three_days_and_then_given_up(r
     assert max(waits) == 3600
     assert GIVE_UP_AFTER <= now - NOW <= GIVE_UP_AFTER + timedelta(hours=1)
     endpoint = an_endpoint(record)
-    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [each] = notices.take(record, 10, NOW)
     assert notices.settle(record, each, sent=False, words="", retry_at=None, now=later(5))
     assert not due_work.due_now(record, later(10**6)).notices

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import settings
 from service.cli.doctor import GOOD, WARNING, WRONG, Finding, examine
+from service.runtime import key_files
 from service.settings import Settings
 from service.store import migrations
 from service.store.coordination import heartbeats
@@ -64,7 +65,7 @@ class Judges:
 @pytest.fixture
 def judges(tmp_path: Path) -> Iterator[Judges]:
     chosen = settings.load(env_file=None, data_dir=tmp_path / "desk", redis_url="redis://127.0.0.1:1/0")
-    keyed = settings.ensure_keys(chosen)
+    keyed = key_files.ensure_keys(chosen)
     record = open_record(keyed.database_url, keyed.secret_key)
     migrations.migrate(record)
     yield Judges(chosen, record)

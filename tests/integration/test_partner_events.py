@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from service.api import partner_events
 from service.http import credentials, problems
+from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
@@ -22,7 +23,7 @@ from service.store.partners import catch_up, partners
 from service.store.partners.catch_up import Asked
 from service.store.schema.deliveries import delivery
 from service.store.views import history
-from service.webhooks.receiver import Held
+from service.webhooks.inbox import Inbox
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post, pushes_for
 from tests.seeded import a_settlement
 
@@ -37,7 +38,9 @@ class Outlet:
         self.key = credentials.new_api_key()
         self.now = NOW
         key = {"key_id": self.key.key_id, "key_hash": self.key.hash}
-        self.id = partners.add_partner(record, "herald", "Herald", **key, now=NOW).id
+        self.id = operations.add_partner(
+            record, partners.NewPartner("herald", "Herald", **key), actor="operator", now=NOW
+        ).id
         app = Flask("outlet")
         app.register_blueprint(partner_events.create_blueprint(record, URL, self._clock))
         problems.register(app)
@@ -118,7 +121,7 @@ def test_receiver_that_lost_pushes_finds_exactly_them(record: Record, outlet: Ou
     """It answered 200 and then lost what it had stored: we know of nothing, it has to ask."""
     source = a_desk(record)
     endpoint = an_endpoint(record, "herald", max_in_flight=50)
-    held, stored = Held(), set()
+    held, stored = Inbox(), set()
     lost = {2, 5, 6, 9, 14}
     for round_ in range(3):
         for number in range(6):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import feedparser
 import pytest
@@ -13,12 +14,12 @@ from lxml import etree
 from feeds import FORMATS
 from service.serving import catalogue
 from service.serving.export import Exporter
-from service.store.articles import accept
+from service.store import operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.errors import NotFound, NotPossible, UnknownSections
-from service.store.feeds import archives, documents, partner_feeds, sections
+from service.store.feeds import archives, documents, partner_feeds
 from service.store.feeds.contents import NEWEST
 from service.store.feeds.partner_contents import MOST, UNTOLD_STAYS
 from tests.builders import NOW, a_desk, a_takedown, an_article, later, post
@@ -30,14 +31,14 @@ HASH = "0" * 64
 
 def kill(desk: FeedDesk, article: str, seconds: float) -> None:
     desk.now = later(seconds)
-    accept.kill(desk.record, article, reason="Wrong person", actor="operator", now=desk.now)
+    operations.kill(desk.record, article, reason="Wrong person", actor="operator", now=desk.now)
     desk.work()
 
 
 def test_a_partner_reads_the_stories_of_its_sections_once_each_the_last_changed_first(
     desk: FeedDesk, source: Source
 ) -> None:
-    sections.add(desk.record, "sport", "Sport", "en", NOW)
+    operations.add_section(desk.record, "sport", "Sport", "en", actor="operator", now=NOW)
     both, everything = Reader(desk, ["world", "china"]), Reader(desk)
     for number, where in enumerate([("world",), ("china", "world"), ("sport",)]):
         desk.now = later(number)
@@ -71,27 +72,36 @@ def test_readers_take_a_partners_feed_and_its_documents_do_not_tell_its_address(
 
 
 def test_a_feed_is_titled_by_its_sections_unless_it_is_given_a_title(desk: FeedDesk) -> None:
-    add = partner_feeds.add
     slug = Reader(desk).slug
-    assert (
-        add(desk.record, slug, token_hash="1", sections=["world", "china"], now=NOW).title == "World, China"
-    )
-    assert add(desk.record, slug, token_hash="2", now=NOW).title == "All sections"
-    assert add(desk.record, slug, token_hash="3", title="For Herald", now=NOW).title == "For Herald"
+
+    def title_of(token: str, **options: Any) -> str:
+        new = partner_feeds.NewPartnerFeed(slug, token_hash=token, **options)
+        return operations.add_feed(desk.record, new, actor="operator", now=NOW).title
+
+    assert title_of("1", sections=["world", "china"]) == "World, China"
+    assert title_of("2") == "All sections"
+    assert title_of("3", title="For Herald") == "For Herald"
 
 
 def test_what_cannot_be_made_is_refused_and_leaves_nothing(desk: FeedDesk) -> None:
     with pytest.raises(NotFound, match="there is no partner 'nobody'"):
-        partner_feeds.add(desk.record, "nobody", token_hash=HASH, now=NOW)
+        operations.add_feed(
+            desk.record, partner_feeds.NewPartnerFeed("nobody", token_hash=HASH), actor="operator", now=NOW
+        )
     slug = Reader(desk).slug
     before = len(documents.due_feeds(desk.record))
     with pytest.raises(UnknownSections, match="moon"):
-        partner_feeds.add(desk.record, slug, token_hash=HASH, sections=["moon"], now=NOW)
+        operations.add_feed(
+            desk.record,
+            partner_feeds.NewPartnerFeed(slug, token_hash=HASH, sections=["moon"]),
+            actor="operator",
+            now=NOW,
+        )
     assert len(documents.due_feeds(desk.record)) == before
-    for what in (partner_feeds.rotate, partner_feeds.revoke):
-        options = {"token_hash": HASH} if what is partner_feeds.rotate else {}
-        with pytest.raises(NotFound, match="there is no feed '99'"):
-            what(desk.record, 99, now=NOW, **options)  # type: ignore[operator]
+    with pytest.raises(NotFound, match="there is no feed '99'"):
+        operations.rotate_feed(desk.record, 99, HASH, actor="operator", now=NOW)
+    with pytest.raises(NotFound, match="there is no feed '99'"):
+        operations.revoke_feed(desk.record, 99, actor="operator", now=NOW)
 
 
 def test_a_partners_feed_is_in_no_list_and_at_no_public_address(
@@ -129,11 +139,11 @@ def test_a_renamed_section_is_still_read_and_a_closed_one_is_not(desk: FeedDesk,
     reader = Reader(desk, ["world", "china"])
     publish(desk, source, "1")
     publish(desk, source, "2", sections=("china",))
-    sections.rename(desk.record, "world", "abroad", later(1))
+    operations.rename_section(desk.record, "world", "abroad", actor="operator", now=later(1))
     desk.work(later(1))
     publish(desk, source, "3", sections=("abroad",))
     assert sorted(reader.headlines()) == ["Story 1", "Story 2", "Story 3"]
-    sections.close(desk.record, "china", later(2))
+    operations.close_section(desk.record, "china", actor="operator", now=later(2))
     desk.work(later(2))
     assert sorted(reader.headlines()) == ["Story 1", "Story 3"]
 
@@ -273,7 +283,7 @@ def test_a_revoked_feed_is_not_built_any_more_and_cannot_be_brought_back(
     reader = Reader(desk)
     publish(desk, source, "1")
     reader.revoke()
-    assert not partner_feeds.revoke(desk.record, reader.feed_id, now=NOW)
+    assert not operations.revoke_feed(desk.record, reader.feed_id, actor="operator", now=NOW)
     post(desk.record, source, an_article(external_id="2"), now=later(1))
     routing.route(desk.record, later(1))
     assert f"partner/{reader.feed_id}" not in {each.slug for each in documents.due_feeds(desk.record)}

@@ -1,4 +1,4 @@
-"""The receiver of `dateline receive`: what it takes, refuses, drops and shows."""
+"""The receiver of `dateline receive`: it takes pushes, refuses others, drops repeats and shows each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.webhooks import receiver as receive
-from service.webhooks import signatures
-from service.webhooks.receiver import Received, Receiver
+from service.webhooks import inbox, signatures
+from service.webhooks.inbox import ReceivedPush
+from service.webhooks.receiver import Receiver
 
 SECRET = signatures.new_secret()
 ROOT = Path(__file__).parents[2]
@@ -75,21 +75,21 @@ def test_a_repeat_is_acknowledged_and_dropped(receiver: Receiver) -> None:
 def test_an_older_revision_is_acknowledged_and_ignored(receiver: Receiver) -> None:
     push(receiver, a_push(revision=2, headline="New"), "dlv_2")
     assert push(receiver, a_push(revision=1, headline="Old"), "dlv_1") == (200, {"result": "stale"})
-    assert receiver.held.articles["tag:x:1"]["headline"] == "New"
+    assert receiver.inbox.articles["tag:x:1"]["headline"] == "New"
 
 
 def test_a_takedown_replaces_the_story_by_its_status_alone(receiver: Receiver) -> None:
     push(receiver, a_push())
     kill = {"article": "tag:x:1", "revision": 2, "status": "killed"}
     push(receiver, json.dumps({"type": "article.killed", "timestamp": "", "data": kill}).encode(), "dlv_2")
-    assert receiver.held.articles == {"tag:x:1": kill}
+    assert receiver.inbox.articles == {"tag:x:1": kill}
 
 
 def test_a_bad_signature_is_refused_with_401_and_stores_nothing(receiver: Receiver) -> None:
     status, answer = push(receiver, a_push(), secret=signatures.new_secret())
     assert status == 401
     assert "No signature matches" in answer["error"]
-    assert receiver.held.articles == {}
+    assert receiver.inbox.articles == {}
     assert receiver.pushes == []
 
 
@@ -110,7 +110,7 @@ def test_a_push_is_verified_by_the_public_key_alone() -> None:
     "body",
     [b"", b"{", b"[]", b"\xff", b'{"type": 1}', b'{"type": "x", "data": {"article": "a"}}', b"[" * 100_000],
 )
-def test_what_is_no_push_is_refused_with_400(receiver: Receiver, body: bytes) -> None:
+def test_a_body_that_is_no_push_is_refused_with_400(receiver: Receiver, body: bytes) -> None:
     assert push(receiver, body)[0] == 400
 
 
@@ -130,7 +130,7 @@ def test_every_third_push_is_answered_503_when_asked_to() -> None:
     assert statuses == [200, 200, 503, 200, 200, 503]
 
 
-def test_a_kept_connection_serves_many_pushes_and_ends_with_the_receiver() -> None:
+def test_one_connection_serves_many_pushes_and_ends_with_the_receiver() -> None:
     with Receiver([SECRET]) as receiver:
         connection = http.client.HTTPConnection(urlsplit(receiver.url).netloc, timeout=5)
         for n in range(1, 4):
@@ -143,13 +143,13 @@ def test_a_kept_connection_serves_many_pushes_and_ends_with_the_receiver() -> No
     connection.close()
 
 
-def test_the_line_of_a_push_names_what_came_and_cannot_move_the_cursor() -> None:
+def test_the_line_of_a_push_describes_it_and_cannot_move_the_cursor() -> None:
     at = datetime(2026, 5, 3, 12, 0, 1, tzinfo=UTC)
-    received = Received(
+    received = ReceivedPush(
         at, "dlv_1", "article.corrected", "tag:x:1", 4, "usable", "R\x1b[2Jain", 17, "stored", {}
     )
-    assert receive.text_line(received) == "12:00:01  article.corrected  r4  tag:x:1  R [2Jain  #17"
-    assert json.loads(receive.json_line(received))["sequence"] == 17
+    assert inbox.text_line(received) == "12:00:01  article.corrected  r4  tag:x:1  R [2Jain  #17"
+    assert json.loads(inbox.json_line(received))["sequence"] == 17
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from service.store import operations
 from service.store.database.record import Record, open_record
 from service.store.errors import RecordUnavailable
 from service.store.feeds import sections
@@ -28,7 +29,7 @@ def test_a_full_disk_is_a_record_that_is_unavailable_and_nothing_of_the_transact
         connection.execute(BIG, {"title": "x" * 1_000_000})
     with sqlite_record.writing() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-    sections.add(sqlite_record, "world", "World", "en", builders.NOW)
+    operations.add_section(sqlite_record, "world", "World", "en", actor="operator", now=builders.NOW)
     assert [each.slug for each in sections.all_sections(sqlite_record)] == ["world"]
 
 
@@ -82,7 +83,7 @@ def test_a_postgresql_that_goes_away_amid_a_transaction_is_unavailable_and_then_
 
     with pytest.raises(RecordUnavailable):
         ask()
-    sections.add(record, "world", "World", "en", builders.NOW)
+    operations.add_section(record, "world", "World", "en", actor="operator", now=builders.NOW)
 
 
 def test_an_article_that_finds_no_room_on_the_disk_is_refused_and_leaves_nothing(

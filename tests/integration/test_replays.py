@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, replays, routing, settlements, transitions
@@ -48,7 +49,9 @@ def rows(record: Record) -> list[tuple[int, int, str]]:
 def replay(
     record: Record, *, dry_run: bool = False, batch: int = replays.BATCH, **wanted: Any
 ) -> ReplayResult:
-    return replays.replay(record, ReplayRequest(**wanted), dry_run=dry_run, now=later(60), batch=batch)
+    return operations.replay(
+        record, ReplayRequest(**wanted), dry_run=dry_run, batch=batch, actor="operator", now=later(60)
+    )
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from service.store import operations
 from service.store.articles import accept
 from service.store.database.record import Record
 from service.store.deliveries import routing
@@ -120,24 +121,24 @@ def test_source_restores_what_it_killed_with_a_higher_version(record: Record) ->
 def test_source_cannot_restore_what_the_desk_killed(record: Record) -> None:
     source = a_desk(record)
     first = post(record, source, an_article(version=1))
-    accept.kill(record, first.article, reason="court order", actor="operator", now=later(1))
+    operations.kill(record, first.article, reason="court order", actor="operator", now=later(1))
     assert post(record, source, an_article(version=9)).outcome == "stale"
-    again = accept.restore(record, first.article, reason="order lifted", actor="operator", now=later(2))
+    again = operations.restore(record, first.article, reason="order lifted", actor="operator", now=later(2))
     assert (again.type, again.revision) == ("article.restored", 3)
 
 
 def test_killing_twice_is_a_repeat(record: Record) -> None:
     first = post(record, a_desk(record), an_article())
     name = first.article.rpartition("/")[2]
-    killed = accept.kill(record, name, reason="court order", actor="operator", now=later(1))
-    assert accept.kill(record, name, reason="again", actor="operator", now=later(2)).outcome == "repeat"
+    killed = operations.kill(record, name, reason="court order", actor="operator", now=later(1))
+    assert operations.kill(record, name, reason="again", actor="operator", now=later(2)).outcome == "repeat"
     assert killed.revision == 2
 
 
 def test_restoring_what_is_usable_is_refused(record: Record) -> None:
     first = post(record, a_desk(record), an_article())
     with pytest.raises(NotPossible, match="usable already"):
-        accept.restore(record, first.article, reason=None, actor="operator", now=NOW)
+        operations.restore(record, first.article, reason=None, actor="operator", now=NOW)
 
 
 def test_unknown_section_is_refused_by_name(record: Record) -> None:

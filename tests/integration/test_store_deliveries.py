@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
+from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, recovery, routing, settlements
 from service.store.deliveries.claims import Claimed, Cursor
 from service.store.deliveries.settlements import Settlement
 from service.store.deliveries.states import State
-from service.store.partners import endpoints
 from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint as endpoint_table
 from service.store.views import history
@@ -324,7 +324,7 @@ def test_kill_of_an_old_story_reaches_a_paused_holder(record: Record) -> None:
     routing.route(record, NOW)
     settle(record, claim(record))
     long_after = NOW + timedelta(days=400)
-    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=long_after)
+    operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=long_after)
     post(record, source, a_takedown(), now=long_after)
     routing.route(record, long_after)
     assert [each.revision for each in claim(record, long_after)] == [2]
@@ -333,11 +333,11 @@ def test_kill_of_an_old_story_reaches_a_paused_holder(record: Record) -> None:
 def test_paused_endpoint_gets_nothing_but_keeps_all_until_it_is_resumed(record: Record) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)
-    endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
+    operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     post(record, source, an_article())
     routing.route(record, NOW)
     assert claim(record) == []
-    endpoints.resume(record, endpoint.id, actor="operator", now=later(1))
+    operations.resume_endpoint(record, endpoint.id, actor="operator", now=later(1))
     assert len(claim(record, later(1))) == 1
 
 

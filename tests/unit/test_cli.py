@@ -20,9 +20,10 @@ from werkzeug.serving import make_server
 from service import settings
 from service.app import create_app
 from service.cli import main
-from service.cli.articles import Moment, _replay_lines
+from service.cli.articles import _replay_lines
+from service.cli.parameter_types import Moment
 from service.http import credentials
-from service.runtime import embedded_redis
+from service.runtime import embedded_redis, key_files
 from service.store.database.record import open_record
 from service.store.deliveries.replays import ReplayResult
 
@@ -110,7 +111,7 @@ def test_section_is_renamed_and_closed_in_words(dateline: Dateline) -> None:
     assert dateline("section", "list", "--json").json == {"sections": []}
 
 
-def test_partners_feed_is_made_listed_given_a_new_address_and_revoked(dateline: Dateline) -> None:
+def test_partners_feed_is_added_listed_rotated_and_revoked(dateline: Dateline) -> None:
     dateline("section", "add", "world", "--title", "World")
     dateline("partner", "add", "herald", "--name", "Harbour Herald")
     assert "dateline feed add PARTNER" in dateline("feed", "list").out
@@ -159,7 +160,7 @@ def test_partners_feeds_address_is_shown_this_once(dateline: Dateline) -> None:
         (("rotate", "7", "--overlap", "91d"), 2, "up to 90d"),
     ],
 )
-def test_what_is_wrong_about_a_partners_feed_is_told_in_words(
+def test_mistakes_about_a_partners_feed_are_named_in_words(
     dateline: Dateline, words: tuple[str, ...], status: int, told: str
 ) -> None:
     dateline("partner", "add", "herald", "--name", "Harbour Herald")
@@ -183,7 +184,7 @@ def test_feeds_are_exported_to_a_directory(dateline: Dateline, tmp_path: Path) -
     assert "0 written now, 0 deleted" in dateline("feeds", "export", str(tmp_path / "out")).out
 
 
-def test_source_is_told_its_keys_and_a_line_to_try_them(dateline: Dateline) -> None:
+def test_adding_a_source_prints_its_keys_and_a_line_to_try_them(dateline: Dateline) -> None:
     dateline("section", "add", "business", "--title", "Business")
     told = dateline("source", "add", "wire", "--json").json
     assert told["intake_url"] == "http://127.0.0.1:8600/v1/articles"
@@ -212,7 +213,7 @@ def an_endpoint(dateline: Dateline, *more: str) -> dict[str, Any]:
     return added.json
 
 
-def test_endpoint_is_added_paused_resumed_and_given_a_new_secret(dateline: Dateline) -> None:
+def test_endpoint_is_added_paused_resumed_and_gets_a_new_secret(dateline: Dateline) -> None:
     added = an_endpoint(dateline, "--sections", "world", "--every-revision", "--max-in-flight", "2")
     number = str(added["endpoint"])
     assert added["sections"] == ["world"]
@@ -224,7 +225,7 @@ def test_endpoint_is_added_paused_resumed_and_given_a_new_secret(dateline: Datel
     assert rotated["secret"] != added["secret"]
 
 
-def test_endpoint_with_a_key_pair_is_told_its_public_key_and_never_the_private_one(
+def test_endpoint_with_a_key_pair_shows_its_public_key_and_never_the_private_one(
     dateline: Dateline,
 ) -> None:
     added = an_endpoint(dateline, "--ed25519", "--schedule", "0,5,30")
@@ -240,10 +241,10 @@ def test_endpoint_with_a_key_pair_is_told_its_public_key_and_never_the_private_o
     told = dateline("endpoint", "rotate-secret", number, "--only", "v1a", "--at-once")
     assert "whpk_" in told.out
     assert "whsec_" not in told.out + told.err
-    assert "verifies nothing from now on" in told.out
+    assert "The old secret no longer verifies" in told.out
 
 
-def test_endpoint_is_changed_by_set_and_says_what_is_different(dateline: Dateline) -> None:
+def test_endpoint_set_changes_an_endpoint_and_prints_the_differences(dateline: Dateline) -> None:
     number = str(an_endpoint(dateline)["endpoint"])
     words = ("--schedule", "0,60,3600", "--max-in-flight", "8", "--url", "https://herald.example/new")
     told = dateline("endpoint", "set", number, *words)
@@ -372,7 +373,7 @@ def test_wrong_use_exits_2_and_says_so_in_json_too(dateline: Dateline, words: tu
     ],
     ids=" ".join,
 )
-def test_what_is_not_there_exits_1_in_words(dateline: Dateline, words: tuple[str, ...]) -> None:
+def test_a_name_that_does_not_exist_exits_1_in_words(dateline: Dateline, words: tuple[str, ...]) -> None:
     told = dateline(*words, "--json")
     assert told.status == 1
     what, _, where_to_look = told.json["error"].partition("; ")
@@ -380,7 +381,7 @@ def test_what_is_not_there_exits_1_in_words(dateline: Dateline, words: tuple[str
     assert where_to_look
 
 
-def test_wrong_setting_is_told_before_anything_is_done(
+def test_wrong_setting_is_reported_before_anything_happens(
     dateline: Dateline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATELINE_LISTEN", "nowhere")
@@ -403,7 +404,7 @@ def test_publish_says_when_nothing_listens(dateline: Dateline, monkeypatch: pyte
 def front_door(tmp_path: Path, dateline: Dateline, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The web of the desk that `dateline` works on, with a source `wire`; gives its address."""
     dateline("source", "add", "wire")
-    loaded = settings.ensure_keys(settings.load())
+    loaded = key_files.ensure_keys(settings.load())
     record = open_record(loaded.database_url, loaded.secret_key)
     server = make_server("127.0.0.1", 0, create_app(loaded, record, lambda: None), threaded=True)
     thread = Thread(target=server.serve_forever)
@@ -417,7 +418,7 @@ def front_door(tmp_path: Path, dateline: Dateline, monkeypatch: pytest.MonkeyPat
     record.close()
 
 
-def test_publish_says_what_is_wrong_with_a_refused_article(dateline: Dateline, front_door: str) -> None:
+def test_publish_prints_the_faults_of_a_refused_article(dateline: Dateline, front_door: str) -> None:
     dateline("section", "add", "world", "--title", "World")
     Path("story.json").write_text(
         json.dumps({"id": "1", "headline": "x", "sections": ["wrld"], "body_text": "x"})
@@ -459,7 +460,7 @@ def test_directory_named_by_mistake_does_not_look_like_a_desk_that_lost_everythi
     assert dateline("section", "list", "--data-dir", str(tmp_path / "dsek")).err == ""
 
 
-def test_directory_that_cannot_be_used_is_told_with_a_remedy(dateline: Dateline) -> None:
+def test_directory_that_cannot_be_used_is_reported_with_a_remedy(dateline: Dateline) -> None:
     for words in (("section", "list"), ("up", "--listen", "127.0.0.1:0")):
         told = dateline(*words, "--data-dir", f"{os.devnull}/desk", "--json")
         assert told.status == 1
@@ -467,7 +468,7 @@ def test_directory_that_cannot_be_used_is_told_with_a_remedy(dateline: Dateline)
         assert "--data-dir" in told.json["error"]
 
 
-def test_database_that_is_away_is_told_with_a_remedy(
+def test_database_that_is_away_is_reported_with_a_remedy(
     dateline: Dateline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATELINE_DATABASE_URL", "postgresql+psycopg://nobody:hush@127.0.0.1:1/dateline")
@@ -513,7 +514,7 @@ def test_migrate_run_twice_changes_nothing(dateline: Dateline) -> None:
     assert second == {"before": first["schema"], "schema": first["schema"]}
 
 
-def test_replay_tells_how_many_go_again_and_why_the_others_do_not() -> None:
+def test_replay_prints_the_number_sent_again_and_the_reasons_of_the_others() -> None:
     replayed = ReplayResult(tuple(f"dlv_{n}_1" for n in range(22)), {"newer": 3, "taken_down": 14})
     assert _replay_lines(replayed, dry_run=True) == [
         "22 deliveries would be sent again.",
@@ -541,12 +542,12 @@ def test_times_are_iso_or_how_long_ago() -> None:
     assert abs(datetime.now(UTC) - timedelta(hours=2) - at("2h")) < timedelta(seconds=5)
 
 
-def test_endpoint_is_added_with_a_rate_and_what_was_there_before_it(dateline: Dateline) -> None:
+def test_endpoint_is_added_with_a_rate_and_a_backfill(dateline: Dateline) -> None:
     dateline("partner", "add", "herald", "--name", "Herald")
     url = "https://herald.example/hook"
     added = dateline("endpoint", "add", "herald", url, "--rate", "0.2", "--backfill", "7d")
     assert (added.status, added.err) == (0, "")
-    assert "What was changed since" in added.out
+    assert "Articles changed since" in added.out
     assert dateline("endpoint", "set", "1", "--rate", "500", "--json").json["rate_per_second"] == 500.0
     assert "no limit" in dateline("endpoint", "set", "1", "--rate", "none").out
     assert dateline("endpoint", "set", "1", "--rate", "0").status == 2

@@ -36,7 +36,7 @@ def test_traceback_shows_no_values_of_variables(as_json: bool, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("name", ["api_key", "webhook_signature", "request_body", "operator_token"])
-def test_what_must_not_be_seen_is_hidden(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_secrets_in_a_line_are_hidden(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", json=True)
     logs.get("test").info("event.accepted", **{name: "do-not-show"})
     assert "do-not-show" not in capsys.readouterr().err
@@ -57,7 +57,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("level", ["info", "warning"])
-def test_lines_of_a_batch_are_as_if_each_was_told_alone(
+def test_lines_of_a_batch_are_the_same_as_lines_written_one_by_one(
     level: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(level, json=True)
@@ -74,7 +74,7 @@ def test_lines_of_a_batch_are_as_if_each_was_told_alone(
     assert len(alone) == (2 if level == "info" else 0)
 
 
-def test_half_a_character_and_a_long_number_are_told_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_half_a_character_and_a_long_number_are_logged_too(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", json=True)
     logs.get("test").info("file.odd", name="caf\udce9", size=2**70)
     assert json.loads(capsys.readouterr().err)["size"] == 2**70
@@ -99,14 +99,14 @@ def test_lines_that_many_processes_write_to_one_pipe_stay_whole(monkeypatch: pyt
     assert len(written) < len(words)
 
 
-def test_what_a_logger_knows_is_in_each_line_of_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_loggers_own_facts_are_in_each_line_of_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", json=True)
     log = logs.get("test").bind(desk="night")
     logs.info_each(log, "delivery.attempted", [{"delivery": "dlv_1"}])
     assert json.loads(capsys.readouterr().err)["desk"] == "night"
 
 
-def test_lines_of_a_batch_are_told_where_nothing_was_configured_too() -> None:
+def test_lines_of_a_batch_are_written_without_configuration_too() -> None:
     with structlog.testing.capture_logs() as told:
         logs.info_each(logs.get("test"), "delivery.attempted", [{"delivery": "dlv_1"}, {"delivery": "dlv_2"}])
     assert [line["delivery"] for line in told] == ["dlv_1", "dlv_2"]

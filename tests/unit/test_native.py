@@ -1,4 +1,4 @@
-"""The native article: what is understood, and every reason why something is not, each with its place."""
+"""The native article: its fields as they are read, and every fault with its place."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_html_is_derived_from_text() -> None:
     assert content["body_text"] == "One <b>\ntwo\n\nthree & four"
 
 
-def test_both_bodies_are_kept_when_both_are_given() -> None:
+def test_an_article_with_both_bodies_keeps_both() -> None:
     content = content_of(body_text="Other words.")
     assert (content["body_html"], content["body_text"]) == ("<p>It sailed.</p>", "Other words.")
 
@@ -225,7 +225,7 @@ def test_a_wrong_field_is_refused_at_its_place(fields: dict[str, Any], pointer: 
     assert pointers(an_article(**fields)) == [pointer]
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_a_refusal_names_every_fault_at_once() -> None:
     assert sorted(pointers({"version": "3", "url": "x"})) == sorted(
         ["/id", "/version", "/url", "/headline", "/sections", "/body_html"]
     )
@@ -251,7 +251,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (b"null", "one JSON object"),
     ],
 )
-def test_what_is_not_a_json_object_is_refused_with_the_reason(raw: bytes, words: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused_with_the_reason(raw: bytes, words: str) -> None:
     with pytest.raises(NotJson) as refused:
         native.read(raw)
     assert words in refused.value.detail

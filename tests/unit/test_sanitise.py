@@ -1,4 +1,4 @@
-"""HTML from sources: what is safe stays, what is not goes and is told, and cleaning twice changes nothing."""
+"""HTML from sources: safe parts stay, others are removed and named, and cleaning twice changes nothing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_html_becomes(given_html: str, cleaned: str) -> None:
         ("a\x00b", ("control character (1)",)),
     ],
 )
-def test_what_was_removed_is_told_in_words(given_html: str, removed: tuple[str, ...]) -> None:
+def test_the_removed_parts_are_named_in_words(given_html: str, removed: tuple[str, ...]) -> None:
     assert clean(given_html, None).removed == removed
 
 

@@ -1,16 +1,15 @@
-"""Settings: read once, checked, and wrong ones told in words that name the variable."""
+"""Settings: read once and checked; the refusal of a wrong one names the variable."""
 
 from __future__ import annotations
 
 import os
-import stat
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from service import settings
+from service.runtime import key_files
 from service.settings import SettingsError
 
 
@@ -121,7 +120,7 @@ def test_settings_are_immutable_and_do_not_show_secrets(monkeypatch: pytest.Monk
 
 
 def test_child_process_sees_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    parent = settings.ensure_keys(
+    parent = key_files.ensure_keys(
         settings.load(
             data_dir=tmp_path / "d", allow_networks="127.0.0.0/8,::1/128", allow_http=True, workers=2
         )
@@ -131,54 +130,10 @@ def test_child_process_sees_the_same_settings(monkeypatch: pytest.MonkeyPatch, t
     assert settings.load() == parent
 
 
-def test_keys_are_made_once_in_files_that_only_their_owner_can_read(tmp_path: Path) -> None:
-    desk = settings.load(data_dir=tmp_path / "desk")
-    first = settings.ensure_keys(desk)
-    assert first.operator_token
-    assert first.secret_key
-    assert settings.ensure_keys(desk) == first
-    for name in (settings.TOKEN_FILE, settings.KEY_FILE):
-        assert stat.S_IMODE((tmp_path / "desk" / name).stat().st_mode) == 0o600
-    assert stat.S_IMODE((tmp_path / "desk").stat().st_mode) == 0o700
-    assert len(list((tmp_path / "desk").iterdir())) == 2
-
-
-def test_keys_that_are_set_are_not_made(tmp_path: Path) -> None:
-    key = "A" * 43 + "="
-    desk = settings.load(data_dir=tmp_path / "desk", operator_token="given-by-hand", secret_key=key)
-    assert settings.ensure_keys(desk) == desk
-    assert not (tmp_path / "desk").exists()
-
-
-def test_processes_that_start_at_once_get_the_same_keys(tmp_path: Path) -> None:
-    desk = settings.load(data_dir=tmp_path / "desk")
-    with ThreadPoolExecutor(16) as pool:
-        made = list(pool.map(lambda _: settings.ensure_keys(desk), range(64)))
-    assert {one.operator_token for one in made} == {made[0].operator_token}
-    assert {one.secret_key for one in made} == {made[0].secret_key}
-
-
-def test_emptied_key_file_is_told_instead_of_used(tmp_path: Path) -> None:
-    desk = settings.load(data_dir=tmp_path)
-    (tmp_path / settings.KEY_FILE).write_text("\n")
-    with pytest.raises(SettingsError, match="restore it from a backup"):
-        settings.ensure_keys(desk)
-
-
-def test_a_webhook_for_notices_gets_a_secret_of_its_own_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings.ensure_keys(settings.load()).notice_secret == ""
-    monkeypatch.setenv("DATELINE_NOTICE_URL", "https://ops.example.org/dateline")
-    made = settings.ensure_keys(settings.load()).notice_secret
-    assert made.startswith("whsec_")
-    assert settings.ensure_keys(settings.load()).notice_secret == made
-    monkeypatch.setenv("DATELINE_NOTICE_SECRET", made)
-    assert settings.load().notice_secret == made
-
-
 @pytest.mark.parametrize(
     ("name", "value"), [("NOTICE_URL", "ops.example.org"), ("NOTICE_SECRET", "whsec_short")]
 )
-def test_a_webhook_that_is_none_is_told_at_the_start(
+def test_a_webhook_that_is_none_is_refused_at_the_start(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"DATELINE_{name}", value)

@@ -1,4 +1,4 @@
-"""Signatures: what we sign verifies, with us and with the official library, and nothing else does."""
+"""Signatures: ours verify with us and with the official library, and nothing else does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KEYS = st.one_of(
 
 
 @given(secrets=st.lists(KEYS, min_size=1, max_size=3), message_id=st.text(min_size=1), body=st.binary())
-def test_whatever_is_signed_verifies_with_each_of_its_secrets(
+def test_every_signed_message_verifies_with_each_of_its_secrets(
     secrets: list[str], message_id: str, body: bytes
 ) -> None:
     headers = headers_for(body, *secrets, message_id=message_id)
@@ -132,7 +132,7 @@ def test_a_public_key_is_that_of_its_private_one_and_verifies_but_does_not_sign(
 
 
 @pytest.mark.parametrize("secret", ["whpk_", "whpk_YWJj", "whpk_" + "A" * 86, "whsk_YWJj", "whsec_?", ""])
-def test_what_can_verify_nothing_is_no_secret(secret: str) -> None:
+def test_a_text_that_can_verify_nothing_is_no_secret(secret: str) -> None:
     with pytest.raises(BadSecret):
         signatures.check_secret(secret)
 
@@ -157,7 +157,7 @@ def test_signing_without_any_secret_is_refused() -> None:
 
 
 @given(content=st.dictionaries(st.text(), st.text()))
-def test_the_official_library_verifies_what_we_sign(content: dict[str, str]) -> None:
+def test_the_official_library_verifies_our_signatures(content: dict[str, str]) -> None:
     body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
     headers = headers_for(body, OTHER, PAIR.secret, SECRET, at=datetime.now(UTC))
     assert Webhook(SECRET).verify(body, headers) == json.loads(body)
@@ -166,7 +166,7 @@ def test_the_official_library_verifies_what_we_sign(content: dict[str, str]) -> 
 
 
 @given(body=st.text())
-def test_we_verify_what_the_official_library_signs(body: str) -> None:
+def test_we_verify_the_official_librarys_signatures(body: str) -> None:
     headers = headers_for(b"") | {"webhook-signature": Webhook(SECRET).sign("dlv_1", NOW, body)}
     assert verify([SECRET], headers, body.encode(), NOW) == "dlv_1"
 
@@ -182,6 +182,6 @@ def test_an_api_key_is_found_by_its_id_and_known_by_its_hash() -> None:
 
 
 @given(text=st.one_of(st.text(), st.from_regex(r"dateline_[a-z]*_.*", fullmatch=True)))
-def test_what_is_not_formed_like_an_api_key_is_none(text: str) -> None:
+def test_a_text_of_another_form_is_no_api_key(text: str) -> None:
     read = credentials.read_api_key(text)
     assert read is None or len(text) >= 54

@@ -73,7 +73,7 @@ def test_parts_run_until_they_are_stopped(tmp_path: Path) -> None:
     assert supervise.read_state(tmp_path) is None
 
 
-def test_part_that_dies_is_started_again_and_that_is_said(tmp_path: Path) -> None:
+def test_part_that_dies_is_started_again_with_a_line_about_it(tmp_path: Path) -> None:
     with supervising(tmp_path, a_part("w1")) as (supervisor, said):
         supervisor.tick()
         first = pids(tmp_path)["w1"]

@@ -9,12 +9,13 @@ import selectors
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from time import monotonic
 
 import certifi
 import pycurl
 
+from service import times
 from workers.net import outcome
 from workers.net.address_guard import Network
 from workers.net.outcome import Outcome
@@ -156,7 +157,7 @@ class Sender:
 
     def _ended(self) -> list[tuple[Push, Outcome]]:
         ended, self._failed = self._failed, []
-        now = datetime.now(UTC)
+        now = times.now()
         more = 1
         while more:
             more, succeeded, failed = self._multi.info_read()

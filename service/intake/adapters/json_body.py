@@ -49,7 +49,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise NotJson(f"The name {text.shown(twice)!r} stands twice in one object: leave one of them out.")
+        raise NotJson(f"The name {text.shown(twice)!r} is twice in one object: leave one of them out.")
     return found
 
 

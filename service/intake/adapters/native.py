@@ -1,4 +1,4 @@
-"""Dateline's own JSON article: bytes in, what the record keeps out, or every reason why not at once."""
+"""Dateline's own JSON article: bytes in; out comes the article for the record, or every fault at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from service import times
 from service.intake import text
 from service.intake.adapters.json_body import decode
 from service.intake.article import PARTS, TAKEDOWNS, Article
@@ -40,9 +41,9 @@ class Note:
 
 @dataclass(frozen=True)
 class Reading:
-    """An article as understood, and what was changed or left out to get there.
+    """An article as it was read, and a warning for each change to it.
 
-    `section_places`: where in the posted list each section stands (first), for errors that are found later.
+    `section_places`: the first place of each section in the posted list, for errors that are found later.
     """
 
     posted: Posted
@@ -82,7 +83,7 @@ _NOT_CONTENT = _STATE | {"kill_reason", "reason", "body_html", "body_text", "pub
 def _tidy_object(
     fields: dict[str, Any], model: type[BaseModel], at: str, warnings: list[Note]
 ) -> dict[str, Any]:
-    """The fields known to the model, without nulls, their texts cleaned; tells what was left out."""
+    """The fields known to the model, without nulls, their texts cleaned; a warning for each that is not known."""
     known = model.model_fields
     tidied: dict[str, Any] = {}
     for name, value in fields.items():
@@ -147,10 +148,10 @@ def _plain(kind: str, facts: dict[str, Any], otherwise: str) -> str:
 
 
 def _complete(fields: dict[str, Any], errors: list[Note]) -> bool:
-    """Whether this is a whole article, not a takedown without content; what a whole one lacks is an error."""
+    """Tells a whole article from a takedown without content; an error for each field that a whole one lacks."""
     has_body = "body_html" in fields or "body_text" in fields
-    given = has_body or "headline" in fields or "sections" in fields
-    if fields.get("status") in TAKEDOWNS and not given:
+    has_content = has_body or "headline" in fields or "sections" in fields
+    if fields.get("status") in TAKEDOWNS and not has_content:
         return False
     lacking = [name for name in ("headline", "sections") if name not in fields]
     errors += [Note(f"/{name}", "This is required.") for name in lacking]
@@ -171,12 +172,12 @@ def _content(article: Article, warnings: list[Note], errors: list[Note]) -> dict
     content["body_html"] = html or text.to_html(words)
     content["body_text"] = words
     if article.published_at is not None:
-        content["published_at"] = article.published_at.isoformat().replace("+00:00", "Z")
+        content["published_at"] = times.to_iso(article.published_at)
     return content
 
 
 def _body(article: Article, warnings: list[Note]) -> tuple[str, str]:
-    """The body's HTML, cleaned, and what a reader sees of it as text; nothing of one that shows nothing."""
+    """The body's HTML, cleaned, and its text as a reader sees it; both empty if it shows nothing."""
     cleaned = clean(article.body_html or "", article.url)
     if cleaned.removed:
         warnings.append(Note("/body_html", "removed: " + ", ".join(cleaned.removed)))
@@ -187,7 +188,7 @@ def _body(article: Article, warnings: list[Note]) -> tuple[str, str]:
 def _once(sections: list[str], warnings: list[Note]) -> list[str]:
     for place, slug in enumerate(sections):
         if slug in sections[:place]:
-            warnings.append(Note(f"/sections/{place}", "This section stands here twice; once was kept."))
+            warnings.append(Note(f"/sections/{place}", "This section is here twice; it was kept once."))
     return list(dict.fromkeys(sections))
 
 

@@ -34,6 +34,7 @@ from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownS
 from service.store.feeds import sections
 from service.store.schema.articles import article
 from service.store.schema.base import to_micros
+from service.times import to_iso
 
 _TICK = timedelta(microseconds=1)
 _TRIES = 4  # two posts of a new article at once: the second finds what the first wrote
@@ -91,14 +92,14 @@ def accept(
     raise AssertionError("unreachable")
 
 
-def kill(record: Record, name: str, *, reason: str, actor: str, now: datetime) -> Answer:
+def kill(connection: Connection, name: str, reason: str, actor: str, now: datetime) -> Answer:
     """The desk kills an article everywhere; its source cannot bring it back. Killed already: a repeat."""
-    return _by_desk(record, name, "killed", actor, reason, now)
+    return _by_desk(connection, name, "killed", actor, reason, now)
 
 
-def restore(record: Record, name: str, *, reason: str | None, actor: str, now: datetime) -> Answer:
+def restore(connection: Connection, name: str, reason: str | None, actor: str, now: datetime) -> Answer:
     """The desk brings back an article that was taken down. Raises NotPossible for one that is usable."""
-    return _by_desk(record, name, "usable", actor, reason, now)
+    return _by_desk(connection, name, "usable", actor, reason, now)
 
 
 def expire_due(record: Record, now: datetime, limit: int = 100) -> int:
@@ -195,7 +196,7 @@ def _content(posted: Posted, given: dict[str, Any]) -> str:
         content["correction_note"] = posted.correction_note
     for name in ("embargo_until", "expires_at"):
         if (moment := getattr(posted, name)) is not None:
-            content[name] = moment.isoformat().replace("+00:00", "Z")
+            content[name] = to_iso(moment)
     return canonical(content)
 
 
@@ -287,20 +288,18 @@ def _new_article(
     return int(number), public_id
 
 
-def _by_desk(record: Record, name: str, status: str, actor: str, reason: str | None, now: datetime) -> Answer:
-    with record.writing() as connection:
-        number = names.find_article(connection, name)
-        held = None if number is None else held_by_id(connection, number)
-        if held is None:
-            raise NotFound("article", name)
-        if held.state.status == status == "usable":
-            raise NotPossible(f"the article {name!r} is usable already: there is nothing to restore")
-        if held.state.status == status and held.state.killed_by_desk:
-            return _answer_of(connection, held, "repeat")
-        given = _set_status(connection, held, status, actor, reason, now)
-        detail = {"reason": reason, "revision": given.revision}
-        audit.note(connection, actor=actor, action=given.type, target=held.public_id, detail=detail, now=now)
-        return given
+def _by_desk(
+    connection: Connection, name: str, status: str, actor: str, reason: str | None, now: datetime
+) -> Answer:
+    number = names.find_article(connection, name)
+    held = None if number is None else held_by_id(connection, number)
+    if held is None:
+        raise NotFound("article", name)
+    if held.state.status == status == "usable":
+        raise NotPossible(f"the article {name!r} is usable already: there is nothing to restore")
+    if held.state.status == status and held.state.killed_by_desk:
+        return _answer_of(connection, held, "repeat")
+    return _set_status(connection, held, status, actor, reason, now)
 
 
 def _set_status(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import IntegrityError
 
-from service.store import audit
+from service.store.database.keyring import Keyring
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists, NotFound
 from service.store.schema.articles import source
@@ -31,36 +31,34 @@ class Source:
         return f"Source({self.slug!r})"
 
 
-def add(
-    record: Record,
-    slug: str,
-    name: str,
-    adapter: str,
-    *,
-    key_id: str,
-    key_hash: str,
-    secret: str,
-    now: datetime,
-    actor: str = "operator",
-) -> Source:
-    """Adds a source. Raises AlreadyExists."""
+@dataclass(frozen=True)
+class NewSource:
+    """A source to be added. `secret` is its signing secret in the clear, `key_hash` the SHA-256 of its API key's."""
+
+    slug: str
+    name: str
+    adapter: str
+    key_id: str
+    key_hash: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+def add(connection: Connection, keyring: Keyring, new: NewSource, now: datetime) -> Source:
+    """Adds a source, its secret sealed. Raises AlreadyExists."""
     row = {
-        "slug": slug,
-        "name": name,
-        "adapter": adapter,
-        "key_id": key_id,
-        "key_hash": key_hash,
-        "secret_sealed": record.keyring.seal(secret.encode()),
+        "slug": new.slug,
+        "name": new.name,
+        "adapter": new.adapter,
+        "key_id": new.key_id,
+        "key_hash": new.key_hash,
+        "secret_sealed": keyring.seal(new.secret.encode()),
         "created_at": now,
     }
     try:
-        with record.writing() as connection:
-            number = connection.execute(source.insert().returning(source.c.id), row).scalar_one()
-            detail = {"adapter": adapter}
-            audit.note(connection, actor=actor, action="source.added", target=slug, detail=detail, now=now)
+        number = connection.execute(source.insert().returning(source.c.id), row).scalar_one()
     except IntegrityError:
-        raise AlreadyExists("source", slug) from None
-    return Source(int(number), slug, name, adapter, key_id, key_hash, secret)
+        raise AlreadyExists("source", new.slug) from None
+    return Source(int(number), **vars(new))
 
 
 def by_slug(record: Record, slug: str) -> Source:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from sqlalchemy import Connection, LargeBinary, Table, select, update
 
-from service.store import audit
 from service.store.database.record import Record
 from service.store.schema.base import metadata
 
@@ -20,7 +18,7 @@ def sealed_tables() -> list[Table]:
     return [table for table in metadata.sorted_tables if COLUMN in table.c]
 
 
-def reseal(record: Record, *, actor: str, now: datetime) -> dict[str, int]:
+def reseal(record: Record) -> dict[str, int]:
     """Seals every stored secret with the first key; returns how many, by table. Safe to run twice, and at any time.
 
     Afterwards the old keys open nothing any more and may be removed. Raises NotPossible for a secret that none of the
@@ -29,8 +27,6 @@ def reseal(record: Record, *, actor: str, now: datetime) -> dict[str, int]:
     counts = {}
     for table in sealed_tables():
         counts[table.name] = sum(_reseal_batch(record, table, batch) for batch in _batches(record, table))
-    with record.writing() as connection:
-        audit.note(connection, actor=actor, action="secrets.resealed", target="all", detail=counts, now=now)
     return counts
 
 

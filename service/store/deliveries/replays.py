@@ -8,14 +8,14 @@ so that the record is never locked for long; cut off half-way, what was done sta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from service.store import audit, names
+from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.deliveries import routing, transitions
@@ -56,32 +56,46 @@ class ReplayResult:
         return len(self.deliveries)
 
 
-def replay(
-    record: Record,
-    request: ReplayRequest,
-    *,
-    dry_run: bool = False,
-    actor: str = "operator",
-    now: datetime,
-    batch: int = BATCH,
-) -> ReplayResult:
-    """Sends the requested deliveries again; with `dry_run` only tells which those would be. Raises NotFound, and
-    NotPossible for one delivery that may not be sent again, and if nothing was named."""
-    where, values = _condition(record, request)
-    ids = _matching(record, where, values)
+def batches(record: Record, request: ReplayRequest, size: int = BATCH) -> Iterator[Sequence[int]]:
+    """The ids of the deliveries that are meant, so many at a time. Raises NotFound, and NotPossible if nothing was
+    named."""
+    ids = _matching(record, request)
     if not ids and (request.delivery or request.article):
         what = "delivery" if request.delivery else "article with deliveries"
         raise NotFound(what, str(request.delivery or request.article))
-    again: list[str] = []
+    yield from (ids[start : start + size] for start in range(0, len(ids), size))
+
+
+def preview(connection: Connection, ids: Sequence[int]) -> ReplayResult:
+    """Which of these deliveries would be sent again now."""
+    allowed, reasons = _sorted_out(connection, ids)
+    return _result(allowed, reasons)
+
+
+def send_again(connection: Connection, ids: Sequence[int], now: datetime) -> ReplayResult:
+    """Has those of one batch sent again that may be: it is decided anew, with the articles held still, and they go in
+    the same transaction."""
+    _lock_articles(connection, ids)
+    allowed, reasons = _sorted_out(connection, ids)
+    if allowed:
+        transitions.revive(connection, [row.id for row in allowed if row.state == State.DEAD], now)
+        _repeat(connection, [row for row in allowed if row.state == State.DELIVERED], now)
+    return _result(allowed, reasons)
+
+
+def total(request: ReplayRequest, parts: Sequence[ReplayResult]) -> ReplayResult:
+    """The batches together. Raises NotPossible for one delivery that may not be sent again."""
+    deliveries = tuple(name for part in parts for name in part.deliveries)
     skipped: Counter[str] = Counter()
-    for start in range(0, len(ids), batch):
-        some = ids[start : start + batch]
-        more, reasons = _rehearse(record, some) if dry_run else _replay(record, some, request, actor, now)
-        again += more
-        skipped += reasons
-    if request.delivery and not again:
+    for part in parts:
+        skipped.update(part.skipped)
+    if request.delivery and not deliveries:
         raise NotPossible(REASONS[next(iter(skipped))])
-    return ReplayResult(tuple(again), dict(skipped))
+    return ReplayResult(deliveries, dict(skipped))
+
+
+def _result(rows: Sequence[_ReplayRow], reasons: Counter[str]) -> ReplayResult:
+    return ReplayResult(tuple(_name(row) for row in rows), dict(reasons))
 
 
 def _condition(record: Record, request: ReplayRequest) -> tuple[str, dict[str, Any]]:
@@ -117,8 +131,9 @@ def _condition(record: Record, request: ReplayRequest) -> tuple[str, dict[str, A
     return " AND ".join(parts), values
 
 
-def _matching(record: Record, where: str, values: dict[str, Any]) -> list[int]:
+def _matching(record: Record, request: ReplayRequest) -> list[int]:
     """The ids of the deliveries that match now: what a replay adds is not replayed by it."""
+    where, values = _condition(record, request)
     query = Statement(
         "SELECT d.id FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id"
         f" WHERE {where} ORDER BY d.id"
@@ -147,34 +162,6 @@ _DELIVERIES = Query(
     FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id
     WHERE d.id IN :ids[] ORDER BY d.id""",
 )
-
-
-def _rehearse(record: Record, ids: Sequence[int]) -> tuple[list[str], Counter[str]]:
-    with record.reading() as connection:
-        allowed, reasons = _sorted_out(connection, ids)
-    return [_name(row) for row in allowed], reasons
-
-
-def _replay(
-    record: Record, ids: Sequence[int], request: ReplayRequest, actor: str, now: datetime
-) -> tuple[list[str], Counter[str]]:
-    """One batch: what may go is decided anew, with its articles locked, and goes in the same transaction."""
-    with record.writing() as connection:
-        _lock_articles(connection, ids)
-        allowed, reasons = _sorted_out(connection, ids)
-        if allowed:
-            transitions.revive(connection, [row.id for row in allowed if row.state == State.DEAD], now)
-            _repeat(connection, [row for row in allowed if row.state == State.DELIVERED], now)
-            target = str(request.delivery or request.article or request.endpoint or "dead")
-            detail = {
-                "count": len(allowed),
-                "skipped": dict(reasons),
-                "since": request.since.isoformat() if request.since else None,
-            }
-            audit.note(
-                connection, actor=actor, action="delivery.replayed", target=target, detail=detail, now=now
-            )
-    return [_name(row) for row in allowed], reasons
 
 
 # A newer revision that is being accepted at this moment is waited for, or waits: then it supersedes what goes again.

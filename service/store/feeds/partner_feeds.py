@@ -7,15 +7,14 @@ with its evidence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
-from service.store import audit, names
+from service.store import names
 from service.store.database import locks
-from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
 from service.store.feeds import kinds
 from service.store.feeds.kinds import Definition
@@ -26,6 +25,16 @@ from service.store.schema.feeds import document, feed, feed_token, partner_feed,
 from service.store.schema.partners import partner
 
 ROTATION_OVERLAP = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class NewPartnerFeed:
+    """A feed to be made for a partner: of these sections, or of all. Without a title it has its sections'."""
+
+    partner: str
+    token_hash: str = field(repr=False)
+    sections: Sequence[str] | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,75 +51,49 @@ class Rotated:
     old_until: datetime
 
 
-def add(
-    record: Record,
-    partner_slug: str,
-    *,
-    token_hash: str,
-    sections: Sequence[str] | None = None,
-    title: str | None = None,
-    now: datetime,
-    actor: str = "operator",
-) -> Added:
-    """Makes a feed of these sections, or of all, for this partner, and asks for it to be built.
-
-    Without a title it has its sections'. Raises NotFound, UnknownSections.
-    """
-    with record.writing() as connection:
-        owner = connection.execute(select(partner.c.id).where(partner.c.slug == partner_slug)).scalar()
-        if owner is None:
-            raise NotFound("partner", partner_slug)
-        chosen = ids_of(connection, sections)
-        row = {"partner_id": owner, "all_sections": sections is None, "created_at": now}
-        number = int(connection.execute(partner_feed.insert().returning(partner_feed.c.id), row).scalar_one())
-        for each in chosen:
-            pair = {"partner_feed_id": number, "section_id": each}
-            connection.execute(partner_feed_section.insert(), pair)
-        _add_token(connection, number, 1, token_hash, now)
-        definition = _definition(connection, number, title, chosen)
-        make_feed(connection, definition, now)
-        detail = {"partner": partner_slug, "sections": sections and list(sections), "title": definition.title}
-        _note(connection, number, "added", detail, actor, now)
+def add(connection: Connection, new: NewPartnerFeed, now: datetime) -> Added:
+    """Makes the feed and asks for it to be built. Raises NotFound, UnknownSections."""
+    owner = connection.execute(select(partner.c.id).where(partner.c.slug == new.partner)).scalar()
+    if owner is None:
+        raise NotFound("partner", new.partner)
+    section_ids = ids_of(connection, new.sections)
+    row = {"partner_id": owner, "all_sections": new.sections is None, "created_at": now}
+    number = int(connection.execute(partner_feed.insert().returning(partner_feed.c.id), row).scalar_one())
+    for each in section_ids:
+        pair = {"partner_feed_id": number, "section_id": each}
+        connection.execute(partner_feed_section.insert(), pair)
+    _add_token(connection, number, 1, new.token_hash, now)
+    definition = _definition(connection, number, new.title, section_ids)
+    make_feed(connection, definition, now)
     return Added(number, definition.title or "")
 
 
 def rotate(
-    record: Record,
-    feed_id: int,
-    *,
-    token_hash: str,
-    overlap: timedelta = ROTATION_OVERLAP,
-    now: datetime,
-    actor: str = "operator",
+    connection: Connection, feed_id: int, token_hash: str, overlap: timedelta, now: datetime
 ) -> Rotated:
     """Gives the feed a new token; the old ones work on until `overlap` has passed. Raises NotFound, NotPossible."""
     until = now + overlap
-    with record.writing() as connection:
-        if _locked(connection, feed_id).revoked_at is not None:
-            raise NotPossible(
-                f"feed {feed_id} was revoked and stays so; make the partner another: dateline feed add"
-            )
-        mine = feed_token.c.partner_feed_id == feed_id
-        sooner = or_(feed_token.c.until.is_(None), feed_token.c.until > until)
-        connection.execute(update(feed_token).where(mine, sooner).values(until=until))
-        last = connection.execute(select(func.max(feed_token.c.number)).where(mine)).scalar_one()
-        _add_token(connection, feed_id, last + 1, token_hash, now)
-        detail = {"token": last + 1, "old_until": until.isoformat()}
-        _note(connection, feed_id, "rotated", detail, actor, now)
+    if _locked(connection, feed_id).revoked_at is not None:
+        raise NotPossible(
+            f"feed {feed_id} was revoked and stays so; make the partner another: dateline feed add"
+        )
+    mine = feed_token.c.partner_feed_id == feed_id
+    sooner = or_(feed_token.c.until.is_(None), feed_token.c.until > until)
+    connection.execute(update(feed_token).where(mine, sooner).values(until=until))
+    last = connection.execute(select(func.max(feed_token.c.number)).where(mine)).scalar_one()
+    _add_token(connection, feed_id, last + 1, token_hash, now)
     return Rotated(last + 1, until)
 
 
-def revoke(record: Record, feed_id: int, *, now: datetime, actor: str = "operator") -> bool:
+def revoke(connection: Connection, feed_id: int, now: datetime) -> bool:
     """Ends the feed at once and for good; whether that is new. A fetch under way is refused. Raises NotFound."""
     slug = kinds.of_partner(feed_id)
-    with record.writing() as connection:
-        locks.lock_documents(connection)
-        if _locked(connection, feed_id).revoked_at is not None:
-            return False
-        connection.execute(update(partner_feed).where(partner_feed.c.id == feed_id).values(revoked_at=now))
-        connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
-        connection.execute(delete(document).where(document.c.feed == slug))
-        _note(connection, feed_id, "revoked", {}, actor, now)
+    locks.lock_documents(connection)
+    if _locked(connection, feed_id).revoked_at is not None:
+        return False
+    connection.execute(update(partner_feed).where(partner_feed.c.id == feed_id).values(revoked_at=now))
+    connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
+    connection.execute(delete(document).where(document.c.feed == slug))
     return True
 
 
@@ -141,10 +124,3 @@ def _definition(
         title or ", ".join(row.title for row in rows) or "All sections",
         languages.pop() if len(languages) == 1 else None,
     )
-
-
-def _note(
-    connection: Connection, feed_id: int, what: str, detail: dict[str, Any], actor: str, now: datetime
-) -> None:
-    action, target = f"partner_feed.{what}", str(feed_id)
-    audit.note(connection, actor=actor, action=action, target=target, detail=detail, now=now)

@@ -9,7 +9,6 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.store import audit
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Statement
@@ -29,58 +28,49 @@ class Section:
     language: str | None
 
 
-def add(
-    record: Record, slug: str, title: str, language: str | None, now: datetime, *, actor: str = "operator"
-) -> Section:
+def add(connection: Connection, slug: str, title: str, language: str | None, now: datetime) -> Section:
     """Adds a section and asks for its feed to be built. Raises AlreadyExists, or NotPossible for a taken name."""
+    _check_name(connection, slug)
     row = {"slug": slug, "title": title, "language": language, "created_at": now}
     try:
-        with record.writing() as connection:
-            _check_name(connection, slug)
-            number = connection.execute(section.insert().returning(section.c.id), row).scalar_one()
-            make_feed(connection, Definition(slug), now)
-            make_feed(connection, Definition(ALL, "All sections"), now)
-            detail = {"title": title, "language": language}
-            audit.note(connection, actor=actor, action="section.added", target=slug, detail=detail, now=now)
+        number = connection.execute(section.insert().returning(section.c.id), row).scalar_one()
     except IntegrityError:
         raise AlreadyExists("section", slug) from None
+    make_feed(connection, Definition(slug), now)
+    make_feed(connection, Definition(ALL, "All sections"), now)
     return Section(int(number), slug, title, language)
 
 
-def rename(record: Record, slug: str, new: str, now: datetime, *, actor: str = "operator") -> None:
+def rename(connection: Connection, slug: str, new: str, now: datetime) -> None:
     """Gives a section another slug. Its stories and its id stay; its old addresses lead to the new ones for ever.
 
     Sources may go on using the old name. Raises NotFound, AlreadyExists, or NotPossible for a taken name.
     """
+    locks.lock_documents(connection)
+    _find(connection, slug)
+    _check_name(connection, new, of=slug)
     try:
-        with record.writing() as connection:
-            locks.lock_documents(connection)
-            _find(connection, slug)
-            _check_name(connection, new, of=slug)
-            connection.execute(update(section).where(section.c.slug == slug).values(slug=new))
-            _rename_feed(connection, slug, new, now)
-            want(connection, [ALL, new], now)
-            detail = {"to": new}
-            audit.note(connection, actor=actor, action="section.renamed", target=slug, detail=detail, now=now)
+        connection.execute(update(section).where(section.c.slug == slug).values(slug=new))
+        _rename_feed(connection, slug, new, now)
     except IntegrityError:
         raise AlreadyExists("section", new) from None
+    want(connection, [ALL, new], now)
 
 
-def close(record: Record, slug: str, now: datetime, *, actor: str = "operator") -> None:
-    """Ends a section's feed: its addresses answer 410. Stories that name it are taken still, for other feeds.
+def close(connection: Connection, slug: str, now: datetime) -> bool:
+    """Ends a section's feed: its addresses answer 410. Articles may still name it, for other feeds.
 
-    Raises NotFound. Closed already: nothing happens.
+    Returns False if it was closed already, and then changes nothing. Raises NotFound.
     """
-    with record.writing() as connection:
-        locks.lock_documents(connection)
-        if _find(connection, slug) is not None:
-            return
-        connection.execute(update(section).where(section.c.slug == slug).values(closed_at=now))
-        connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
-        for table in (document, archive):
-            connection.execute(delete(table).where(table.c.feed == slug))
-        want(connection, [slug], now)  # partners that read it
-        audit.note(connection, actor=actor, action="section.closed", target=slug, detail={}, now=now)
+    locks.lock_documents(connection)
+    if _find(connection, slug) is not None:
+        return False
+    connection.execute(update(section).where(section.c.slug == slug).values(closed_at=now))
+    connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
+    for table in (document, archive):
+        connection.execute(delete(table).where(table.c.feed == slug))
+    want(connection, [slug], now)  # partners that read it
+    return True
 
 
 def all_sections(record: Record) -> list[Section]:
@@ -122,17 +112,12 @@ def ids_of(connection: Connection, slugs: Sequence[str] | None) -> list[int]:
     return [known[slug] for slug in dict.fromkeys(slugs)]
 
 
-def add_package(record: Record, name: str, title: str, now: datetime, *, actor: str = "operator") -> str:
+def add_package(connection: Connection, name: str, title: str, now: datetime) -> str:
     """Gives a package's feed a title, and makes it if no article has yet; returns its slug."""
     definition = kinds.package(name, title)
-    with record.writing() as connection:
-        make_feed(connection, definition, now)
-        connection.execute(update(feed).where(feed.c.slug == definition.slug).values(title=title))
-        want(connection, [definition.slug], now)
-        detail = {"title": title}
-        audit.note(
-            connection, actor=actor, action="package.added", target=definition.slug, detail=detail, now=now
-        )
+    make_feed(connection, definition, now)
+    connection.execute(update(feed).where(feed.c.slug == definition.slug).values(title=title))
+    want(connection, [definition.slug], now)
     return definition.slug
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from service.store import audit, names, notices
+from service.store import names, notices
+from service.store.database.keyring import Keyring
 from service.store.database.record import Record
 from service.store.deliveries import resumption
 from service.store.errors import AlreadyExists, NotFound, NotPossible
@@ -38,6 +39,27 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class NewEndpoint:
+    """An endpoint to be added. Without `sections` it gets all of them; `rate` is pushes per second.
+
+    `secret` signs its pushes, and so does the key `ed25519` if there is one. `schedule`: the seconds before each
+    attempt, None for the default. `backfill_since`: it also gets, behind all that is new, what is public and was
+    changed since then; what is under embargo now it gets when that ends.
+    """
+
+    partner: str
+    url: str
+    secret: str = field(repr=False)
+    ed25519: str | None = field(default=None, repr=False)
+    sections: Sequence[str] | None = None
+    every_revision: bool = False
+    max_in_flight: int = 4
+    schedule: Sequence[float] | None = None
+    rate: float | None = None
+    backfill_since: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Changes:
     """What to change of an endpoint; None: leave it. `all_sections`, `default_schedule` and `no_rate` reset."""
 
@@ -52,103 +74,69 @@ class Changes:
     no_rate: bool = False
 
 
-def add_endpoint(
-    record: Record,
-    partner_slug: str,
-    url: str,
-    *,
-    secret: str,
-    ed25519: str | None = None,
-    sections: Sequence[str] | None,
-    every_revision: bool = False,
-    max_in_flight: int = 4,
-    schedule: Sequence[float] | None = None,
-    rate: float | None = None,
-    backfill_since: datetime | None = None,
-    now: datetime,
-    actor: str = "operator",
-) -> Endpoint:
-    """Adds an endpoint; without `sections` it gets all of them; `rate` is pushes per second.
-    `backfill_since`: it also gets, behind all that is new, what is public and was changed since then. What is under
-    embargo now it gets when that ends.
+def add(connection: Connection, keyring: Keyring, new: NewEndpoint, now: datetime) -> Endpoint:
+    """Adds an endpoint. Raises NotFound, UnknownSections, AlreadyExists.
 
-    Raises NotFound, UnknownSections, AlreadyExists.
-
-    `secret` signs its pushes, and so does the key `ed25519` if there is one. `schedule`: the seconds before each
-    attempt, None for the default. The URL is checked by the caller (`service.webhooks.endpoint_urls`), its address
-    at each connection.
+    The URL is checked by the caller (`service.webhooks.endpoint_urls`), its address at each connection.
     """
-    with record.writing() as connection:
-        owner = connection.execute(select(partner.c.id).where(partner.c.slug == partner_slug)).scalar()
-        if owner is None:
-            raise NotFound("partner", partner_slug)
-        _refuse_a_second(connection, owner, url)
-        wanted = ids_of(connection, sections)
-        row = {
-            "partner_id": owner,
-            "url": url,
-            "secret_sealed": signing_keys.seal(record, filter(None, (secret, ed25519))),
-            "all_sections": sections is None,
-            "every_revision": every_revision,
-            "max_in_flight": max_in_flight,
-            "schedule": _schedule_text(schedule),
-            "rate_per_second": rate,
-            "state": "live",
-            "state_since": now,
-            "created_at": now,
-        }
-        number = int(connection.execute(endpoint.insert().returning(endpoint.c.id), row).scalar_one())
-        _subscribe(connection, number, wanted)
-        since = backfill_since or now
-        before = since - timedelta(microseconds=1)
-        row = {"endpoint_id": number, "since": since, "after_at": before, "created_at": now}
-        connection.execute(backfill.insert(), row)
-        detail = {
-            "partner": partner_slug,
-            "url": url,
-            "sections": sections and list(sections),
-            "backfill_since": backfill_since and backfill_since.isoformat(),
-        }
-        audit.note(
-            connection, actor=actor, action="endpoint.added", target=str(number), detail=detail, now=now
-        )
-    return get_endpoint(record, number)
+    owner = connection.execute(select(partner.c.id).where(partner.c.slug == new.partner)).scalar()
+    if owner is None:
+        raise NotFound("partner", new.partner)
+    _refuse_a_second(connection, owner, new.url)
+    wanted = ids_of(connection, new.sections)
+    row = {
+        "partner_id": owner,
+        "url": new.url,
+        "secret_sealed": signing_keys.seal(keyring, filter(None, (new.secret, new.ed25519))),
+        "all_sections": new.sections is None,
+        "every_revision": new.every_revision,
+        "max_in_flight": new.max_in_flight,
+        "schedule": _schedule_text(new.schedule),
+        "rate_per_second": new.rate,
+        "state": "live",
+        "state_since": now,
+        "created_at": now,
+    }
+    number = int(connection.execute(endpoint.insert().returning(endpoint.c.id), row).scalar_one())
+    _subscribe(connection, number, wanted)
+    since = new.backfill_since or now
+    before = since - timedelta(microseconds=1)
+    row = {"endpoint_id": number, "since": since, "after_at": before, "created_at": now}
+    connection.execute(backfill.insert(), row)
+    return _one(connection, number)
 
 
-def change_endpoint(
-    record: Record, endpoint_id: int, changes: Changes, *, actor: str, now: datetime
-) -> tuple[Endpoint, tuple[str, ...]]:
-    """The endpoint as it is now, and the names of what became different.
+Differences = dict[str, tuple[Any, Any]]  # by name: the value before, and the value now
+
+
+def change(
+    connection: Connection, endpoint_id: int, changes: Changes, actor: str, now: datetime
+) -> tuple[Endpoint, Differences]:
+    """The endpoint as it is now, and what became different.
 
     It holds for what is sent from now on; `every_revision` and sections for what is published from now on. A new
     address starts with a closed breaker and is not held to what the old one asked for (Retry-After). Raises NotFound,
     UnknownSections, AlreadyExists.
     """
-    with record.writing() as connection:
-        row = _locked(connection, endpoint_id)
-        before = _one(connection, endpoint_id)
-        if changes.url not in (None, row.url):
-            _refuse_a_second(connection, row.partner_id, str(changes.url))
-        values = _columns(changes, row)
-        if values:
-            connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**values))
-        if changes.all_sections or changes.sections is not None:
-            wanted = ids_of(connection, None if changes.all_sections else changes.sections)
-            connection.execute(subscription.delete().where(subscription.c.endpoint_id == endpoint_id))
-            _subscribe(connection, endpoint_id, wanted)
-        after = _one(connection, endpoint_id)
-        pairs = {each: (getattr(before, each), getattr(after, each)) for each in _CHANGEABLE}
-        told = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-        if told:
-            target = str(endpoint_id)
-            audit.note(
-                connection, actor=actor, action="endpoint.changed", target=target, detail=told, now=now
-            )
-        if "rate_per_second" in told:
-            rate = after.rate_per_second
-            words = f"by {actor}: " + ("no limit" if rate is None else f"at most {rate:g} pushes a second")
-            notices.of_endpoint(connection, "endpoint.rate_changed", endpoint_id, words, now)
-    return after, tuple(told)
+    row = _locked(connection, endpoint_id)
+    before = _one(connection, endpoint_id)
+    if changes.url not in (None, row.url):
+        _refuse_a_second(connection, row.partner_id, str(changes.url))
+    values = _columns(changes, row)
+    if values:
+        connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**values))
+    if changes.all_sections or changes.sections is not None:
+        wanted = ids_of(connection, None if changes.all_sections else changes.sections)
+        connection.execute(subscription.delete().where(subscription.c.endpoint_id == endpoint_id))
+        _subscribe(connection, endpoint_id, wanted)
+    after = _one(connection, endpoint_id)
+    pairs = {each: (getattr(before, each), getattr(after, each)) for each in _CHANGEABLE}
+    different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if "rate_per_second" in different:
+        rate = after.rate_per_second
+        words = f"by {actor}: " + ("no limit" if rate is None else f"at most {rate:g} pushes a second")
+        notices.of_endpoint(connection, "endpoint.rate_changed", endpoint_id, words, now)
+    return after, different
 
 
 _CHANGEABLE = ("url", "sections", "every_revision", "max_in_flight", "schedule", "rate_per_second")
@@ -183,47 +171,46 @@ def all_endpoints(record: Record) -> list[Endpoint]:
         return _endpoints(connection)
 
 
-def pause(record: Record, endpoint_id: int, *, reason: str, actor: str, now: datetime) -> Endpoint:
+@dataclass(frozen=True)
+class StateChange:
+    """What became of an endpoint's state: it was `before`, and is as in `endpoint`. The two may be the same."""
+
+    before: str
+    endpoint: Endpoint
+
+
+def pause(connection: Connection, endpoint_id: int, reason: str, actor: str, now: datetime) -> StateChange:
     """Deliveries wait, takedowns go on. Raises NotFound, NotPossible when it is switched off."""
-    return _set_state(record, endpoint_id, "paused", reason, actor, now)
+    row = _locked(connection, endpoint_id)
+    if row.state == "off":
+        raise NotPossible(
+            f"endpoint {endpoint_id} is switched off; `dateline endpoint resume` brings it back"
+        )
+    if row.state != "paused":
+        _set_state(connection, endpoint_id, "paused", reason, now)
+        words = f"by {actor}: {reason}" if reason else f"by {actor}; it was {row.state}"
+        notices.of_endpoint(connection, "endpoint.paused", endpoint_id, words, now)
+    return StateChange(row.state, _one(connection, endpoint_id))
 
 
-def resume(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> Endpoint:
+def resume(connection: Connection, endpoint_id: int, actor: str, now: datetime) -> StateChange:
     """Back to live from paused or switched off; the breaker starts closed, what waits is due, and what was given up
-    since it failed or was held goes again, newest revisions only."""
-    return _set_state(record, endpoint_id, "live", None, actor, now)
+    since it failed or was paused goes again, newest revisions only. Raises NotFound."""
+    row = _locked(connection, endpoint_id)
+    if row.state != "live":
+        _set_state(connection, endpoint_id, "live", None, now)
+        since = min(row.failing_since or row.state_since, row.state_since)
+        again = resumption.revived_words(resumption.revive(connection, endpoint_id, since, now))
+        words = f"by {actor}; it was {row.state}{again}"
+        notices.of_endpoint(connection, "endpoint.resumed", endpoint_id, words, now)
+    return StateChange(row.state, _one(connection, endpoint_id))
 
 
 def _set_state(
-    record: Record, endpoint_id: int, after: str, reason: str | None, actor: str, now: datetime
-) -> Endpoint:
-    with record.writing() as connection:
-        row = _locked(connection, endpoint_id)
-        if row.state == "off" and after == "paused":
-            raise NotPossible(
-                f"endpoint {endpoint_id} is switched off; `dateline endpoint resume` brings it back"
-            )
-        if row.state != after:
-            connection.execute(
-                update(endpoint)
-                .where(endpoint.c.id == endpoint_id)
-                .values(state=after, state_reason=reason, state_since=now, **_fresh(after))
-            )
-            audit.note(
-                connection,
-                actor=actor,
-                action=f"endpoint.{'resumed' if after == 'live' else after}",
-                target=str(endpoint_id),
-                detail={"reason": reason, "was": row.state},
-                now=now,
-            )
-            kind = f"endpoint.{'resumed' if after == 'live' else after}"
-            words = f"by {actor}" + (f": {reason}" if reason else f"; it was {row.state}")
-            if after == "live":
-                since = min(row.failing_since or row.state_since, row.state_since)
-                words += resumption.revived_words(resumption.revive(connection, endpoint_id, since, now))
-            notices.of_endpoint(connection, kind, endpoint_id, words, now)
-    return get_endpoint(record, endpoint_id)
+    connection: Connection, endpoint_id: int, state: str, reason: str | None, now: datetime
+) -> None:
+    values = {"state": state, "state_reason": reason, "state_since": now, **_fresh(state)}
+    connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**values))
 
 
 def _fresh(state: str) -> dict[str, Any]:

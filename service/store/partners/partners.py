@@ -1,14 +1,13 @@
-"""Partners and their endpoints: who republishes, where pushes go, what each wants."""
+"""Partners: the outlets that republish, each with its API key."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from service.store import audit
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists
 from service.store.schema.partners import partner
@@ -21,27 +20,24 @@ class Partner:
     name: str
 
 
-def add_partner(
-    record: Record,
-    slug: str,
-    name: str,
-    *,
-    key_id: str,
-    key_hash: str,
-    now: datetime,
-    actor: str = "operator",
-) -> Partner:
+@dataclass(frozen=True)
+class NewPartner:
+    """A partner to be added. `key_hash` is the SHA-256 of its API key's secret part."""
+
+    slug: str
+    name: str
+    key_id: str
+    key_hash: str = field(repr=False)
+
+
+def add(connection: Connection, new: NewPartner, now: datetime) -> Partner:
     """Adds a partner. Raises AlreadyExists."""
-    row = {"slug": slug, "name": name, "key_id": key_id, "key_hash": key_hash, "created_at": now}
+    row = {**vars(new), "created_at": now}
     try:
-        with record.writing() as connection:
-            number = connection.execute(partner.insert().returning(partner.c.id), row).scalar_one()
-            audit.note(
-                connection, actor=actor, action="partner.added", target=slug, detail={"name": name}, now=now
-            )
+        number = connection.execute(partner.insert().returning(partner.c.id), row).scalar_one()
     except IntegrityError:
-        raise AlreadyExists("partner", slug) from None
-    return Partner(int(number), slug, name)
+        raise AlreadyExists("partner", new.slug) from None
+    return Partner(int(number), new.slug, new.name)
 
 
 def partner_by_key(record: Record, key_id: str) -> tuple[Partner, str] | None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from service.store import audit, names
+from service.store import names
+from service.store.database.keyring import Keyring
 from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
 from service.store.schema.partners import endpoint
@@ -25,10 +26,19 @@ KINDS = ("v1", "v1a")
 
 
 @dataclass(frozen=True)
+class Rotation:
+    """Which kinds of keys get a successor, and for how long the old ones sign along."""
+
+    kinds: tuple[str, ...] = KINDS
+    overlap: timedelta = ROTATION_OVERLAP
+
+
+@dataclass(frozen=True)
 class Rotated:
     """The new keys, and until when the old ones sign along: their end is now if there is no overlap."""
 
     secrets: tuple[str, ...] = field(repr=False)
+    kinds: tuple[str, ...]
     old_until: datetime
 
 
@@ -37,85 +47,70 @@ def kind_of(secret: str) -> str:
     return "v1a" if secret.startswith("whsk_") else "v1"
 
 
-def seal(record: Record, secrets: Iterable[str]) -> bytes:
+def seal(keyring: Keyring, secrets: Iterable[str]) -> bytes:
     """The keys of a new endpoint."""
-    return _seal(record, [{"secret": each, "until": None} for each in secrets])
+    return _seal(keyring, [{"secret": each, "until": None} for each in secrets])
 
 
 def signing_secrets(record: Record, sealed: bytes, now: datetime) -> tuple[str, ...]:
     """The keys to sign with now, the newest first."""
-    return tuple(each["secret"] for each in _open(record, sealed) if not _over(each, now))
+    return tuple(each["secret"] for each in _open(record.keyring, sealed) if not _over(each, now))
 
 
-def current(record: Record, endpoint_id: int, kind: str) -> str | None:
-    """The newest key of this kind, if the endpoint has one. Raises NotFound."""
-    with record.reading() as connection:
-        query = select(endpoint.c.secret_sealed).where(endpoint.c.id == endpoint_id)
-        sealed = connection.execute(query).scalar() if names.is_row(endpoint_id) else None
-    if sealed is None:
-        raise NotFound("endpoint", str(endpoint_id))
-    return _newest(_open(record, sealed), kind)
+class SigningKeys:
+    """The keys of one endpoint, in a transaction that holds its lock. Raises NotFound."""
 
+    def __init__(self, connection: Connection, keyring: Keyring, endpoint_id: int, now: datetime) -> None:
+        self._connection = connection
+        self._keyring = keyring
+        self._id = endpoint_id
+        self._now = now
+        sealed = _locked(connection, endpoint_id).secret_sealed
+        self._entries = [each for each in _open(keyring, sealed) if not _over(each, now)]
 
-def rotate(
-    record: Record,
-    endpoint_id: int,
-    make: Callable[[str], str],
-    *,
-    kinds: Iterable[str] = KINDS,
-    overlap: timedelta = ROTATION_OVERLAP,
-    actor: str,
-    now: datetime,
-) -> Rotated:
-    """Gives the endpoint a new key, by `make(kind)`, of each of these kinds that it has.
+    def rotate(self, make: Callable[[str], str], rotation: Rotation) -> Rotated:
+        """Gives the endpoint a new key, by `make(kind)`, of each kind of the rotation that it has.
 
-    The old ones sign along until `overlap` has passed. Raises NotFound, and NotPossible if it has none of the kinds.
-    """
-    until = now + overlap
-    with record.writing() as connection:
-        kept = _kept(record, _locked(connection, endpoint_id), now)
-        turned = [kind for kind in kinds if _newest(kept, kind)]
-        if not turned:
+        The old ones sign along until the overlap has passed. Raises NotPossible if it has none of the kinds.
+        """
+        until = self._now + rotation.overlap
+        kinds = tuple(kind for kind in rotation.kinds if _newest(self._entries, kind))
+        if not kinds:
             raise NotPossible(
-                f"endpoint {endpoint_id} has no ed25519 key to rotate; "
-                f"give it one: dateline endpoint set {endpoint_id} --ed25519"
+                f"endpoint {self._id} has no ed25519 key to rotate; "
+                f"give it one: dateline endpoint set {self._id} --ed25519"
             )
-        for each in kept:
-            if kind_of(each["secret"]) in turned:
+        for each in self._entries:
+            if kind_of(each["secret"]) in kinds:
                 each["until"] = _sooner(each["until"], until)
-        made = [make(kind) for kind in turned]
-        fresh = [{"secret": each, "until": None} for each in made]
-        detail = {"kinds": turned, "old_until": until.isoformat()}
-        _store(record, connection, endpoint_id, [*fresh, *(each for each in kept if not _over(each, now))])
-        _note(connection, endpoint_id, "endpoint.secret_rotated", detail, actor, now)
-    return Rotated(tuple(made), until)
+        secrets = tuple(make(kind) for kind in kinds)
+        new = [{"secret": each, "until": None} for each in secrets]
+        self._store([*new, *(each for each in self._entries if not _over(each, self._now))])
+        return Rotated(secrets, kinds, until)
 
-
-def sign_with_ed25519(
-    record: Record, endpoint_id: int, make: Callable[[str], str], *, actor: str, now: datetime
-) -> str:
-    """The endpoint's ed25519 key, made by `make("v1a")` unless it has one already. Raises NotFound."""
-    with record.writing() as connection:
-        kept = _kept(record, _locked(connection, endpoint_id), now)
-        known = _newest(kept, "v1a")
-        if known is not None:
-            return known
-        made = make("v1a")
-        _store(record, connection, endpoint_id, [*kept, {"secret": made, "until": None}])
-        _note(connection, endpoint_id, "endpoint.ed25519_on", {}, actor, now)
-    return made
-
-
-def stop_ed25519(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> bool:
-    """Signs with the shared secret alone from now on; whether that is new. Raises NotFound."""
-    with record.writing() as connection:
-        kept = _kept(record, _locked(connection, endpoint_id), now)
-        shared = [each for each in kept if kind_of(each["secret"]) == "v1"]
-        if len(shared) == len(kept):
+    def add_ed25519(self, make: Callable[[str], str]) -> bool:
+        """Adds an ed25519 key, by `make("v1a")`, unless there is one; whether there was none."""
+        if _newest(self._entries, "v1a"):
             return False
-        _store(record, connection, endpoint_id, shared)
-        _note(connection, endpoint_id, "endpoint.ed25519_off", {}, actor, now)
-    return True
+        self._store([*self._entries, {"secret": make("v1a"), "until": None}])
+        return True
+
+    def remove_ed25519(self) -> bool:
+        """Leaves the shared secrets alone; whether there was another key."""
+        shared = [each for each in self._entries if kind_of(each["secret"]) == "v1"]
+        if len(shared) == len(self._entries):
+            return False
+        self._store(shared)
+        return True
+
+    def newest(self, kind: str) -> str | None:
+        """The newest key of this kind, if the endpoint has one."""
+        return _newest(self._entries, kind)
+
+    def _store(self, entries: list[dict[str, Any]]) -> None:
+        values = {"secret_sealed": _seal(self._keyring, entries)}
+        self._connection.execute(update(endpoint).where(endpoint.c.id == self._id).values(values))
+        self._entries = entries
 
 
 def _locked(connection: Connection, endpoint_id: int) -> Row[Any]:
@@ -128,28 +123,13 @@ def _locked(connection: Connection, endpoint_id: int) -> Row[Any]:
     return row
 
 
-def _store(record: Record, connection: Connection, endpoint_id: int, entries: list[dict[str, Any]]) -> None:
-    sealed = _seal(record, entries)
-    connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(secret_sealed=sealed))
+def _seal(keyring: Keyring, entries: list[dict[str, Any]]) -> bytes:
+    return keyring.seal(json.dumps(entries).encode())
 
 
-def _note(
-    connection: Connection, endpoint_id: int, action: str, detail: dict[str, Any], actor: str, now: datetime
-) -> None:
-    audit.note(connection, actor=actor, action=action, target=str(endpoint_id), detail=detail, now=now)
-
-
-def _seal(record: Record, entries: list[dict[str, Any]]) -> bytes:
-    return record.keyring.seal(json.dumps(entries).encode())
-
-
-def _open(record: Record, sealed: bytes) -> list[dict[str, Any]]:
-    loaded: list[dict[str, Any]] = json.loads(record.keyring.open(sealed))
-    return loaded
-
-
-def _kept(record: Record, row: Row[Any], now: datetime) -> list[dict[str, Any]]:
-    return [each for each in _open(record, row.secret_sealed) if not _over(each, now)]
+def _open(keyring: Keyring, sealed: bytes) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(keyring.open(sealed))
+    return entries
 
 
 def _newest(entries: Iterable[dict[str, Any]], kind: str) -> str | None:

@@ -1,0 +1,151 @@
+"""Types of the commands' parameters: each reads a word of the command line, or says how to write it."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from service import times
+from service.intake import article
+from service.store.deliveries import rates
+
+ATTEMPTS_MAX = 50
+WAIT_MAX = timedelta(days=3)  # between two attempts
+OVERLAP_MAX = timedelta(days=90)
+DEFAULT = "default"
+RATE = click.FloatRange(rates.LOWEST, rates.HIGHEST)
+
+
+class Slug(click.ParamType[str]):
+    """A short name for URLs: small letters, digits and hyphens."""
+
+    name = "slug"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", str(value)):
+            self.fail(
+                f"{value!r} does not work as a name: use small letters, digits and hyphens, 64 at most",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+class HostPort(click.ParamType[str]):
+    """The address of a server."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        host, _, port = str(value).rpartition(":")
+        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+            self.fail(f"{value!r} is not HOST:PORT; write for example 127.0.0.1:8600", param, ctx)
+        return str(value)
+
+
+class Text(click.ParamType[str]):
+    """Words for people: trimmed, on one line, not empty."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        words = " ".join(str(value).split())
+        if not words:
+            self.fail("write a name that people see, such as 'World'", param, ctx)
+        return words
+
+
+class Language(click.ParamType[str]):
+    """A language tag, as in an article."""
+
+    name = "language"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(TypeAdapter(article.Language).validate_python(value))
+        except ValidationError as error:
+            self.fail(f"{value!r} is none: {error.errors()[0]['msg']}", param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time: ISO 8601 (UTC unless it says otherwise), or how long ago: 30m, 2h, 3d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            if str(value)[-1:] in tuple("smhd"):
+                return times.now() - times.parse_span(value)
+            return times.from_iso(value)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no time; write 2026-01-02T08:00:00Z, or 2h for two hours ago", param, ctx
+            )
+
+
+class Overlap(click.ParamType[timedelta]):
+    """How long something old still works: 30m, 12h, 7d, or 0."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        try:
+            span = times.parse_span(str(value))
+        except ValueError:
+            span = None
+        if span is None or span > OVERLAP_MAX:
+            words = (
+                f"{value!r} does not work; write 30m, 12h or 7d, up to {OVERLAP_MAX.days}d, or 0 for at once"
+            )
+            self.fail(words, param, ctx)
+        return span
+
+
+class Schedule(click.ParamType[tuple[float, ...]]):
+    """The seconds before each attempt, separated by commas. The first attempt is at once."""
+
+    name = "schedule"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        try:
+            waits = tuple(float(int(each)) for each in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no schedule; write whole seconds, such as 0,5,30,120", param, ctx)
+        if waits[0] != 0:
+            self.fail("a schedule begins with 0: the first attempt is at once", param, ctx)
+        if min(waits) < 0 or max(waits) > WAIT_MAX.total_seconds() or len(waits) > ATTEMPTS_MAX:
+            words = (
+                f"each wait is from 0 to {WAIT_MAX.total_seconds():.0f} s, in {ATTEMPTS_MAX} attempts at most"
+            )
+            self.fail(words, param, ctx)
+        return waits
+
+
+class ScheduleOrDefault(Schedule):
+    """A schedule, or the word default, which is the empty one."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        return () if value == DEFAULT else super().convert(value, param, ctx)
+
+
+class RateOrNone(click.ParamType[float]):
+    """Pushes per second, or the word none, which is 0."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return 0.0 if value == "none" else RATE.convert(value, param, ctx)

@@ -13,8 +13,11 @@ from sqlalchemy import func, select, text, update
 from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, recovery, routing, settlements
+from service.store.deliveries import claims, recovery, routing, settlements, transitions
 from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.states import State
+from service.store.partners import endpoints
+from service.store.partners.endpoints import Changes
 from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint as endpoint_table
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
@@ -244,3 +247,108 @@ def waits_for_a_lock(record: Record) -> bool:
     )
     with record.reading() as connection:
         return connection.execute(query).first() is not None
+
+
+def set_delivery(record: Record, number: int, **columns: Any) -> None:
+    with record.writing() as connection:
+        connection.execute(update(delivery).where(delivery.c.id == number).values(**columns))
+
+
+def test_of_the_same_priority_the_one_that_is_due_longest_goes_first(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record, max_in_flight=1)
+    stories(record, source, 1)
+    [failed] = claim(record)
+    retry = a_settlement(failed, "waiting", "answered 503", NOW, due_at=later(10))
+    settlements.settle(record, [retry], lease=WORKER, now=NOW)
+    stories(record, source, 1, "later")
+    [first] = claim(record, later(20))
+    assert first.id != failed.id, "it was due ten seconds later, though its row is older"
+    settle(record, [first])
+    assert [each.id for each in claim(record, later(20))] == [failed.id]
+
+
+def test_takedowns_and_news_together_are_no_more_than_the_limit(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record, max_in_flight=8)
+    stories(record, source, 3)
+    settle(record, claim(record))
+    for number in range(3):
+        post(record, source, a_takedown(external_id=str(number)))
+    stories(record, source, 5, "news")
+    assert [each.priority for each in claim_ahead(record, {}, limit=5)] == [0, 0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("state", ["delivered", "dead", "superseded", "cancelled"])
+def test_revision_that_waits_by_a_fault_is_never_sent_after_a_newer_one_that_has_ended(
+    record: Record, state: str
+) -> None:
+    source = a_desk(record)
+    an_endpoint(record)
+    stories(record, source, 1)
+    [older] = claim(record)
+    settle(record, [older])
+    post(record, source, an_article(external_id="0", headline="Second"))
+    routing.route(record, NOW)
+    [newer] = claim(record)
+    set_delivery(record, newer.id, state=state, lease=None, lease_until=None)
+    set_delivery(record, older.id, state="waiting", due_at=NOW)
+    assert claim(record) == []
+
+
+@pytest.mark.parametrize(
+    "record", ["postgresql"], indirect=True
+)  # SQLite's claim has the file's lock from its pick on
+def test_what_was_overtaken_between_the_pick_and_the_claim_is_not_claimed(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record)
+    stories(record, source, 1)
+    [older] = claim(record)
+    settle(record, [older])
+    post(record, source, an_article(external_id="0", headline="Second"))
+    routing.route(record, NOW)
+    set_delivery(record, older.id, state="waiting")
+    with record.writing() as connection:
+        assert transitions.claim(connection, [older.id], WORKER, later(40)) == []
+
+
+def an_ordered_endpoint_with_a_push_on_the_wire(record: Record) -> tuple[Source, int, Claimed]:
+    source = a_desk(record)
+    endpoint = an_endpoint(record, every_revision=True)
+    stories(record, source, 1)
+    [claimed] = claim(record)
+    return source, endpoint.id, claimed
+
+
+def test_kill_at_an_endpoint_that_wants_every_revision_does_not_wait_for_retries_of_the_story(
+    record: Record,
+) -> None:
+    """The story failed while it was killed: it was tried again for three days, and the kill waited behind it."""
+    source, _, claimed = an_ordered_endpoint_with_a_push_on_the_wire(record)
+    post(record, source, a_takedown(external_id="0"))
+    routing.route(record, NOW)
+    retry = a_settlement(claimed, "waiting", "answered 503", NOW, due_at=later(3600))
+    settlements.settle(record, [retry], lease=WORKER, now=NOW)
+    assert [(each.revision, each.priority) for each in claim(record)] == [(2, 0)]
+    assert claim(record, later(3600)) == []
+
+
+@pytest.mark.parametrize("on_the_wire", [True, False])
+def test_endpoint_that_ceased_to_want_every_revision_gets_no_older_one_after_the_newest(
+    record: Record, on_the_wire: bool
+) -> None:
+    """It got the second revision, and an hour later, when the retry was due, the first."""
+    source, endpoint_id, claimed = an_ordered_endpoint_with_a_push_on_the_wire(record)
+    retry = a_settlement(claimed, "waiting", "answered 503", NOW, due_at=later(3600))
+    if not on_the_wire:
+        settlements.settle(record, [retry], lease=WORKER, now=NOW)
+    endpoints.change_endpoint(record, endpoint_id, Changes(every_revision=False), actor="operator", now=NOW)
+    post(record, source, an_article(external_id="0", headline="Second"))
+    routing.route(record, NOW)
+    if on_the_wire:
+        settlements.settle(record, [retry], lease=WORKER, now=NOW)
+    assert [each.revision for each in claim(record)] == [2]
+    assert claim(record, later(3600)) == []
+    with record.reading() as connection:
+        first = connection.execute(select(delivery.c.state).where(delivery.c.id == claimed.id)).scalar_one()
+    assert first == State.SUPERSEDED

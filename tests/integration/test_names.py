@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.store import names, operations
+from service.store.articles import accept
 from service.store.articles.idempotency import Answer
 from service.store.database.record import Record, open_record
 from service.store.deliveries import replays
@@ -77,6 +78,11 @@ NEARLY = st.one_of(
     st.text(st.characters(), max_size=20).map("tag:{}".format),
 )
 TEXTS = st.one_of(st.text(st.characters()), NEARLY)
+
+
+def replay(record: Record, **request: str) -> object:
+    return operations.replay(record, replays.ReplayRequest(**request), actor="operator", now=NOW)
+
 
 Reader = Callable[[Record, str], object]
 READERS: dict[str, Reader] = {

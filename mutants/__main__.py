@@ -7,11 +7,11 @@ path: `python -m mutants retry`, or `make mutants MODULES="retry breaker"`.
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
-import shlex
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -22,22 +22,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmic_ray.commands import execute, init
-from cosmic_ray.config import ConfigDict
+from cosmic_ray import plugins
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import use_mutation
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkResult
 
-from mutants import operators
-from tests import memory
+from mutants import forked, operators
 
 ROOT = Path(__file__).parents[1]
 CONFIG = Path(__file__).with_name("mutants.toml")
 _LEFT_OUT = shutil.ignore_patterns(".*", "var", "build", "dist", "__pycache__", "node_modules", "results")
 # A fault may make a loop endless: it is noticed then, but nobody waits for it.
-SLOWER, AT_LEAST = 4.0, 10.0  # times as long as without a fault; seconds
+SLOWER, AT_LEAST, FOREVER = 4.0, 20.0, 600.0  # times as long as without a fault; seconds; seconds
 
 
-NONE_RUN = 5  # pytest's code for it
 ANY = "*"  # a mutant that is equivalent in whatever module it is made
 
 
@@ -85,34 +84,33 @@ def main() -> int:
     if wanted.list:
         print("\n".join(modules))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # and tidies up
     operators.register()
-    scores = [_measured(path, config) for path in modules if _exists(path)]
+    forked.load_libraries()
+    scores = [_measured(path, config) for path in modules if _exists(path, config)]
     print()
     for score in scores:
         print(_line(score))
     return 0 if scores and all(score.per_cent >= config["required"] for score in scores) else 1
 
 
-def _exists(path: str) -> bool:
-    if (ROOT / path).is_file():
+def _exists(module: str, config: dict[str, Any]) -> bool:
+    if (ROOT / module).is_file() and any((ROOT / path).is_file() for path in config["modules"][module]):
         return True
-    print(f"{path}: there is no such module")
+    print(f"{module}: there is no such module, or there are no tests of it")
     return False
 
 
 def _measured(module: str, config: dict[str, Any]) -> Score:
     with _copy():
         tests = [path for path in config["modules"][module] if Path(path).is_file()]
-        command = _command(tests)
-        timeout = max(AT_LEAST, SLOWER * _seconds_without_fault(command))
+        timeout = max(AT_LEAST, SLOWER * _seconds_without_fault(tests))
         with use_db("mutants.sqlite") as found:
             init([Path(module)], found, {})
             _leave_out(found, config["exclude"])
             print(f"{module}: {found.num_work_items - found.num_results} mutants", flush=True)
-            execute(
-                found,
-                ConfigDict({"test-command": command, "timeout": timeout, "distributor": {"name": "local"}}),
-            )
+            for item in found.pending_work_items:
+                found.set_result(item.job_id, _tested(item.mutations[0], tests, timeout))
             score = _score(module, found, config.get("equivalent", ()))
     for mutant in score.survivors:
         print(f"  survived, line {mutant.line}:\n    - {mutant.before}\n    + {mutant.after}")
@@ -122,44 +120,34 @@ def _measured(module: str, config: dict[str, Any]) -> Score:
     return score
 
 
+def _tested(mutation: MutationSpec, tests: Sequence[str], timeout: float) -> WorkResult:
+    operator = plugins.get_operator(mutation.operator_name)(**mutation.operator_args)
+    with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
+        survived = forked.passes(tests, timeout)
+    lines = difflib.unified_diff(before.splitlines(), (after or "").splitlines(), lineterm="", n=0)
+    outcome = TestOutcome.SURVIVED if survived else TestOutcome.KILLED
+    return WorkResult(WorkerOutcome.NORMAL, diff="\n".join(lines), test_outcome=outcome)
+
+
 @contextmanager
 def _copy() -> Iterator[None]:
-    """Works in a copy of the tree until the end; the tests import from it, too."""
-    with tempfile.TemporaryDirectory(prefix="dateline-mutants-", dir=memory.place()) as folder:
+    """Works in a copy of the tree until the end."""
+    with tempfile.TemporaryDirectory(prefix="dateline-mutants-") as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=_LEFT_OUT)
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = str(copy)
         os.chdir(copy)
         try:
             yield
         finally:
             os.chdir(ROOT)
-            os.environ["PYTHONPATH"] = before or str(ROOT)
 
 
-def _command(tests: Sequence[str]) -> str:
-    """Runs the tests; unit tests without the fixtures, which take longer to start than the tests do.
-
-    Of the others those on SQLite come first: most faults are noticed before a PostgreSQL need be started.
-    """
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "mutants.pytest_plugin", *tests]
-    pytest = ["env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", sys.executable, "-m", "pytest"]
-    if all(path.startswith("tests/unit/") for path in tests):
-        return shlex.join([*pytest, "--noconftest", *options])
-    sqlite, postgresql = (
-        shlex.join([*pytest, "-k", which, *options]) for which in ("not postgresql", "postgresql")
-    )
-    return shlex.join(
-        ["sh", "-c", f"{sqlite} && {{ {postgresql}; code=$?; [ $code -eq 0 ] || [ $code -eq {NONE_RUN} ]; }}"]
-    )
-
-
-def _seconds_without_fault(command: str) -> float:
+def _seconds_without_fault(tests: Sequence[str]) -> float:
     start = time.monotonic()
-    ended = subprocess.run(shlex.split(command), check=False, capture_output=True, text=True)
-    if ended.returncode:
-        sys.exit(f"the tests fail without any fault:\n{ended.stdout[-3000:]}{ended.stderr[-1000:]}")
+    with Path("output").open("w+") as output:
+        if not forked.passes(tests, FOREVER, output=output.fileno(), cached=False):
+            output.seek(0)
+            sys.exit(f"the tests fail without any fault:\n{output.read()[-3000:]}")
     return time.monotonic() - start
 
 
@@ -192,16 +180,12 @@ def _score(module: str, found: WorkDB, listed: Sequence[dict[str, str]]) -> Scor
 
 
 def _mutant(diff: str) -> Mutant:
+    """Of a diff without context."""
     lines = diff.splitlines()
-    place = next((int(line.split()[1][1:].split(",")[0]) for line in lines if line.startswith("@@")), 0)
-    taken = [line[1:].strip() for line in lines if line.startswith("-") and not line.startswith("---")]
-    put = [line[1:].strip() for line in lines if line.startswith("+") and not line.startswith("+++")]
-    context = 0
-    for line in lines[next((n for n, each in enumerate(lines) if each.startswith("@@")), 0) + 1 :]:
-        if line.startswith(("-", "+")):
-            break
-        context += 1
-    return Mutant(place + context, " ".join(taken), " ".join(put))
+    place = next((each.split()[1] for each in lines if each.startswith("@@")), "-0")
+    taken = [each[1:].strip() for each in lines if each.startswith("-") and not each.startswith("---")]
+    put = [each[1:].strip() for each in lines if each.startswith("+") and not each.startswith("+++")]
+    return Mutant(int(place[1:].partition(",")[0]), " ".join(taken), " ".join(put))
 
 
 def _line(score: Score) -> str:

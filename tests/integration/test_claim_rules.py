@@ -12,6 +12,7 @@ from sqlalchemy import event, select, update
 
 from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
+from service.store.database import locks
 from service.store.database.record import Record
 from service.store.deliveries import claims, replays, routing, settlements
 from service.store.deliveries.claims import Claimed, Cursor
@@ -289,6 +290,20 @@ def test_claim_takes_no_more_than_its_limit_of_takedowns_and_news_together(
     both_lanes(record, source, 3, 5)
     claimed = claim(record, limit=limit)
     assert [each.priority == 0 for each in claimed] == [True] * takedowns + [False] * news
+
+
+def test_takedowns_that_are_claimed_leave_news_only_the_rest_of_the_room(
+    record: Record, source: Source
+) -> None:
+    endpoint = an_endpoint(record, max_in_flight=4)
+    stories(record, source, 3)
+    settle(record, claim(record))
+    for number in range(3):
+        post(record, source, a_takedown(external_id=str(number)))
+    stories(record, source, 5, "new")
+    claimed = claim(record)
+    assert [each.priority == 0 for each in claimed] == [True, True, True, False]
+    assert counts(claimed) == {endpoint.id: 4}
 
 
 @pytest.mark.parametrize("limit", [0, -1])
@@ -587,3 +602,17 @@ def test_room_that_another_worker_takes_after_the_look_is_not_used_twice(
     assert seen
     assert len(claimed) == 1
     assert cursor.more
+
+
+@POSTGRESQL
+def test_endpoint_that_another_worker_claims_of_at_this_moment_is_left_to_it(
+    record: Record, source: Source
+) -> None:
+    one, other = an_endpoint(record).id, an_endpoint(record).id
+    stories(record, source, 2)
+    with record.writing() as connection:
+        locks.lock_endpoints(connection, [one])
+        claimed, cursor = claim_from(record, Cursor())
+        assert counts(claimed) == {other: 2}
+        assert cursor == Cursor(other, more=True)
+    assert counts(claim(record)) == {one: 2}

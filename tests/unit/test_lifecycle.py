@@ -37,7 +37,8 @@ def test_same_text_again_is_a_repeat() -> None:
 
 
 def test_other_text_is_an_update_and_with_a_correction_note_a_correction() -> None:
-    assert judge(HELD, a_post()) == Change("article.updated")
+    for text in ("second text", "another text"):
+        assert judge(HELD, a_post(text=text)) == Change("article.updated")
     assert judge(HELD, a_post(corrected=True)) == Change("article.corrected")
 
 

@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
+MUTANTS_STAMP := $(VENV)/.installed-mutants
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?= tests
 # Two processes: the tests that start whole desks wait more than they work.
 JOBS ?= 2
 
-.PHONY: run test test-fast lint format bench chaos lock clean
+.PHONY: run test test-fast lint format bench chaos mutants lock clean
 .DELETE_ON_ERROR:
 
 run: $(RUN_STAMP)
@@ -41,6 +42,11 @@ bench: $(DEV_STAMP)
 chaos: $(DEV_STAMP)
 	CHAOS=long $(BIN)/pytest tests/chaos
 
+# Makes faults in the modules that hold the rules, and counts those that no test notices: more than half an hour, in a
+# copy of the tree. MODULES="retry breaker" takes some of them only.
+mutants: $(MUTANTS_STAMP)
+	nice $(BIN)/python -m mutants $(MODULES)
+
 # Writes requirements/*.txt anew from pyproject.toml, with hashes, for every Python and system that is supported.
 lock: $(VENV)/.made
 	$(PIP) install uv==0.13.9
@@ -48,6 +54,8 @@ lock: $(VENV)/.made
 		--custom-compile-command "make lock" -o requirements/run.txt --quiet
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" -o requirements/dev.txt --quiet
+	$(BIN)/uv pip compile --group pyproject.toml:mutants --constraints requirements/dev.txt --universal \
+		--generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/mutants.txt --quiet
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -72,3 +80,7 @@ $(DEV_STAMP): $(VENV)/.made requirements/dev.txt pyproject.toml
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	$(PIP) install --no-deps -e .
 	@touch $@ $(RUN_STAMP)
+
+$(MUTANTS_STAMP): $(DEV_STAMP) requirements/mutants.txt
+	$(PIP) install --require-hashes -r requirements/mutants.txt
+	@touch $@

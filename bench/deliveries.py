@@ -14,7 +14,7 @@ from bench.sink import Sink
 from bench.table import Line, at_least, at_most, at_most_times
 
 SIZE = 6 * 1024
-OURS = ("worker", "press", "web")
+OURS = ("worker", "publisher", "web")
 _CPU = "CPU of our processes, each"
 
 

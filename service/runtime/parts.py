@@ -30,7 +30,7 @@ def processes(chosen: Settings) -> list[tuple[str, str]]:
     """The worker processes, each with its tasks: as many as are set that deliver, and one that builds the feeds."""
     return [
         *((f"w{number}", "route,deliver") for number in range(1, chosen.workers + 1)),
-        ("press", "publish"),
+        ("publisher", "publish"),
     ]
 
 

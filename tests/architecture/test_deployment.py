@@ -71,20 +71,20 @@ def test_every_command_of_a_deployment_exists() -> None:
 
 
 def test_procfile_and_compose_run_the_same_processes() -> None:
-    assert set(procfile()) == {"web", "feeds", "worker", "press", "release"}
+    assert set(procfile()) == {"web", "feeds", "worker", "publisher", "release"}
     services = compose()["services"]
     assert procfile()["release"] == services["migrate"]["command"]
     assert procfile()["web"][:2] == services["web"]["command"][:2]
     assert procfile()["feeds"][:3] == services["feeds"]["command"][:3]
-    for name in ("worker", "press"):
+    for name in ("worker", "publisher"):
         assert procfile()[name] == services[name]["command"]
 
 
 def test_every_queue_is_consumed_by_one_kind_of_worker() -> None:
-    asked = [tasks_of(procfile()[name][-1]) for name in ("worker", "press")]
+    asked = [tasks_of(procfile()[name][-1]) for name in ("worker", "publisher")]
     assert sorted(task for tasks in asked for task in tasks) == sorted(QUEUES)
     assert {tasks for _, tasks in processes(Settings())} == {
-        procfile()[name][-1] for name in ("worker", "press")
+        procfile()[name][-1] for name in ("worker", "publisher")
     }
     assert set(QUEUES) == set(re.findall(r"dateline\.\w+", read("service/runtime/celery_app.py"))) & set(
         QUEUES
@@ -94,7 +94,7 @@ def test_every_queue_is_consumed_by_one_kind_of_worker() -> None:
 
 def test_migrations_run_before_web_and_worker_start() -> None:
     services = compose()["services"]
-    for name in ("web", "worker", "press"):
+    for name in ("web", "worker", "publisher"):
         waits = services[name]["depends_on"]
         assert waits["migrate"] == {"condition": "service_completed_successfully"}
         assert waits["redis"] == {"condition": "service_healthy"}

@@ -1,4 +1,4 @@
-"""A desk with something in every state, made through the store as the service itself would: for pages and signals."""
+"""A desk with deliveries in every state, made through the store as the service does it: for pages and signals."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ WORKER = "desk-1:4711"
 
 
 @dataclass(frozen=True)
-class Seeded:
-    """What was made. `posted` by the source's own id."""
+class SeededDesk:
+    """The answers to its posts by the source's own id, and its endpoints by their partner."""
 
     posted: dict[str, Answer]
     endpoints: dict[str, int]
@@ -41,7 +41,7 @@ class Seeded:
 def a_settlement(
     claimed: claims.Claimed, state: str, words: str, now: datetime, **changes: Any
 ) -> Settlement:
-    """What became of a claimed delivery: `status`, `due_at`, `outcome`, `body` as changes."""
+    """The settlement of a claimed delivery. `changes`: `status`, `due_at`, `outcome`, `body`."""
     status = changes.get("status")
     return Settlement(
         delivery=claimed,
@@ -67,8 +67,8 @@ def a_settlement(
     )
 
 
-def a_desk_at_work(record: Record, now: datetime) -> Seeded:
-    """Four partners (healthy, retrying, paused, without endpoint) and stories of every kind."""
+def a_desk_at_work(record: Record, now: datetime) -> SeededDesk:
+    """Makes four partners (healthy, retrying, paused, without endpoint) and stories of every kind."""
     for slug in ("world", "business", "china"):
         sections.add(record, slug, slug.title(), "en", now - timedelta(days=2))
     source = builders.a_source(record)
@@ -103,7 +103,7 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     deliver_all(record, now - timedelta(minutes=1))
     posted["new"] = post(record, source, an_article(external_id="new", headline="Just in"), now=now)
     _feeds(record, now)
-    return Seeded(posted, ids)
+    return SeededDesk(posted, ids)
 
 
 _PARTNERS = (
@@ -127,7 +127,7 @@ def _endpoint(record: Record, slug: str, name: str) -> int:
 
 
 def _feeds(record: Record, now: datetime) -> None:
-    """Two feeds of the healthy partner's own: one that is read, by its old address still, and one revoked."""
+    """Makes two feeds of the healthy partner's own: one still read by its old address, and one revoked."""
     day = timedelta(days=1)
     first, _ = [
         partner_feeds.add(record, "harbour-herald", token_hash=f"hash{n}", sections=wanted, now=now - 3 * day)
@@ -159,7 +159,7 @@ def deliver_all(record: Record, now: datetime) -> None:
 def _trouble(
     record: Record, source: Any, ids: dict[str, int], posted: dict[str, Answer], at: datetime
 ) -> None:
-    """One delivery given up, one being retried, one on the wire; one endpoint paused with something waiting."""
+    """Makes a delivery given up, one that is retried, one on the wire, and a paused endpoint for which one waits."""
     endpoints.pause(record, ids["night-mail"], reason="moving to a new system", actor="operator", now=at)
     for external_id in ("given-up", "retried", "flying"):
         story = an_article(external_id=external_id, headline=f"Council votes on the bridge ({external_id})")

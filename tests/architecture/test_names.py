@@ -34,7 +34,7 @@ METAPHORS = {
     "agenda", "bell", "cabinet", "courier", "door", "errand", "errands", "front", "gate", "hands", "herald", "letter",
     "letters", "lookout", "manners", "press", "pulse", "shelf", "tenure", "tray",
 }  # fmt: skip
-REGULAR = re.compile(r"[A-Z]\w*[^e]ed")
+REGULAR = re.compile(r"[A-Z][a-z]*[^e]ed")  # one word alone: `NotModified` is HTTP's
 IRREGULAR = {
     "Begun", "Done", "Found", "Given", "Gone", "Held", "Hidden", "Kept", "Known", "Laid", "Left", "Lost", "Made", "Put",
     "Said", "Seen", "Sent", "Shown", "Taken", "Told", "Written",

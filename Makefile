@@ -41,7 +41,7 @@ bench: $(DEV_STAMP)
 chaos: $(DEV_STAMP)
 	CHAOS=long $(BIN)/pytest tests/chaos
 
-# Writes requirements/*.txt anew from pyproject.toml, with hashes, for every Python and system that is supported.
+# Rewrites requirements/*.txt from pyproject.toml, with hashes, for every supported Python and system.
 lock: $(VENV)/.made
 	$(PIP) install uv==0.13.9
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 \

@@ -47,7 +47,7 @@ chaos: $(DEV_STAMP)
 mutants: $(MUTANTS_STAMP)
 	nice $(BIN)/python -m mutants $(MODULES)
 
-# Writes requirements/*.txt anew from pyproject.toml, with hashes, for every Python and system that is supported.
+# Rewrites requirements/*.txt from pyproject.toml, with hashes, for every supported Python and system.
 lock: $(VENV)/.made
 	$(PIP) install uv==0.13.9
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 \

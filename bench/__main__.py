@@ -33,7 +33,7 @@ ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="What is fast, beside the bare block."
+        prog="python -m bench", description="Measures speed, beside the bare building block."
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"rows: {', '.join(ROWS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="one small round each: under two minutes, rough")
@@ -46,7 +46,7 @@ def main() -> int:
     if given.list:
         print("\n".join(ROWS))
         return 0
-    logs.configure("warning", json=False)  # the table is what is to be read
+    logs.configure("warning", json=False)  # people read the table
     kinds = (given.database,) if given.database else databases.NAMES
     lines = _measured(given.names or list(ROWS), kinds, quick=given.quick)
     print(rendered(lines))

@@ -1,6 +1,6 @@
 """The bare building block of a delivery: sign and post, by curl's multi interface, and write nothing down.
 
-`python -m bench.bare_push` reads a Pushing as JSON and prints how long it took.
+`python -m bench.bare_push` reads a BarePushes as JSON and prints a PushTimes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from service.webhooks.signatures import Signer
 
 
 @dataclass(frozen=True)
-class Pushing:
-    """Every body to every URL, `at_once` on the wire."""
+class BarePushes:
+    """The pushes to make: every body to every URL, `at_once` on the wire."""
 
     urls: list[str]
     bodies: list[str]
@@ -28,8 +28,8 @@ class Pushing:
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """`seconds` by the clock and `cpu` of the processor, from the first push to the last answer."""
+class PushTimes:
+    """`seconds` of the clock and `cpu` seconds of the processor, from the first push to the last answer."""
 
     seconds: float
     cpu: float
@@ -37,29 +37,29 @@ class Pushed:
     took: list[float]
 
 
-def run(pushing: Pushing) -> Pushed:
-    """Pushes it all from another process."""
-    answer, _ = ask("bench.bare_push", json.dumps(asdict(pushing)))
-    return Pushed(**json.loads(answer))
+def run(pushes: BarePushes) -> PushTimes:
+    """Makes all the pushes from another process."""
+    answer, _ = ask("bench.bare_push", json.dumps(asdict(pushes)))
+    return PushTimes(**json.loads(answer))
 
 
-def push(pushing: Pushing) -> Pushed:
+def push(pushes: BarePushes) -> PushTimes:
     """The loop itself."""
     multi = pycurl.CurlMulti()
-    idle = [_curl() for _ in range(pushing.at_once)]
-    letters = _letters(pushing)
+    idle = [_curl() for _ in range(pushes.at_once)]
+    requests = _requests(pushes)
     took: list[float] = []
     failed = in_flight = 0
     started, cpu = time.perf_counter(), time.process_time()
     more = True
     while more or in_flight:
         while more and idle:
-            letter = next(letters, None)
-            if letter is None:
+            request = next(requests, None)
+            if request is None:
                 more = False
                 break
             curl = idle.pop()
-            url, headers, body = letter
+            url, headers, body = request
             curl.setopt(pycurl.URL, url)
             curl.setopt(pycurl.HTTPHEADER, headers)
             curl.setopt(pycurl.POSTFIELDS, body)
@@ -77,7 +77,7 @@ def push(pushing: Pushing) -> Pushed:
                 in_flight -= 1
         if in_flight and not (more and idle):
             multi.select(0.1)
-    return Pushed(time.perf_counter() - started, time.process_time() - cpu, failed, took)
+    return PushTimes(time.perf_counter() - started, time.process_time() - cpu, failed, took)
 
 
 def _curl() -> pycurl.Curl:
@@ -89,11 +89,11 @@ def _curl() -> pycurl.Curl:
     return curl
 
 
-def _letters(pushing: Pushing) -> Iterator[tuple[str, list[str], bytes]]:
-    signer = Signer([pushing.secret])
-    for number, text in enumerate(pushing.bodies):
+def _requests(pushes: BarePushes) -> Iterator[tuple[str, list[str], bytes]]:
+    signer = Signer([pushes.secret])
+    for number, text in enumerate(pushes.bodies):
         body = text.encode()
-        for partner, url in enumerate(pushing.urls):
+        for partner, url in enumerate(pushes.urls):
             name = f"bare_{number}_{partner}"
             seconds = int(time.time())
             yield (
@@ -111,4 +111,4 @@ def _letters(pushing: Pushing) -> Iterator[tuple[str, list[str], bytes]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(push(Pushing(**json.load(sys.stdin))))))
+    print(json.dumps(asdict(push(BarePushes(**json.load(sys.stdin))))))

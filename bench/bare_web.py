@@ -1,4 +1,4 @@
-"""The bare building block of intake: Flask under the same granian, and the one commit: the bytes, durable.
+"""The bare building block of intake: Flask under the same granian, and one durable commit of the bytes.
 
 `python -m bench.bare_web PORT DATABASE_URL PROCESSES`.
 """
@@ -25,7 +25,7 @@ _TABLE = "CREATE TABLE IF NOT EXISTS bare (body {})"
 
 
 def create() -> Flask:
-    """What each of granian's processes runs."""
+    """The application that each of granian's processes runs."""
     app = Flask("bare")
     keep = _keeper(os.environ[_URL])
 

@@ -1,4 +1,4 @@
-"""The articles that are sent: plausible ones of a given size, each different, the same at every run."""
+"""The articles to send: plausible, of a given size, each different, and the same in every run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def article(external_id: str, size: int) -> bytes:
 
 @cache
 def _paragraphs() -> list[str]:
-    """What bodies are put together from: making each word anew would take longer than taking it in."""
+    """The stock that bodies are put together from: to make new ones would take longer than intake does."""
     words = random.Random("paragraphs")
     return [f"<p>{_sentence(words, words.randint(30, 70))}</p>" for _ in range(500)]
 

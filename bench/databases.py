@@ -1,4 +1,4 @@
-"""The databases that are measured, both as durable as a desk's own: nothing is switched off for speed."""
+"""The databases to measure, both as durable as a desk's own: nothing is switched off for speed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 
 
 class Databases:
-    """Gives empty databases. The PostgreSQL server, from a wheel, is started when it is first needed."""
+    """Makes empty databases. The PostgreSQL server comes from a wheel."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -30,7 +30,7 @@ class Databases:
         return postgres.database_url(self._server, name)
 
     def settle(self, kind: str) -> None:
-        """Has PostgreSQL write out now what it would write out amid the next row."""
+        """Makes PostgreSQL write its dirty pages now, so that it does not do so in the middle of the next row."""
         if kind == POSTGRESQL:
             postgres.admin(self._server, "CHECKPOINT")
 

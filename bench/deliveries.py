@@ -1,13 +1,14 @@
 """Rows `fanout`, `single`, `wide`: from accepted articles to settled deliveries, by all workers of a desk.
 
-Beside each, one curl loop that signs and posts the very same bodies to the same sink, and writes nothing.
+Beside each row: one curl loop that signs and posts the very same bodies to the same sink, and writes nothing.
 """
 
 from __future__ import annotations
 
 from bench import bare_push, load
-from bench.bare_push import Pushing
-from bench.desk import Desk, Ledger
+from bench.balance import Balance
+from bench.bare_push import BarePushes
+from bench.desk import Desk
 from bench.processes import Processes
 from bench.run import Run
 from bench.sink import Sink
@@ -44,12 +45,12 @@ def wide(run: Run, database: str) -> list[Line]:
             run.databases.settle(database)
             posted = load.run(desk.load(f"r{number}", 1, SIZE))
             desk.wait_settled()
-            pushing = Pushing(urls, desk.bodies(), desk.secret, at_once=256)
-            ledger = desk.ledger(len(posted.accepted), endpoints, sink.arrivals())
-            line.ours.append(ledger.settled - posted.started)
-            line.bare.append(bare_push.run(pushing).seconds)
+            pushes = BarePushes(urls, desk.bodies(), desk.secret, at_once=256)
+            balance = desk.balance(len(posted.accepted), endpoints, sink.arrivals())
+            line.ours.append(balance.settled - posted.started)
+            line.bare.append(bare_push.run(pushes).seconds)
             sink.arrivals()
-            line.void = line.void or ledger.void
+            line.void = line.void or balance.void
     return [line]
 
 
@@ -62,19 +63,19 @@ def _backlog(run: Run, rate: Line, cpu: Line, *, endpoints: int, articles: int, 
         for number in run.rounds():
             desk.hold()
             desk.feed(f"r{number}", articles, SIZE)
-            pushing = Pushing(urls, desk.bodies(), desk.secret, at_once=endpoints * cap)
-            _bare(pushing, sink, rate, cpu)
+            pushes = BarePushes(urls, desk.bodies(), desk.secret, at_once=endpoints * cap)
+            _bare(pushes, sink, rate, cpu)
             run.databases.settle(rate.database)
-            ledger, seconds, spent = _drain(desk, sink, children, articles, endpoints)
-            rate.void = cpu.void = rate.void or ledger.void
-            rate.ours.append(ledger.delivered / seconds)
+            balance, seconds, spent = _drain(desk, sink, children, articles, endpoints)
+            rate.void = cpu.void = rate.void or balance.void
+            rate.ours.append(balance.delivered / seconds)
             if spent is not None:
-                cpu.ours.append(spent / max(1, ledger.delivered) * 1e6)
+                cpu.ours.append(spent / max(1, balance.delivered) * 1e6)
     return [rate, cpu]
 
 
-def _bare(pushing: Pushing, sink: Sink, rate: Line, cpu: Line) -> None:
-    pushed = bare_push.run(pushing)
+def _bare(pushes: BarePushes, sink: Sink, rate: Line, cpu: Line) -> None:
+    pushed = bare_push.run(pushes)
     rate.bare.append(len(pushed.took) / pushed.seconds)
     cpu.bare.append(pushed.cpu / len(pushed.took) * 1e6)
     if pushed.failed:
@@ -84,12 +85,12 @@ def _bare(pushing: Pushing, sink: Sink, rate: Line, cpu: Line) -> None:
 
 def _drain(
     desk: Desk, sink: Sink, children: Processes, articles: int, endpoints: int
-) -> tuple[Ledger, float, float | None]:
-    """Lets the workers at what was laid in: the ledger, the seconds from their waking to the last settlement, CPU."""
+) -> tuple[Balance, float, float | None]:
+    """Lets the workers deliver the round: its balance, the seconds from the wake-up to the last settlement, the CPU."""
     before = children.cpu(*OURS)
     released = desk.release()
     desk.wait_settled()
     after = children.cpu(*OURS)
-    ledger = desk.ledger(articles, endpoints, sink.arrivals())
+    balance = desk.balance(articles, endpoints, sink.arrivals())
     spent = None if before is None or after is None else after - before
-    return ledger, ledger.settled - released, spent
+    return balance, balance.settled - released, spent

@@ -1,21 +1,20 @@
-"""A desk to measure: an empty record, its processes, articles to send, and the ledger that must balance."""
+"""A desk to measure: an empty record, its processes, articles to send, and the balance of each round."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
 from sqlalchemy import text
 
+from bench.balance import Balance, imbalance
 from bench.content import SECTION, article
-from bench.load import Load, Posted
+from bench.load import Load
 from bench.processes import Failed, Processes, answers, free_port, module
 from service import settings
 from service.http import credentials
@@ -24,7 +23,7 @@ from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.parts import processes
 from service.runtime.supervise import dateline
 from service.settings import Settings
-from service.store import migrations, names, operations
+from service.store import migrations, operations
 from service.store.articles import accept as articles
 from service.store.articles import sources
 from service.store.coordination import leases
@@ -37,7 +36,7 @@ from service.webhooks import push_body, signatures
 
 SOURCE = "wire"
 _HOLDER = "bench"
-_HELD = timedelta(minutes=1)
+_HOLD_FOR = timedelta(minutes=1)
 _HOLD_AGAIN = 1.0  # seconds: a lease that is not renewed is taken over after four
 
 _PARTNER = text(
@@ -51,23 +50,8 @@ _ENDPOINT = text(
 )
 
 
-@dataclass(frozen=True)
-class Ledger:
-    """How many events stand accepted and what became of their deliveries. `void` says what does not balance."""
-
-    events: int
-    states: dict[str, int]
-    started: float
-    settled: float
-    void: str
-
-    @property
-    def delivered(self) -> int:
-        return self.states.get("delivered", 0)
-
-
 class Desk:
-    """One source, one section, as many endpoints as are asked for. `close()` when done."""
+    """One source, one section, and any number of endpoints. `close()` when done."""
 
     def __init__(self, processes: Processes, folder: Path, database_url: str) -> None:
         self._processes = processes
@@ -104,7 +88,7 @@ class Desk:
         self.record.close()
 
     def start(self, *, workers: bool = True) -> None:
-        """Redis, the web and, unless told otherwise, the default number of workers; returns when all answer."""
+        """Starts Redis, the web and, if `workers`, the default number of workers; returns when all answer."""
         shared = settings.environment(self.settings)
         self._processes.start("redis", embedded_redis.command(self.settings))
         embedded_redis.wait_until_answers(embedded_redis.socket_path(self.settings), seconds=10)
@@ -119,7 +103,7 @@ class Desk:
         self._processes.wait(part, lambda: len(workers_now(self.record)) == len(started))
 
     def add_endpoints(self, urls: Iterable[str], max_in_flight: int = 4) -> None:
-        """Each of a partner of its own, subscribed to everything. The first by the store, the others as its like."""
+        """Adds endpoints, each with its own partner, that take everything: the first by the store, others as copies."""
         first, *others = urls
         operations.add_partner(
             self.record,
@@ -145,9 +129,9 @@ class Desk:
         return Load(url, self.api_key, name, count, size, **options)  # type: ignore[arg-type]
 
     def hold(self) -> None:
-        """Keeps the workers from looking for work until `release`, so that a round can be laid in.
+        """Keeps the workers from looking for work until `release`, so that a round can be prepared.
 
-        Ours is the sweep's lease, renewed as a worker that lives would.
+        It holds the sweep's lease and renews it, as a live worker would.
         """
         if self._holding is None:
             self._released.clear()
@@ -160,7 +144,7 @@ class Desk:
             self._renew()
 
     def _renew(self) -> None:
-        values = {"until": to_micros(_now() + _HELD), "holder": _HOLDER}
+        values = {"until": to_micros(_now() + _HOLD_FOR), "holder": _HOLDER}
         with self.record.writing() as connection:
             connection.execute(
                 text(
@@ -178,7 +162,7 @@ class Desk:
             leases.release(self.record, "sweep", _HOLDER)
 
     def feed(self, name: str, count: int, size: int) -> None:
-        """Articles through intake's own reading and the store, without HTTP and without a wake-up."""
+        """Passes articles through intake's reader and the store, without HTTP and without a wake-up."""
 
         def accept(number: int) -> None:
             body = article(f"{name}-{number}", size)
@@ -213,7 +197,7 @@ class Desk:
             time.sleep(0.25)
 
     def wait_delivered(self, count: int, seconds: float = 120) -> None:
-        """Returns when as many deliveries stand as delivered; raises Failed if that takes longer."""
+        """Returns when so many deliveries are delivered; raises Failed if that takes longer."""
         deadline = time.monotonic() + seconds
         query = text("SELECT count(*) FROM delivery WHERE state = 'delivered'")
         while True:
@@ -235,15 +219,15 @@ class Desk:
                 told |= push_content.push_contents_within(connection, ids[first : first + 500])
         return [push_body.body(told[number]).decode() for number in ids]
 
-    def ledger(
+    def balance(
         self,
         accepted: int,
         endpoints: int,
         arrivals: Sequence[tuple[float, str, int]],
         *,
         all_delivered: bool = True,
-    ) -> Ledger:
-        """Of this round, which it ends. Checked against what was accepted outside, and what arrived outside."""
+    ) -> Balance:
+        """Ends the round. The record is checked against the posts accepted and the pushes arrived outside."""
         with self.record.reading() as connection:
             values = {"seen": self._seen}
             events, last = connection.execute(
@@ -259,8 +243,8 @@ class Desk:
         self._seen = int(last or self._seen)
         states = {state: int(count) for state, count, _, _ in rows}
         taken = {name for _, name, status in arrivals if status == 200}
-        void = _imbalance(int(events), states, accepted, endpoints, len(taken), all_delivered=all_delivered)
-        return Ledger(
+        void = imbalance(int(events), states, accepted, endpoints, len(taken), all_delivered=all_delivered)
+        return Balance(
             events=int(events),
             states=states,
             started=min((int(row[2]) for row in rows), default=0) / 1e6,
@@ -276,36 +260,6 @@ class Desk:
                 " + (SELECT count(*) FROM delivery WHERE state = 'sending')"
             )
             return int(connection.execute(query).scalar_one())
-
-
-def _imbalance(
-    events: int, states: dict[str, int], accepted: int, endpoints: int, arrived: int, *, all_delivered: bool
-) -> str:
-    """What does not balance, in words; empty if all does."""
-    if events != accepted:
-        return f"{accepted} were accepted, but the record has {events} events"
-    owed = accepted * endpoints
-    if sum(states.values()) != owed:
-        return f"{owed} deliveries were owed, but the record has {json.dumps(states)}"
-    delivered = states.get("delivered", 0)
-    if all_delivered and delivered != owed:
-        return f"{owed} were owed, {json.dumps(states)}"
-    if arrived < delivered or (all_delivered and arrived != delivered):
-        return f"{delivered} stand as delivered, but {arrived} arrived"
-    return ""
-
-
-def latencies(posted: Posted, arrivals: Sequence[tuple[float, str, int]]) -> list[float]:
-    """Seconds from the time each post was due to each first arrival at a partner that took it."""
-    first: dict[str, float] = {}
-    for at, name, status in arrivals:
-        if status == 200:
-            first[name] = min(at, first.get(name, at))
-    return [
-        at - due
-        for name, at in first.items()
-        if (read := names.read_delivery_id(name)) and (due := posted.accepted.get(read.event)) is not None
-    ]
 
 
 def _now() -> datetime:

@@ -1,6 +1,6 @@
-"""Row `build`: what a feed's build costs, against building the same hundred entries whole, by others and by hand.
+"""Row `build`: the cost of a feed's build, against building the same hundred entries whole, by others and by hand.
 
-All of it in this process, in processor time: it is the same whatever the database, and measured on SQLite.
+All of it runs in this process, in processor time. It does not depend on the database and is measured on SQLite.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ URL = "https://news.example.org"
 BODY = "<p>" + "The first ferry left at dawn, and the harbour was full of people. " * 40 + "</p>"
 
 Row = tuple[str, float, float, str]
-# The issue's: a change costs no more than this, and no more than that share of a whole build by feedgen.
+# From the issue: a change costs no more than this, and no more than this share of a whole build by feedgen.
 MOST_MS, MOST_TIMES = 0.3, 1 / 25
 
 
@@ -67,7 +67,7 @@ def _target(what: str) -> Target | None:
 
 
 def _rows() -> Iterator[Row]:
-    """(what, ours, the bare building block, unit)"""
+    """(measure, ours, the bare building block, unit)"""
     items = [an_item(number) for number in range(STORIES)]
     for fmt in feeds.ARCHIVED:
         ours = build_time(items, fmt)
@@ -87,7 +87,7 @@ def _rows() -> Iterator[Row]:
 
 
 def an_item(number: int, **fields: Any) -> feeds.Item:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "id": f"tag:news.example.org,2026-01-02:item/{number:06d}",
         "revision": 1,
         "headline": f"Harbour reopens, day {number}",
@@ -101,43 +101,43 @@ def an_item(number: int, **fields: Any) -> feeds.Item:
         "origin": feeds.Origin("Harbour Daily", "https://harbour.example/story"),
         "sections": (("world", "World"),),
     }
-    return feeds.Item(**{**given, **fields})
+    return feeds.Item(**{**defaults, **fields})
 
 
 def build_time(items: list[feeds.Item], fmt: feeds.Format) -> float:
-    """All that a build does once the changed story is serialised: its time, the splice, the ETag."""
-    held = {number: _entries(item) for number, item in enumerate(items)}
+    """The part of a build that follows the serialising of the changed story: its time, the splice, the ETag."""
+    entries = {number: _entries(item) for number, item in enumerate(items)}
     shown = [Place(number, item.id, 1, False, item.updated) for number, item in enumerate(items)]
     moments = iter(range(10_000_000))
 
     def build() -> None:
         moved = replace(shown[0], changed_at=START + timedelta(days=1, microseconds=next(moments)))
-        compose(_FEED, [moved, *shown[1:]], held, [fmt])
+        compose(_FEED, [moved, *shown[1:]], entries, [fmt])
 
     return _ms(build, 200)
 
 
 def feedgen_time(items: list[feeds.Item], fmt: str) -> float:
-    told, feed = [public(item) for item in items], public_feed(_FEED)
-    return _ms(lambda: full_build(feed, told, (), START, fmt), 7)
+    public_items, feed = [public(item) for item in items], public_feed(_FEED)
+    return _ms(lambda: full_build(feed, public_items, (), START, fmt), 7)
 
 
 def feedgenerator_time(items: list[feeds.Item]) -> float:
     def build() -> None:
-        made = feedgenerator.Rss201rev2Feed(title="World", link=URL, description="World", language="en")
+        feed = feedgenerator.Rss201rev2Feed(title="World", link=URL, description="World", language="en")
         for item in items:
-            made.add_item(
+            feed.add_item(
                 title=item.headline, link=item.url, description=item.summary, content=item.body_html,
                 unique_id=item.id, pubdate=item.published, updateddate=item.updated, author_name="Ann Lee",
                 categories=["World"],
             )  # fmt: skip
-        made.writeString("utf-8")
+        feed.writeString("utf-8")
 
     return _ms(build, 15)
 
 
 def string_time(items: list[feeds.Item]) -> float:
-    """What nobody beats who builds all anew: escaping and formatting, no tree, no check."""
+    """The floor for a whole build: escaping and formatting, no tree, no check."""
 
     def build() -> None:
         parts = [
@@ -157,26 +157,26 @@ def render_time(items: list[feeds.Item], fmt: feeds.Format) -> float:
 
 
 def entry_times(item: feeds.Item) -> tuple[float, float]:
-    """With cleaning and the check that it parses alone; and feedgen's whole build of a feed of that one story."""
-    told, feed = public(item), public_feed(_FEED)
+    """Ours, with cleaning and the check that the entry parses alone; and feedgen's build of a feed of one story."""
+    public_item, feed = public(item), public_feed(_FEED)
     return (
         _ms(lambda: feeds.entry(item, "rss"), 60),
-        _ms(lambda: full_build(feed, [told], (), START, "rss"), 60),
+        _ms(lambda: full_build(feed, [public_item], (), START, "rss"), 60),
     )
 
 
 def record_times(items: list[feeds.Item]) -> tuple[float, float]:
-    """One changed story posted and routed: what `FeedBuilder.build` then costs, with all it reads and writes."""
+    """The cost of one feed's build after a changed story was posted and routed, with all that it reads and writes."""
     alone = sum(build_time(items, fmt) for fmt in feeds.FORMATS)
     with tempfile.TemporaryDirectory() as folder:
         record = open_record(f"sqlite:///{Path(folder) / 'bench.db'}", Fernet.generate_key().decode())
         try:
-            return _build_time(record), alone
+            return _record_build_time(record), alone
         finally:
             record.close()
 
 
-def _build_time(record: Record) -> float:
+def _record_build_time(record: Record) -> float:
     migrations.migrate(record)
     operations.add_section(record, "world", "World", "en", actor="operator", now=START)
     source = operations.add_source(
@@ -227,7 +227,7 @@ def _entries(item: feeds.Item) -> Entries:
 
 
 def _ms(work: Callable[[], object], times: int) -> float:
-    """The median of its processor time."""
+    """The median of the work's processor time, in milliseconds."""
     work()
     spent = []
     for _ in range(times):

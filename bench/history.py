@@ -1,4 +1,4 @@
-"""Row `history`: what a claim and the status page's facts cost when a million deliveries are in the record already."""
+"""Row `history`: the cost of a claim and of the status page's facts with a million deliveries in the record already."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRIES = 25
 
 
 def measure(run: Run, database: str) -> list[Line]:
-    """The same questions to a record with history and, beside it, to one without. Ours: with."""
+    """The same questions to a record with history (ours) and to one without (bare)."""
     settled = run.scaled(1_000_000, 100_000)
     lines = [Line("history", database, what, "ms", at_most_times(1.3)) for what in _QUESTIONS]
     scans = Line("history", database, "full scans of what grows, in the plans of these", "", at_most(0))
@@ -49,7 +49,7 @@ def measure(run: Run, database: str) -> list[Line]:
 
 
 def _claim(record: Record) -> None:
-    """A claim that is taken back: the next one finds the same."""
+    """Claims and rolls back, so that the next claim finds the same."""
     with record.engine.connect() as connection, connection.begin() as transaction:
         claims.claim_within(connection, lease="bench", limit=128, cursor=Cursor(), now=_now())
         transaction.rollback()
@@ -64,7 +64,7 @@ def _status(record: Record) -> None:
 
 _QUESTIONS: dict[str, Callable[[Record], Any]] = {
     "claim of 128": _claim,
-    "the sweep's look": lambda record: due_work.due_now(record, _now()),
+    "the sweep's search": lambda record: due_work.due_now(record, _now()),
     "the status page's facts": _status,
 }
 _HISTORY = (
@@ -89,7 +89,7 @@ _HISTORY = (
 
 
 def _fill(record: Record, settled: int) -> None:
-    """As many settled deliveries as asked for, of stories a month old. Attempts and receipts are left out."""
+    """Writes `settled` settled deliveries of stories a month old. Attempts and receipts are left out."""
     then = int((_now() - timedelta(days=30)).timestamp() * 1e6)
     values = {"articles": settled // ENDPOINTS, "then": then}
     with record.writing() as connection:
@@ -98,14 +98,14 @@ def _fill(record: Record, settled: int) -> None:
 
 
 def _analyse(record: Record) -> None:
-    """PostgreSQL does this by itself, a minute later; SQLite is never told more than its indexes say."""
+    """Refreshes PostgreSQL's statistics, as it does by itself a minute later. SQLite plans by its indexes alone."""
     if not record.is_sqlite:
         with record.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
 
 
 def _scans(record: Record, ask: Callable[[Record], Any]) -> list[str]:
-    """The lines of the plans of all that is asked that read a table which grows from end to end."""
+    """The lines of the questions' plans that read a growing table from end to end."""
     asked: list[tuple[str, Any]] = []
 
     def note(_c: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
@@ -127,7 +127,7 @@ def _scans(record: Record, ask: Callable[[Record], Any]) -> list[str]:
 def _reads_all(step: str) -> bool:
     if "Seq Scan on" in step:
         return any(f"Seq Scan on {name} " in step for name in _GROW)
-    # SQLite names the table or its alias. Its plan calls a walk back from the newest event, up to a limit, a scan too.
+    # SQLite names the table or its alias. It also calls a walk back from the newest event, up to a limit, a scan.
     words = step.split()
     return words[:1] == ["SCAN"] and "USING" not in words and words[1] in {*_GROW, *"dxofa"} - {"event"}
 
@@ -136,7 +136,7 @@ _GROW = ("article", "revision", "event", "delivery", "attempt", "receipt")
 
 
 def _milliseconds(records: Sequence[Record], ask: Callable[[Record], Any]) -> list[float]:
-    """Of each, in turn: a question of a millisecond is soon disturbed, but so is the other's."""
+    """The median time of each record, asked in turn: any disturbance of so short a question hits both."""
     took: list[list[float]] = [[] for _ in records]
     for _ in range(TRIES):
         for record, times in zip(records, took, strict=True):

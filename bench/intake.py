@@ -16,7 +16,7 @@ CONNECTIONS = 32
 
 
 def measure(run: Run, database: str) -> list[Line]:
-    """32 connections post 8 KB articles; beside it, Flask under the same granian INSERTs the same bytes."""
+    """32 connections post 8 KB articles; beside them, Flask under the same granian INSERTs the same bytes."""
     rate = Line("intake", database, "articles accepted", "1/s")
     cpu = Line("intake", database, "CPU of the web, each", "µs")
     slow = Line("intake", database, "p99 of the answer", "ms")
@@ -32,7 +32,7 @@ def measure(run: Run, database: str) -> list[Line]:
             bare = replace(ours, url=f"http://127.0.0.1:{port}/v1/articles")
             _post(run, database, children, "bare", bare, (rate.bare, cpu.bare, slow.bare))
             accepted = _post(run, database, children, "web", ours, (rate.ours, cpu.ours, slow.ours))
-            rate.void = rate.void or desk.ledger(accepted, 0, []).void
+            rate.void = rate.void or desk.balance(accepted, 0, []).void
     cpu.void = slow.void = rate.void
     return [rate, cpu, slow]
 

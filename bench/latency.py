@@ -1,13 +1,14 @@
-"""Row `latency`: from the time a post is due to its arrival at a partner, on an idle desk and at half its strength."""
+"""Row `latency`: from the time a post is due to its arrival at a partner, on an idle desk and at half its capacity."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from bench import bare_push, load
-from bench.bare_push import Pushing
-from bench.desk import Desk, latencies
-from bench.load import Load, Posted
+from bench.balance import latencies
+from bench.bare_push import BarePushes
+from bench.desk import Desk
+from bench.load import Load, PostingResult
 from bench.processes import answers, free_port, module
 from bench.run import Run
 from bench.sink import Sink
@@ -20,7 +21,7 @@ IDLE_PER_SECOND = 10.0
 
 
 def measure(run: Run, database: str) -> list[Line]:
-    """Three endpoints. Beside it: one INSERT by bare Flask, and one bare push, each one at a time, added up."""
+    """Three endpoints. Beside them: one INSERT by bare Flask plus one bare push, one at a time."""
     idle = Line("latency", database, "idle, median", "ms", at_most(25))
     idle_p95 = Line("latency", database, "idle, p95", "ms", at_most(50))
     full = Line("latency", database, "articles to 3 endpoints, at most", "1/s")
@@ -40,7 +41,7 @@ def measure(run: Run, database: str) -> list[Line]:
             bare_took = load.run(bare).took
             posted = load.run(wanted)
             took, bodies = _arrived(desk, sink, posted, lines)
-            pushed = bare_push.run(Pushing(urls, bodies, desk.secret, at_once=1)).took
+            pushed = bare_push.run(BarePushes(urls, bodies, desk.secret, at_once=1)).took
             sink.arrivals()
             for line, share in ((idle, 0.5), (idle_p95, 0.95)):
                 line.ours.append(load.percentile(took, share) * 1000)
@@ -50,12 +51,12 @@ def measure(run: Run, database: str) -> list[Line]:
             flood = replace(desk.load(f"f{number}", 5000, SIZE), seconds=run.scaled(4.0, 2.0))
             posted = load.run(flood)
             desk.wait_settled()
-            strength = len(posted.accepted) / (_settled(desk, sink, posted, lines) - posted.started)
-            full.ours.append(strength)
+            capacity = len(posted.accepted) / (_settled(desk, sink, posted, lines) - posted.started)
+            full.ours.append(capacity)
             run.databases.settle(database)
-            count = int(strength / 2 * run.scaled(5.0, 3.0))
+            count = int(capacity / 2 * run.scaled(5.0, 3.0))
             posted = load.run(
-                replace(desk.load(f"h{number}", count, SIZE), per_second=strength / 2, connections=64)
+                replace(desk.load(f"h{number}", count, SIZE), per_second=capacity / 2, connections=64)
             )
             took, _ = _arrived(desk, sink, posted, lines)
             half_p95.ours.append(load.percentile(took, 0.95) * 1000)
@@ -66,21 +67,23 @@ def _slow(desk: Desk, name: str, count: int) -> Load:
     return replace(desk.load(name, count, SIZE), per_second=IDLE_PER_SECOND)
 
 
-def _arrived(desk: Desk, sink: Sink, posted: Posted, lines: list[Line]) -> tuple[list[float], list[str]]:
-    """The seconds that each delivery took, and the bodies of this round."""
+def _arrived(
+    desk: Desk, sink: Sink, posted: PostingResult, lines: list[Line]
+) -> tuple[list[float], list[str]]:
+    """The seconds that each delivery took, and the bodies of this round's pushes."""
     desk.wait_settled()
     bodies, arrivals = desk.bodies(), sink.arrivals()
-    _note(lines, desk.ledger(len(posted.accepted), ENDPOINTS, arrivals).void, posted)
+    _note(lines, desk.balance(len(posted.accepted), ENDPOINTS, arrivals).void, posted)
     return latencies(posted, arrivals), bodies
 
 
-def _settled(desk: Desk, sink: Sink, posted: Posted, lines: list[Line]) -> float:
-    ledger = desk.ledger(len(posted.accepted), ENDPOINTS, sink.arrivals())
-    _note(lines, ledger.void, posted)
-    return ledger.settled
+def _settled(desk: Desk, sink: Sink, posted: PostingResult, lines: list[Line]) -> float:
+    balance = desk.balance(len(posted.accepted), ENDPOINTS, sink.arrivals())
+    _note(lines, balance.void, posted)
+    return balance.settled
 
 
-def _note(lines: list[Line], void: str, posted: Posted) -> None:
+def _note(lines: list[Line], void: str, posted: PostingResult) -> None:
     void = void or (f"{posted.refused} posts were refused" if posted.refused else "")
     for line in lines:
         line.void = line.void or void

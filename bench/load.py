@@ -1,8 +1,8 @@
-"""The newsroom's side, a process of its own: posts articles, by a curl loop that costs little.
+"""The newsroom's side, in a process of its own: a curl loop that costs little posts articles.
 
-`python -m bench.load` reads a Load as JSON and prints what came of it. Closed loop: each of `connections` posts as
-soon as it has its answer. Open loop (`per_second`): a post has its time, whether the last was answered or not, and its
-latency counts from that time.
+`python -m bench.load` reads a Load as JSON and prints a PostingResult. Closed loop: each of `connections` posts as
+soon as it has its answer. Open loop (`per_second`): each post is due at its time, whether the last was answered or not,
+and its latency counts from that time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Posted:
+class PostingResult:
     """`accepted`: event id → the Unix time at which its post was due. `took`: seconds of each answer."""
 
     accepted: dict[str, float]
@@ -49,10 +49,10 @@ class Posted:
         return len(self.took) / (self.ended - self.started)
 
 
-def run(load: Load) -> Posted:
-    """Posts it all from another process."""
+def run(load: Load) -> PostingResult:
+    """Posts the whole load from another process."""
     answer, _ = ask("bench.load", json.dumps(asdict(load)))
-    return Posted(**json.loads(answer))
+    return PostingResult(**json.loads(answer))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -61,7 +61,9 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-class _Line:
+class _PostConnection:
+    """One connection of the newsroom, and the time at which its current post was due."""
+
     def __init__(self, load: Load) -> None:
         self.curl = pycurl.Curl()
         self.answer = bytearray()
@@ -83,12 +85,12 @@ class _Line:
         self.curl.setopt(pycurl.POSTFIELDS, body)
 
 
-def post(load: Load) -> Posted:
+def post(load: Load) -> PostingResult:
     """The loop itself. All bodies are made before its clock starts."""
     bodies = [article(f"{load.name}-{number}", load.size) for number in range(load.count)]
     multi = pycurl.CurlMulti()
-    idle = [_Line(load) for _ in range(load.connections)]
-    busy: dict[pycurl.Curl, _Line] = {}
+    idle = [_PostConnection(load) for _ in range(load.connections)]
+    busy: dict[pycurl.Curl, _PostConnection] = {}
     accepted: dict[str, float] = {}
     took: list[float] = []
     refused = next_body = 0
@@ -97,30 +99,30 @@ def post(load: Load) -> Posted:
         now = time.time()
         over = next_body >= len(bodies) or now - started > load.seconds
         if over and not busy:
-            return Posted(accepted, refused, took, started, now)
+            return PostingResult(accepted, refused, took, started, now)
         while idle and not over:
             due = now if load.per_second is None else started + next_body / load.per_second
             if due > now:
                 break
-            line = idle.pop()
-            line.begin(bodies[next_body], due)
-            busy[line.curl] = line
-            multi.add_handle(line.curl)
+            connection = idle.pop()
+            connection.begin(bodies[next_body], due)
+            busy[connection.curl] = connection
+            multi.add_handle(connection.curl)
             next_body += 1
             over = next_body >= len(bodies)
         multi.perform()
-        for line in _ended(multi, busy):
-            if 200 <= line.curl.getinfo(pycurl.RESPONSE_CODE) < 300:
-                took.append(time.time() - line.due)
-                accepted[_event(line.answer, len(took))] = line.due
+        for connection in _ended(multi, busy):
+            if 200 <= connection.curl.getinfo(pycurl.RESPONSE_CODE) < 300:
+                took.append(time.time() - connection.due)
+                accepted[_event(connection.answer, len(took))] = connection.due
             else:
                 refused += 1
-            idle.append(line)
+            idle.append(connection)
         _pause(multi, load, started, next_body, idle)
 
 
-def _ended(multi: pycurl.CurlMulti, busy: dict[pycurl.Curl, _Line]) -> Sequence[_Line]:
-    ended: list[_Line] = []
+def _ended(multi: pycurl.CurlMulti, busy: dict[pycurl.Curl, _PostConnection]) -> Sequence[_PostConnection]:
+    ended: list[_PostConnection] = []
     more = 1
     while more:
         more, succeeded, failed = multi.info_read()
@@ -136,7 +138,7 @@ def _event(answer: bytearray, number: int) -> str:
 
 
 def _pause(
-    multi: pycurl.CurlMulti, load: Load, started: float, next_body: int, idle: Sequence[_Line]
+    multi: pycurl.CurlMulti, load: Load, started: float, next_body: int, idle: Sequence[_PostConnection]
 ) -> None:
     wait = 0.1
     if load.per_second is not None and idle:

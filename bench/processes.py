@@ -1,4 +1,4 @@
-"""Processes of our own: started, their processor time read, ended. CPU is read from /proc, so on Linux only."""
+"""Starts processes, reads their processor time, ends them. CPU is read from /proc, so on Linux only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROC = Path("/proc")
 
 
 class Failed(RuntimeError):
-    """What was to be measured did not run. The text says what and where its log is."""
+    """Something to be measured did not run. The text says which process, and how its log ends."""
 
 
 class Processes:
@@ -59,14 +59,14 @@ class Processes:
         return self._logs / f"{name}.log"
 
     def cpu(self, *prefixes: str) -> float | None:
-        """Processor seconds so far of those whose name begins so, and of all their descendants; None off Linux."""
+        """The processor seconds so far of the children with these prefixes and of their descendants; None off Linux."""
         if not _PROC.is_dir():
             return None
         roots = [each.pid for name, each in self._started.items() if name.startswith(prefixes)]
         return sum(map(_seconds, _with_descendants(roots)))
 
     def wait(self, name: str, ready: Callable[[], bool], seconds: float = 30) -> None:
-        """Returns when it is ready; raises Failed when it ended, or is not in time."""
+        """Returns when the process is ready; raises Failed if it ended, or is not ready in time."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self._started[name].poll() is not None or time.monotonic() > deadline:
@@ -81,7 +81,7 @@ def module(name: str, *words: str) -> list[str]:
 
 
 def ask(name: str, question: str, seconds: float = 300) -> tuple[str, float]:
-    """Runs `python -m NAME` with `question` on its standard input; its answer, and the processor seconds it took."""
+    """Runs `python -m NAME` with `question` on its standard input; returns its answer and its processor seconds."""
     before = os.times()
     ran = subprocess.run(
         module(name), input=question, capture_output=True, text=True, timeout=seconds, check=False
@@ -121,7 +121,7 @@ def _seconds(pid: int) -> float:
 
 
 def _facts(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name, which may hold blanks; none if it is gone."""
+    """The fields of /proc/PID/stat after the name, which may hold blanks; none if the process is gone."""
     try:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""One run of the benchmarks: how much of it, where its files lie, which databases it has."""
+"""One run of the benchmarks: its size, its folder, its databases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Amount = TypeVar("Amount", int, float)
 
 @dataclass
 class Run:
-    """`quick` runs one small round: it shows that all of it works, its figures are rough."""
+    """A run; a `quick` one has one small round: it shows that everything works, and its figures are rough."""
 
     root: Path
     databases: Databases
@@ -30,7 +30,7 @@ class Run:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def rounds(self) -> Iterator[int]:
-        """Numbers of rounds: three, or one if quick; fewer where the machine is so slow that a row would not end."""
+        """The rounds' numbers: three, or one if quick; fewer on a machine so slow that a row would not end."""
         started = time.monotonic()
         for number in range(1 if self.quick else ROUNDS):
             if number and time.monotonic() - started > ROW_SECONDS:
@@ -41,14 +41,14 @@ class Run:
         return quick if self.quick else whole
 
     def folder(self) -> Path:
-        """A new one."""
+        """A new, empty folder."""
         path = self.root / str(next(self._numbers))
         path.mkdir()
         return path
 
     @contextmanager
     def desk(self, database: str) -> Iterator[tuple[Desk, Processes]]:
-        """An empty desk, and the processes to run it with; both end with the block."""
+        """An empty desk and the processes to run it with; both end with the block."""
         folder = self.folder()
         with Processes(folder) as processes:
             desk = Desk(processes, folder, self.databases.url(database, folder))

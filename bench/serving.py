@@ -1,10 +1,10 @@
 """Row `serving`: feeds served a second by the feeds server, one process, beside nginx, one worker, with the same bytes.
 
-So are they by `dateline web`, which has them too. The load (wrk) takes one core; on two cores every server has what is
-left. They run by turns, never at once. It is the same from memory whatever the database is: measured on SQLite.
+`dateline web`, which serves the feeds too, is measured in the same way. The load (wrk) takes one core; on two cores
+each server has the rest. They run by turns, never at once. They serve from memory: the database is SQLite alone.
 
 Readers that poll send the same bytes again and again, and so does wrk; the feeds server knows a request by its bytes.
-Behind a CDN that gives each request a number of its own it does not: that is measured, too ("no two alike").
+It cannot behind a CDN that gives each request a number of its own: that is measured, too ("no two alike").
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STORIES = 60
 SIZE = 3 * 1024
 CONNECTIONS = 32
 PATH = f"/feeds/{SECTION}.rss"
-# Compressed as well as can be, some seconds after it was first asked for.
+# Some seconds after the first request the document is compressed as well as can be.
 SETTLED_WITHIN = 15.0
 _NGINX = """
 daemon off; master_process off; worker_processes 1; pid nginx.pid; error_log error.log;
@@ -85,7 +85,7 @@ def measure(run: Run, database: str) -> list[Line]:
 
 @dataclass(frozen=True)
 class _Ask:
-    """How clients ask: as those who have the document or not; each request alike, or with a number of its own."""
+    """One kind of request: from a client that has the document or not; all alike, or each with its own number."""
 
     has: bool
     numbered: bool
@@ -101,7 +101,7 @@ _ASKED = (
 
 
 class _Load:
-    """One way of asking, put to every server; the web is asked only as readers ask that poll."""
+    """One kind of request, put to every server; the web gets only the kind that polling readers send."""
 
     def __init__(self, database: str, what: str, ask: _Ask, lines: list[Line]) -> None:
         self._ask = ask
@@ -149,17 +149,19 @@ class _Server:
         url = f"http://127.0.0.1:{self.port}{PATH}"
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *headers, url]
         before, began = self.children.cpu(self.name), time.monotonic()
-        told = subprocess.run(
+        report = subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=seconds + 30
         ).stdout
         took, after = time.monotonic() - began, self.children.cpu(self.name)
-        found = re.search(r"(\d+) requests in .* ([\d.]+)([KMG]?)B read", told)
-        if found is None or "Non-2xx or 3xx" in told or "Socket errors" in told:
-            raise Failed(f"wrk could not load {url}:\n{told}")
+        found = re.search(r"(\d+) requests in .* ([\d.]+)([KMG]?)B read", report)
+        if found is None or "Non-2xx or 3xx" in report or "Socket errors" in report:
+            raise Failed(f"wrk could not load {url}:\n{report}")
         count = int(found.group(1))
         read = float(found.group(2)) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[found.group(3)]
         if (read / count < 2048) != ask.has:
-            raise Failed(f"{url} gave {'a body to who has it' if ask.has else 'no body'}:\n{told}")
+            raise Failed(
+                f"{url} gave {'a body to a client that has it' if ask.has else 'no body'}:\n{report}"
+            )
         return count / took, (
             after - before
         ) / count * 1e6 if before is not None and after is not None else 0.0
@@ -185,7 +187,7 @@ class _Server:
 
 
 def _gzipped(web: _Server) -> bytes:
-    """The body that both serve: once it is compressed well, or when it will not get smaller."""
+    """The body that every server serves: taken once it is compressed well, or when it will not get smaller."""
     first, deadline = web.head()["Content-Length"], time.monotonic() + SETTLED_WITHIN
     while web.head()["Content-Length"] == first and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -193,7 +195,7 @@ def _gzipped(web: _Server) -> bytes:
 
 
 def _start_feeds(children: Processes, desk: Desk) -> int:
-    """Returns its port."""
+    """Starts it and returns its port."""
     port = free_port()
     command = dateline("feeds", "serve", "--listen", f"127.0.0.1:{port}")
     children.start("feeds", command, settings.environment(desk.settings))
@@ -202,7 +204,7 @@ def _start_feeds(children: Processes, desk: Desk) -> int:
 
 
 def _start_nginx(children: Processes, folder: Path, body: bytes) -> int:
-    """Returns its port."""
+    """Starts it and returns its port."""
     file = folder / "files" / PATH.lstrip("/")
     file.parent.mkdir(parents=True)
     file.write_bytes(body)

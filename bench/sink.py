@@ -1,7 +1,7 @@
-"""The partners' side: a local receiver, cheap enough not to be what is measured, that notes all that arrives.
+"""The partners' side: a local receiver that notes all that arrives, too cheap to spoil the measurement.
 
-nginx where it is installed; else, and where partners must misbehave, a small server of our own:
-`python -m bench.sink PORT LOG`. Both write a line per answer: Unix time, webhook-id, status.
+It is nginx where that is installed. Otherwise, and where partners must misbehave, it is a small server of our own:
+`python -m bench.sink PORT LOG`. Both write one line for each answer: Unix time, webhook-id, status.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Sink:
         processes.wait("sink", lambda: answers(self.port))
         self._read = 0
 
-    def url(self, number: int, manner: str = "ok") -> str:
-        """`manner` is ok, fail (answers 500) or hang (never answers)."""
-        return f"http://127.0.0.1:{self.port}/{manner}/{number}"
+    def url(self, number: int, behaviour: str = "ok") -> str:
+        """`behaviour` is ok, fail (answers 500) or hang (never answers)."""
+        return f"http://127.0.0.1:{self.port}/{behaviour}/{number}"
 
     def arrivals(self) -> list[tuple[float, str, int]]:
         """(Unix time, webhook-id, status) of all that was answered since the last call."""
@@ -74,7 +74,7 @@ def _nginx() -> str | None:
 
 
 class _Partner(asyncio.Protocol):
-    """HTTP/1.1 with Content-Length, as pushes are: nothing else is sent here."""
+    """Speaks HTTP/1.1 with Content-Length, as pushes are: nothing else is sent here."""
 
     def __init__(self, log: IO[str]) -> None:
         self._log = log

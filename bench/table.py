@@ -1,4 +1,4 @@
-"""What was measured, as lines of a table: ours beside the bare building block of the same run."""
+"""The measurements as lines of a table: ours beside the bare building block of the same run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NUMERIC = frozenset({"ours", "bare", "ours:bare"})
 
 @dataclass(frozen=True)
 class Target:
-    """Words for the table, and whether (median of ours, ours:bare) reaches it."""
+    """A target: its words for the table, and whether (median of ours, ours:bare) reaches it."""
 
     words: str
     reached: Callable[[float, float | None], bool]
@@ -21,7 +21,7 @@ class Target:
 
 @dataclass
 class Line:
-    """One measure of one row on one database: a sample of ours and of the bare block per round, interleaved."""
+    """One measure of one row on one database: a sample of ours and one of the bare block for each round, by turns."""
 
     row: str
     database: str
@@ -39,7 +39,7 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the rounds' ratios: what disturbs the machine disturbs both halves of a round."""
+        """The median of the rounds' ratios: a disturbance of the machine hits both halves of a round."""
         pairs = [ours / bare for ours, bare in zip(self.ours, self.bare, strict=False) if bare]
         return statistics.median(pairs) if pairs else None
 
@@ -52,11 +52,11 @@ class Line:
         return "reached" if self.target.reached(self.median, self.ratio) else "missed"
 
     def facts(self) -> dict[str, Any]:
-        kept = asdict(self)
-        kept["target"] = self.target.words if self.target else None
+        facts = asdict(self)
+        facts["target"] = self.target.words if self.target else None
         if self.void:
-            return kept | {"median": None, "ratio": None, "verdict": self.verdict}
-        return kept | {"median": self.median, "ratio": self.ratio, "verdict": self.verdict}
+            return facts | {"median": None, "ratio": None, "verdict": self.verdict}
+        return facts | {"median": self.median, "ratio": self.ratio, "verdict": self.verdict}
 
 
 def at_least(value: float) -> Target:
@@ -76,7 +76,7 @@ def at_least_times(value: float) -> Target:
 
 
 def rendered(lines: Sequence[Line]) -> str:
-    """The table as text. A void line shows no figures: they would be of something that did not happen."""
+    """The table as text. A void line shows no figures: they would describe something that did not happen."""
     rows = [_HEADINGS, *(_cells(line) for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     notes = [f"{line.row} on {line.database}: {note}" for line in lines for note in line.notes]

@@ -1,4 +1,4 @@
-"""Builders: what a test says matters, all else has a sensible default."""
+"""Builders: a test names the values that matter to it, all others have sensible defaults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def later(seconds: float) -> datetime:
 
 
 def an_article(**changes: Any) -> Posted:
-    """A valid post. Content fields (headline, body_html …) and Posted's own may be given alike."""
+    """A valid post. `changes` are fields of the content (headline, body_html …) or of the post itself."""
     content = {
         "headline": "Harbour reopens after the storm",
         "body_html": "<p>The first ferry left at dawn.</p>",
@@ -70,14 +70,14 @@ def a_source(record: Record, slug: str = "wire") -> Source:
 
 
 def a_desk(record: Record, *slugs: str) -> Source:
-    """Sections (world, china unless named) and one source."""
+    """Sections (world and china, unless others are named) and one source."""
     for slug in slugs or ("world", "china"):
         operations.add_section(record, slug, slug.title(), "en", actor="operator", now=NOW)
     return a_source(record)
 
 
 def an_endpoint(record: Record, partner: str | None = None, **options: Any) -> Endpoint:
-    """An endpoint of a partner of its own, subscribed to everything unless `sections` is given."""
+    """An endpoint of a new partner, subscribed to everything unless `sections` is given."""
     name = partner or f"partner{next(_numbers)}"
     if name not in {each.slug for each in partners.all_partners(record)}:
         operations.add_partner(

@@ -16,13 +16,13 @@ from tests import memory, postgres
 
 KEY = Fernet.generate_key().decode()
 
-# A machine that is shared is slow at times: what takes long is no fault of an example's.
+# A shared machine is slow at times: a slow example is no fault.
 settings.register_profile("dateline", deadline=None)
 settings.load_profile("dateline")
 
 
 def pytest_configure() -> None:
-    """pytest makes its temporary folders there, unless it was told where to by --basetemp."""
+    """Points pytest's temporary folders to memory, if there is room; --basetemp overrides it."""
     if (place := memory.place()) is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
 
@@ -63,7 +63,7 @@ def sqlite_record(sqlite_template: Path, tmp_path: Path) -> Iterator[Record]:
 
 @pytest.fixture(scope="module")
 def standing_record(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
-    """A record that the tests of a module share: for those that only read, or do not mind each other."""
+    """A record that the tests of a module share: for tests that only read, or do not disturb each other."""
     path = tmp_path_factory.mktemp("standing") / "dateline.db"
     shutil.copy(sqlite_template, path)
     record = open_record(f"sqlite:///{path}", KEY)

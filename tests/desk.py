@@ -1,4 +1,4 @@
-"""A whole Dateline as its users run it: `dateline up` in a process of its own, reached by HTTP and by commands."""
+"""A whole Dateline as users run it: `dateline up` in a process of its own, reached by HTTP and by commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def eventually(check: Callable[[], T], *, within: float, what: str) -> T:
-    """What `check` returns, as soon as that is true of anything; fails naming `what` after so many seconds."""
+    """Returns the first true value that `check` returns; fails, naming `what`, after `within` seconds."""
     deadline = time.monotonic() + within
     while not (found := check()):
         assert time.monotonic() < deadline, f"{what}: not within {within:g} s"
@@ -40,7 +40,7 @@ def eventually(check: Callable[[], T], *, within: float, what: str) -> T:
 
 
 class Desk:
-    """Starts in `with`, and must end cleanly by SIGTERM at its end. Settings are given as DATELINE_<NAME>=value."""
+    """Runs within `with`, at whose end it must end cleanly by SIGTERM. `settings` are DATELINE_<NAME>=value."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.data_dir = folder / "desk"
@@ -108,13 +108,13 @@ class Desk:
         return self.log_file.read_text()
 
     def children(self) -> dict[str, int]:
-        """The parts' names and process ids, as `up` tells them now."""
+        """The parts' names and process ids, as `up` reports them now."""
         state = supervise.read_state(self.data_dir)
         return dict(state["children"]) if state else {}
 
     @property
     def feeds_url(self) -> str:
-        """Where the feeds server answers, if the desk has one."""
+        """The address of the feeds server; empty if the desk has none."""
         state = supervise.read_state(self.data_dir)
         return str(state["feeds_url"]) if state else ""
 
@@ -125,7 +125,7 @@ class Desk:
         return pid
 
     def dateline(self, *words: str) -> dict[str, Any]:
-        """Runs `dateline WORDS --json` beside the desk; its answer. Fails unless it says that all went well."""
+        """Runs `dateline WORDS --json` beside the desk and returns its answer. Fails unless the command succeeds."""
         ran = subprocess.run(
             [*_DATELINE, *words, "--json"],
             cwd=self.folder,
@@ -140,7 +140,7 @@ class Desk:
         return answer
 
     def furnish(self, outlet: Outlet, *paths: str, max_in_flight: int = 4) -> None:
-        """A section, a source, and a partner with an endpoint at each path; no other desk may push to these."""
+        """Adds a section, a source, and a partner with an endpoint at each path; no other desk may push to these."""
         self.dateline("section", "add", "world", "--title", "World", "--language", "en")
         self.source = self.dateline("source", "add", "wire", "--name", "Wire Service")
         self.dateline("partner", "add", "harbour", "--name", "Harbour Herald")
@@ -158,7 +158,7 @@ class Desk:
         message_id: str | None = None,
         session: requests.Session | None = None,
     ) -> requests.Response:
-        """Posts an article as the source, signed with the library that its developers would use."""
+        """Posts an article as the source does, signed with the library that its developers would use."""
         message_id = message_id or f"msg_{secrets.token_hex(12)}"
         body, at = json.dumps(article), datetime.now(UTC)
         headers = {
@@ -171,18 +171,18 @@ class Desk:
         return send(self.source["intake_url"], data=body.encode(), headers=headers, timeout=20)
 
     def operator(self) -> dict[str, str]:
-        """The header of the operator's programs."""
+        """The header that the operator's programs send."""
         token = (self.data_dir / "operator-token").read_text().strip()
         return {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str, session: requests.Session | None = None) -> requests.Response:
-        """GET as the operator's program."""
+        """Sends a GET as the operator's programs do."""
         return (session.get if session else requests.get)(
             f"{self.url}{path}", headers=self.operator(), timeout=20
         )
 
     def browse(self) -> requests.Session:
-        """A session logged in by the form, as a browser would be."""
+        """A session that has logged in by the form, as a browser does."""
         session = requests.Session()
         token = self.operator()["Authorization"].partition(" ")[2]
         entered = session.post(
@@ -192,12 +192,12 @@ class Desk:
         return session
 
     def feeds(self, slug: str) -> dict[str, str]:
-        """A section's feeds as anyone reads them: format → text; empty while one is not built yet."""
+        """A section's feeds as any reader gets them: format → text, empty while the feed is not built yet."""
         got = {fmt: requests.get(f"{self.url}/feeds/{slug}.{fmt}", timeout=20) for fmt in FORMATS}
         return {fmt: each.text if each.status_code == 200 else "" for fmt, each in got.items()}
 
 
-# -P and -m: this very installation, whatever the PATH and the folder are.
+# -P and -m run this very installation, whatever the PATH and the folder are.
 _DATELINE = [sys.executable, "-P", "-m", "service.cli.main"]
 
 

@@ -1,4 +1,4 @@
-"""Where the tests' files are: in memory if there is room, since most of the time they took was the disk's."""
+"""The tests' files lie in memory if there is room: on the disk they took most of the tests' time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 SHARED = Path("/dev/shm")
-ROOM = 2 * 2**30  # three times what the whole suite takes
+ROOM = 2 * 2**30  # the whole suite takes a third of it
 
 
 def place() -> Path | None:
-    """None: where files usually are, as there is little room (a container often has 64 MiB) or no such place."""
+    """The folder in memory; None if there is none, or too little room (a container often has 64 MiB)."""
     if not os.access(SHARED, os.W_OK) or shutil.disk_usage(SHARED).free < ROOM:
         return None
     return SHARED

@@ -1,4 +1,4 @@
-"""A partner's own web server, as the tests play it: keeps every push as it came, verified by a library of others."""
+"""A partner's web server for the tests: it keeps every push as it came and verifies it with a library of others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 @dataclass(frozen=True)
 class Push:
-    """One request as it came over the wire. `at` is in seconds since the epoch; header names in small letters."""
+    """One request as it came over the wire. `at` is in seconds since the epoch; header names are in small letters."""
 
     at: float
     path: str
@@ -40,10 +40,10 @@ class Push:
 
 
 class Outlet:
-    """Listens on a free port; each path is an endpoint, known once `secrets[path]` is set.
+    """Listens on a free port. Each path is an endpoint, known once `secrets[path]` is set.
 
-    A push that does not verify is answered 401 and kept in `refused`. `seconds` is how long an answer takes. A path
-    in `careful` takes as many seconds, and keeps a push only if its sender still waits for the answer then.
+    It answers 401 to a push that does not verify and keeps it in `refused`. An answer takes `seconds`. A path in
+    `careful` takes its own number of seconds, and then keeps the push only if its sender still waits for the answer.
     """
 
     def __init__(self, *, seconds: float = 0.0) -> None:
@@ -78,7 +78,7 @@ class Outlet:
         self._server.server_close()
 
     def take(self, push: Push, still_there: Callable[[], bool]) -> int:
-        """Verifies and keeps a push; returns the status to answer."""
+        """Verifies and keeps a push; returns the status of the answer."""
         fault = self._fault(push)
         if push.path in self.careful:
             time.sleep(self.careful[push.path])
@@ -127,7 +127,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """Wakes the threads that wait on a kept connection, so that they end."""
+        """Closes the open connections, so that the threads that wait on them end."""
         with self._lock:
             for each in self._open:
                 try:
@@ -136,7 +136,7 @@ class _Server(ThreadingHTTPServer):
                     continue
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A worker that is killed hangs up in the middle: that is what some tests are about."""
+        """Ignores it: some tests kill workers, which then hang up in the middle of a push."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -155,10 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _still_there(self) -> bool:
         try:
             return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
-        except BlockingIOError:  # nothing more was said, and nobody hung up
+        except BlockingIOError:  # the sender has sent nothing more, and has not hung up
             return True
         except ConnectionError:
             return False
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the pushes themselves are kept."""
+        """Logs nothing: the pushes themselves are kept."""

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, from a wheel: a real server on a Unix socket, no root and no service needed."""
+"""PostgreSQL for the tests, from a wheel: a real server on a Unix socket that needs neither root nor a service."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests import memory
 def server(*, durable: bool = False) -> Iterator[Any]:
     """Starts a server and stops it; yields the wheel's handle (`get_uri()`).
 
-    Unless `durable` it has no disk, or does not wait for it: nobody pulls the plug on a test.
+    Unless `durable`, it does not wait for a disk, and has none where memory has room: no test pulls the plug.
     """
     place = None if durable else memory.place()
     with tempfile.TemporaryDirectory(prefix="dateline-pg-", dir=place, ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)  # as root the server runs as a user of its own
-        # The wheel asks for this at import, and warns unless it is private.
+        Path(folder).chmod(0o755)  # for root the server runs as another user
+        # The wheel reads this variable at import, and warns unless the folder is private.
         private = Path(folder) / "run"
         private.mkdir(mode=0o700)
         os.environ.setdefault("XDG_RUNTIME_DIR", str(private))
@@ -42,19 +42,19 @@ def server(*, durable: bool = False) -> Iterator[Any]:
             yield handle
         finally:
             handle.cleanup()
-            # It would clean up once more at exit, and log that to a stream which pytest has closed by then.
+            # It would clean up once more at exit and log that, but pytest has closed the stream by then.
             atexit.unregister(handle._cleanup)
 
 
 def admin(handle: Any, statement: str) -> None:
-    """One statement outside a transaction, on the maintenance database."""
+    """Runs one statement outside a transaction, on the maintenance database."""
     with psycopg.connect(handle.get_uri(), autocommit=True) as connection:
         connection.execute(statement)  # type: ignore[call-overload]
 
 
 @contextmanager
 def database(handle: Any, name: str) -> Iterator[str]:
-    """An empty database for as long as it is needed; yields its URL."""
+    """Makes an empty database and drops it at the end; yields its URL."""
     admin(handle, f"CREATE DATABASE {name}")
     try:
         yield database_url(handle, name)
@@ -69,13 +69,13 @@ def database_url(handle: Any, name: str) -> str:
 
 
 def cut_connections(handle: Any, database: str) -> None:
-    """Ends every connection to one database, whatever it is doing."""
+    """Ends every connection to one database, even in the middle of a statement."""
     admin(handle, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
 
 
 @contextmanager
 def away(handle: Any, database: str) -> Iterator[None]:
-    """Lets nobody into one database, and those out who are in; until the end."""
+    """Closes one database to everybody, and ends the connections to it; opens it again at the end."""
     admin(handle, f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
     cut_connections(handle, database)
     try:
@@ -86,7 +86,7 @@ def away(handle: Any, database: str) -> Iterator[None]:
 
 @contextmanager
 def crashed(handle: Any) -> Iterator[None]:
-    """Ends the server at once, nothing said and nothing tidied; starts it again at the end."""
+    """Ends the server at once, without a checkpoint or a word to its clients; starts it again at the end."""
     _pg_ctl(handle, "stop", "-m", "immediate")
     try:
         yield
@@ -98,7 +98,7 @@ def _pg_ctl(handle: Any, *words: str) -> None:
     subprocess.run(
         [handle.bin_path / "pg_ctl", "-w", "-D", handle.pgdata, *words],
         check=True,
-        user=handle.system_user,  # as root the server runs as a user of its own
+        user=handle.system_user,  # for root the server runs as another user
         stdout=subprocess.DEVNULL,
         timeout=30,
     )

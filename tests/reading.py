@@ -1,4 +1,4 @@
-"""A partner that reads a feed of its own over HTTP, at a moment of one's choice."""
+"""A partner that reads its own feed over HTTP, at the moment that the test chooses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 
 
 class Reader:
-    """A partner with a feed of these sections, or of all. Its clock is the desk's."""
+    """A partner with a feed of these sections, or of all if None. Its clock is the desk's."""
 
     def __init__(self, desk: FeedDesk, sections: Sequence[str] | None = None, **options: Any) -> None:
         self.desk = desk
@@ -53,7 +53,7 @@ class Reader:
         self.client: FlaskClient = app.test_client()
 
     def get(self, fmt: str = "json", *, token: str | None = None, method: str = "GET", **headers: str) -> Any:
-        """Header names with underscores."""
+        """Requests the feed. Header names have underscores for hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.open(self.path(fmt, token), method=method, headers=named)
 
@@ -61,7 +61,7 @@ class Reader:
         return f"/partner/feeds/{token or self.token}.{fmt}"
 
     def read(self, fmt: str = "json") -> list[dict[str, Any]]:
-        """The items of the feed, read as a partner does, without having it already."""
+        """The items of the feed, fetched as by a partner that does not have it yet."""
         answer = self.get(fmt)
         assert answer.status_code == 200, answer.get_data(as_text=True)
         items: list[dict[str, Any]] = json.loads(answer.data)["items"]
@@ -71,7 +71,7 @@ class Reader:
         return [item["title"] for item in self.read()]
 
     def rotate(self, **options: Any) -> str:
-        """A new token; the old one stays in `token`."""
+        """Makes a new token and returns it; the old one stays in `token`."""
         made = credentials.new_feed_token()
         operations.rotate_feed(
             self.record, self.feed_id, made.hash, **options, actor="operator", now=self.desk.now
@@ -82,7 +82,7 @@ class Reader:
         operations.revoke_feed(self.record, self.feed_id, actor="operator", now=self.desk.now)
 
     def held(self) -> dict[str, int]:
-        """The revision that this partner is known to hold by feed, by the source's own id."""
+        """The source's own id → the revision that this partner is known to hold by its feed."""
         query = select(article.c.external_id, receipt.c.revision).join(
             article, article.c.id == receipt.c.article_id
         )

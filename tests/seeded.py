@@ -1,4 +1,4 @@
-"""A desk with something in every state, made through the store as the service itself would: for pages and signals."""
+"""A desk with deliveries in every state, made through the store as the service does it: for pages and signals."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ WORKER = "desk-1:4711"
 
 
 @dataclass(frozen=True)
-class Seeded:
-    """What was made. `posted` by the source's own id."""
+class SeededDesk:
+    """The answers to its posts by the source's own id, and its endpoints by their partner."""
 
     posted: dict[str, Answer]
     endpoints: dict[str, int]
@@ -42,7 +42,7 @@ class Seeded:
 def a_settlement(
     claimed: claims.Claimed, state: str, words: str, now: datetime, **changes: Any
 ) -> Settlement:
-    """What became of a claimed delivery: `status`, `due_at`, `outcome`, `body` as changes."""
+    """The settlement of a claimed delivery. `changes`: `status`, `due_at`, `outcome`, `body`."""
     status = changes.get("status")
     return Settlement(
         delivery=claimed,
@@ -68,8 +68,8 @@ def a_settlement(
     )
 
 
-def a_desk_at_work(record: Record, now: datetime) -> Seeded:
-    """Four partners (healthy, retrying, paused, without endpoint) and stories of every kind."""
+def a_desk_at_work(record: Record, now: datetime) -> SeededDesk:
+    """Makes four partners (healthy, retrying, paused, without endpoint) and stories of every kind."""
     for slug in ("world", "business", "china"):
         operations.add_section(
             record, slug, slug.title(), "en", actor="operator", now=now - timedelta(days=2)
@@ -111,7 +111,7 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     deliver_all(record, now - timedelta(minutes=1))
     posted["new"] = post(record, source, an_article(external_id="new", headline="Just in"), now=now)
     _feeds(record, now)
-    return Seeded(posted, ids)
+    return SeededDesk(posted, ids)
 
 
 _PARTNERS = (
@@ -140,7 +140,7 @@ def _endpoint(record: Record, slug: str, name: str) -> int:
 
 
 def _feeds(record: Record, now: datetime) -> None:
-    """Two feeds of the healthy partner's own: one that is read, by its old address still, and one revoked."""
+    """Makes two feeds of the healthy partner's own: one still read by its old address, and one revoked."""
     day = timedelta(days=1)
     first, _ = [
         operations.add_feed(
@@ -177,7 +177,7 @@ def deliver_all(record: Record, now: datetime) -> None:
 def _trouble(
     record: Record, source: Any, ids: dict[str, int], posted: dict[str, Answer], at: datetime
 ) -> None:
-    """One delivery given up, one being retried, one on the wire; one endpoint paused with something waiting."""
+    """Makes a delivery given up, one that is retried, one on the wire, and a paused endpoint for which one waits."""
     operations.pause_endpoint(
         record, ids["night-mail"], reason="moving to a new system", actor="operator", now=at
     )

@@ -1,4 +1,4 @@
-"""The web application on a real record, with those who ask it: a newsroom, a partner, the operator."""
+"""The web application on a real record, with its clients: a newsroom, a partner, the operator."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def an_app(
     clock: Callable[[], datetime] = now,
     **changes: Any,
 ) -> Flask:
-    """`changes` are settings."""
+    """The application. `changes` are settings."""
     return create_app(the_settings(**changes), record, wake, clock=clock)
 
 
 @dataclass(frozen=True)
 class Newsroom:
-    """A source with what `dateline source add` prints once."""
+    """A source with the key and the secret that `dateline source add` prints once."""
 
     slug: str
     key: str = field(repr=False)
@@ -66,7 +66,7 @@ class Newsroom:
     def signed(
         self, body: bytes, *, id: str = "msg_1", at: datetime | None = None, **changes: str
     ) -> Headers:
-        """Standard Webhooks headers over these bytes; `changes` (timestamp, signature) spoil them."""
+        """The Standard Webhooks headers of these bytes; `changes` (timestamp, signature) spoil them."""
         seconds = int((at or now()).timestamp())
         signature = signatures.sign([self.secret], id, seconds, body)
         headers = {"webhook-id": id, "webhook-timestamp": str(seconds), "webhook-signature": signature}
@@ -85,7 +85,7 @@ def a_newsroom(record: Record, slug: str = "wire", adapter: str = "native") -> N
 
 
 def a_partner(record: Record, slug: str) -> Headers:
-    """A partner without endpoints; returns the header that it asks with."""
+    """Adds a partner without endpoints; returns the header that authenticates it."""
     key = credentials.new_api_key()
     operations.add_partner(
         record,
@@ -119,7 +119,7 @@ def encoded(**changes: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Desk:
-    """The application with two newsrooms and the sections world and business. `woken` counts wake-ups."""
+    """The application with two newsrooms and the sections world and business. `woken` has an item for each wake-up."""
 
     record: Record
     app: Flask
@@ -134,7 +134,7 @@ class Desk:
     def post(
         self, body: bytes | dict[str, Any] | None = None, path: str = "/v1/articles", **headers: str
     ) -> Any:
-        """Posts as the newsroom, by its API key unless `headers` say otherwise (underscores for hyphens)."""
+        """Posts as the newsroom `wire`, by its API key unless `headers` override it (underscores for hyphens)."""
         raw = (
             body if isinstance(body, bytes) else json.dumps(the_article() if body is None else body).encode()
         )
@@ -162,14 +162,14 @@ def a_web_desk(record: Record, **changes: Any) -> Desk:
 
 @dataclass(frozen=True)
 class CutOff:
-    """A desk, and what takes its database away."""
+    """A desk, and the function `cut` that takes its database away."""
 
     desk: Desk
     cut: Callable[[], None]
 
 
 def rows(record: Record) -> dict[str, int]:
-    """How many rows each table has, but for the audit's, which may note a refusal."""
+    """The number of rows in each table but the audit's, which may note a refusal."""
     tables = [each for each in metadata.sorted_tables if each.name != "audit"]
     counts = [select(literal(each.name), func.count()).select_from(each) for each in tables]
     with record.reading() as connection:
@@ -184,7 +184,7 @@ def nothing_changes(record: Record) -> Iterator[None]:
 
 
 def the_problem(answer: Any, status: int) -> dict[str, Any]:
-    """The answer's body, which is a whole RFC 9457 problem of this status."""
+    """The answer's body, which must be a complete RFC 9457 problem of this status."""
     assert answer.status_code == status, answer.get_data(as_text=True)
     assert answer.content_type == "application/problem+json"
     assert answer.headers["Cache-Control"] == "no-store"

@@ -1,4 +1,4 @@
-"""What is measured is documented, and what is documented can be run."""
+"""Every row that the benchmarks measure is documented, and every documented row can be run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_every_documented_row_can_be_run_and_every_row_is_documented() -> None:
     assert re.findall(r"^\| \*\*([a-z]+)\*\* \|", text, re.MULTILINE) == listed()
 
 
-def test_line_whose_ledger_does_not_balance_shows_no_figure() -> None:
+def test_line_that_does_not_balance_shows_no_figure() -> None:
     line = Line("fanout", "sqlite", "deliveries", "1/s", at_least(10), ours=[1234.0], bare=[2468.0])
     assert "1,234" in rendered([line])
     line.void = "20 were owed, 19 delivered"

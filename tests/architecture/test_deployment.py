@@ -1,4 +1,4 @@
-"""Procfile, compose file, Dockerfile, settings and their documentation say the same."""
+"""Procfile, compose file, Dockerfile, settings and their documentation agree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def procfile() -> dict[str, list[str]]:
 
 
 def commands() -> list[list[str]]:
-    """Every `dateline` command that a deployment file runs."""
+    """Every `dateline` command that the deployment files run."""
     services = compose()["services"].values()
     run = [service["command"] for service in services if service.get("command", [""])[0] == "dateline"]
     baked = re.findall(r'^CMD \["dateline", "(\w+)"\]', read("Dockerfile"), re.MULTILINE)
@@ -54,7 +54,7 @@ def test_file_names_no_setting_that_does_not_exist(name: str) -> None:
 
 
 def test_documentation_names_no_setting_that_does_not_exist() -> None:
-    # docs/partners.md is for the other side: its receivers have settings of their own.
+    # docs/partners.md is for partners: its receivers have settings of their own.
     pages = [path for path in (ROOT / "docs").rglob("*.md") if path.name != "partners.md"]
     assert {setting for path in pages for setting in SETTING.findall(path.read_text())} <= KNOWN
 
@@ -81,8 +81,8 @@ def test_procfile_and_compose_run_the_same_processes() -> None:
 
 
 def test_every_queue_is_consumed_by_one_kind_of_worker() -> None:
-    asked = [tasks_of(procfile()[name][-1]) for name in ("worker", "publisher")]
-    assert sorted(task for tasks in asked for task in tasks) == sorted(QUEUES)
+    tasks_by_process = [tasks_of(procfile()[name][-1]) for name in ("worker", "publisher")]
+    assert sorted(task for tasks in tasks_by_process for task in tasks) == sorted(QUEUES)
     assert {tasks for _, tasks in processes(Settings())} == {
         procfile()[name][-1] for name in ("worker", "publisher")
     }
@@ -95,9 +95,9 @@ def test_every_queue_is_consumed_by_one_kind_of_worker() -> None:
 def test_migrations_run_before_web_and_worker_start() -> None:
     services = compose()["services"]
     for name in ("web", "worker", "publisher"):
-        waits = services[name]["depends_on"]
-        assert waits["migrate"] == {"condition": "service_completed_successfully"}
-        assert waits["redis"] == {"condition": "service_healthy"}
+        needed = services[name]["depends_on"]
+        assert needed["migrate"] == {"condition": "service_completed_successfully"}
+        assert needed["redis"] == {"condition": "service_healthy"}
     # The feeds server only reads the record: it needs no Redis.
     assert services["feeds"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert services["migrate"]["depends_on"]["postgres"] == {"condition": "service_healthy"}

@@ -1,4 +1,4 @@
-"""README and docs/ are true: links lead somewhere, commands parse, routes, metrics, fields and words exist."""
+"""README and docs/ are true: links lead somewhere, commands parse; files, routes, metrics, fields and words exist."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 ROUTE = re.compile(r"(?<![\w./-])/(?:v1|feeds|status|healthz|readyz|metrics|docs|openapi)\b[\w./-]*")
+FILE = re.compile(r"(?<![\w/])(?:service|workers|feeds|bench|tests)/[\w./-]*\.py\b")
 METRIC = re.compile(r"\bdateline_[a-z_]+\b")
 
 
@@ -51,7 +52,7 @@ def name_of(page: Path) -> str:
 
 
 def code_of(page: Path) -> Iterator[str]:
-    """Every line of a shell block, and every piece of code within a sentence."""
+    """Every line of the shell blocks, and every piece of code within a sentence."""
     text = text_of(page)
     for language, block in FENCE.findall(text):
         if language in {"", "sh"}:
@@ -79,8 +80,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    named = set(FILE.findall(text_of(page)))
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
 def commands() -> list[tuple[str, str]]:
-    """(page, command line) of all that is shown: `dateline …` up to what a shell would do with it."""
+    """(page, command line) of every command shown: `dateline …` without a pipe, a redirection or a comment."""
     found = []
     for page in PAGES:
         for line in code_of(page):
@@ -91,7 +98,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 def parse(words: list[str]) -> None:
-    """Parses as click would, and runs nothing. A placeholder in capitals stands for any value."""
+    """Parses the words as click does, and runs nothing. A placeholder in capitals stands for any value."""
     command: click.Command = dateline
     context: click.Context | None = None
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
@@ -189,7 +196,7 @@ def test_example_of_an_article_has_every_field_that_is_content() -> None:
 
 
 def rows(page: Path) -> dict[str, str]:
-    """The rows of a page's tables, by what stands first in code."""
+    """The rows of a page's tables, by the first piece of code in each."""
     return {
         first: line for line in text_of(page).splitlines() for first in re.findall(r"^\| `([^`]+)`", line)
     }
@@ -219,8 +226,8 @@ def test_every_event_outcome_and_status_is_named_to_developers() -> None:
 
 
 def test_metrics_shown_are_those_there_are(client: FlaskClient) -> None:
-    told = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.MULTILINE))
-    assert set(METRIC.findall(text_of(OPERATIONS))) == told
+    exposed = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.MULTILINE))
+    assert set(METRIC.findall(text_of(OPERATIONS))) == exposed
 
 
 def test_every_state_word_of_the_pages_is_explained() -> None:
@@ -232,7 +239,7 @@ def test_every_state_word_of_the_pages_is_explained() -> None:
 
 
 def desk_words() -> list[str]:
-    """What `service/console/words_desk.py` calls things: the third part of each Word, without its figures."""
+    """The words of `service/console/words_desk.py`: the third part of each Word, without its figures."""
     found = []
     for node in ast.walk(ast.parse((ROOT / "service" / "console" / "words_desk.py").read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Word":
@@ -286,11 +293,11 @@ def test_every_event_of_the_logs_is_explained() -> None:
     code = "\n".join(
         path.read_text() for part in ("service", "workers") for path in (ROOT / part).rglob("*.py")
     )
-    told = set(
+    logged = set(
         re.findall(
             r'\b(?:log\.(?:info|warning|error|exception)\(|info_each\(log,)\s*"([a-z_]+\.[a-z_]+)"', code
         )
     )
-    assert len(told) > 8
+    assert len(logged) > 8
     shown = set(re.findall(r"`([a-z_]+\.[a-z_]+)`", text_of(OPERATIONS).partition("### Logs")[2]))
-    assert told == shown
+    assert logged == shown

@@ -1,4 +1,4 @@
-"""What is shipped: one wheel with all it needs, no name taken from others, nothing of this machine."""
+"""The wheel has all that it needs, takes no name from others, and holds nothing of this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = {"service", "workers", "feeds"}
-# Spelt so that this file does not contain them.
+# They are spelt so that this file does not contain them.
 REGISTRIES = ("pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org", "npmjs" + ".com")
 MACHINE = ("/work" + "/", "/root" + "/", "/home" + "/")
 TEXT = {
@@ -85,7 +85,7 @@ def test_locked_requirements_are_all_pinned_with_hashes() -> None:
         assert all("--hash=sha256:" in block for block in blocks)
 
 
-def test_what_runs_is_locked_alike_for_running_and_for_developing() -> None:
+def test_the_same_versions_are_locked_for_running_and_for_developing() -> None:
     pins = [
         set(re.findall(r"^([A-Za-z0-9._-]+==\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
         for name in ("run.txt", "dev.txt")

@@ -1,4 +1,4 @@
-"""Every route is known here with who may use it, and described in /openapi.json unless it is a page."""
+"""Every route is listed here with its users, and described in /openapi.json unless it is a page."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from service.store.database.record import Record
 from tests.web import an_app
 
 EVERYBODY, OPERATOR, SOURCE, PARTNER, SESSION = "everybody", "operator", "source", "partner", "session"
-ADDRESS = "who has the address"  # a token is part of it: to all others there is nothing
-# A new route fails the tests until someone writes here who may use it.
-WHO: dict[tuple[str, str], set[str]] = {
+ADDRESS = "the address's holder"  # a token is part of the address: for all others there is nothing
+# A new route fails the tests until someone writes its users here.
+USERS: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/articles"): {SOURCE},
     ("POST", "/v1/hooks/<source>"): {SOURCE},
     ("GET", "/v1/articles"): {OPERATOR, SOURCE},
@@ -85,7 +85,7 @@ def routes(app: Flask) -> set[tuple[str, str]]:
 
 
 def shape(path: str) -> str:
-    """A path whose parameters have no names: Flask's and OpenAPI's are named for different readers."""
+    """The path without its parameters' names: Flask's and OpenAPI's names differ."""
     return re.sub(r"<[^>]+>|\{[^}]+\}", "{}", path)
 
 
@@ -95,38 +95,40 @@ def operations(api: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     }
 
 
-def test_every_route_has_an_entry_that_says_who_may_use_it(app: Flask) -> None:
-    assert routes(app) == WHO.keys() | PAGES.keys()
+def test_every_route_has_an_entry_with_its_users(app: Flask) -> None:
+    assert routes(app) == USERS.keys() | PAGES.keys()
 
 
-@pytest.mark.parametrize(("method", "rule"), sorted(WHO.keys() | PAGES.keys()))
-def test_a_route_lets_in_a_stranger_only_if_it_is_for_everybody(app: Flask, method: str, rule: str) -> None:
+@pytest.mark.parametrize(("method", "rule"), sorted(USERS.keys() | PAGES.keys()))
+def test_a_route_answers_strangers_only_if_it_is_for_everybody(app: Flask, method: str, rule: str) -> None:
     path = re.sub(r"<[^>]+>", "x", rule)
     answer = app.test_client().open(path, method=method, content_type="application/json", data=b"{}")
-    who = (WHO | PAGES)[method, rule]
-    to_the_door = answer.status_code in {302, 303} and answer.location.startswith("/status/login")
-    if who == {SESSION}:
-        assert to_the_door
-    elif who == {ADDRESS}:
+    users = (USERS | PAGES)[method, rule]
+    sent_to_login = answer.status_code in {302, 303} and answer.location.startswith("/status/login")
+    if users == {SESSION}:
+        assert sent_to_login
+    elif users == {ADDRESS}:
         assert answer.status_code == 404
     else:
-        assert (answer.status_code == 401) is (EVERYBODY not in who)
-        assert not to_the_door
+        assert (answer.status_code == 401) is (EVERYBODY not in users)
+        assert not sent_to_login
 
 
-def test_every_route_is_described_and_all_that_is_described_exists(api: dict[str, Any]) -> None:
+def test_every_route_is_described_and_every_described_route_exists(api: dict[str, Any]) -> None:
     described = {(method, shape(path)) for method, path in operations(api)}
-    assert described == {(method, shape(rule)) for method, rule in WHO}
+    assert described == {(method, shape(rule)) for method, rule in USERS}
 
 
-def test_the_description_asks_for_the_credentials_that_the_route_asks_for(api: dict[str, Any]) -> None:
+def test_the_description_names_the_credentials_that_the_route_demands(api: dict[str, Any]) -> None:
     for (method, path), operation in operations(api).items():
-        [who] = [each for (verb, rule), each in WHO.items() if (verb, shape(rule)) == (method, shape(path))]
-        asked = {name for each in operation["security"] for name in each}
-        wanted = set().union(*(SCHEMES[each] for each in who))
+        [users] = [
+            each for (verb, rule), each in USERS.items() if (verb, shape(rule)) == (method, shape(path))
+        ]
+        named = {name for each in operation["security"] for name in each}
+        wanted = set().union(*(SCHEMES[each] for each in users))
         if method == "GET":
             wanted -= {"signature"}  # there is no body to sign
-        assert asked == wanted, path
+        assert named == wanted, path
         assert ("401" in operation["responses"]) is bool(wanted), path
 
 
@@ -205,15 +207,15 @@ def test_every_operation_is_whole(api: dict[str, Any]) -> None:
             assert re.fullmatch(r"[1-5]\d\d", status)
             assert response["description"], (path, status)
             if int(status) >= 400 and path != "/readyz":
-                told = dict(response["content"])
-                problem = told.pop("application/problem+json")
+                contents = dict(response["content"])
+                problem = contents.pop("application/problem+json")
                 assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
-                # Of a closed feed's .json the body is a JSON Feed that says that it has ended.
+                # The .json of a closed feed is a JSON Feed which says that it has ended.
                 closed = (path, status) == ("/feeds/{feed}.{format}", "410")
-                assert set(told) == ({"application/feed+json"} if closed else set())
+                assert set(contents) == ({"application/feed+json"} if closed else set())
 
 
-def test_every_refusal_that_is_described_is_explained(api: dict[str, Any]) -> None:
+def test_every_described_refusal_is_explained(api: dict[str, Any]) -> None:
     explained = {str(status) for status, _, _ in PROBLEMS}
     refusals = {
         status for each in operations(api).values() for status in each["responses"] if status >= "400"

@@ -1,4 +1,4 @@
-"""The desks that faults are done to: one on each database, with more workers than usual, since they are killed."""
+"""The desks that the fault tests disturb: one on each database, with more workers than usual, since some are killed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.outlet import Outlet
 
 LONG = os.environ.get("CHAOS") == "long"
 WORKERS = 3
-IN_FLIGHT = 12  # the most that is on the wire to one endpoint at once
+IN_FLIGHT = 12  # the most pushes on the wire to one endpoint at once
 
 
 @pytest.fixture(scope="session")
 def outlet() -> Iterator[Outlet]:
-    # Slow enough that pushes are on the wire when their worker is killed.
+    # It is slow enough that pushes are on the wire when their worker is killed.
     with Outlet(seconds=0.05) as running:
-        # What is cut off here is lost unless it is sent again; at the others it is a repeat.
+        # A push that is cut off here is lost unless it is sent again; at the other paths that is a repeat.
         running.careful |= {"/sqlite-3": 0.2, "/postgresql-3": 0.2}
         yield running
 
@@ -55,6 +55,6 @@ def desk(request: pytest.FixtureRequest) -> Desk:
 
 @pytest.fixture(params=["sqlite", "postgresql"] if LONG else ["sqlite"])
 def any_desk(request: pytest.FixtureRequest) -> Desk:
-    """The same, for faults that have nothing to do with the database: in the short form on one alone."""
+    """A running desk for faults that do not concern the database: in the short form on SQLite alone."""
     running: Desk = request.getfixturevalue(f"{request.param}_desk")
     return running

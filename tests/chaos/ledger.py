@@ -1,4 +1,4 @@
-"""The balance at the end: what the desk says was delivered against what the receivers say they got."""
+"""The balance at the end: the deliveries that the desk records against the pushes that the receivers got."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTLED = {"delivered", "superseded", "cancelled"}
 
 @dataclass(frozen=True)
 class Ledger:
-    """`events`: each event of the stories with its deliveries; `pushes`: what came, by endpoint path and article."""
+    """`events`: each event of the stories with its deliveries; `pushes`: the arrivals, by endpoint path and article."""
 
     events: list[dict[str, Any]]
     articles: dict[str, dict[str, Any]]
@@ -26,7 +26,7 @@ class Ledger:
 
 
 def unsettled(desk: Desk) -> int:
-    """How much is still under way: events to route, deliveries to the desk's endpoints that wait or are on the wire."""
+    """The number of events to route and of deliveries to the desk's endpoints that wait or are on the wire."""
     status = desk.get("/status.json").json()
     endpoints = [each for partner in status["partners"] for each in partner["endpoints"]]
     ours = [each for each in endpoints if each["id"] in desk.endpoints.values()]
@@ -35,7 +35,7 @@ def unsettled(desk: Desk) -> int:
 
 
 def read(desk: Desk, outlet: Outlet, stories: Sequence[Story]) -> Ledger:
-    """What the desk says of the stories and of its own endpoints, and what came there."""
+    """Reads the desk's account of the stories and its own endpoints, and the pushes that came there."""
     with requests.Session() as session:
         articles = {
             story.public_id: desk.get(f"/v1/articles/{story.public_id}", session).json() for story in stories
@@ -60,20 +60,20 @@ def assert_nothing_is_lost(ledger: Ledger, stories: Sequence[Story], paths: Coll
         for path in paths:
             came = ledger.pushes.get((path, story.public_id), [])
             if story.killed and not came:
-                continue  # killed before anything of it was sent: there is nothing to take back
+                continue  # killed before any of it was sent: there is nothing to take back
             assert came, (path, story)
             assert came[-1].data["revision"] == len(story.versions), (path, story)
 
 
 def assert_nothing_is_stale(ledger: Ledger) -> None:
-    """No receiver got an older revision after a newer one, not even as a repeat."""
+    """No receiver got an older revision after a newer one, even as a repeat."""
     for where, came in ledger.pushes.items():
         revisions = [each.data["revision"] for each in came]
         assert revisions == sorted(revisions), where
 
 
 def assert_repeats_are_the_same(ledger: Ledger) -> int:
-    """One id and one body per endpoint, article and revision; returns how many pushes were repeats."""
+    """Endpoint, article and revision have one id and one body; returns the number of repeated pushes."""
     bodies: dict[str, bytes] = {}
     ids: dict[tuple[str, str, int], str] = {}
     repeats = 0
@@ -87,18 +87,18 @@ def assert_repeats_are_the_same(ledger: Ledger) -> int:
 
 
 def assert_every_delivery_is_settled(ledger: Ledger) -> None:
-    """And what the desk believes to be delivered did come, and what came it knows of."""
+    """Every delivery has ended, every delivered one did come, and the desk knows of every push that came."""
     came = {push.id for pushes in ledger.pushes.values() for push in pushes}
     deliveries = [each for event in ledger.events for each in event["deliveries"]]
     assert [event for event in ledger.events if event["routed_at"] is None] == []
     assert [each for each in deliveries if each["state"] not in SETTLED] == []
     delivered = {each["id"] for each in deliveries if each["state"] == "delivered"}
     assert delivered - came == set()
-    # What a worker sent before it died and what was then superseded came, and is not called delivered.
+    # A push that came from a dying worker and was then superseded is not called delivered.
     assert came - {each["id"] for each in deliveries if each["attempts"]} == set()
 
 
 def interrupted(ledger: Ledger) -> int:
-    """How many attempts were cut off by the death of their worker."""
+    """The number of attempts that the death of their worker cut off."""
     tries = [each for event in ledger.events for one in event["deliveries"] for each in one["attempts"]]
     return sum(each["outcome"] == "lost" for each in tries)

@@ -1,4 +1,4 @@
-"""What is posted while things break: articles in several revisions, repeats and takedowns among them."""
+"""The posts that go on while parts break: articles in several revisions, repeats and takedowns among them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-REVISED = 3  # every third article comes in three revisions
-SOON = 0.15  # of the whole time, the most between two revisions of an article
-KILLED = 15  # every fifteenth is killed at the end
+REVISED = 3  # every third article has three revisions
+SOON = 0.15  # the longest time between two revisions of an article, as a share of the whole
+KILLED = 15  # every fifteenth article is killed at the end
 REPEATED = 10  # every tenth post is sent twice
 
 
@@ -23,7 +23,7 @@ class Post:
 
 @dataclass
 class Story:
-    """An article of the load: all its versions, the newest last, and what Dateline called it when it took one."""
+    """An article of the load: all its versions, the newest last, and the public id that Dateline gave it."""
 
     versions: list[dict[str, Any]]
     public_id: str = ""
@@ -55,14 +55,14 @@ def _versions(name: str, number: int) -> list[dict[str, Any]]:
 
 
 def in_order(stories: Sequence[Story], seed: int) -> Iterator[tuple[Story, Post]]:
-    """Every version of every story, mixed, each story's own in order and soon after another; some twice."""
-    dice = random.Random(seed)
+    """Every version of every story: the stories mixed, each one's versions in order and close together; some twice."""
+    chance = random.Random(seed)
     turns: list[tuple[float, Story, dict[str, Any]]] = []
     for story in stories:
-        moment = dice.random()
+        moment = chance.random()
         for article in story.versions:
             turns.append((moment, story, article))
-            moment += dice.random() * SOON
+            moment += chance.random() * SOON
     for count, (_, story, article) in enumerate(sorted(turns, key=lambda turn: turn[0])):
         post = Post(f"{article['id']}/{article['version']}", article)
         yield story, post

@@ -1,4 +1,4 @@
-"""What the fault tests do to a desk and ask of it: post under load, wait until all is well, balance the ledger."""
+"""The steps of the fault tests: post under load, wait until all is well, balance the ledger."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def workers(desk: Desk) -> dict[str, int]:
 
 
 def post_all(desk: Desk, stories: Sequence[load.Story], seconds: float) -> int:
-    """Posts every version, spread evenly over the seconds; whatever gets no 202 is sent again, as sources do.
+    """Posts every version, spread evenly over the seconds; repeats each post until it gets a 202, as sources do.
 
-    Returns how many answers were 503.
+    Returns the number of answers 503.
     """
     refusals = 0
     turns = list(load.in_order(stories, seed=len(stories)))
@@ -66,7 +66,7 @@ def post_all(desk: Desk, stories: Sequence[load.Story], seconds: float) -> int:
 
 @contextmanager
 def under_load(desk: Desk, stories: Sequence[load.Story], seconds: float) -> Iterator[None]:
-    """Posts the stories meanwhile; at the end all of them have got their 202."""
+    """Posts the stories in the background; at the end all of them have their 202."""
     with ThreadPoolExecutor(1) as newsroom:
         posted = newsroom.submit(post_all, desk, stories, seconds)
         yield
@@ -74,7 +74,7 @@ def under_load(desk: Desk, stories: Sequence[load.Story], seconds: float) -> Ite
 
 
 def insist(desk: Desk, post: load.Post, session: requests.Session) -> tuple[dict[str, Any], int]:
-    """The answer 202, and how many 503 came before it; each of them must say when to come back."""
+    """Posts until the answer is 202; returns it and the number of 503s before it, each with a Retry-After."""
     refusals = 0
 
     def accepted() -> dict[str, Any]:
@@ -98,7 +98,7 @@ def wait_until_settled(desk: Desk, within: float) -> None:
 
 
 def balance(desk: Desk, outlet: Outlet, stories: Sequence[load.Story]) -> ledger.Ledger:
-    """Waits until all is settled, then holds what the desk says against what came; fails where they differ."""
+    """Waits until all is settled, then compares the desk's account with the arrivals; fails where they differ."""
     wait_until_settled(desk, PATIENCE)
     found = ledger.read(desk, outlet, stories)
     ledger.assert_nothing_is_lost(found, stories, desk.endpoints)
@@ -114,7 +114,7 @@ def seen_workers(desk: Desk) -> list[dict[str, Any]]:
 
 
 def wait_until_all_is_well(desk: Desk) -> None:
-    """The web answers, every worker runs and reaches Redis, nothing is under way."""
+    """Waits until the web answers, every worker runs and reaches Redis, and no delivery is under way."""
 
     def well() -> bool:
         try:
@@ -132,7 +132,7 @@ def wait_until_all_is_well(desk: Desk) -> None:
 
 
 def seconds_until_pushed(desk: Desk, outlet: Outlet, story: dict[str, Any]) -> float:
-    """From the 202 until the last endpoint has the story."""
+    """The seconds from the 202 until the last endpoint has the story."""
     article = desk.post(story).json()["article"]
     accepted = time.time()
     pushes = eventually(

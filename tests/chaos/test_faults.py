@@ -1,4 +1,4 @@
-"""What Dateline promises while its parts are killed, stopped and wiped: nothing lost, nothing stale, nothing twice."""
+"""Dateline keeps its promises while its parts are killed, stopped and wiped: nothing is lost, nothing is stale."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from tests.outlet import Outlet
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desks")]
 
-# A kill falls each second; where workers start slowly it goes on until there were so many.
+# One worker is killed each second; where workers start slowly, this goes on until there were so many kills.
 ARTICLES, SECONDS, KILLS = (1200, 60.0, 30) if LONG else (300, 8.0, 6)
 KILL_EVERY = 1.0
 
 
 class Saboteur:
-    """Kills once a second the worker that has worked longest, and wipes Redis twice. Spares those that only start."""
+    """Kills the worker that has worked longest, once a second, and wipes Redis twice. It spares starting workers."""
 
     def __init__(self, desk: Desk) -> None:
         self.kills = 0
@@ -62,14 +62,14 @@ class Saboteur:
                 self.wipes += 1
 
     def _working(self) -> dict[str, str]:
-        """The workers by their names in `up`, and since when each works."""
+        """The workers by their names in `up`, with the time since which each works."""
         started = sorted(
             (each["started_at"], each["name"].partition(".")[0]) for each in seen_workers(self._desk)
         )
         return {name: at for at, name in started if at > self._killed_at.get(name, "")}
 
 
-def test_the_ledger_balances_after_workers_were_killed_each_second_and_redis_was_wiped_twice(
+def test_the_ledger_balances_after_a_worker_was_killed_each_second_and_redis_wiped_twice(
     desk: Desk, outlet: Outlet
 ) -> None:
     stories = some_stories(ARTICLES)
@@ -114,9 +114,7 @@ def test_deliveries_go_on_at_most_three_seconds_late_while_redis_does_not_answer
     assert seconds_until_pushed(any_desk, outlet, a_story()) < 3
 
 
-def test_a_redis_that_was_killed_is_started_again_and_nobody_waits_for_it(
-    any_desk: Desk, outlet: Outlet
-) -> None:
+def test_a_killed_redis_is_started_again_and_no_push_waits_for_it(any_desk: Desk, outlet: Outlet) -> None:
     wait_until_all_is_well(any_desk)
     killed = any_desk.kill("redis")
     assert seconds_until_pushed(any_desk, outlet, a_story()) < 3
@@ -126,7 +124,9 @@ def test_a_redis_that_was_killed_is_started_again_and_nobody_waits_for_it(
     assert "DeprecationWarning" not in any_desk.log()
 
 
-def test_a_story_is_kept_though_the_web_is_killed_right_after_its_202(any_desk: Desk, outlet: Outlet) -> None:
+def test_a_story_is_pushed_though_the_web_is_killed_right_after_its_202(
+    any_desk: Desk, outlet: Outlet
+) -> None:
     wait_until_all_is_well(any_desk)
     answer = any_desk.post(a_story())
     killed = any_desk.kill("web")
@@ -138,7 +138,7 @@ def test_a_story_is_kept_though_the_web_is_killed_right_after_its_202(any_desk: 
     assert any_desk.get(f"/v1/articles/{article}").json()["revision"] == 1
 
 
-def test_what_is_due_is_found_within_five_seconds_of_a_worker_after_all_were_dead(
+def test_a_new_worker_pushes_everything_due_within_five_seconds_after_all_workers_died(
     any_desk: Desk, outlet: Outlet
 ) -> None:
     wait_until_all_is_well(any_desk)

@@ -1,4 +1,4 @@
-"""The ledger itself, on arrivals made up: it lets a good one pass, and refuses each thing that must never happen."""
+"""The ledger itself, on invented arrivals: a good one passes, and each thing that must never happen is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT, KILLED = "tag:kept", "tag:killed"
 
 
 def the_stories() -> list[Story]:
-    """One in three versions, and one of two that is killed then."""
+    """One story in three versions, and one in two versions that is then killed."""
     return [
         Story([{"version": number} for number in (1, 2, 3)], KEPT),
         Story([{"version": 1}, {"version": 2}, {"version": 3, "status": "killed"}], KILLED),
@@ -28,7 +28,7 @@ def the_stories() -> list[Story]:
 
 @dataclass
 class Books:
-    """What the desk says and what came, to be falsified: all went well, with one repeat after a worker's death."""
+    """Good books to be falsified: the desk's account and the arrivals, with one repeat after a worker's death."""
 
     revisions: dict[str, int] = field(default_factory=lambda: {KEPT: 3, KILLED: 3})
     deliveries: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def a_push(path: str, article: str, revision: int, *, id: str = "", words: str =
 
 
 def audit(books: Books) -> int:
-    """What the fault tests ask of a ledger; returns how many pushes were repeats."""
+    """Makes the checks of the fault tests; returns the number of repeated pushes."""
     found = books.closed()
     ledger.assert_nothing_is_lost(found, the_stories(), PATHS)
     ledger.assert_nothing_is_stale(found)
@@ -81,7 +81,7 @@ def test_a_good_ledger_passes_and_its_repeats_and_losses_are_counted() -> None:
     assert ledger.interrupted(books.closed()) == 8
 
 
-def test_a_story_killed_before_anything_of_it_was_sent_needs_no_kill() -> None:
+def test_a_story_killed_before_any_of_it_was_sent_needs_no_kill() -> None:
     books = Books()
     books.of("/two", KILLED).clear()
     for revision in (1, 2, 3):
@@ -148,11 +148,11 @@ def a_delivery_that_was_given_up(books: Books) -> None:
     books.deliveries["/one", KEPT, 1]["state"] = "dead"
 
 
-def delivered_it_says_and_nothing_came(books: Books) -> None:
+def a_delivered_push_that_did_not_come(books: Books) -> None:
     books.deliveries["/one", KEPT, 2]["state"] = "delivered"
 
 
-def what_came_was_never_tried(books: Books) -> None:
+def a_push_that_was_never_tried(books: Books) -> None:
     books.deliveries["/one", KEPT, 1] |= {"state": "superseded", "attempts": []}
 
 
@@ -172,8 +172,8 @@ def what_came_was_never_tried(books: Books) -> None:
         (a_delivery_that_never_ends, "assert_every_delivery_is_settled"),
         (an_event_that_was_not_routed, "assert_every_delivery_is_settled"),
         (a_delivery_that_was_given_up, "assert_every_delivery_is_settled"),
-        (delivered_it_says_and_nothing_came, "assert_every_delivery_is_settled"),
-        (what_came_was_never_tried, "assert_every_delivery_is_settled"),
+        (a_delivered_push_that_did_not_come, "assert_every_delivery_is_settled"),
+        (a_push_that_was_never_tried, "assert_every_delivery_is_settled"),
     ],
 )
 def test_the_ledger_refuses(falsify: Callable[[Books], None], found_by: str) -> None:
@@ -185,7 +185,7 @@ def test_the_ledger_refuses(falsify: Callable[[Books], None], found_by: str) -> 
 
 
 @pytest.mark.parametrize("falsify", [a_late_repeat_of_an_older_version, a_version_after_the_kill])
-def test_what_is_stale_is_refused_for_being_stale_too(falsify: Callable[[Books], None]) -> None:
+def test_a_stale_push_is_refused_for_being_stale_too(falsify: Callable[[Books], None]) -> None:
     books = Books()
     falsify(books)
     with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""Partners that misbehave beside partners that do not: their trouble stays their own, and is told in words."""
+"""Partners that misbehave harm no partner beside them, and the pages name each fault in words."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAMED = {"closes": "closed the connection", "redirects": "redirect", "certificat
 
 
 def drip(connection: Any, _request: bytes) -> None:
-    """A byte a second, until the other side has had enough."""
+    """Sends a byte a second, until the other side hangs up."""
     for byte in b"HTTP/1.1 200 OK\r\n" * 10:
         connection.sendall(bytes([byte]))
         time.sleep(1)
@@ -55,7 +55,7 @@ def hang(connection: Any, _request: bytes) -> None:
 
 @contextmanager
 def misbehaving_partners(folder: Path) -> Iterator[dict[str, str]]:
-    """Their URLs by what they do."""
+    """Their URLs by their behaviour."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(a_certificate(folder))
     with ExitStack() as stack:
@@ -71,7 +71,7 @@ def misbehaving_partners(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def furnish(desk: Desk, urls: dict[str, str]) -> dict[str, int]:
-    """An endpoint at each URL; their numbers by what they do."""
+    """Adds an endpoint at each URL; returns their numbers by their behaviour."""
     keyed = key_files.ensure_keys(Settings(data_dir=desk.data_dir))
     record = open_record(keyed.database_url, keyed.secret_key)
     try:
@@ -89,7 +89,7 @@ def furnish(desk: Desk, urls: dict[str, str]) -> dict[str, int]:
 
 
 def test_partners_that_misbehave_delay_no_other_and_their_faults_are_named(tmp_path: Path) -> None:
-    # They go on while the desk ends: that it does so in good order, and soon, is seen to by Desk.
+    # They misbehave on while the desk ends; Desk asserts that it ends soon and in good order.
     with Outlet() as outlet, misbehaving_partners(tmp_path) as urls, Desk(tmp_path, workers="2") as desk:
         desk.furnish(outlet, *HEALTHY)
         numbers = furnish(desk, urls)
@@ -110,7 +110,7 @@ def test_partners_that_misbehave_delay_no_other_and_their_faults_are_named(tmp_p
 
 
 def post_and_see_it_come(desk: Desk, outlet: Outlet) -> str:
-    """The event of a story that both healthy partners had soon."""
+    """Posts a story, asserts that both healthy partners have it soon, and returns its event."""
     answer, accepted = desk.post(a_story()).json(), time.time()
     pushes = eventually(
         lambda: len(found := outlet.of(answer["article"])) == len(HEALTHY) and found,
@@ -130,7 +130,7 @@ def state_of(desk: Desk, event: str, endpoint: int) -> str:
 
 
 def tried(desk: Desk, event: str, numbers: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """The event's deliveries by what their partners do, as soon as those that answer at all have answered."""
+    """The event's deliveries by their partners' behaviour; none until every partner that answers has answered."""
     found = deliveries(desk, event)
     named = {name: found[number] for name, number in numbers.items()}
     answered = all(

@@ -1,4 +1,4 @@
-"""Parts that stand still for seconds and come back, or are killed while they stand."""
+"""Parts are stopped for seconds and go on, or are killed while they are stopped."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desk
 
 ARTICLES = 300 if LONG else 60
 REDIS_STANDS = 20.0 if LONG else 5.0
-WORKER_STANDS = 8.0  # twice what it takes to be thought dead
-LATE = 3.0  # a push's longest way while Redis is away
+WORKER_STANDS = 8.0  # twice the time after which it is taken for dead
+LATE = 3.0  # the longest time that a push takes while Redis is away
 
 
 def test_workers_take_hints_again_by_themselves_after_redis_stood_still_and_was_killed(
@@ -48,7 +48,7 @@ def test_workers_take_hints_again_by_themselves_after_redis_stood_still_and_was_
             os.kill(standing, signal.SIGKILL)
     eventually(lambda: any_desk.children()["redis"] != standing, within=10, what="another Redis")
     wait_until_all_is_well(any_desk)
-    with redis_of(any_desk) as client:  # a worker that waits for a hint is a client that Redis keeps waiting
+    with redis_of(any_desk) as client:  # a worker that waits for a hint is a blocked client of Redis
         eventually(
             lambda: client.info("clients")["blocked_clients"] >= WORKERS,
             within=10,
@@ -72,13 +72,13 @@ def test_a_worker_that_stood_still_while_sending_sends_nothing_stale_when_it_goe
             os.kill(standing, signal.SIGCONT)
     found = balance(sqlite_desk, outlet, stories)
     assert ledger.interrupted(found) > 0, (
-        "nothing was taken from the worker that stood: the test shows nothing"
+        "no delivery was taken from the stopped worker: the test shows nothing"
     )
     wait_until_all_is_well(sqlite_desk)
 
 
 def stop_one_that_sends(desk: Desk) -> int:
-    """Stops a worker that has pushes on the wire, but not while it holds the file's lock: that stops everybody."""
+    """Stops a worker that has pushes on the wire, but not while it holds the file's lock: that would stop everybody."""
     found: list[int] = []
 
     def stopped() -> bool:

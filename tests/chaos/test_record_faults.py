@@ -1,4 +1,4 @@
-"""The database cut off, crashed, and out of room: what got its 202 is kept, what could not be kept is refused."""
+"""The database is cut off, crashes, runs out of room: every 202 is kept, and posts that cannot be kept are refused."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def test_the_ledger_balances_after_the_disk_was_full_under_load(sqlite_desk: Des
 
 @contextmanager
 def no_room(desk: Desk) -> Iterator[None]:
-    """No process of the desk that writes to the record can write to any file, its log included."""
+    """Keeps the processes that write to the record from writing to any file, their logs included."""
     if not hasattr(resource, "prlimit"):
-        pytest.skip("only Linux limits a process that runs already")
+        pytest.skip("only Linux can limit a running process")
     parts = [desk.children()["web"], *workers(desk).values()]
     pids = [pid for part in parts for pid in (part, *children_of(part))]
     limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
@@ -98,6 +98,6 @@ def no_room(desk: Desk) -> Iterator[None]:
 
 
 def children_of(pid: int) -> list[int]:
-    """The web answers from a process below its own."""
-    told = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for line in told for child in line.split()]
+    """The processes below this one: the web answers from such a process."""
+    lists = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for line in lists for child in line.split()]

@@ -32,7 +32,7 @@ class Office:
 
     record: Record
     app: Flask
-    seeded: seeded.Seeded
+    seeded: seeded.SeededDesk
     browser: FlaskClient
 
     def page(self, path: str) -> html.HtmlElement:

@@ -1,4 +1,4 @@
-"""The desks of these tests: one on each database, each started once."""
+"""The desks of these tests: one on each database, started once."""
 
 from __future__ import annotations
 

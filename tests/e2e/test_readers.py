@@ -1,4 +1,4 @@
-"""Real feed readers against a running web process: what they ask, what they are answered, what they then show."""
+"""Real feed readers against a running web process: their requests, its answers, and the stories that they then show."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from service.store.database.record import Record
 from tests.conftest import KEY
 from tests.publisher import FeedPublisher, a_story, some_stories
 
-# reader brings a feedparser of its own that asks for the module by its old name.
+# reader brings its own feedparser, which imports the module by its old name.
 sys.modules.setdefault("sgmllib", feedparser_sgmllib)
 import reader as lemon24  # noqa: E402
 
@@ -39,10 +39,10 @@ NEEDS_NEWSBOAT = pytest.mark.skipif(
 
 @dataclass
 class Recorder:
-    """A proxy between reader and web that notes what passes: (method, status, A-IM, bytes of the body)."""
+    """A proxy between reader and web that records each exchange: (method, status, A-IM, bytes of the body)."""
 
     web_port: int = 0
-    passed: list[tuple[str, int, str, int]] = field(default_factory=list)
+    exchanges: list[tuple[str, int, str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         recorder = self
@@ -55,7 +55,7 @@ class Recorder:
                     web.request("GET", self.path, headers=dict(self.headers.items()))
                     answer = web.getresponse()
                     body = answer.read()
-                recorder.passed.append(("GET", answer.status, self.headers.get("A-IM", ""), len(body)))
+                recorder.exchanges.append(("GET", answer.status, self.headers.get("A-IM", ""), len(body)))
                 self.send_response_only(answer.status, answer.reason)
                 for name, value in answer.getheaders():
                     self.send_header(name, value)
@@ -75,12 +75,12 @@ class Recorder:
 
     @property
     def last(self) -> int:
-        return self.passed[-1][1]
+        return self.exchanges[-1][1]
 
 
 @dataclass
 class Site:
-    """A publisher of feeds and the web that serves what it makes, behind the recorder."""
+    """A publisher and the web that serves its feeds, behind the recorder."""
 
     room: FeedPublisher
     recorder: Recorder
@@ -91,16 +91,16 @@ class Site:
     def publish(self, *stories: dict[str, Any]) -> list[str]:
         before = self._tags()
         ids = [answer.article for answer in self.room.publish(*stories)]
-        self._wait_for_other_than(before)
+        self._wait_for_other_tags(before)
         return ids
 
     def kill(self, article: str) -> None:
         before = self._tags()
         self.room.kill(article)
-        self._wait_for_other_than(before)
+        self._wait_for_other_tags(before)
 
     def _tags(self) -> set[str | None]:
-        """Of every format: the web takes them up one after another."""
+        """The ETags of all formats: the web takes up one document after another."""
         tags = set()
         with closing(http.client.HTTPConnection("127.0.0.1", self.recorder.web_port, timeout=10)) as web:
             for fmt in ("rss", "atom", "json"):
@@ -110,10 +110,10 @@ class Site:
                 tags.add(answer.headers["ETag"])
         return tags
 
-    def _wait_for_other_than(self, before: set[str | None]) -> None:
+    def _wait_for_other_tags(self, before: set[str | None]) -> None:
         deadline = time.monotonic() + 10
         while self._tags() & before:
-            assert time.monotonic() < deadline, "the web does not serve what was published"
+            assert time.monotonic() < deadline, "the web does not serve the new stories"
             time.sleep(0.02)
 
 
@@ -143,7 +143,7 @@ def site(sqlite_record: Record, tmp_path: Path) -> Iterator[Site]:
         recorder.close()
 
 
-def test_feedparser_fetches_once_and_is_then_told_that_nothing_changed(site: Site) -> None:
+def test_feedparser_fetches_once_and_then_gets_a_304(site: Site) -> None:
     for fmt in ("rss", "atom"):
         first = feedparser.parse(site.url(fmt))
         assert (first.status, first.bozo, len(first.entries)) == (200, False, 8)
@@ -152,15 +152,15 @@ def test_feedparser_fetches_once_and_is_then_told_that_nothing_changed(site: Sit
         assert feedparser.parse(site.url(fmt), modified=first.modified).status == 304
 
 
-def test_feedparser_that_would_take_a_delta_wrong_is_given_the_whole(site: Site) -> None:
+def test_feedparser_which_misreads_deltas_gets_the_whole_feed(site: Site) -> None:
     first = feedparser.parse(site.url("atom"))
     site.publish(a_story(9))
     second = feedparser.parse(site.url("atom"), etag=first.etag, modified=first.modified)
-    assert site.recorder.passed[-1][2] == "feed"
+    assert site.recorder.exchanges[-1][2] == "feed"
     assert (second.status, len(second.entries)) == (200, 9)
 
 
-def test_a_client_of_http_1_0_is_answered_in_its_own_way(site: Site) -> None:
+def test_a_client_of_http_1_0_gets_an_answer_of_http_1_0(site: Site) -> None:
     def raw(method: str, *headers: str) -> tuple[list[bytes], bytes]:
         lines = [f"{method} /feeds/world.rss HTTP/1.0", *headers, "", ""]
         with socket.create_connection(("127.0.0.1", site.recorder.web_port), timeout=10) as client:
@@ -179,7 +179,7 @@ def test_a_client_of_http_1_0_is_answered_in_its_own_way(site: Site) -> None:
 
 
 @pytest.mark.parametrize("fmt", ["rss", "atom"])
-def test_lemon24s_reader_keeps_up_by_deltas_and_shows_a_notice_for_what_was_taken_down(
+def test_lemon24s_reader_keeps_up_by_deltas_and_shows_a_notice_for_a_killed_story(
     site: Site, fmt: str
 ) -> None:
     with closing(lemon24.make_reader(":memory:")) as client:
@@ -191,13 +191,13 @@ def test_lemon24s_reader_keeps_up_by_deltas_and_shows_a_notice_for_what_was_take
 
         assert len(updated()) == 8
         assert site.recorder.last == 200
-        whole = site.recorder.passed[-1][3]
+        whole = site.recorder.exchanges[-1][3]
         updated()
         assert site.recorder.last == 304
         nine, named = site.publish(a_story(9), a_story(10, headline="Minister named"))
         titles = updated()
         assert (len(titles), titles[nine], titles[named]) == (10, "Story 9", "Minister named")
-        assert (site.recorder.last, site.recorder.passed[-1][3] < whole) == (226, True)
+        assert (site.recorder.last, site.recorder.exchanges[-1][3] < whole) == (226, True)
         site.kill(named)
         titles = updated()
         assert site.recorder.last == 226
@@ -209,11 +209,11 @@ def test_lemon24s_reader_keeps_up_by_deltas_and_shows_a_notice_for_what_was_take
 
 @NEEDS_NEWSBOAT
 @pytest.mark.parametrize("fmt", ["rss", "atom"])
-def test_newsboat_keeps_up_by_deltas_and_shows_a_notice_for_what_was_taken_down(
+def test_newsboat_keeps_up_by_deltas_and_shows_a_notice_for_a_killed_story(
     site: Site, fmt: str, tmp_path: Path
 ) -> None:
     newsboat = Newsboat(tmp_path, site.url(fmt))
-    # It keeps the validators of a feed from its second fetch on: it looks for the feed's row before making it.
+    # newsboat stores a feed's validators from its second fetch on: it looks for the feed's row before it makes it.
     assert [len(newsboat.reload()) for _ in range(2)] == [8, 8]
     assert site.recorder.last == 200
     newsboat.reload()
@@ -232,7 +232,7 @@ def test_newsboat_keeps_up_by_deltas_and_shows_a_notice_for_what_was_taken_down(
 
 
 class Newsboat:
-    """The program itself, with a home of its own."""
+    """The program newsboat, with a home folder of its own."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._home = folder / "newsboat"
@@ -242,7 +242,7 @@ class Newsboat:
         self._cache = self._home / "cache.db"
 
     def reload(self) -> dict[str, str]:
-        """Fetches; returns the titles it then has, by id."""
+        """Fetches; returns the titles that it then has, by id."""
         files = ["-u", "urls", "-C", "config", "-c", "cache.db"]
         environment = {**os.environ, "HOME": str(self._home), "LC_ALL": "C.UTF-8"}
         subprocess.run(

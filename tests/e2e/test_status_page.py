@@ -1,4 +1,4 @@
-"""The status page in a real browser: what an operator reads, on any screen, without an error."""
+"""The status page in a real browser: an operator can read it on any screen, and the browser reports no error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.outlet import Outlet
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("desks")]
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# It runs as root in containers, talks to the desk alone, and asks nobody for anything.
+# The browser runs as root in containers, and talks to the desk alone.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -46,7 +46,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def story(sqlite_desk: Desk, outlet: Outlet) -> dict[str, Any]:
-    """A story that was delivered, as its event tells."""
+    """The event of a delivered story."""
     posted = {
         "id": "seen",
         "headline": HEADLINE,
@@ -66,17 +66,17 @@ def story(sqlite_desk: Desk, outlet: Outlet) -> dict[str, Any]:
 
 
 class Reader:
-    """A page with what the browser complained of."""
+    """A page with the browser's complaints about it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.complaints: list[str] = []
-        page.on("console", self._said)
+        page.on("console", self._add_message)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("requestfailed", lambda request: self.complaints.append(f"not loaded: {request.url}"))
 
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:  # what a policy forbids is an error too
+    def _add_message(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:  # a violation of the security policy is an error too
             self.complaints.append(f"{message.type}: {message.text}")
 
 
@@ -91,18 +91,18 @@ def reader(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Reader
     context.close()
 
 
-def brightness(page: Page, what: str) -> float:
-    """How bright the body's colour or background-color is, from 0 to 1."""
+def brightness(page: Page, style: str) -> float:
+    """The brightness of the body's colour or background colour, from 0 to 1."""
     drawn = f"""() => {{
         const context = document.createElement('canvas').getContext('2d');
-        context.fillStyle = getComputedStyle(document.body)['{what}'];
+        context.fillStyle = getComputedStyle(document.body)['{style}'];
         context.fillRect(0, 0, 1, 1);
         return Array.from(context.getImageData(0, 0, 1, 1).data.slice(0, 3));
     }}"""
     return sum(page.evaluate(drawn)) / (3 * 255)
 
 
-def test_an_operator_logs_in_and_reads_who_got_what(
+def test_an_operator_logs_in_and_reads_which_outlet_got_which_version(
     reader: Reader, sqlite_desk: Desk, story: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     page, kind = reader.page, request.node.callspec.params["reader"]
@@ -111,29 +111,29 @@ def test_an_operator_logs_in_and_reads_who_got_what(
     page.get_by_role("button", name="Log in").click()
     assert page.url.startswith(f"{sqlite_desk.url}/status?refresh=off")
     page.get_by_role("link", name="Harbour Herald").first.wait_for()
-    read(reader, kind)
+    check_page(reader, kind)
 
     page.get_by_role("link", name=HEADLINE).first.click()
     assert page.locator("h1").inner_text() == HEADLINE
     assert page.locator("h1 [lang=ur]").evaluate("one => getComputedStyle(one).direction") == "rtl"
     assert page.get_by_text("Revision 1, the newest").is_visible()
-    read(reader, kind)
+    check_page(reader, kind)
 
     page.locator(f"a[href$='{story['deliveries'][0]['id']}']").first.click()
     assert page.get_by_role("heading", name="Attempt 1").is_visible()
     assert page.get_by_text(story["deliveries"][0]["id"], exact=True).is_visible()
-    read(reader, kind)
+    check_page(reader, kind)
 
     page.get_by_role("link", name="Harbour Herald").first.click()
     assert "Harbour Herald" in page.locator("h1").inner_text()
-    read(reader, kind)
+    check_page(reader, kind)
     page.get_by_role("button", name="Log out").click()
     assert page.get_by_label("Operator token").is_visible()
     assert reader.complaints == []
 
 
-def read(reader: Reader, kind: str) -> None:
-    """What must hold of every page: it fits, is styled, and is dark for who wants it dark."""
+def check_page(reader: Reader, kind: str) -> None:
+    """Asserts that the page fits, is styled, and is dark for a reader that wants it dark."""
     page = reader.page
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), page.url
     assert page.evaluate("() => document.styleSheets[0].cssRules.length > 20"), page.url
@@ -141,7 +141,7 @@ def read(reader: Reader, kind: str) -> None:
     assert ground < 0.25 < 0.6 < ink if kind == "dark" else ink < 0.4 < 0.8 < ground, (page.url, ground, ink)
 
 
-def test_a_script_is_refused_and_that_would_be_noticed(chromium: Browser, sqlite_desk: Desk) -> None:
+def test_the_browser_refuses_a_script_and_reports_it(chromium: Browser, sqlite_desk: Desk) -> None:
     reader = Reader(chromium.new_page())
     reader.page.goto(f"{sqlite_desk.url}/status/login")
     reader.page.evaluate(

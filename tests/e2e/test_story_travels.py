@@ -17,13 +17,13 @@ from tests.outlet import Outlet, Push
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("desks")]
 
-PROMISED = 2.0  # seconds from the 202 until it is everywhere
+PROMISED = 2.0  # seconds from the 202 until the story is everywhere
 PATIENCE = 15.0
 _numbers = itertools.count(1)
 
 
 def a_story(**changes: Any) -> dict[str, Any]:
-    """A story of its own, told apart by words that occur nowhere else."""
+    """A new story with words that occur in no other."""
     number = next(_numbers)
     return {
         "id": f"story-{number}",
@@ -36,7 +36,7 @@ def a_story(**changes: Any) -> dict[str, Any]:
 
 
 def the_push(outlet: Outlet, article: str, revision: int, within: float = PATIENCE) -> Push:
-    """The first push of a revision, once it has come."""
+    """Waits for the first push of a revision."""
 
     def found() -> Push | None:
         return next((each for each in outlet.of(article) if each.data["revision"] == revision), None)
@@ -47,7 +47,7 @@ def the_push(outlet: Outlet, article: str, revision: int, within: float = PATIEN
 
 
 def wait_for_feeds(desk: Desk, words: str, within: float = PATIENCE) -> dict[str, str]:
-    """The section's three feeds, once each of them has these words."""
+    """Waits until each of the section's three feeds has these words; returns the feeds."""
 
     def found() -> dict[str, str] | None:
         feeds = desk.feeds("world")
@@ -59,7 +59,7 @@ def wait_for_feeds(desk: Desk, words: str, within: float = PATIENCE) -> dict[str
 
 
 def without(words: str, feeds: dict[str, str]) -> dict[str, str]:
-    """These very feeds if none has these words, else none: another web process may still have older ones."""
+    """These feeds if none has these words, else {}: another web process may still have older ones."""
     return {} if any(words in text for text in feeds.values()) else feeds
 
 
@@ -120,12 +120,12 @@ def test_a_posted_story_is_corrected_and_killed_and_each_is_seen_everywhere_in_t
     push = the_push(outlet, article, 3, until - time.monotonic())
     assert push.message["type"] == "article.killed"
     assert push.data == {"article": article, "revision": 3, "status": "killed", "supersedes": [1, 2]}
-    told = eventually(
+    feeds = eventually(
         lambda: without(story["headline"], desk.feeds("world")),
         within=until - time.monotonic(),
         what="the headline out of the feeds",
     )
-    for text in told.values():
+    for text in feeds.values():
         assert "Story withdrawn" in text
         assert article in text
         assert f"It left at noon ({story['id']})" not in text
@@ -135,26 +135,26 @@ def test_a_posted_story_is_corrected_and_killed_and_each_is_seen_everywhere_in_t
     assert outlet.refused == []
 
 
-def test_the_feeds_server_shows_what_the_web_shows_as_soon_and_comes_back_when_it_dies(desk: Desk) -> None:
+def test_the_feeds_server_shows_stories_as_soon_as_the_web_and_comes_back_when_it_dies(desk: Desk) -> None:
     story = a_story()
     article = desk.post(story).json()["article"]
 
-    def told() -> tuple[str, ...]:
-        """The story's titles in the feed: one, or none while there is no answer."""
+    def titles() -> tuple[str, ...]:
+        """The story's title in the feed; none while there is no answer."""
         with suppress(requests.ConnectionError):
             answer = requests.get(f"{desk.feeds_url}/feeds/world.json", timeout=20)
             items = answer.json()["items"] if answer.status_code == 200 else []
             return tuple(item["title"] for item in items if item["id"] == article)
         return ()
 
-    eventually(lambda: told() == (story["headline"],), within=PROMISED, what="the story")
+    eventually(lambda: titles() == (story["headline"],), within=PROMISED, what="the story")
     assert desk.post({"id": story["id"], "version": 2, "status": "killed"}).status_code == 202
-    eventually(lambda: told() == ("Story withdrawn",), within=PROMISED, what="the notice")
+    eventually(lambda: titles() == ("Story withdrawn",), within=PROMISED, what="the notice")
     assert requests.get(f"{desk.feeds_url}/status", timeout=20).status_code == 404
     assert {each["check"]: each["state"] for each in desk.dateline("doctor")["findings"]}["feeds"] == "good"
 
     desk.kill("feeds")
-    eventually(lambda: told() == ("Story withdrawn",), within=PATIENCE, what="it answers again")
+    eventually(lambda: titles() == ("Story withdrawn",), within=PATIENCE, what="another answer")
 
 
 def test_a_partner_that_only_fetches_is_known_to_hold_a_story_and_to_have_seen_its_kill(desk: Desk) -> None:
@@ -197,7 +197,7 @@ def test_a_partner_that_only_fetches_is_known_to_hold_a_story_and_to_have_seen_i
         assert each.rpartition("/")[2].partition(".")[0] not in desk.log()
 
 
-def test_before_its_time_a_story_under_embargo_is_in_no_feed_push_public_page_or_log(
+def test_a_story_under_embargo_is_in_no_feed_push_public_page_or_log_before_its_time(
     desk: Desk, outlet: Outlet
 ) -> None:
     ends = datetime.now(UTC) + timedelta(seconds=3)
@@ -216,7 +216,7 @@ def test_before_its_time_a_story_under_embargo_is_in_no_feed_push_public_page_or
         # The operator's overview is open on screens in newsrooms.
         seen += [browser.get(f"{desk.url}/status", timeout=20).text, desk.get("/status.json").text]
         pushed = outlet.of(article)
-        if datetime.now(UTC) < ends:  # looking took its time; what was seen later proves nothing
+        if datetime.now(UTC) < ends:  # looking takes time; a look that ended later proves nothing
             looks += 1
             assert [word for word in secrets if any(word in text for text in seen)] == [], at
             assert pushed == []
@@ -230,7 +230,7 @@ def test_before_its_time_a_story_under_embargo_is_in_no_feed_push_public_page_or
     wait_for_page(browser, f"{desk.url}/status", "Quillfeather")
 
 
-def test_a_story_killed_under_embargo_is_never_heard_of(desk: Desk, outlet: Outlet) -> None:
+def test_a_story_killed_under_embargo_never_appears_anywhere(desk: Desk, outlet: Outlet) -> None:
     ends = datetime.now(UTC) + timedelta(seconds=1.5)
     story = a_story(headline="Never to be heard of", embargo_until=ends.isoformat())
     article = desk.post(story).json()["article"]
@@ -298,7 +298,7 @@ def test_the_commands_work_against_the_running_desk(desk: Desk, outlet: Outlet) 
     assert health["ok"], health
 
 
-def test_each_push_says_who_it_is_and_where_it_stands_in_the_order(desk: Desk, outlet: Outlet) -> None:
+def test_each_push_has_its_own_id_and_the_next_sequence_number(desk: Desk, outlet: Outlet) -> None:
     pushes = [the_push(outlet, desk.post(a_story()).json()["article"], 1) for _ in range(3)]
     assert all(each.headers["content-type"] == "application/json" for each in pushes)
     assert len({each.id for each in pushes}) == 3

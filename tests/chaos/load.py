@@ -1,4 +1,4 @@
-"""What is posted while things break: articles in several revisions, repeats and takedowns among them."""
+"""The articles posted while things break: in several revisions, repeats and takedowns among them."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def _versions(name: str, number: int) -> list[dict[str, Any]]:
 
 def in_order(stories: Sequence[Story], seed: int) -> Iterator[tuple[Story, Post]]:
     """Every version of every story, mixed, each story's own in order and soon after another; some twice."""
-    dice = random.Random(seed)
+    chance = random.Random(seed)
     turns: list[tuple[float, Story, dict[str, Any]]] = []
     for story in stories:
-        moment = dice.random()
+        moment = chance.random()
         for article in story.versions:
             turns.append((moment, story, article))
-            moment += dice.random() * SOON
+            moment += chance.random() * SOON
     for count, (_, story, article) in enumerate(sorted(turns, key=lambda turn: turn[0])):
         post = Post(f"{article['id']}/{article['version']}", article)
         yield story, post

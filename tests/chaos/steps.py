@@ -1,4 +1,4 @@
-"""What the fault tests do to a desk and ask of it: post under load, wait until all is well, balance the ledger."""
+"""Steps of the fault tests: post under load, wait until all is well, balance the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Dateline promises while its parts are killed, stopped and wiped: nothing lost, nothing stale, nothing twice."""
+"""Dateline loses nothing, sends nothing stale and nothing twice while its parts are killed, stopped and wiped."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_story_is_kept_though_the_web_is_killed_right_after_its_202(any_desk: 
     assert any_desk.get(f"/v1/articles/{article}").json()["revision"] == 1
 
 
-def test_what_is_due_is_found_within_five_seconds_of_a_worker_after_all_were_dead(
+def test_due_work_is_found_within_five_seconds_of_a_workers_start_after_all_were_dead(
     any_desk: Desk, outlet: Outlet
 ) -> None:
     wait_until_all_is_well(any_desk)

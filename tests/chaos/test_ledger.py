@@ -1,4 +1,4 @@
-"""The ledger itself, on arrivals made up: it lets a good one pass, and refuses each thing that must never happen."""
+"""The ledger itself, on invented arrivals: it lets a good one pass, and refuses each thing that must never happen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def the_stories() -> list[Story]:
 
 @dataclass
 class Books:
-    """What the desk says and what came, to be falsified: all went well, with one repeat after a worker's death."""
+    """The desk's books and the arrivals, to be falsified: all went well, with one repeat after a worker's death."""
 
     revisions: dict[str, int] = field(default_factory=lambda: {KEPT: 3, KILLED: 3})
     deliveries: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def a_push(path: str, article: str, revision: int, *, id: str = "", words: str =
 
 
 def audit(books: Books) -> int:
-    """What the fault tests ask of a ledger; returns how many pushes were repeats."""
+    """Asks of a ledger all that the fault tests ask; returns how many pushes were repeats."""
     found = books.closed()
     ledger.assert_nothing_is_lost(found, the_stories(), PATHS)
     ledger.assert_nothing_is_stale(found)
@@ -185,7 +185,7 @@ def test_the_ledger_refuses(falsify: Callable[[Books], None], found_by: str) -> 
 
 
 @pytest.mark.parametrize("falsify", [a_late_repeat_of_an_older_version, a_version_after_the_kill])
-def test_what_is_stale_is_refused_for_being_stale_too(falsify: Callable[[Books], None]) -> None:
+def test_a_stale_push_is_refused_for_being_stale_too(falsify: Callable[[Books], None]) -> None:
     books = Books()
     falsify(books)
     with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""Partners that misbehave beside partners that do not: their trouble stays their own, and is told in words."""
+"""Partners that misbehave beside partners that do not: their trouble stays their own, and is reported in words."""
 
 from __future__ import annotations
 

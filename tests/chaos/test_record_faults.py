@@ -1,4 +1,4 @@
-"""The database cut off, crashed, and out of room: what got its 202 is kept, what could not be kept is refused."""
+"""A database that is cut off, crashes or runs out of room loses no article that got its 202; others are refused."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ def no_room(desk: Desk) -> Iterator[None]:
 
 def children_of(pid: int) -> list[int]:
     """The web answers from a process below its own."""
-    told = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for line in told for child in line.split()]
+    listings = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for line in listings for child in line.split()]

@@ -1,4 +1,4 @@
-"""Judges which workers are dead by what this process itself has seen on its own steady clock. Pure.
+"""Judges which workers are dead, by the changes that this process itself saw, on its own steady clock. Pure.
 
 Never by comparing times that others wrote: machines' clocks differ, and the time of day may jump. A worker is dead when
 its heartbeat was seen not to change for ALIVE; a claim is lost when it was seen unchanged for a whole lease, whoever

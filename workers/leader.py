@@ -1,4 +1,4 @@
-"""Takes the leases of what only one may do at a time, among machines whose clocks differ.
+"""Leases for work that only one process may do at a time, among machines whose clocks differ.
 
 A lease ends when its time is over, by the clock of the machine that asks. A holder whose clock was ahead would keep it
 beyond its death for as long as it was ahead: so a lease that was seen unchanged here, by a steady clock, for longer

@@ -108,7 +108,7 @@ class RouteTask:
         return deliveries
 
     def _hint_others(self, routed: RoutingResult) -> None:
-        """Tells other processes what has come for them; they begin while the rest is routed."""
+        """Hints other processes at their work; they begin while the rest is routed."""
         if routed.feeds:
             self._hint(PUBLISH, PUBLISH_AFTER)
         many = routed.more or routed.deliveries > HINT_FROM

@@ -70,6 +70,6 @@ class TaskRunner:
     def _run(self, task: str) -> None:
         try:
             if self._tasks[task].drain() and task == ROUTE:
-                self.start(DELIVER)  # in a thread of its own: what comes meanwhile is to be routed
+                self.start(DELIVER)  # in a thread of its own: events that come meanwhile are to be routed
         except Exception:
             log.exception("work.failed", task=task)  # the sweep starts it again

@@ -1,6 +1,6 @@
-"""The sweep: finds what is due though no hint came, in every worker, one at a time by a lease in the record.
+"""The sweep: finds due work though no hint came, in every worker, one at a time by a lease in the record.
 
-It is what makes hints dispensable. With Redis away it sets the work going in its own process, a second slower.
+It makes hints dispensable. With Redis away it sets the work going in its own process, a second slower.
 """
 
 from __future__ import annotations

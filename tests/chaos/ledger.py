@@ -55,8 +55,8 @@ def read(desk: Desk, outlet: Outlet, stories: Sequence[Story]) -> Ledger:
 def assert_nothing_is_lost(ledger: Ledger, stories: Sequence[Story], paths: Collection[str]) -> None:
     """Every version that got a 202 is a revision, and each endpoint was pushed every story's newest one."""
     for story in stories:
-        held = ledger.articles[story.public_id]
-        assert held["revision"] == len(story.versions), story
+        row = ledger.articles[story.public_id]
+        assert row["revision"] == len(story.versions), story
         for path in paths:
             came = ledger.pushes.get((path, story.public_id), [])
             if story.killed and not came:

@@ -55,7 +55,7 @@ def test_articles_that_come_one_after_another_share_hints(address: str, tmp_path
     assert 5 <= hints(tmp_path) <= most
 
 
-def test_what_was_wanted_last_is_hinted_at_before_the_process_ends(address: str, tmp_path: Path) -> None:
+def test_the_last_wish_is_hinted_at_before_the_process_ends(address: str, tmp_path: Path) -> None:
     sent = threading.Semaphore(0)
     waker = Waker(address, on_sent=lambda _: sent.release())
     waker.wake()

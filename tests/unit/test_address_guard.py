@@ -1,4 +1,4 @@
-"""Where pushes may go: by address when connecting, by URL when an endpoint is added."""
+"""Pushes go only where they may: by address when connecting, by URL when an endpoint is added."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_the_refusal_says_which_setting_allows_it() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "1.2.3", "0x7f000001", "2130706433", "::g", "8.8.8.8 "])
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_a_text_that_is_no_address_is_refused(address: str) -> None:
     assert refusal(address, 443, LOOPBACK)
 
 
 @given(st.ip_addresses())
-def test_what_passes_is_always_global_unicast(address: IPv4Address | IPv6Address) -> None:
+def test_an_address_that_passes_is_always_global_unicast(address: IPv4Address | IPv6Address) -> None:
     if refusal(str(address), 443, []) is None:
         address = getattr(address, "ipv4_mapped", None) or address
         assert address.is_global

@@ -1,4 +1,4 @@
-"""The breaker: when it opens, how long it waits, what closes it."""
+"""The breaker opens, waits and closes by the outcomes that it is told of."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_a_failed_probe_opens_it_for_twice_as_long_up_to_15_minutes() -> None:
     assert found == [30, 60, 120, 240, 480, 900, 900]
 
 
-def test_what_was_in_flight_when_it_opened_does_not_prolong_the_wait() -> None:
+def test_pushes_in_flight_when_it_opened_do_not_prolong_the_wait() -> None:
     breaker = after(Breaker(), [FAILURE] * 5, NOW, 0.5)
     assert after(breaker, [FAILURE] * 20, NOW, 0.5) == breaker
 
 
-def test_what_was_in_flight_when_it_opened_does_not_close_it_either() -> None:
+def test_pushes_in_flight_when_it_opened_do_not_close_it_either() -> None:
     breaker = after(Breaker(), [SUCCESS, FAILURE] * 10, NOW, 0.5)
     assert breaker.state == "open"
     assert after(breaker, [SUCCESS], NOW, 0.5) == breaker

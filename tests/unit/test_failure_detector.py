@@ -1,4 +1,4 @@
-"""Workers are taken for dead by what was seen of them, whatever the time of day does, and whoever stood still."""
+"""A worker is taken for dead when its heartbeat stands still, not when a clock jumps or the judge stood still."""
 
 from __future__ import annotations
 

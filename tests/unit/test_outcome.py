@@ -257,7 +257,7 @@ def test_no_retry_after_raises_or_asks_to_travel_back(value: str) -> None:
     blocked=st.none() | st.just("no"), verify=st.integers(0, 90),
     sent=st.integers(0, 9), error=st.text(), cut=st.booleans(),
 )  # fmt: skip
-def test_whatever_happens_has_a_kind_and_words(
+def test_every_exchange_has_a_kind_and_words(
     code: int,
     status: int,
     lines: list[bytes],

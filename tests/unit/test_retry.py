@@ -1,4 +1,4 @@
-"""When a delivery is tried again: the rules of the schedule, Retry-After, 410 and takedowns."""
+"""A delivery is tried again by the rules of the schedule, Retry-After, 410 and takedowns."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Deliver: claim what is due, send it at once over many connections, settle in batches, until nothing is due.
 
-The loop obeys `steps.next_step`, which decides; here is what its steps do.
+`steps.next_step` decides, and the loop obeys: its transactions and its sending are here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LONGEST_OUTAGE = 60.0  # seconds without the record; then the leases run out and
 
 @dataclass
 class _Drain:
-    """What one drain has in hand."""
+    """One drain, and all that it has in hand."""
 
     attempts: list[Attempt] = field(default_factory=list)  # to be settled
     returning: list[Claimed] = field(default_factory=list)  # to be given back unsent
@@ -56,7 +56,7 @@ class _Drain:
 
 @dataclass(frozen=True)
 class _Claims:
-    """What was claimed, and the content of its pushes; if that is all there is now, when a rate lets more go."""
+    """The claimed deliveries and the content of their pushes; if there are no more now, when a rate lets more go."""
 
     claimed: list[Claimed]
     content: dict[int, PushContent]
@@ -101,13 +101,13 @@ class DeliveryLoop:
         return self._flight.request()
 
     def stop(self) -> None:
-        """Claims nothing more; what is on the wire is waited for, though not for long, and settled."""
+        """Claims nothing more; pushes on the wire are waited for, though not for long, and settled."""
         if not self._flight.stopped():
             self._hang_up_at = time.monotonic() + HANG_UP_AFTER
         self._flight.stop()
 
     def close(self, seconds: float = HANG_UP_AFTER + 2.0) -> None:
-        """Stops, and returns when what was on the wire is settled; or the record was away for as long as that."""
+        """Stops, and returns when the pushes on the wire are settled; or the record was away for as long as that."""
         self.stop()
         if self._flight.close(seconds):
             self._sender.close()
@@ -161,7 +161,7 @@ class DeliveryLoop:
                 drain.returning += self._queue.remove(claimed.endpoint_id)
 
     def _send(self, drain: _Drain) -> None:
-        """Puts on the wire what there is room for."""
+        """Puts as many pushes on the wire as there is room for."""
         if not self._queue:
             return
         late = self._queue.clear() if self._flight.stopped() else self._queue.remove_late(time.monotonic())
@@ -176,7 +176,7 @@ class DeliveryLoop:
             self._sender.submit(self._pushes.build(queued.claimed, queued.body, self._clock()))
 
     def _stood_still(self, drain: _Drain) -> bool:
-        """If this process did since its last claim, others may have what it claimed: it goes back unsent."""
+        """True if this process stood still since its last claim: others may have its claims, so they go back unsent."""
         stalls = self._stalls()
         if stalls == self._stalls_seen:
             return False
@@ -188,7 +188,7 @@ class DeliveryLoop:
         return time.monotonic() >= self._hang_up_at + more
 
     def _transact(self, drain: _Drain, limit: int) -> None:
-        """Settles what came back and claims up to `limit`, in one transaction."""
+        """Settles the attempts that came back and claims up to `limit`, in one transaction."""
         self._stood_still(drain)
         now = self._clock()
         try:
@@ -237,7 +237,7 @@ class DeliveryLoop:
                 now=now,
                 ahead=self._window.ahead,
             )
-            # Read here, so that what is claimed can be written and sent whatever becomes of the record.
+            # Read here, so that the claimed deliveries can be sent even if the record goes away.
             missing = self._pushes.missing(claimed)
             content = push_content.push_contents_within(connection, missing) if missing else {}
             waits = cursor.limited and len(claimed) < limit

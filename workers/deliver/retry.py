@@ -16,9 +16,9 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 _EARLY = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR)
 _HALF_DAYS = [12 * HOUR] * 5
 DEFAULT_SPAN = timedelta(hours=72)
-# Waits, not a date: time under embargo, or while the endpoint is paused, is not taken from them.
+# Waits, not a date: time under embargo, or while the endpoint is paused, does not count against them.
 DEFAULT_SCHEDULE = (*_EARLY, *_HALF_DAYS, DEFAULT_SPAN.total_seconds() - sum(_EARLY) - sum(_HALF_DAYS))
-# A receiver being deployed answers 404 or 401 for minutes; what still refuses after three hours means it.
+# A receiver being deployed answers 404 or 401 for minutes; one that still refuses after three hours means it.
 REFUSED_SCHEDULE = (0.0, 5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR)
 TAKEDOWN_SCHEDULE = (0.0, 5.0, 15.0, 30.0, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE)
 TAKEDOWN_EVERY = 15 * MINUTE

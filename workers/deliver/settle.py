@@ -1,4 +1,4 @@
-"""Settling: what is written of a partner's answer. Pure: the record is the caller's."""
+"""Settling: a partner's answer becomes rows to write. Pure: the record is the caller's."""
 
 from __future__ import annotations
 

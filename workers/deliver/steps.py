@@ -42,7 +42,7 @@ class LoopState(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Settle what came back, give back what is to be given back, and claim up to `limit`: in one transaction."""
+    """Settle the answers, give back the deliveries to be returned, and claim up to `limit`: in one transaction."""
 
     limit: int
 
@@ -88,8 +88,8 @@ def _transaction_due_at(state: LoopState, now: float) -> float | None:
         return state.transaction_at + RECORD_RETRY_AFTER
     if not state.in_flight:
         return now
-    # Transactions cost the same for many deliveries as for few. Between two of them the wire has its turn: what was
-    # claimed by the first is sent before the second begins.
+    # A transaction costs much the same for many deliveries as for few, so they gather. Between two transactions the
+    # wire has its turn: the claims of the first are sent before the second begins.
     enough = state.unsettled >= SETTLE_AT or (wants_claim and state.room >= CLAIM_BATCH // 2)
     return now if enough and state.polled else state.transaction_at + SETTLE_AFTER
 

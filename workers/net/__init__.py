@@ -1,1 +1,1 @@
-"""The network: sending, the address guard, what an answer means."""
+"""The network: sending, the address guard, the meaning of an answer."""

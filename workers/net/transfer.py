@@ -1,4 +1,4 @@
-"""One push on its way: a libcurl easy handle, the address guard at its socket, and what it collects of the answer."""
+"""One push on its way: a libcurl easy handle with the address guard at its socket, which collects the answer."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Sender:
         ca_file: str | None = None,
         stalls: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`stalls`: how often this process stood still so far. What was on the wire then is dropped, not sent late."""
+        """`stalls`: how often this process stood still so far. Pushes on the wire then are dropped, not sent late."""
         self._capacity = capacity
         self._stalls = stalls
         self._stalls_seen = stalls()
@@ -76,7 +76,7 @@ class Sender:
         return self._capacity - self.in_flight
 
     def submit(self, push: Push) -> None:
-        """Takes a push; raises Full at capacity. What cannot be sent at all comes back by poll(), too."""
+        """Takes a push; raises Full at capacity. One that cannot be sent at all comes back by poll(), too."""
         if self.room <= 0:
             raise Full(f"{self._capacity} pushes are in flight; call poll() before submitting more")
         transfer = self._idle.pop() if self._idle else Transfer(self._options)
@@ -121,7 +121,7 @@ class Sender:
         self._busy.clear()
 
     def close(self) -> None:
-        """Drops all connections and what is in flight; drain with poll() first to lose no outcome."""
+        """Drops all connections and all pushes in flight; drain with poll() first to lose no outcome."""
         for transfer in self._busy.values():
             self._multi.remove_handle(transfer.curl)
             transfer.close()

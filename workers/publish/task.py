@@ -20,7 +20,7 @@ _LEASE_NAME = "publish"
 
 
 class PublishTask:
-    """`drain` may be called from any thread: one builds, the others leave a wish and return."""
+    """Builds the feeds. `drain` may be called from any thread: one builds, the others leave a wish and return."""
 
     def __init__(
         self,

@@ -28,8 +28,8 @@ WORKER = "desk-1:4711"
 
 
 @dataclass(frozen=True)
-class Seeded:
-    """What was made. `posted` by the source's own id."""
+class DeskAtWork:
+    """The answers to its posts, by the source's own id, and its endpoints by partner."""
 
     posted: dict[str, Answer]
     endpoints: dict[str, int]
@@ -41,7 +41,7 @@ class Seeded:
 def a_settlement(
     claimed: claims.Claimed, state: str, words: str, now: datetime, **changes: Any
 ) -> Settlement:
-    """What became of a claimed delivery: `status`, `due_at`, `outcome`, `body` as changes."""
+    """The end of a claimed delivery: `status`, `due_at`, `outcome`, `body` as changes."""
     status = changes.get("status")
     return Settlement(
         delivery=claimed,
@@ -67,7 +67,7 @@ def a_settlement(
     )
 
 
-def a_desk_at_work(record: Record, now: datetime) -> Seeded:
+def a_desk_at_work(record: Record, now: datetime) -> DeskAtWork:
     """Four partners (healthy, retrying, paused, without endpoint) and stories of every kind."""
     for slug in ("world", "business", "china"):
         sections.add(record, slug, slug.title(), "en", now - timedelta(days=2))
@@ -103,7 +103,7 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     deliver_all(record, now - timedelta(minutes=1))
     posted["new"] = post(record, source, an_article(external_id="new", headline="Just in"), now=now)
     _feeds(record, now)
-    return Seeded(posted, ids)
+    return DeskAtWork(posted, ids)
 
 
 _PARTNERS = (

@@ -232,7 +232,7 @@ def test_every_state_word_of_the_pages_is_explained() -> None:
 
 
 def desk_words() -> list[str]:
-    """What `service/console/words_desk.py` calls things: the third part of each Word, without its figures."""
+    """The words of `service/console/words_desk.py`: the third part of each Word, without its figures."""
     found = []
     for node in ast.walk(ast.parse((ROOT / "service" / "console" / "words_desk.py").read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Word":

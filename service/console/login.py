@@ -57,7 +57,7 @@ class OperatorSession:
         self._secure = settings.public_url.startswith("https://")
 
     def prepare(self, app: Flask) -> None:
-        """Sets how an application's session cookie is made and read."""
+        """Makes an application sign, name and read its session cookie as ours."""
         app.session_interface = _CookieSessions()
         app.config.update(
             SECRET_KEY=self._keys[0],
@@ -103,7 +103,7 @@ class LoginLimiter:
         self._lock = threading.Lock()
 
     def wait(self, address: str, now: datetime) -> timedelta | None:
-        """How long this address must wait, or None."""
+        """The time that this address must wait, or None."""
         with self._lock:
             recent = [each for each in self._failures.get(address, ()) if now - each < LIMITER_WINDOW]
         return LIMITER_WINDOW - (now - recent[-WRONG_TOKENS]) if len(recent) >= WRONG_TOKENS else None

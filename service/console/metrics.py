@@ -34,7 +34,7 @@ class DeskCollector(Collector):
         self._clock = clock
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not read the record."""
+        """Describes nothing: registering must not read the record."""
         return []
 
     def collect(self) -> Iterator[Metric]:

@@ -22,7 +22,7 @@ from ulid import ULID
 
 from service.store.database.sql import Statement
 
-LONGEST = 500  # characters of a name; an authority is a host name of 253 at the most
+NAME_MAX = 500  # characters of a name; an authority is a host name of 253 at the most
 ROW_MAX = 2**63 - 1  # the greatest number that both databases hold
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _EVENT = re.compile(rf"evt_({_ULID.pattern})")
@@ -85,7 +85,7 @@ def is_storable(text: str) -> bool:
 
 def find_article(connection: Connection, text: str) -> int | None:
     """The row of the article with this public id, or with this last part of it in either case; None without one."""
-    if len(text) > LONGEST or not is_storable(text):
+    if len(text) > NAME_MAX or not is_storable(text):
         return None
     if text.startswith("tag:"):
         return _row(_BY_ID.value(connection, id=text))

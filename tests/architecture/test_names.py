@@ -26,7 +26,7 @@ PENDING_METAPHORS = {
 }  # fmt: skip
 PENDING_PARTICIPLES = {
     "Added", "Addressed", "Asked", "Claimed", "Cleaned", "Delivered", "Done", "Exported", "Held", "Kept", "Laid",
-    "Listed", "Looked", "Posted", "Received", "Refused", "Rendered", "Replayed", "Rotated", "RoutingResult", "Sent", "Shown",
+    "Listed", "Looked", "Posted", "Received", "Refused", "Rendered", "Replayed", "Rotated", "Routed", "Sent", "Shown",
     "Stepped", "Told", "Wanted",
 }  # fmt: skip
 

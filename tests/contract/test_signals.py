@@ -1,4 +1,4 @@
-"""What machines ask: alive, ready and why not, metrics, and the API described by itself."""
+"""The signals for machines: alive, ready and why not, metrics, and the API described by itself."""
 
 from __future__ import annotations
 

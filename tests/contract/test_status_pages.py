@@ -18,7 +18,7 @@ from lxml import html
 
 from service.console.login import own_path
 from service.store.database.record import Record, open_record
-from service.store.views import deliveries as overview_deliveries
+from service.store.views import deliveries
 from tests import postgres, seeded
 from tests.web import OPERATOR, SECRET_KEY, TOKEN, CutOff, an_app, nothing_changes, the_problem
 
@@ -46,8 +46,8 @@ class Office:
             each.id
             for endpoint in self.seeded.endpoints.values()
             for each in (
-                *overview_deliveries.latest_deliveries(self.record, endpoint),
-                *overview_deliveries.undelivered(self.record, endpoint),
+                *deliveries.latest_deliveries(self.record, endpoint),
+                *deliveries.undelivered(self.record, endpoint),
             )
         ]
         return sorted(set(found))
@@ -65,9 +65,9 @@ class Office:
 
 
 def an_office(record: Record) -> Office:
-    made = seeded.a_desk_at_work(record, MOMENT)
+    desk = seeded.a_desk_at_work(record, MOMENT)
     app = an_app(record, clock=lambda: MOMENT)
-    return Office(record, app, made, logged_in(app))
+    return Office(record, app, desk, logged_in(app))
 
 
 def logged_in(app: Flask) -> FlaskClient:
@@ -390,7 +390,7 @@ def hostile_page(office: Office) -> Any:
     raise AssertionError("no delivery has the hostile answer")
 
 
-def test_what_a_partner_answered_is_shown_as_text_only(office: Office) -> None:
+def test_a_partners_answer_is_shown_as_text_only(office: Office) -> None:
     answer = hostile_page(office)
     assert b"<script>" not in answer.data
     assert b"<b>bold" not in answer.data
@@ -451,7 +451,7 @@ def test_each_headline_is_marked_with_its_language_and_finds_its_own_direction(o
 @pytest.mark.parametrize(
     "path", ["articles/nothing", "events/evt_x", "deliveries/dlv_x", "partners/nobody", "x/y/z"]
 )
-def test_what_is_not_there_is_told_on_a_page(office: Office, path: str) -> None:
+def test_an_address_that_leads_nowhere_is_told_on_a_page(office: Office, path: str) -> None:
     answer = office.browser.get(f"/status/{path}")
     assert answer.status_code == 404
     assert answer.content_type == "text/html; charset=utf-8"

@@ -1,4 +1,4 @@
-"""A delivery's page: all that is known of each attempt, and what was sent, to copy; nothing secret."""
+"""A delivery's page: all that is known of each attempt, and the request to copy; nothing secret."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def at_work(now: datetime) -> PipelineNow:
     return PipelineNow((WorkerNow("w", now, now, "up"),), 0, None, 1, {}, now, None)
 
 
-def test_who_has_not_fetched_for_a_day_is_told_at_the_top() -> None:
+def test_a_partner_that_has_not_fetched_for_a_day_is_told_at_the_top() -> None:
     silent = a_partner(a_feed(fetched_at=NOW - 2 * DAY))
     summary = words_desk.summary([silent, a_partner(a_feed())], at_work(NOW), NOW)
     assert (summary.level, summary.sentence) == (

@@ -65,7 +65,7 @@ def search_articles(record: Record, now: datetime, words: str, limit: int = 50) 
     ][:limit]
 
 
-class _Row(NamedTuple):
+class _ArticleListRow(NamedTuple):
     row: int
     id: str
     source: str
@@ -78,10 +78,10 @@ class _Row(NamedTuple):
     language: str | None
 
 
-def _listing(articles: str) -> Query[_Row]:
+def _listing(articles: str) -> Query[_ArticleListRow]:
     """A query for the rows of a subquery of articles."""
     return query(
-        _Row,
+        _ArticleListRow,
         f"""
         SELECT a.id, a.public_id, s.slug, a.external_id, a.revision, a.status, a.changed_at, a.embargo_until,
             {{headline}}, {{language}}
@@ -99,27 +99,27 @@ _EXACT = _listing(
 )
 
 
-class _Holders(NamedTuple):
+class _HolderCounts(NamedTuple):
     article_row: int
     holders: int
     current: int
 
 
 _HOLDERS = Query(
-    _Holders,
+    _HolderCounts,
     """
     SELECT r.article_id, count(*), sum(CASE WHEN r.revision >= a.revision THEN 1 ELSE 0 END)
     FROM receipt r JOIN article a ON a.id = r.article_id WHERE r.article_id IN :ids[] GROUP BY r.article_id""",
 )
 
 
-def _listed(connection: Connection, rows: Sequence[_Row], now: datetime) -> list[ArticleNow]:
+def _listed(connection: Connection, rows: Sequence[_ArticleListRow], now: datetime) -> list[ArticleNow]:
     found = _HOLDERS.all(connection, ids=[row.row for row in rows])
     holders = {each.article_row: each for each in found}
-    return [_article(row, holders.get(row.row, _Holders(row.row, 0, 0)), now) for row in rows]
+    return [_article(row, holders.get(row.row, _HolderCounts(row.row, 0, 0)), now) for row in rows]
 
 
-def _article(row: _Row, holders: _Holders, now: datetime) -> ArticleNow:
+def _article(row: _ArticleListRow, holders: _HolderCounts, now: datetime) -> ArticleNow:
     secret = row.embargo_until is not None and row.embargo_until > now
     return ArticleNow(
         id=row.id,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
-from service.store.database.sql import Query
+from service.store.database.sql import Query, T
 
-T = TypeVar("T")
 _SQLITE = {
     "headline": "json_extract(r.content, '$.headline')",
     "language": "json_extract(r.content, '$.language')",

@@ -20,7 +20,7 @@ from service.store.views.columns import query
 
 @dataclass(frozen=True)
 class DeliveryNow:
-    """A delivery with what it is about and whither. `embargo_until` is that of its own revision."""
+    """A delivery with its story and where it goes. `embargo_until` is that of its own revision."""
 
     row: int
     partner: str

@@ -33,7 +33,7 @@ class EventNow:
     deliveries: Mapping[str, int]
 
 
-class _Row(NamedTuple):
+class _EventListRow(NamedTuple):
     id: str
     type: str
     revision: int
@@ -50,7 +50,7 @@ class _Row(NamedTuple):
 
 
 _LATEST = query(
-    _Row,
+    _EventListRow,
     """
     SELECT v.public_id, v.type, v.revision, v.occurred_at, v.routed_at, v.article_id, a.public_id, a.status,
         s.slug, a.embargo_until, r.embargo_until, {headline}, {language}
@@ -69,7 +69,7 @@ def latest_events(record: Record, now: datetime, limit: int = 50) -> list[EventN
     return [_event(row, counts.get((row.article_row, row.revision), {}), now) for row in rows]
 
 
-def _event(row: _Row, deliveries: Mapping[str, int], now: datetime) -> EventNow:
+def _event(row: _EventListRow, deliveries: Mapping[str, int], now: datetime) -> EventNow:
     embargo = max(filter(None, (row.embargo_until, row.own_embargo)), default=None)
     secret = embargo is not None and embargo > now
     return EventNow(

@@ -145,7 +145,7 @@ def event_trace(record: Record, name: str) -> EventTrace:
     )
 
 
-class _Article(NamedTuple):
+class _ArticleRow(NamedTuple):
     row: int
     id: str
     source: str
@@ -161,7 +161,7 @@ class _Article(NamedTuple):
     content: str
 
 
-class _Revision(NamedTuple):
+class _RevisionRow(NamedTuple):
     number: int
     status: str
     headline: str | None
@@ -177,7 +177,7 @@ class _Revision(NamedTuple):
     routed_at: datetime | None
 
 
-class _Event(NamedTuple):
+class _EventRow(NamedTuple):
     id: str
     type: str
     revision: int
@@ -199,7 +199,7 @@ _BY_EXTERNAL = Statement(
     " WHERE s.slug = :source AND a.external_id = :external_id"
 )
 _ARTICLE = Query(
-    _Article,
+    _ArticleRow,
     """
     SELECT a.id, a.public_id, s.slug, s.name, a.external_id, a.revision, a.status, a.killed_by_desk,
         a.embargo_until, a.expires_at, a.first_published_at, a.changed_at, r.content
@@ -208,7 +208,7 @@ _ARTICLE = Query(
 )
 _EVENT_COLUMNS = "v.public_id, v.type, v.revision, v.occurred_at, v.actor, v.reason, v.routed_at"
 _REVISIONS = query(
-    _Revision,
+    _RevisionRow,
     f"""
     SELECT r.number, r.status, {{headline}}, {{language}}, r.version, r.accepted_at, {_EVENT_COLUMNS}
     FROM revision r JOIN event v ON v.article_id = r.article_id AND v.revision = r.number
@@ -222,7 +222,7 @@ _HOLDINGS = Query(
     WHERE r.article_id = :article ORDER BY p.slug, r.endpoint_id""",
 )
 _EVENT = query(
-    _Event,
+    _EventRow,
     f"""
     SELECT {_EVENT_COLUMNS}, v.article_id, a.public_id, a.status, a.revision, {{headline}}, {{language}},
         r.embargo_until
@@ -246,5 +246,5 @@ def _article_trace(connection: Connection, article: int | None, name: str) -> Ar
     return ArticleTrace(**facts)
 
 
-def _revision(row: _Revision) -> RevisionNow:
+def _revision(row: _RevisionRow) -> RevisionNow:
     return RevisionNow(*row[:6], EventDetails(*row[6:]))

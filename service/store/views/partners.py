@@ -1,4 +1,4 @@
-"""How partners and their endpoints stand now. Read-only.
+"""Partners and their endpoints as they stand now. Read-only.
 
 Nothing here reads the settled past: backlog, what is on the wire and what was given up each have an index of
 their own.
@@ -60,7 +60,7 @@ class EndpointNow:
 
     @property
     def undelivered(self) -> int:
-        """How much it should have and has not: waiting or on the wire."""
+        """The deliveries that it should have and has not: waiting or on the wire."""
         return self.backlog + self.in_flight
 
     @property
@@ -217,7 +217,7 @@ class _OnTheWire(NamedTuple):
     in_flight: int
 
 
-class _DeadLetters(NamedTuple):
+class _DeadCounts(NamedTuple):
     endpoint_id: int
     given_up: int
     missing: int
@@ -246,8 +246,8 @@ MADE_UP = (
     "EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id"
     " AND o.revision > d.revision)"
 )
-_DEAD_LETTERS = Query(
-    _DeadLetters,
+_DEAD_COUNTS = Query(
+    _DeadCounts,
     f"""
     SELECT d.endpoint_id, count(*), sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END)
     FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id""",
@@ -257,10 +257,10 @@ _DEAD_LETTERS = Query(
 def _counts(connection: Connection, now: datetime) -> dict[int, dict[str, Any]]:
     """By endpoint, for those fields of EndpointNow that count deliveries."""
     counts: dict[int, dict[str, Any]] = defaultdict(dict)
-    rows: tuple[_Backlog | _OnTheWire | _DeadLetters, ...] = (
+    rows: tuple[_Backlog | _OnTheWire | _DeadCounts, ...] = (
         *_BACKLOG.all(connection, now=now),
         *_ON_THE_WIRE.all(connection),
-        *_DEAD_LETTERS.all(connection),
+        *_DEAD_COUNTS.all(connection),
     )
     for row in rows:
         facts = row._asdict()

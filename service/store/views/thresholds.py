@@ -1,4 +1,4 @@
-"""How long is too long: page, JSON, metrics, probes and doctor judge by these values and by no others.
+"""Thresholds of age, by which page, JSON, metrics, probes and doctor judge; none has others of its own.
 
 They are measured on the time of day, which differs between machines. What must be exact, as when another worker takes
 over what a dead one had claimed, is judged on a steady clock instead (workers/failure_detector.py).
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-# A worker's heartbeat comes once a second. Others take over its claims after `heartbeats.ALIVE`; a person is told only
-# when neither a pause nor a clock that is some seconds off explains the silence.
+# A worker's heartbeat comes once a second. Others take over its claims after `heartbeats.ALIVE`; people are told when
+# neither a pause nor a clock that is some seconds off explains the silence.
 SILENT_AFTER = timedelta(seconds=15)
 LAGGING_AFTER = timedelta(seconds=30)  # events not routed, feeds not built
 BEHIND_AFTER = timedelta(seconds=60)  # events not routed, deliveries not sent

@@ -145,6 +145,12 @@ def test_answer_with_empty_lines_and_no_second_status_line_keeps_its_headers() -
     assert classify(exchange, NOW).response_headers == (("A", "1"),)
 
 
+def test_other_headers_before_and_after_are_not_taken_for_the_one_that_is_looked_for() -> None:
+    around = (b"Age: 1", b"Vary: 2")
+    assert answered(503, *around, b"Retry-After: 3", *around).retry_after == 3
+    assert " to /there: " in answered(302, *around, b"Location: /there", *around).words
+
+
 def test_first_of_two_retry_after_headers_counts() -> None:
     assert answered(503, b"RETRY-AFTER: 3", b"Retry-After: 7").retry_after == 3
 

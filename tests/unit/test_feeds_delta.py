@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import feedparser
 import pytest
-from test_feeds_sample import T, a_feed, a_full_item, an_item, some_items
 
 from feeds import FORMATS, Format, fingerprints, render, unknown
+from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

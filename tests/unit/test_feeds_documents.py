@@ -13,12 +13,12 @@ from typing import Any
 import feedparser
 import pytest
 from lxml import etree
-from test_feeds_sample import T, a_feed, a_full_item, an_item, some_items
 
 import feeds
 from feeds import CONTENT_TYPES, FORMATS, EntryError, Format, changed, document, entry, render, tombstones
 from feeds.feedgen_xml import full_build
 from feeds.public import public, public_feed
+from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 XML: tuple[Format, ...] = ("rss", "atom")
 
@@ -108,14 +108,13 @@ def test_two_processes_with_other_hash_seeds_locales_and_zones_give_the_same_byt
 def _digests(**environment: str) -> str:
     program = (
         "import hashlib, locale; locale.setlocale(locale.LC_ALL, '');"
-        "from feeds import FORMATS, render; from test_feeds_sample import a_feed, some_items;"
+        "from feeds import FORMATS, render; from tests.feed_samples import a_feed, some_items;"
         "print([hashlib.sha256(render(a_feed(), some_items(), f)).hexdigest() for f in FORMATS])"
     )
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here), str(here.parents[1])])
+    root = Path(__file__).parents[2]
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
         capture_output=True,
         text=True,
         check=True,

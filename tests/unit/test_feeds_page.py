@@ -9,11 +9,11 @@ from datetime import timedelta
 from html.parser import HTMLParser
 
 from hypothesis import given, settings
-from test_feeds_sample import T, a_feed, a_full_item, an_item, some_items
 from test_feeds_unicode import ANY_TEXT
 
 from feeds import FORMATS, Author, Feed, Item, Origin, Rights, render
 from feeds.page import POLICY, STYLE, index_bytes
+from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 VOID = {"meta", "link", "br"}
 

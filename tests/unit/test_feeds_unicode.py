@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from test_feeds_sample import a_feed, an_item
 
 from feeds import FORMATS, Author, Feed, Format, Image, Item, Origin, Rights, changed, render, text
 from feeds.feedgen_xml import full_build
 from feeds.public import public, public_feed
+from tests.feed_samples import a_feed, an_item
 
 NASTY = (
     *(

@@ -30,7 +30,7 @@ class Frame:
 
 
 # Part of the key of stored entries and documents. Raise it whenever the same input comes to give other bytes.
-PROFILE = "1"
+PROFILE = "2"
 
 
 def entry(item: Item, fmt: Format) -> bytes:

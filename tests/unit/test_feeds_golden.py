@@ -120,10 +120,9 @@ def test_bytes_of_the_sample_are_the_golden_ones(name: str) -> None:
         )
         path.write_bytes(made)
         golden = made
-    assert made == golden, (
-        f"{name} differs; if that is meant, raise feeds.PROFILE, then `make golden`\n"
-        + difference(golden, made, name)
-    )
+    if made != golden:
+        told = f"{name} differs; if that is meant, raise feeds.PROFILE, then `make golden`"
+        pytest.fail(f"{told}\n{difference(golden, made, name)}", pytrace=False)
 
 
 def test_golden_files_are_those_of_this_profile_and_no_others() -> None:

@@ -47,7 +47,9 @@ article{border-block-end:1px solid var(--line);padding-block:1.1rem}article p{ma
 """.strip()
 # For the header that forbids every other style, and all scripts.
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{_DIGEST}'"
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{_DIGEST}'"
+)
 
 
 def story_bytes(item: Item) -> bytes:

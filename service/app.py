@@ -17,8 +17,8 @@ from service.intake import routes
 from service.intake.authenticate import Gate
 from service.serving import discovery, partner_feeds
 from service.serving import pages as feed_pages
-from service.serving.document_cache import Shelf
-from service.serving.middleware import Front
+from service.serving.document_cache import DocumentCache
+from service.serving.middleware import FeedMiddleware
 from service.settings import Settings
 from service.store.database.record import Record
 
@@ -32,12 +32,12 @@ def create_app(
     record: Record,
     wake: Callable[[], None],
     *,
-    shelf: Shelf | None = None,
+    documents: DocumentCache | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Flask:
     """`wake` is told of every accepted article; it must return at once and may fail without harm.
 
-    `shelf` has the documents of the feeds; without one that is watched the record is asked at each request.
+    `documents` has the documents of the feeds; without one that is watched the record is asked at each request.
     `clock` gives aware UTC times.
     """
     app = Flask("service", static_url_path="/static", static_folder="static", template_folder="templates")
@@ -57,7 +57,7 @@ def create_app(
     problems.register(app)
     app.before_request(_no_nul)
     app.after_request(_careful)
-    app.wsgi_app = Front(app.wsgi_app, shelf or Shelf(record, settings.public_url))  # type: ignore[assignment, method-assign]
+    app.wsgi_app = FeedMiddleware(app.wsgi_app, documents or DocumentCache(record, settings.public_url))  # type: ignore[assignment, method-assign]
 
     @app.get("/")
     def home() -> Response:
@@ -68,9 +68,9 @@ def create_app(
 
 
 def create_feeds_app(
-    settings: Settings, record: Record, shelf: Shelf, *, clock: Callable[[], datetime] = _now
+    settings: Settings, record: Record, documents: DocumentCache, *, clock: Callable[[], datetime] = _now
 ) -> Flask:
-    """What the feeds server has behind its front: what is public to read, and nothing else.
+    """What the feeds server has behind its middleware: what is public to read, and nothing else.
 
     Not the partners' own feeds: each fetch of one is written into the record, and this server only reads.
     """
@@ -89,7 +89,7 @@ def create_feeds_app(
     @app.get("/readyz")
     def readyz() -> Response:
         """Ready once it has looked at the record. That being away later makes it no less so: it serves what it has."""
-        ready = shelf.looks > 0
+        ready = documents.refreshes > 0
         answer = jsonify(ready=ready, because="" if ready else "the record was not looked at yet")
         answer.status_code = 200 if ready else 503
         answer.headers["Cache-Control"] = "no-store"

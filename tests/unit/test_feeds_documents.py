@@ -15,7 +15,7 @@ import pytest
 from lxml import etree
 
 import feeds
-from feeds import CONTENT_TYPES, FORMATS, EntryError, Format, changed, document, entry, render, tombstones
+from feeds import CONTENT_TYPES, FORMATS, EntryError, Format, changed_at, document, entry, render, tombstones
 from feeds.feedgen_xml import full_build
 from feeds.public import public, public_feed
 from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
@@ -29,7 +29,7 @@ def test_a_spliced_document_has_the_bytes_of_a_full_feedgen_build(
     fmt: Format, items: list[feeds.Item]
 ) -> None:
     shown = [public(item) for item in items]
-    whole = full_build(public_feed(a_feed()), shown, tombstones(items), changed(a_feed(), items), fmt)
+    whole = full_build(public_feed(a_feed()), shown, tombstones(items), changed_at(a_feed(), items), fmt)
     assert render(a_feed(), items, fmt) == whole
 
 
@@ -71,7 +71,7 @@ def test_entries_keep_the_order_they_are_given_in(fmt: Format) -> None:
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_the_time_told_is_that_of_the_last_change_whatever_the_order(fmt: Format) -> None:
     items = some_items()
-    assert changed(a_feed(), items) == changed(a_feed(), items[::-1]) == max(i.updated for i in items)
+    assert changed_at(a_feed(), items) == changed_at(a_feed(), items[::-1]) == max(i.updated for i in items)
     assert render(a_feed(), items, fmt) == render(a_feed(), items, fmt)
 
 

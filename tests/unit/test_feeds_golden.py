@@ -78,15 +78,15 @@ def documents() -> dict[str, Callable[[], bytes]]:
     world, private = a_feed(pages=2, description="World & beyond"), a_feed(slug="partner/paper", private=True)
     groups = [(title, [feed]) for title, feed in feeds_of_every_kind()]
     entries = [
-        sitemap.Told("https://paper.example/1?a=1&b=2", "The Paper", "zh-Hans", T, HOSTILE),
-        sitemap.Told("https://paper.example/2", "The Paper & Co", "ur", T + timedelta(hours=1), "اردو"),
+        sitemap.NewsEntry("https://paper.example/1?a=1&b=2", "The Paper", "zh-Hans", T, HOSTILE),
+        sitemap.NewsEntry("https://paper.example/2", "The Paper & Co", "ur", T + timedelta(hours=1), "اردو"),
     ]
     return {
         **_rendered("world", world, items, RENDITIONS),
         **_rendered("world-page-1", replace(world, page=1), items, ARCHIVED),
         **_rendered("partner", private, items, FORMATS),
         **_rendered("empty", a_feed(), [], RENDITIONS),
-        "closed.json": lambda: feeds.ended(
+        "closed.json": lambda: feeds.closed_feed(
             "World", "https://f.example/w.json", "https://f.example", "Closed."
         ),
         "feeds.opml": lambda: opml.opml_bytes("Feeds of F & Co", groups),

@@ -31,7 +31,7 @@ def compose(
     feed: feeds.Feed, shown: Sequence[Place], entries: Mapping[int, Entries], formats: Sequence[feeds.Format]
 ) -> dict[feeds.Format, Rendered]:
     """The feed's documents. `entries` by article; a story that has none in a format is left out of that one."""
-    told = [(place, feeds.told_at(place.changed_at, place.public_id)) for place in shown]
+    told = [(place, feeds.distinct_time(place.changed_at, place.public_id)) for place in shown]
     made = {}
     for fmt in formats:
         lines = [(place, at, entry) for place, at in told if (entry := entries[place.article_id][fmt])]

@@ -141,7 +141,9 @@ def test_who_is_late_with_an_old_edition_takes_no_receipt_back(
     desk.now = later(60)
     reader.read()
     for _ in range(2):
-        assert fetches.note(reader.record, at_hand, cached.edition, Fetch("GET", "json", 200, None), later(90))
+        assert fetches.note(
+            reader.record, at_hand, cached.edition, Fetch("GET", "json", 200, None), later(90)
+        )
     assert reader.held() == {"1": 2}
     [holding] = history.article_trace(reader.record, reader.read()[0]["id"]).holdings
     assert holding.since == later(60)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+
+from cachetools import LRUCache
 
 from service.store.database.record import Record
 from service.store.deliveries.claims import Claimed
@@ -25,7 +26,7 @@ class Letters:
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        self._bodies: OrderedDict[int, bytes] = OrderedDict()
+        self._bodies: LRUCache[int, bytes] = LRUCache(KEPT_BODIES)
         self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
         self._signers_until: datetime | None = None
 
@@ -35,11 +36,9 @@ class Letters:
 
     def bodies(self, claimed: Sequence[Claimed], told: Mapping[int, Told]) -> list[tuple[Claimed, bytes]]:
         """Each with what is to be sent, in the same order. `told` are the `unread` events."""
-        for event_id, each in told.items():
-            self._bodies[event_id] = push_body.body(each)
-        written = [(each, self._bodies[each.event_id]) for each in claimed]
-        while len(self._bodies) > KEPT_BODIES:
-            self._bodies.popitem(last=False)
+        fresh = {event_id: push_body.body(each) for event_id, each in told.items()}
+        written = [(each, fresh.get(each.event_id) or self._bodies[each.event_id]) for each in claimed]
+        self._bodies.update(fresh)
         return written
 
     def letter(self, claimed: Claimed, body: bytes, now: datetime) -> Push:

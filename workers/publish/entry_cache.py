@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from cachetools import LRUCache
 
 import feeds
 from service import logs
@@ -26,9 +28,7 @@ class Shelf:
 
     def __init__(self, record: Record, at_hand: int = AT_HAND) -> None:
         self._record = record
-        self._most = at_hand
-        self._bytes = 0
-        self._held: OrderedDict[_Key, Entries] = OrderedDict()
+        self._held: LRUCache[_Key, Entries] = LRUCache(at_hand, _size)
         self._lock = threading.Lock()
 
     def take(self, desk: Desk, shown: Sequence[Place]) -> tuple[Mapping[int, Entries], list[NewEntry]]:
@@ -65,11 +65,9 @@ class Shelf:
         ]
 
     def _hold(self, key: _Key, entries: Entries) -> None:
-        with self._lock:
+        # A story that is larger than the whole cache is not cached.
+        with self._lock, suppress(ValueError):
             self._held[key] = entries
-            self._bytes += _size(entries)
-            while self._bytes > self._most and len(self._held) > 1:
-                self._bytes -= _size(self._held.popitem(last=False)[1])
 
 
 def serialise(desk: Desk, story: Story) -> dict[feeds.Format, bytes | None]:

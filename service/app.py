@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound
 
 from service.api import articles, openapi, partner_events
 from service.console import pages, probes
-from service.http import problems
+from service.http import impossible_dates, problems
 from service.http.credentials import hide_feed_tokens
 from service.intake import routes
 from service.intake.authenticate import Gate
@@ -55,6 +55,7 @@ def create_app(
     app.register_blueprint(probes.create_blueprint(settings, record, clock=clock))
     app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
     problems.register(app)
+    impossible_dates.register(app)
     app.before_request(_no_nul)
     app.after_request(_careful)
     app.wsgi_app = FeedMiddleware(app.wsgi_app, documents or DocumentCache(record, settings.public_url))  # type: ignore[assignment, method-assign]

@@ -207,7 +207,7 @@ def test_every_operation_is_whole(api: dict[str, Any]) -> None:
             if int(status) >= 400 and path != "/readyz":
                 told = dict(response["content"])
                 problem = told.pop("application/problem+json")
-                assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
+                assert problem["schema"] == {"$ref": "#/components/schemas/ProblemDetails"}
                 # Of a closed feed's .json the body is a JSON Feed that says that it has ended.
                 closed = (path, status) == ("/feeds/{feed}.{format}", "410")
                 assert set(told) == ({"application/feed+json"} if closed else set())

@@ -66,7 +66,7 @@ class FeedTokenStatus(Body):
 
 
 class PartnerFeedStatus(ExplainedState):
-    id: str
+    id: int
     title: str
     sections: list[str] | None
     """Null: all."""

@@ -1,6 +1,6 @@
 """If-None-Match, If-Modified-Since and Range of a request. RFC 9110, 13 and 14.
 
-Read here and not by Werkzeug, for the reasons in docs/decisions/0010.
+Read here and not by Werkzeug, for the reasons in docs/decisions/0011.
 """
 
 from __future__ import annotations

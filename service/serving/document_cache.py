@@ -5,7 +5,7 @@ those that are cached and differ. Requests never ask the record for a cached doc
 cached documents are served on.
 
 Not a cache of cachetools: requests read `ready`, a plain dictionary, without a lock, and note the use by an assignment.
-Its LRUCache takes a lock and half a microsecond for each. docs/decisions/0010.
+Its LRUCache takes a lock and half a microsecond for each. docs/decisions/0011.
 """
 
 from __future__ import annotations

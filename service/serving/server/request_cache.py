@@ -4,7 +4,7 @@ Readers send the same bytes again and again, and their answer stays the same for
 one thread, that of the event loop.
 
 A plain dictionary that is emptied when it is full, not a cache of cachetools: a known request takes half a microsecond,
-to which LRUCache would add as much again. docs/decisions/0010.
+to which LRUCache would add as much again. docs/decisions/0011.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ TESTS ?= tests
 # Two processes: the tests that start whole desks wait more than they work.
 JOBS ?= 2
 
-.PHONY: run test test-fast lint format bench chaos mutants lock clean
+.PHONY: run test test-fast lint format golden bench chaos mutants lock clean
 .DELETE_ON_ERROR:
 
 run: $(RUN_STAMP)
@@ -34,6 +34,10 @@ lint: $(DEV_STAMP)
 format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# Writes tests/golden anew: the bytes of the sample desk's feeds. Look at the difference before it is committed.
+golden: $(DEV_STAMP)
+	GOLDEN=write $(BIN)/pytest -q tests/unit/test_feeds_golden.py
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench

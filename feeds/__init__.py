@@ -1,19 +1,22 @@
-"""(feed, items) → bytes, as RSS 2.0, Atom 1.0 and JSON Feed 1.1. No I/O, no clock, nothing else of ours."""
+"""(feed, items) → bytes, as RSS 2.0, Atom 1.0, JSON Feed 1.1 and HTML. No I/O, no clock, no other part of Dateline.
 
-from feeds.delta import FINGERPRINT, fingerprints, unknown
+Only the templates of the page are read, once, from this package.
+"""
+
+from feeds.delta import FINGERPRINT, fingerprints, without_known
 from feeds.documents import (
     PROFILE,
     Frame,
-    changed,
+    changed_at,
+    distinct_time,
     document,
     entries,
     entry,
     frame,
     render,
-    told_at,
     tombstones,
 )
-from feeds.json_feed import ended
+from feeds.json_feed import closed_feed
 from feeds.model import (
     ARCHIVED,
     CONTENT_TYPES,
@@ -49,15 +52,15 @@ __all__ = [
     "Rights",
     "Tombstone",
     "Withdrawal",
-    "changed",
+    "changed_at",
+    "closed_feed",
+    "distinct_time",
     "document",
-    "ended",
     "entries",
     "entry",
     "fingerprints",
     "frame",
     "render",
-    "told_at",
     "tombstones",
-    "unknown",
+    "without_known",
 ]

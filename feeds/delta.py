@@ -10,7 +10,7 @@ from feeds.model import Format
 
 FINGERPRINT = 8  # bytes
 
-# What stands in CDATA is text, whatever it looks like.
+# The content of a CDATA section is text, even if it looks like an element.
 _MARKS = {
     "rss": re.compile(rb"<!\[CDATA\[.*?\]\]>|(<item[ >])|(</item>)", re.DOTALL),
     "atom": re.compile(rb"<!\[CDATA\[.*?\]\]>|(<entry[ >])|(</entry>)", re.DOTALL),
@@ -18,12 +18,12 @@ _MARKS = {
 
 
 def fingerprints(document: bytes, fmt: Format) -> frozenset[bytes]:
-    """What tells this document's entries from others: FINGERPRINT bytes each, of all their bytes."""
+    """FINGERPRINT bytes of each entry, a hash of all its bytes."""
     return frozenset(map(_fingerprint, _parts(document, fmt)[1]))
 
 
-def unknown(document: bytes, fmt: Format, known: Container[bytes]) -> tuple[bytes, int]:
-    """The document without the entries whose fingerprints are known, and how many it has left."""
+def without_known(document: bytes, fmt: Format, known: Container[bytes]) -> tuple[bytes, int]:
+    """The document without the entries whose fingerprints are known, and the number of those that are left."""
     head, entries, tail = _parts(document, fmt)
     left = [entry for entry in entries if _fingerprint(entry) not in known]
     return head + (b",\n" if fmt == "json" else b"").join(left) + tail, len(left)

@@ -13,14 +13,14 @@ from feeds.public import distinct, public, public_feed, tombstone
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands before, after and between the entries of a document."""
+    """The bytes before, after and between the entries of a document."""
 
     head: bytes
     tail: bytes
     between: bytes
 
     def around(self, entries: Sequence[bytes]) -> bytes:
-        # In one go: joined first and framed then, a large document would be copied twice.
+        # In one join: a large document would otherwise be copied twice.
         parts = [self.head]
         for entry in entries:
             parts += (entry, self.between)
@@ -29,21 +29,21 @@ class Frame:
         return b"".join((*parts, self.tail))
 
 
-# Part of the key of stored entries and documents. Raise it whenever the same input comes to give other bytes.
-PROFILE = "1"
+# Part of the key of stored entries. Raise it whenever the same input gives other bytes (tests/golden shows it).
+PROFILE = "2"
 
 
 def entry(item: Item, fmt: Format) -> bytes:
-    """The item's part of any document in this format: to be made once per revision, whatever feeds it is in.
+    """The item's part of any document in this format, made once per revision for all the feeds that it is in.
 
-    Bytes that parse on their own. Raises EntryError, for a story that cannot be shown, and nothing else.
+    The bytes parse on their own. Raises EntryError, for a story that cannot be shown, and nothing else.
     """
     _check(fmt)
     return _serialised(public(item), fmt)
 
 
 def entries(item: Item) -> dict[Format, bytes | EntryError]:
-    """The same in every format, for less: what all formats share is made once. An error where there is no entry."""
+    """The entries in every format, with the common work done once; an error in place of one that cannot be made."""
     try:
         shown = public(item)
     except EntryError as error:
@@ -65,39 +65,39 @@ def document(
     updated: datetime,
     tombstones: Sequence[Tombstone] = (),
 ) -> bytes:
-    """The document of these entries (of `entry`, same format), in their order, told to be of `updated`."""
+    """The document of these entries (of `entry`, same format), in their order, with `updated` as its time."""
     return frame(feed, fmt, updated=updated, tombstones=tombstones).around(entries)
 
 
 def frame(feed: Feed, fmt: Format, *, updated: datetime, tombstones: Sequence[Tombstone] = ()) -> Frame:
     """All of a document but its entries."""
     _check(fmt)
-    told = public_feed(feed)
+    shown = public_feed(feed)
     if fmt == "html":
-        return Frame(*page.frame(told, updated), b"\n")
+        return Frame(*page.frame(shown, updated), b"\n")
     if fmt == "json":
-        return Frame(*json_feed.frame(told, tombstones, updated), b",\n")
-    return Frame(*feedgen_xml.frame(told, tombstones, updated, fmt), b"")
+        return Frame(*json_feed.frame(shown, tombstones, updated), b",\n")
+    return Frame(*feedgen_xml.frame(shown, tombstones, updated, fmt), b"")
 
 
 def render(feed: Feed, items: Sequence[Item], fmt: Format) -> bytes:
     """The document of these items, in their order, as of the last of their changes."""
     entries = [entry(item, fmt) for item in items]
-    return document(feed, entries, fmt, updated=changed(feed, items), tombstones=tombstones(items))
+    return document(feed, entries, fmt, updated=changed_at(feed, items), tombstones=tombstones(items))
 
 
-def changed(feed: Feed, items: Sequence[Item]) -> datetime:
-    """When a document of these items last changed: never the time of its making."""
+def changed_at(feed: Feed, items: Sequence[Item]) -> datetime:
+    """The time of the last change of a document of these items. Never the time at which it is rendered."""
     return max((distinct(item.updated, item.id) for item in items), default=feed.updated)
 
 
-def told_at(updated: datetime, item_id: str) -> datetime:
-    """The time that an item's entry tells for `updated`: distinct among those of the same second."""
+def distinct_time(updated: datetime, item_id: str) -> datetime:
+    """The time that an item's entry has for `updated`: distinct among the items of the same second."""
     return distinct(updated, item_id)
 
 
 def tombstones(items: Sequence[Item]) -> tuple[Tombstone, ...]:
-    """Those of the withdrawn among these items, in their order."""
+    """The tombstones of the withdrawn items among these, in their order."""
     return tuple(stone for item in items if (stone := tombstone(item)))
 
 

@@ -1,4 +1,4 @@
-"""RSS 2.0 and Atom, by feedgen, which only this module knows. What is given here is public already."""
+"""RSS 2.0 and Atom, by feedgen, which only this module knows. Its items and feeds are public already."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class _Unwritten(datetime):
 
 _UNWRITTEN = _Unwritten(2000, 1, 1, tzinfo=UTC)
 _LONGEST = 10_000_000  # libxml2's limit of a text, with which most readers parse
-# XML can hold it, and no text that is public does: not what `prose` has cleaned, nor what `unescape` makes.
+# XML can contain it, and no text that is public does: neither a text that `prose` cleaned nor one that `unescape` made.
 _PLACEHOLDER = "\x7f"
 _MARK = datetime(1907, 6, 5, 4, 3, 2, 987654, tzinfo=UTC)
 
 
 def entry_bytes(item: Item, fmt: str) -> bytes:
-    """The entry as it stands in any document, declaring no namespace. Raises EntryError if it is not XML."""
+    """The entry as it is in any document, without a declaration of a namespace. Raises EntryError if it is not XML."""
     try:
         # Under a root with the document's namespaces, so that none is declared in the entry.
         root = etree.Element("root", nsmap=_ROOTS[fmt])
@@ -66,9 +66,9 @@ def entry_bytes(item: Item, fmt: str) -> bytes:
 
 
 def _with_content(skeleton: bytes, item: Item, fmt: str) -> bytes:
-    """The entry with its body where the placeholder stands, written as feedgen has lxml write it.
+    """The entry with its body in place of the placeholder, written as feedgen has lxml write it.
 
-    The body is nearly all of an entry's bytes, and to take it through two trees nearly all of its cost.
+    The body is nearly all of an entry's bytes, and taking it through two trees is nearly all of its cost.
     """
     content = content_html(item)
     if len(content.encode()) >= _LONGEST:
@@ -82,10 +82,10 @@ def _with_content(skeleton: bytes, item: Item, fmt: str) -> bytes:
 
 
 def frame(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime, fmt: str) -> tuple[bytes, bytes]:
-    """The document of no entry, in two: before where entries stand, and after."""
+    """The document of no entry, in two: before the place of the entries, and after it."""
     parts = _undated(feed, tuple(tombstones), fmt)
-    head = _time_told(updated, fmt).join(parts)
-    if len(parts) != 2:  # a title that tells the very time by which the place of the time is found
+    head = _written_time(updated, fmt).join(parts)
+    if len(parts) != 2:  # a title contains the very time by which the place of the time is found
         head = full_build(feed, (), tombstones, updated, fmt)
     tail = _TAILS[fmt]
     assert head.endswith(tail)
@@ -94,11 +94,11 @@ def frame(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime, fmt: s
 
 @lru_cache(maxsize=512)
 def _undated(feed: Feed, tombstones: tuple[Tombstone, ...], fmt: str) -> tuple[bytes, ...]:
-    """The document of no entry, cut where it tells its time: all that changes from one build to the next."""
-    return tuple(full_build(feed, (), tombstones, _MARK, fmt).split(_time_told(_MARK, fmt)))
+    """The document of no entry, cut at its time, which is all that changes from one build to the next."""
+    return tuple(full_build(feed, (), tombstones, _MARK, fmt).split(_written_time(_MARK, fmt)))
 
 
-def _time_told(moment: datetime, fmt: str) -> bytes:
+def _written_time(moment: datetime, fmt: str) -> bytes:
     return (rfc2822(moment) if fmt == "rss" else rfc3339(moment)).encode()
 
 
@@ -120,7 +120,7 @@ def _describe_feed(generator: Any, feed: Feed, updated: datetime, fmt: str) -> N
     kind = {"rss": "application/rss+xml", "atom": "application/atom+xml"}[fmt]
     generator.id(feed.id)
     generator.title(feed.title)
-    # Set even where the repairs write it: feedgen takes the present time for what it is not told.
+    # Set even where the repairs write it: without it feedgen writes the present time.
     generator.updated(_UNWRITTEN if fmt == "rss" else updated.astimezone(UTC))
     generator.author(name=feed.authority)
     generator.generator("Dateline")

@@ -1,4 +1,4 @@
-"""JSON Feed 1.1 (https://jsonfeed.org/version/1.1). What it has no name for is in `_dateline`."""
+"""JSON Feed 1.1 (https://jsonfeed.org/version/1.1). Facts that it has no name for are in `_dateline`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feeds.public import content_html, content_text, creators
 from feeds.text import line, rfc3339
 
 VERSION = "https://jsonfeed.org/version/1.1"
-# A reader that is not told a type ignores the attachment; most news pictures are this.
+# A reader ignores an attachment without a type; most news pictures have this one.
 UNKNOWN_IMAGE = "image/jpeg"
 
 
@@ -40,13 +40,13 @@ def item_bytes(item: Item) -> bytes:
 
 
 def frame(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> tuple[bytes, bytes]:
-    """The document of no item, in two: before where items stand, and after. The feed is public already."""
+    """The document of no item, in two: before the place of the items, and after it. The feed is public already."""
     return _head(feed, tombstones, updated)[:-1] + b',"items":[\n', b"\n]}\n"
 
 
-def ended(title: str, url: str, home_url: str, words: str) -> bytes:
-    """The last document of a feed that was at `url` and will not be updated again: no item, and `expired`."""
-    told = {
+def closed_feed(title: str, url: str, home_url: str, words: str) -> bytes:
+    """The last document of a feed that was at `url` and will not be updated again: it has no item, and `expired`."""
+    head = {
         "version": VERSION,
         "title": line(title) or url,
         "home_page_url": home_url,
@@ -54,7 +54,7 @@ def ended(title: str, url: str, home_url: str, words: str) -> bytes:
         "description": words,
         "expired": True,
     }
-    return _bytes(told)[:-1] + b',"items":[]}\n'
+    return _bytes(head)[:-1] + b',"items":[]}\n'
 
 
 def _head(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> bytes:
@@ -75,7 +75,7 @@ def _head(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> byt
 
 
 def _dateline(item: Item) -> dict[str, Any]:
-    """Everything of the record that partners need and JSON Feed has no place for."""
+    """The facts that partners need and JSON Feed has no place for."""
     return _present(
         {
             "revision": item.revision,
@@ -106,7 +106,7 @@ def _attachment(image: Image) -> dict[str, Any]:
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:
-    """Without what is empty: JSON Feed knows no nulls."""
+    """The fields that are not empty: JSON Feed has no nulls."""
     return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
 
 

@@ -1,4 +1,4 @@
-"""What feeds are made of. Plain frozen values; times are aware; text is plain unless its name says html."""
+"""The values that feeds are made of. Plain and frozen; times are aware; text is plain unless its name says html."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTENT_TYPES: dict[str, str] = {
 
 
 class EntryError(ValueError):
-    """One story cannot be serialised. It is to be left out: the rest of the feed is not concerned."""
+    """One story cannot be serialised. It is left out; the rest of the feed is not affected."""
 
     def __init__(self, item_id: str, why: str) -> None:
         super().__init__(f"{item_id}: {why}")
@@ -68,11 +68,11 @@ class Rights:
 
 @dataclass(frozen=True)
 class Item:
-    """A story as it stands. It knows nothing of the feeds it is in, so that its entry serves all of them.
+    """A story as it is now. It knows nothing of the feeds it is in, so that its entry serves all of them.
 
     `id` is a tag: URI and never changes. `updated` moves with every public change. `sections` are (slug,
     title), the primary first. With `withdrawn` set, nothing but the id, the revision, the times and a notice
-    is ever written, whatever else is filled in.
+    is ever written, even if other fields are filled in.
     """
 
     id: str
@@ -113,9 +113,9 @@ class Feed:
     """A feed's definition. Its documents are at `{public_url}/feeds/{slug}.{rss|atom|json}`, its page at …/{slug}.
 
     `id` is a tag: URI and never changes; `authority` names the publisher; `hub` is a WebSub hub's URL.
-    `updated` is the time told while the feed has no entry at all: that of its making. Its archive (RFC 5005) has
-    `pages` complete pages at …/{slug}/{number}.{rss|atom}; with `page` set, this is that page. A `private` one is
-    elsewhere, at an address that is a secret, and its documents do not tell it.
+    `updated` is the time of a feed without any entry: that of its creation. Its archive (RFC 5005) has
+    `pages` complete pages at …/{slug}/{number}.{rss|atom}; with `page` set, this is that page. The documents
+    of a `private` one are at another address, which is a secret, so they do not contain it.
     """
 
     slug: str
@@ -133,14 +133,14 @@ class Feed:
     private: bool = False
 
     def url(self, fmt: Format) -> str:
-        """Where the document of the newest stories is."""
+        """The address of the document of the newest stories."""
         return f"{self._base}.{fmt}" if fmt != "html" else self._base
 
     def page_url(self, page: int, fmt: Format) -> str:
         return f"{self._base}/{page}.{fmt}"
 
     def own_url(self, fmt: Format) -> str:
-        """Where this very document is."""
+        """The address of this very document."""
         return self.url(fmt) if self.page is None else self.page_url(self.page, fmt)
 
     @property

@@ -9,7 +9,7 @@ from feeds.model import Feed
 
 
 def opml_bytes(title: str, groups: Sequence[tuple[str, Sequence[Feed]]]) -> bytes:
-    """Feeds that are public already, in groups of (title, feeds). Without `docs`, of which the validator complains."""
+    """Feeds that are public already, in groups of (title, feeds). Without `docs`, which the validator rejects."""
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<opml version="2.0">',
@@ -34,5 +34,5 @@ def _outline(feed: Feed) -> str:
         "xmlUrl": feed.url("rss"),
         "htmlUrl": feed.url("html"),
     }
-    told = " ".join(f"{name}={quoteattr(value)}" for name, value in facts.items() if value)
-    return f"<outline {told}/>"
+    attributes = " ".join(f"{name}={quoteattr(value)}" for name, value in facts.items() if value)
+    return f"<outline {attributes}/>"

@@ -1,4 +1,4 @@
-"""An item as the public may see it: clean, only a notice if it is withdrawn; what formats derive from it."""
+"""An item as the public may see it: clean, only a notice if it is withdrawn; and the texts derived from it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def public_feed(feed: Feed) -> Feed:
 
 
 def distinct(updated: datetime, item_id: str) -> datetime:
-    """Tells apart what is released at the same whole second, as embargoes are.
+    """Gives items of the same whole second different times, for embargoes end at whole seconds.
 
     Readers and validators take equal times for one change. The same item gets the same time everywhere;
     a tenth of a second at most is added: the order stays.
@@ -65,7 +65,7 @@ def distinct(updated: datetime, item_id: str) -> datetime:
 
 
 def tombstone(item: Item) -> Tombstone | None:
-    """What tells, beside its notice, that the item is withdrawn; None if it is not."""
+    """The tombstone of a withdrawn item, which goes beside its notice; None for any other item."""
     return Tombstone(item.id, distinct(item.updated, item.id)) if item.withdrawn else None
 
 
@@ -138,18 +138,18 @@ def _in_utc(item: Item, moment: datetime) -> datetime:
 
 
 def _withdrawn(item: Item) -> Item:
-    """Built anew, not emptied: what is added to Item later cannot leak out of a withdrawn story."""
+    """A new item, not an emptied one: fields that are added to Item later cannot leak out of a withdrawn story."""
     assert item.withdrawn is not None
-    told = notice(item.withdrawn, item.language)
+    words = notice(item.withdrawn, item.language)
     return Item(
         id=item.id,
         revision=item.revision,
         published=item.published,
         updated=item.updated,
-        headline=told.title,
-        language=told.language,
-        summary=told.text,
-        body_text=told.text,
+        headline=words.title,
+        language=words.language,
+        summary=words.text,
+        body_text=words.text,
         withdrawn=item.withdrawn,
     )
 
@@ -210,9 +210,9 @@ def _image(image: Image, url: str) -> Image:
     )
 
 
-def _image_type(told: str | None, url: str) -> str | None:
-    if told and _MEDIA_TYPE.fullmatch(told.lower()):
-        return told.lower()
+def _image_type(given: str | None, url: str) -> str | None:
+    if given and _MEDIA_TYPE.fullmatch(given.lower()):
+        return given.lower()
     ending = urlsplit(url).path.rpartition(".")[2].lower()
     return f"image/{_TYPES[ending]}" if ending in _TYPES else None
 

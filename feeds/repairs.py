@@ -1,4 +1,4 @@
-"""What feedgen 1.0 leaves out or gets wrong, put right in the elements it has built.
+"""Repairs of the elements that feedgen 1.0 builds: it omits some things and gets others wrong.
 
 Two extensions in feedgen's sense: it calls `extend_atom` and `extend_rss` with the finished element. In Atom,
 feedgen's elements have no namespace (it writes xmlns as an attribute), so neither have ours.
@@ -137,7 +137,7 @@ class FeedRepair:
     def extend_atom(self, root: etree._Element) -> None:
         for link in archive_links(self.feed, "atom"):
             _write_link(etree.SubElement(root, "link"), link)
-        self._tell_archive(root)
+        self._mark_archive(root)
         for stone in self.tombstones:
             gone = etree.SubElement(root, f"{{{TOMBSTONE}}}deleted-entry")
             gone.set("ref", stone.ref)
@@ -153,9 +153,9 @@ class FeedRepair:
             _write_link(etree.SubElement(channel, f"{{{ATOM}}}link"), Link(self.feed.hub, "hub"))
         for archived in archive_links(self.feed, "rss"):
             _write_link(etree.SubElement(channel, f"{{{ATOM}}}link"), archived)
-        self._tell_archive(channel)
+        self._mark_archive(channel)
 
-    def _tell_archive(self, parent: etree._Element) -> None:
+    def _mark_archive(self, parent: etree._Element) -> None:
         if self.feed.page is not None:
             etree.SubElement(parent, f"{{{HISTORY}}}archive")
 

@@ -19,8 +19,8 @@ _TRADITIONAL = frozenset({"zh-hant", "zh-tw", "zh-hk", "zh-mo"})
 
 
 @dataclass(frozen=True)
-class Told:
-    """A story in the sitemap. `published`: when it first was, whatever changed since."""
+class NewsEntry:
+    """A story in the sitemap. `published` is the time of its first publication."""
 
     url: str
     publication: str
@@ -29,8 +29,8 @@ class Told:
     headline: str
 
 
-def sitemap_bytes(stories: Sequence[Told]) -> bytes:
-    """A sitemap of these stories, MOST of them at the most."""
+def sitemap_bytes(stories: Sequence[NewsEntry]) -> bytes:
+    """A sitemap of these stories, at most MOST of them."""
     shown = "".join(_url(story) for story in stories)
     return f'{_HEAD}<urlset xmlns="{_SITEMAPS}" xmlns:news="{_NEWS}">\n{shown}</urlset>\n'.encode()
 
@@ -42,7 +42,7 @@ def index_bytes(addresses: Sequence[str]) -> bytes:
 
 
 def news_language(tag: str) -> str:
-    """The code that Google News knows a language by."""
+    """The code that Google News has for a language."""
     lower = tag.lower()
     primary, _, rest = lower.partition("-")
     if primary != "zh":
@@ -51,7 +51,7 @@ def news_language(tag: str) -> str:
     return "zh-tw" if short in _TRADITIONAL else _CHINESE.get(short, "zh-cn")
 
 
-def _url(story: Told) -> str:
+def _url(story: NewsEntry) -> str:
     address = uri(story.url)
     if address is None:
         return ""

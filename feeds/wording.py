@@ -1,4 +1,4 @@
-"""The few words that feeds say of their own, in the story's language where we have it."""
+"""The few words that feeds add of their own, in the story's language if we have it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from feeds.model import Withdrawal
 
 @dataclass(frozen=True)
 class Notice:
-    """What stands in the place of a withdrawn story."""
+    """The words in the place of a withdrawn story."""
 
     title: str
     text: str
@@ -59,6 +59,6 @@ def notice(kind: Withdrawal, language: str | None) -> Notice:
 
 
 def _spoken(language: str | None) -> str:
-    """The language of ours that a reader of `language` reads; English where we have none."""
+    """The one of our languages that a reader of `language` reads; English if we have none."""
     primary = (language or "en").split("-")[0].lower()
     return primary if primary in _NOTICES else "en"

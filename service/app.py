@@ -12,14 +12,14 @@ from werkzeug.exceptions import NotFound
 from service import times
 from service.api import articles, openapi, partner_events
 from service.console import pages, probes
-from service.http import problems
+from service.http import impossible_dates, problems
 from service.http.credentials import hide_feed_tokens
 from service.intake import routes
 from service.intake.authenticate import SourceAuthenticator
 from service.serving import discovery, partner_feeds
 from service.serving import pages as feed_pages
-from service.serving.document_cache import Shelf
-from service.serving.middleware import Front
+from service.serving.document_cache import DocumentCache
+from service.serving.middleware import FeedMiddleware
 from service.settings import Settings
 from service.store.database.record import Record
 
@@ -29,12 +29,12 @@ def create_app(
     record: Record,
     wake: Callable[[], None],
     *,
-    shelf: Shelf | None = None,
+    documents: DocumentCache | None = None,
     clock: Callable[[], datetime] = times.now,
 ) -> Flask:
     """`wake` is called after every accepted article; it must return at once and may fail without harm.
 
-    `shelf` has the documents of the feeds; without one that is watched the record is asked at each request.
+    `documents` has the documents of the feeds; without one that is watched the record is asked at each request.
     `clock` gives aware UTC times.
     """
     app = Flask("service", static_url_path="/static", static_folder="static", template_folder="templates")
@@ -52,9 +52,10 @@ def create_app(
     app.register_blueprint(probes.create_blueprint(settings, record, clock=clock))
     app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
     problems.register(app)
+    impossible_dates.register(app)
     app.before_request(_no_nul)
     app.after_request(_harden)
-    app.wsgi_app = Front(app.wsgi_app, shelf or Shelf(record, settings.public_url))  # type: ignore[assignment, method-assign]
+    app.wsgi_app = FeedMiddleware(app.wsgi_app, documents or DocumentCache(record, settings.public_url))  # type: ignore[assignment, method-assign]
 
     @app.get("/")
     def home() -> Response:
@@ -65,9 +66,9 @@ def create_app(
 
 
 def create_feeds_app(
-    settings: Settings, record: Record, shelf: Shelf, *, clock: Callable[[], datetime] = times.now
+    settings: Settings, record: Record, documents: DocumentCache, *, clock: Callable[[], datetime] = times.now
 ) -> Flask:
-    """The application of the feeds server: the public documents, and nothing else.
+    """What the feeds server has behind its middleware: what is public to read, and nothing else.
 
     Not the partners' own feeds: each fetch of one is written into the record, and this server only reads.
     """
@@ -86,7 +87,7 @@ def create_feeds_app(
     @app.get("/readyz")
     def readyz() -> Response:
         """Ready once it has looked at the record. That being away later makes it no less so: it serves what it has."""
-        ready = shelf.looks > 0
+        ready = documents.refreshes > 0
         answer = jsonify(ready=ready, because="" if ready else "the record was not looked at yet")
         answer.status_code = 200 if ready else 503
         answer.headers["Cache-Control"] = "no-store"

@@ -13,11 +13,11 @@ from uvicorn import Config, Server
 
 from service import app, logs, settings
 from service.runtime import key_files
-from service.serving.document_cache import Shelf
-from service.serving.middleware import Front
+from service.serving.document_cache import DocumentCache
+from service.serving.middleware import FeedMiddleware
 from service.serving.server.protocol import FeedProtocol
-from service.serving.server.request_cache import RawHeaders, Recall
-from service.serving.server.wsgi_bridge import Bridge
+from service.serving.server.request_cache import RawHeaders, RequestCache
+from service.serving.server.wsgi_bridge import WsgiBridge
 from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import open_record
@@ -41,10 +41,10 @@ def serve(loaded: Settings) -> None:
     logs.bind(process="feeds")
     record = open_record(keyed.database_url, keyed.secret_key)
     migrations.require_schema(record)
-    shelf = Shelf(record, keyed.public_url)
-    shelf.watch()
-    front = Front(app.create_feeds_app(keyed, record, shelf).wsgi_app, shelf)
-    server = FeedsServer(front, Recall(shelf), *settings.host_and_port(keyed.feeds_listen))
+    documents = DocumentCache(record, keyed.public_url)
+    documents.watch()
+    middleware = FeedMiddleware(app.create_feeds_app(keyed, record, documents).wsgi_app, documents)
+    server = FeedsServer(middleware, RequestCache(documents), *settings.host_and_port(keyed.feeds_listen))
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn sends itself the signal again at its end: then the program should end by itself.
         signal.signal(number, _ignore)
@@ -54,9 +54,9 @@ def serve(loaded: Settings) -> None:
 class FeedsServer(Server):
     """uvicorn's server, with a Date header that is right to a tenth of a second, and caches that are tidied."""
 
-    def __init__(self, front: Front, recall: Recall, host: str, port: int) -> None:
-        self._bridge = Bridge(front, recall)
-        self._recall = recall
+    def __init__(self, middleware: FeedMiddleware, requests: RequestCache, host: str, port: int) -> None:
+        self._bridge = WsgiBridge(middleware, requests)
+        self._requests = requests
         self._second = 0
         self._date: RawHeaders = []
         self._warn_from = 0.0
@@ -91,7 +91,7 @@ class FeedsServer(Server):
         if int(now) != self._second:
             self._second = int(now)
             self._date = [(b"date", formatdate(now, usegmt=True).encode())]
-            self._recall.tidy()
+            self._requests.drop_stale()
             self._warn_at_the_limit(now)
         self.server_state.default_headers = self._date
         return leave

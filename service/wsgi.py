@@ -14,7 +14,7 @@ from granian.log import LogLevels
 from service import app, logs, settings
 from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.supervise import end_with_parent
-from service.serving.document_cache import Shelf
+from service.serving.document_cache import DocumentCache
 from service.settings import PREFIX, Settings
 from service.store import migrations
 from service.store.database.record import open_record
@@ -39,9 +39,9 @@ def create() -> WSGIApplication:
     record = open_record(loaded.database_url, loaded.secret_key)
     migrations.require_schema(record)
     waker = celery_app.Waker(embedded_redis.redis_url_of(loaded))
-    shelf = Shelf(record, loaded.public_url)
-    shelf.watch()
-    return app.create_app(loaded, record, waker.wake, shelf=shelf).wsgi_app
+    documents = DocumentCache(record, loaded.public_url)
+    documents.watch()
+    return app.create_app(loaded, record, waker.wake, documents=documents).wsgi_app
 
 
 def serve(loaded: Settings) -> None:

@@ -15,9 +15,9 @@ from werkzeug.datastructures import Headers
 
 from service.app import create_feeds_app
 from service.asgi import FeedsServer
-from service.serving.document_cache import Shelf
-from service.serving.middleware import Front
-from service.serving.server.request_cache import Recall
+from service.serving.document_cache import DocumentCache
+from service.serving.middleware import FeedMiddleware
+from service.serving.server.request_cache import RequestCache
 from service.settings import Settings
 from service.store.database.record import Record
 from tests.publisher import PUBLIC_URL
@@ -25,7 +25,7 @@ from tests.publisher import PUBLIC_URL
 
 @dataclass(frozen=True)
 class Answer:
-    """What tests look at in an answer. Its date is left out, and how the connection goes on."""
+    """The parts of an answer that tests look at: all but its date and whether the connection goes on."""
 
     status_code: int
     headers: Headers
@@ -37,8 +37,8 @@ class Running:
     """`open` is like that of Werkzeug's client, and sees the record as it is."""
 
     server: FeedsServer
-    recall: Recall
-    shelf: Shelf
+    requests: RequestCache
+    documents: DocumentCache
     port: int
 
     def connect(self) -> socket.socket:
@@ -47,9 +47,9 @@ class Running:
     def open(self, path: str, *, method: str = "GET", headers: Headers | None = None) -> Answer:
         """Asks three times on one connection, so that it is answered in every way there is; they must be alike.
 
-        Who asks for what is new to it (A-IM) is answered differently the second time, and asks once.
+        A request for new entries (A-IM) is answered differently the second time, so it is sent once.
         """
-        self.shelf.look()
+        self.documents.refresh()
         given = headers or Headers()
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as client:
             times = 1 if "A-IM" in given else 3
@@ -66,32 +66,32 @@ def _ask(client: http.client.HTTPConnection, path: str, method: str, headers: He
         client.putheader(name, value)
     client.endheaders()
     answer = client.getresponse()
-    told = [(name, value) for name, value in answer.getheaders() if name not in {"date", "connection"}]
-    return Answer(answer.status, Headers(told), answer.read())
+    read = [(name, value) for name, value in answer.getheaders() if name not in {"date", "connection"}]
+    return Answer(answer.status, Headers(read), answer.read())
 
 
 @contextmanager
 def a_feeds_server(
     record: Record, public_url: str = PUBLIC_URL, *, loop: str = "auto", connections: int = 0
 ) -> Iterator[Running]:
-    shelf = Shelf(record, public_url)
-    shelf.watch()
-    app = create_feeds_app(Settings(public_url=public_url), record, shelf)
-    recall = Recall(shelf)
-    server = FeedsServer(Front(app.wsgi_app, shelf), recall, "127.0.0.1", 0)
+    documents = DocumentCache(record, public_url)
+    documents.watch()
+    app = create_feeds_app(Settings(public_url=public_url), record, documents)
+    requests = RequestCache(documents)
+    server = FeedsServer(FeedMiddleware(app.wsgi_app, documents), requests, "127.0.0.1", 0)
     server.config.loop = loop
     if connections:
         server.config.limit_concurrency = connections
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
-    while not (server.started and server.server_state.default_headers and shelf.looks):
+    while not (server.started and server.server_state.default_headers and documents.refreshes):
         assert time.monotonic() < deadline, "the feeds server did not start"
         time.sleep(0.005)
     try:
-        yield Running(server, recall, shelf, server.servers[0].sockets[0].getsockname()[1])
+        yield Running(server, requests, documents, server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(20)
-        shelf.close()
+        documents.close()
     assert not thread.is_alive()

@@ -1,4 +1,4 @@
-"""`GET /v1/partner/events`: a partner finds what it missed (docs/partners.md, "Finding and mending gaps")."""
+"""`GET /v1/partner/events`: a partner finds the pushes it missed (docs/partners.md, "Finding and mending gaps")."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
-from service import times
+from service.api.models import JSON, PartnerEventFacts, PartnerEvents, PartnerEventWithData
 from service.http import auth
 from service.http.problems import Problem
 from service.store.database.record import Record
@@ -22,30 +22,30 @@ from service.store.partners import catch_up
 from service.store.partners.catch_up import Asked, Page, PartnerEvent
 from service.webhooks import push_body
 
-PATH = "/v1/partner/events"
-PAGE = 100
-PAGE_MAX = 1000
+PARTNER_EVENTS_PATH = "/v1/partner/events"
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
 # Bodies of an article may have a megabyte each.
-PAGE_MAX_WITH_DATA = 100
+MAX_LIMIT_WITH_DATA = 100
 
 
 def create_blueprint(record: Record, public_url: str, clock: Callable[[], datetime]) -> Blueprint:
     blueprint = Blueprint("api_partner", __name__)
 
-    @blueprint.get(PATH)
+    @blueprint.get(PARTNER_EVENTS_PATH)
     def get_partner_events() -> Response:
-        """What a partner was sent after sequence number ?after=N, superseded ones marked. For that partner."""
+        """A partner's events after sequence number ?after=N, with the superseded ones marked. For that partner."""
         query = _query(auth.require_partner(record).id)
-        look = catch_up.read_with_bodies if query.with_data else catch_up.read
+        read = catch_up.read_with_bodies if query.with_data else catch_up.read
         try:
-            page = look(record, query.asked, clock())
+            page = read(record, query.asked, clock())
         except NotFound as error:
             raise Problem(404, "not-found", f"you have no {error.what} {error.name}") from None
         bodies = _bodies(record, page) if query.with_data else {}
         events = [_event(each, query, bodies.get(each.event_row)) for each in page.events]
         after = page.events[-1].sequence if page.events else query.asked.after
-        following = f"{public_url}{PATH}?{query.following(after)}" if page.more else None
-        return _answer({"events": events, "next": after, "more": page.more}, following)
+        following = f"{public_url}{PARTNER_EVENTS_PATH}?{query.following(after)}" if page.more else None
+        return _answer(PartnerEvents(events=events, next=after, more=page.more), following)
 
     return blueprint
 
@@ -56,19 +56,19 @@ class _Query:
     with_data: bool
 
     def following(self, after: int) -> str:
-        given: dict[str, Any] = {"after": after, "limit": self.asked.limit}
+        parameters: dict[str, Any] = {"after": after, "limit": self.asked.limit}
         if self.asked.endpoint is not None:
-            given["endpoint"] = self.asked.endpoint
-        return urlencode(given | ({"include": "data"} if self.with_data else {}))
+            parameters["endpoint"] = self.asked.endpoint
+        return urlencode(parameters | ({"include": "data"} if self.with_data else {}))
 
 
 def _query(partner_id: int) -> _Query:
     include = request.args.get("include")
     if include not in (None, "data"):
         raise Problem(400, "query", "?include= can only be data")
-    most = PAGE_MAX_WITH_DATA if include else PAGE_MAX
+    most = MAX_LIMIT_WITH_DATA if include else MAX_LIMIT
     endpoint = _number("endpoint", 0, 2**62) if "endpoint" in request.args else None
-    limit = max(_number("limit", PAGE, most), 1)
+    limit = max(_number("limit", DEFAULT_LIMIT, most), 1)
     return _Query(Asked(partner_id, _number("after", 0, 2**62), limit, endpoint), include is not None)
 
 
@@ -82,7 +82,7 @@ def _number(name: str, default: int, most: int) -> int:
 
 
 def _bodies(record: Record, page: Page) -> dict[int, dict[str, Any]]:
-    """What the pushes say, by event: the same as was signed and sent."""
+    """The bodies of the pushes, by event: the same that were signed and sent."""
     rows = {each.event_row for each in page.events if each.told}
     return {
         row: json.loads(push_body.body(told))
@@ -90,8 +90,10 @@ def _bodies(record: Record, page: Page) -> dict[int, dict[str, Any]]:
     }
 
 
-def _event(each: PartnerEvent, query: _Query, body: dict[str, Any] | None) -> dict[str, Any]:
-    facts = {
+def _event(
+    each: PartnerEvent, query: _Query, body: dict[str, Any] | None
+) -> PartnerEventFacts | PartnerEventWithData:
+    facts: dict[str, Any] = {
         "sequence": each.sequence,
         "endpoint": each.endpoint_id,
         "id": each.id,
@@ -101,20 +103,20 @@ def _event(each: PartnerEvent, query: _Query, body: dict[str, Any] | None) -> di
         "state": each.state,
         "superseded_by": each.superseded_by,
         "superseded_by_sequence": each.superseded_by_sequence,
-        "occurred_at": times.to_iso(each.occurred_at),
+        "occurred_at": each.occurred_at,
     }
     if not query.with_data:
-        return facts
-    return facts | (body if body is not None and each.told else {"data": None})
+        return PartnerEventFacts(**facts)
+    return PartnerEventWithData(**facts | (body if body is not None and each.told else {"data": None}))
 
 
-def _answer(facts: dict[str, Any], following: str | None) -> Response:
-    text = json.dumps(facts, ensure_ascii=False).encode()
-    response = Response(text, content_type="application/json")
+def _answer(events: PartnerEvents, following: str | None) -> Response:
+    body = events.model_dump_json(exclude_unset=True).encode()
+    response = Response(body, content_type=JSON)
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Authorization"
     if following:
         response.headers["Link"] = f'<{following}>; rel="next"'
-    response.set_etag(hashlib.sha256(text).hexdigest()[:32])
+    response.set_etag(hashlib.sha256(body).hexdigest()[:32])
     response.make_conditional(request)
     return response

@@ -1,1 +1,1 @@
-"""Requests: the problems that refuse them, and the keys and tokens that say who asks."""
+"""HTTP in general: the problems that refuse requests, and the keys and tokens that authenticate them."""

@@ -1,4 +1,4 @@
-"""Who asks: the operator's token, a source's key, a partner's key. Compared in constant time."""
+"""Authentication: the operator's token, a source's key, a partner's key. Compared in constant time."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def is_operator(operator_token: str) -> bool:
 
 
 def require_operator(operator_token: str) -> None:
-    """Returns for the operator's token; a 401 for anything else."""
+    """Raises a 401 unless the request bears the operator's token."""
     if not is_operator(operator_token):
         raise unauthenticated("this needs the operator's token (DATELINE_OPERATOR_TOKEN)")
 
 
-def a_source(record: Record) -> Source | None:
+def find_source(record: Record) -> Source | None:
     """The source whose API key the request bears, or None."""
     read = credentials.read_api_key(bearer())
     if read is None:

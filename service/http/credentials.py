@@ -1,4 +1,4 @@
-"""Credentials: API keys and feed tokens, and how they are kept."""
+"""API keys and feed tokens: how they are made, read and hashed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def new_api_key() -> ApiKey:
 
 
 def read_api_key(text: str) -> tuple[str, str] | None:
-    """(key id, SHA-256 of the random part in hex) of what may be an API key; None if it is not one's form.
+    """(key id, SHA-256 of the random part in hex) of a text that has the form of an API key; None for any other.
 
     Compare the hash with `hmac.compare_digest`.
     """
@@ -37,12 +37,12 @@ def read_api_key(text: str) -> tuple[str, str] | None:
     return (found[1], _key_hash(found[2])) if found else None
 
 
-FEED_TOKEN = "feed_"  # noqa: S105 - what all of them begin with
+FEED_TOKEN = "feed_"  # noqa: S105 - the prefix of all of them
 
 
 @dataclass(frozen=True)
 class FeedToken:
-    """What the address of a partner's own feed has in it: `feed_` and 43 random characters (256 bits).
+    """The secret part of the address of a partner's own feed: `feed_` and 43 random characters (256 bits).
 
     `text` is shown once and never stored; the record keeps `hash`, and finds the feed by it.
     """
@@ -57,12 +57,12 @@ def new_feed_token() -> FeedToken:
 
 
 def read_feed_token(text: str) -> str | None:
-    """The hash of what may be a feed's token; None if it has not the form of one."""
+    """The hash of a text that has the form of a feed's token; None for any other."""
     return _key_hash(text) if re.fullmatch(FEED_TOKEN + r"[A-Za-z0-9_-]{43}", text) else None
 
 
 def hide_feed_tokens(text: str) -> str:
-    """The text, an address say, with what may be a feed's token made unreadable: for logs and error pages."""
+    """The text (an address, for example) with every feed token made unreadable: for logs and error pages."""
     return re.sub(FEED_TOKEN + r"[^\s/]+", FEED_TOKEN + "…", text)
 
 

@@ -1,14 +1,14 @@
-"""Refusals, as RFC 9457 problem details: what is wrong, where, and what to do. A refusal changes nothing."""
+"""Refusals as RFC 9457 problem details: the fault, its place, and the remedy. A refusal changes nothing."""
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
+from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import HTTPException
 
 from service import logs
@@ -20,12 +20,12 @@ log = logs.get("http")
 CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 
-# What may go wrong: (status, kind, in words). The kinds are the anchors of /docs and the problems' `type`.
+# Every refusal: (status, kind, words). The kinds are the anchors of /docs and the problems' `type`.
 PROBLEMS: tuple[tuple[int, str, str], ...] = (
     (400, "not-json", "The body is not JSON in UTF-8, or is no object, or names a key twice."),
     (400, "idempotency-key", "An idempotency key has 1 to 200 printable ASCII characters."),
-    (400, "query", "A parameter of the address is missing or is not what it should be."),
-    (400, "bad-request", "The request is not what HTTP asks for."),
+    (400, "query", "A parameter of the address is missing or wrong."),
+    (400, "bad-request", "The request is not valid HTTP."),
     (401, "unauthenticated", "No key, an unknown key, or a signature that does not verify."),
     (403, "not-yours", "The key is good, but not for this."),
     (404, "not-found", "There is nothing of that name."),
@@ -57,8 +57,31 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
 )
 
 
+class FieldError(BaseModel):
+    """A fault of one field of the body."""
+
+    pointer: str
+    """A JSON pointer to the field."""
+    detail: str
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class ProblemDetails(BaseModel):
+    """A refusal as it is sent (RFC 9457). `errors` is absent unless fields are at fault."""
+
+    type: str
+    """The address of its paragraph in /docs."""
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
 class Problem(Exception):
-    """A refusal. `errors`: (JSON pointer into the body, what is wrong there). Handled by `register`."""
+    """A refusal. `errors`: (JSON pointer into the body, the fault there). `register` makes a response of it."""
 
     def __init__(
         self,
@@ -77,23 +100,21 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
-        """`type` is the anchor of its paragraph in /docs."""
-        body: dict[str, Any] = {
-            "type": f"/docs#problem-{self.kind}",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if self.errors:
-            body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in self.errors]
-        text = json.dumps(body, ensure_ascii=False)
-        answer = Response(text, self.status, {"Cache-Control": "no-store", **self.headers})
-        answer.content_type = CONTENT_TYPE
-        return answer
+        details = ProblemDetails(
+            type=f"/docs#problem-{self.kind}",
+            title=HTTPStatus(self.status).phrase,
+            status=self.status,
+            detail=self.detail,
+            errors=[FieldError(pointer=pointer, detail=detail) for pointer, detail in self.errors],
+        )
+        body = details.model_dump_json(exclude_defaults=True)
+        response = Response(body, self.status, {"Cache-Control": "no-store", **self.headers})
+        response.content_type = CONTENT_TYPE
+        return response
 
 
 def register(app: Flask) -> None:
-    """All that goes wrong is told as a problem, but for the status pages, which have a page for it."""
+    """Answers every refusal and fault with a problem. The status pages have a page for it instead."""
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(RecordUnavailable, _record_away)
@@ -141,7 +162,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def note_unexpected(error: Exception) -> str:
-    """Writes a fault of ours into the log; returns the number by which it is found there."""
+    """Logs a fault of ours; returns the number by which the operator finds it in the log."""
     number = secrets.token_hex(4)
     log.error("request.failed", number=number, path=_path(), exc_info=error)
     return number

@@ -1,4 +1,4 @@
-"""A document held in memory, with its answers made: nothing is left to a request but to choose among them."""
+"""A document in memory with its answers made beforehand: a request only has to choose among them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from service.store.feeds.documents import Document
 
 Headers = list[tuple[str, str]]
 
-CACHE = "public, max-age=60, s-maxage=300, stale-while-revalidate=600, stale-if-error=86400"
-# RFC 9213: to caches of a CDN, which can be told to forget (Surrogate-Key, Cache-Tag).
-CDN_CACHE = "max-age=300, stale-while-revalidate=600, stale-if-error=86400"
+CACHE_CONTROL = "public, max-age=60, s-maxage=300, stale-while-revalidate=600, stale-if-error=86400"
+# RFC 9213: for the caches of a CDN, which can be told to purge (Surrogate-Key, Cache-Tag).
+CDN_CACHE_CONTROL = "max-age=300, stale-while-revalidate=600, stale-if-error=86400"
 # For readers in a browser, on any site: feeds are public.
-EXPOSED = "ETag, Last-Modified, Link, IM, Delta-Base, Content-Range"
-# How many of its former versions a document can tell the news since.
-FORMER = 16
+EXPOSED_HEADERS = "ETag, Last-Modified, Link, IM, Delta-Base, Content-Range"
+# A document knows its entries of so many former versions, so that it can send a reader the news since then.
+FORMER_VERSIONS = 16
 
-_SUFFIXES: dict[Coding, str] = {"br": ".br", "zstd": ".zst", "gzip": ".gz", IDENTITY: ""}
+# Endings of the entity tags of the coded forms. No proxy adds these.
+_TAG_SUFFIXES: dict[Coding, str] = {"br": ".br", "zstd": ".zst", "gzip": ".gz", IDENTITY: ""}
 
 
 @dataclass(frozen=True)
-class Address:
-    """Where a document is: `/feeds/{slug}.{fmt}` below the public URL. A slug may have slashes in it."""
+class DocumentAddress:
+    """The place of a document: `/feeds/{slug}.{fmt}` below the public URL. A slug may have slashes in it."""
 
     slug: str
     fmt: feeds.Format
@@ -39,8 +40,8 @@ class Address:
         return f"/feeds/{self.slug}.{self.fmt}"
 
     @classmethod
-    def of_path(cls, path: str) -> Address | None:
-        """None where no document can be. Takes the path as WSGI has it: bytes, told as Latin-1."""
+    def of_path(cls, path: str) -> DocumentAddress | None:
+        """None if no document can be at this path. The path is as in WSGI: bytes, decoded as Latin-1."""
         if not path.startswith("/feeds/"):
             return None
         slug, _, ending = path[len("/feeds/") :].rpartition(".")
@@ -49,12 +50,12 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The document in one coding. `best`: it will not get smaller."""
+class Representation:
+    """The document in one coding, with the headers of a 200 and of a 304. `best`: it will not get smaller."""
 
     body: list[bytes]
-    ok: Headers
-    unchanged: Headers
+    ok_headers: Headers
+    not_modified_headers: Headers
     best: bool
 
     @property
@@ -63,34 +64,38 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Manners:
-    """The headers that say who may keep a document, read it, and ask for parts of it. `always`: with a 304, too."""
+class CachePolicy:
+    """The headers that say who may store a document and who may read it, and whether parts of it may be asked for.
+
+    `always` goes with a 304, too; `with_body` does not.
+    """
 
     always: Headers
-    whole: Headers
+    with_body: Headers
     ranges: bool
 
 
-def public_manners(address: Address, public_url: str) -> Manners:
+def public_policy(address: DocumentAddress, public_url: str) -> CachePolicy:
     """For everybody, and for caches in between."""
     slug = quote(address.slug)
     always = [
-        ("Cache-Control", CACHE),
-        ("CDN-Cache-Control", CDN_CACHE),
+        ("Cache-Control", CACHE_CONTROL),
+        ("CDN-Cache-Control", CDN_CACHE_CONTROL),
         ("Vary", "Accept-Encoding"),
-        ("Link", links(f"{public_url}/feeds/{slug}", address.fmt)),
+        ("Link", format_links(f"{public_url}/feeds/{slug}", address.fmt)),
         ("Access-Control-Allow-Origin", "*"),
     ]
-    whole = [
-        ("Access-Control-Expose-Headers", EXPOSED),
+    with_body = [
+        ("Access-Control-Expose-Headers", EXPOSED_HEADERS),
         ("Surrogate-Key", f"feeds feed:{slug}"),
         ("Cache-Tag", f"feeds,feed:{slug}"),
     ]
-    return Manners(always, whole, ranges=True)
+    return CachePolicy(always, with_body, ranges=True)
 
 
-# For one partner: no cache shares it, each use asks again, no page of another site reads it, no search engine keeps it.
-PRIVATE = Manners(
+# For one partner: no shared cache stores it, each use asks again, no page of another site reads it, no search engine
+# indexes it.
+PRIVATE_POLICY = CachePolicy(
     [
         ("Cache-Control", "private, no-cache"),
         ("Vary", "Accept-Encoding"),
@@ -102,122 +107,122 @@ PRIVATE = Manners(
 )
 
 
-class Held:
-    """One version of a document. Safe among threads: answers are replaced, never changed.
+class CachedDocument:
+    """One version of a document. Safe among threads: representations are replaced, never changed.
 
-    The plain bytes have a strong ETag. Of a coded form the bytes may get better while the document stays the same,
-    so its ETag is a weak one, which stays: RFC 9110, 8.8.1. docs/decisions/0007.
+    The plain bytes have a strong ETag. The bytes of a coded form may get smaller while the document stays the same, so
+    its ETag is a weak one, which stays: RFC 9110, 8.8.1. docs/decisions/0007.
     """
 
     def __init__(
         self,
-        address: Address,
+        address: DocumentAddress,
         document: Document,
-        manners: Manners,
+        policy: CachePolicy,
         former: Mapping[str, bytes] | None = None,
     ) -> None:
         self.address = address
         self.document = document
-        # ETag → the fingerprints of its entries, of the document's former versions.
+        # The document's former versions: ETag → fingerprints of the entries.
         self.former: Mapping[str, bytes] = former or {}
         self.modified = format_datetime(document.modified_at.astimezone(UTC), usegmt=True)
-        self.used = 0
-        self.deltas: dict[tuple[str, Coding], Answer | None] = {}
-        self._manners = manners
-        self._known = {
-            known: coding
+        self.last_used = 0
+        self.deltas: dict[tuple[str, Coding], Representation | None] = {}
+        self._policy = policy
+        self._coding_by_tag = {
+            tag: coding
             for coding in CODINGS
-            for known in (self.etag(coding), self.etag(coding).removeprefix("W/"))
+            for tag in (self.etag(coding), self.etag(coding).removeprefix("W/"))
         }
-        self.answers: dict[Coding, Answer] = {}
-        self.answer(IDENTITY)
+        self.representations: dict[Coding, Representation] = {}
+        self.representation(IDENTITY)
 
     @property
     def size(self) -> int:
         """Bytes of all its forms."""
-        coded = sum(answer.size for answer in tuple(self.answers.values()))
+        coded = sum(each.size for each in tuple(self.representations.values()))
         return coded + sum(delta.size for delta in tuple(self.deltas.values()) if delta)
 
     def etag(self, coding: Coding) -> str:
-        tag = f'"{self.document.etag}{_SUFFIXES[coding]}"'
+        tag = f'"{self.document.etag}{_TAG_SUFFIXES[coding]}"'
         return tag if coding == IDENTITY else f"W/{tag}"
 
-    def answer(self, coding: Coding) -> Answer:
-        """Fast from the second call on."""
-        answer = self.answers.get(coding)
-        if answer is None:
+    def representation(self, coding: Coding) -> Representation:
+        """The document in this coding. The first call compresses; later ones are fast."""
+        found = self.representations.get(coding)
+        if found is None:
             body = compress(self.document.body, coding, best=False)
-            answer = self.answers[coding] = self._answer(coding, body, best=coding == IDENTITY)
-        return answer
+            found = self.representations[coding] = self._represent(coding, body, best=coding == IDENTITY)
+        return found
 
-    def improve(self, coding: Coding) -> None:
-        """Puts the best coded form there is in the place of the fast one. Takes its time."""
-        answer = self.answer(coding)
+    def recompress(self, coding: Coding) -> None:
+        """Replaces the fast coded form by the best one. This takes time."""
+        fast = self.representation(coding)
         body = compress(self.document.body, coding, best=True)
-        if len(body) < answer.size:
-            self.answers[coding] = self._answer(coding, body, best=True)
+        if len(body) < fast.size:
+            self.representations[coding] = self._represent(coding, body, best=True)
         else:
-            self.answers[coding] = replace(answer, best=True)
+            self.representations[coding] = replace(fast, best=True)
 
-    def client_has(self, environ: Mapping[str, str], accepted: Sequence[Coding]) -> Coding | None:
-        """The coding in which the client has this version, by what it asks; None if it has not.
+    def client_coding(self, environ: Mapping[str, str], accepted: Sequence[Coding]) -> Coding | None:
+        """The coding in which the client already has this version, by its request; None if it does not have it.
 
         If-None-Match beats If-Modified-Since (RFC 9110, 13.2.2).
         """
         tags = environ.get("HTTP_IF_NONE_MATCH")
         if tags is not None:
-            return self.match(tags, accepted)
+            return self._match(tags, accepted)
         since = environ.get("HTTP_IF_MODIFIED_SINCE")
-        return accepted[0] if since is not None and self.unmoved(since) else None
+        return accepted[0] if since is not None and self._is_current(since) else None
 
-    def match(self, if_none_match: str, accepted: Sequence[Coding]) -> Coding | None:
-        """The coding in which the client has this version, by weak comparison; None if it has not."""
-        coding = self._known.get(if_none_match)
+    def former_of_next(self) -> dict[str, bytes]:
+        """`former` of the next version of this document: this version and those before it."""
+        own = b"".join(sorted(feeds.fingerprints(self.document.body, self.address.fmt)))
+        older = {etag: prints for etag, prints in self.former.items() if etag != self.document.etag}
+        return dict([*older.items(), (self.document.etag, own)][-FORMER_VERSIONS:])
+
+    def _match(self, if_none_match: str, accepted: Sequence[Coding]) -> Coding | None:
+        """Compares weakly."""
+        coding = self._coding_by_tag.get(if_none_match)
         if coding is not None and (coding == IDENTITY or coding in accepted):
             return coding
         if if_none_match.strip() == "*":
             return accepted[0]
         for _, tag in conditional.entity_tags(if_none_match):
-            coding = self._known.get(f'"{tag}"')
-            # A cache that holds it in a coding that this client cannot read is to get another.
+            coding = self._coding_by_tag.get(f'"{tag}"')
+            # A cache that has it in a coding that this client cannot read must get another.
             if coding is not None and (coding == IDENTITY or coding in accepted):
                 return coding
         return None
 
-    def unmoved(self, if_modified_since: str) -> bool:
-        return if_modified_since == self.modified or conditional.same_moment(
+    def _is_current(self, if_modified_since: str) -> bool:
+        return if_modified_since == self.modified or conditional.is_same_moment(
             if_modified_since, self.document.modified_at
         )
 
-    def former_of_next(self) -> dict[str, bytes]:
-        """What the next version of this document is to be told of this one and those before."""
-        own = b"".join(sorted(feeds.fingerprints(self.document.body, self.address.fmt)))
-        kept = {etag: prints for etag, prints in self.former.items() if etag != self.document.etag}
-        return dict([*kept.items(), (self.document.etag, own)][-FORMER:])
-
-    def _answer(self, coding: Coding, body: bytes, *, best: bool) -> Answer:
-        # What a 304 has to tell, for the cache that asks: RFC 9110, 15.4.5.
-        unchanged = [
+    def _represent(self, coding: Coding, body: bytes, *, best: bool) -> Representation:
+        # A 304 must repeat these, for the cache that asks: RFC 9110, 15.4.5.
+        not_modified = [
             ("ETag", self.etag(coding)),
             ("Last-Modified", self.modified),
-            *self._manners.always,
+            *self._policy.always,
         ]
-        ok = [
+        with_body = [
             ("Content-Type", feeds.CONTENT_TYPES[self.address.fmt]),
             ("Content-Length", str(len(body))),
-            ("Accept-Ranges", "bytes" if self._manners.ranges and coding == IDENTITY else "none"),
+            ("Accept-Ranges", "bytes" if self._policy.ranges and coding == IDENTITY else "none"),
             *([] if coding == IDENTITY else [("Content-Encoding", coding)]),
             ("X-Content-Type-Options", "nosniff"),
-            *self._manners.whole,
+            *self._policy.with_body,
         ]
-        return Answer([body], [*unchanged, *ok], unchanged, best)
+        return Representation([body], [*not_modified, *with_body], not_modified, best)
 
 
-def links(url: str, own: feeds.Format) -> str:
-    """The document's own address, `url` and its ending, and those of the other formats, for the header Link."""
-    told = [f'<{url}.{own}>; rel="self"']
+def format_links(url: str, own: feeds.Format) -> str:
+    """The header Link: the document's own address, which is `url` and its ending, and those of the other formats."""
+    links = [f'<{url}.{own}>; rel="self"']
     for fmt in feeds.FORMATS:
         if fmt != own:
             kind = feeds.CONTENT_TYPES[fmt].partition(";")[0]
-            told.append(f'<{url}.{fmt}>; rel="alternate"; type="{kind}"')
-    return ", ".join(told)
+            links.append(f'<{url}.{fmt}>; rel="alternate"; type="{kind}"')
+    return ", ".join(links)

@@ -1,4 +1,4 @@
-"""Content codings that documents are put into, and what that costs. RFC 9110, 8.4.1; RFC 7932, RFC 8878."""
+"""Content codings of documents, and the cost of each. RFC 9110, 8.4.1; RFC 7932, RFC 8878."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import zstandard
 
 Coding = Literal["br", "zstd", "gzip", "identity"]
 
-# What the file of a document in a coding is called: as nginx's gzip_static, brotli_static and zstd_static want it.
+# Endings of the files of a document, as nginx's gzip_static, brotli_static and zstd_static want them.
 SUFFIXES: dict[Coding, str] = {"identity": "", "gzip": ".gz", "br": ".br", "zstd": ".zst"}
 
 
 def compress(body: bytes, coding: Coding, *, best: bool) -> bytes:
-    """Fast: under ten milliseconds for a feed, to be had while a client waits. Best: up to half a second.
+    """The body in this coding; the same bytes for the same input. Other threads run meanwhile.
 
-    The same bytes for the same input. Lets other threads run.
+    Fast compression takes under ten milliseconds for a feed, so that a client can wait for it. The best takes up to
+    half a second.
     """
     if coding == "br":
         return bytes(brotli.compress(body, mode=brotli.MODE_TEXT, quality=11 if best else 5))

@@ -1,4 +1,7 @@
-"""What a request already has and what part it wants: If-None-Match, If-Modified-Since, Range. RFC 9110, 13 and 14."""
+"""If-None-Match, If-Modified-Since and Range of a request. RFC 9110, 13 and 14.
+
+Read here and not by Werkzeug, for the reasons in docs/decisions/0011.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
-# Servers in between that compress mark the tag of what they were given: "abc-gzip", "abc;br", "abc--gzip".
+# Servers in between that compress add a mark to the tag that they were given: "abc-gzip", "abc;br", "abc--gzip".
 _MARK = re.compile(r"(?:--?|;)(?:gzip|br|zstd|deflate)$")
 _RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*$", re.IGNORECASE)
 
@@ -18,20 +21,20 @@ class Unsatisfiable(Exception):
 
 
 def entity_tags(header: str) -> Iterator[tuple[str, str]]:
-    """The tags of an If-None-Match: as they were sent; and without W/, quotes and the marks of servers in between."""
+    """The tags of an If-None-Match, each as it was sent and without W/, quotes and the marks of servers in between."""
     for tag in _TAG.finditer(header):
         yield tag.group(), _MARK.sub("", tag.group(1))
 
 
-def names(header: str, etag: str) -> bool:
+def has_tag(header: str, etag: str) -> bool:
     """Whether an If-None-Match names this tag (given without quotes), by weak comparison."""
     return header.strip() == "*" or any(tag == etag for _, tag in entity_tags(header))
 
 
-def same_moment(header: str, modified_at: datetime) -> bool:
-    """Whether an If-Modified-Since is this very moment.
+def is_same_moment(header: str, modified_at: datetime) -> bool:
+    """Whether an If-Modified-Since is exactly this moment.
 
-    Any other is no time of ours: one who invents a later one must not be left with an old document for ever.
+    No other time is one of ours: a client that invents a later one must not keep an old document for ever.
     """
     try:
         moment = parsedate_to_datetime(header)
@@ -41,7 +44,10 @@ def same_moment(header: str, modified_at: datetime) -> bool:
 
 
 def byte_range(header: str, length: int) -> slice | None:
-    """The one range asked for; None: send it all (several ranges, another unit). Raises Unsatisfiable."""
+    """The one range that is asked for; None means the whole document (several ranges, another unit).
+
+    Raises Unsatisfiable.
+    """
     match = _RANGE.match(header)
     if match is None or match.group(1) == match.group(2) == "":
         return None

@@ -1,4 +1,4 @@
-"""How feeds and stories are found: the page of all feeds, OPML, and the news sitemap."""
+"""Routes for discovery: the page of all feeds, OPML, and the news sitemap."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from datetime import datetime
 
 from flask import Blueprint, Response
 
-from feeds.page import POLICY
+from feeds.page import CONTENT_SECURITY_POLICY
 from service.http.problems import Problem
-from service.serving.catalogue import NewsMap, index, outline
+from service.serving.catalogue import NewsSitemap, index, outline
 from service.serving.pages import answer
 from service.store.database.record import Record
 
 
 def create_blueprint(record: Record, public_url: str, clock: Callable[[], datetime]) -> Blueprint:
     blueprint = Blueprint("discovery", __name__)
-    news_map = NewsMap(record, public_url, clock)
+    sitemap = NewsSitemap(record, public_url, clock)
 
     @blueprint.get("/feeds")
     def get_index() -> Response:
         """All feeds, to read and subscribe from."""
-        return _answer(index(record, public_url), "text/html", {"Content-Security-Policy": POLICY})
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        return _answer(index(record, public_url), "text/html", headers)
 
     @blueprint.get("/feeds.opml")
     def get_opml() -> Response:
@@ -32,12 +33,12 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
     @blueprint.get("/sitemaps/news.xml")
     def get_sitemap() -> Response:
         """The stories of the last two days for Google News; above a thousand, the index of their files."""
-        return _answer(news_map.files()["news.xml"], "application/xml")
+        return _answer(sitemap.files()["news.xml"], "application/xml")
 
     @blueprint.get("/sitemaps/news-<int:number>.xml")
     def get_sitemap_part(number: int) -> Response:
-        """A thousand of the stories of the last two days, where there are more."""
-        body = news_map.files().get(f"news-{number}.xml")
+        """One file of a thousand stories of the last two days, if there are more than a thousand."""
+        body = sitemap.files().get(f"news-{number}.xml")
         if body is None:
             raise Problem(404, "not-found", f"there is no news sitemap {number}; see /sitemaps/news.xml")
         return _answer(body, "application/xml")

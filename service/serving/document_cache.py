@@ -1,8 +1,11 @@
-"""The documents held in this process's memory, and how they are kept as the record has them.
+"""The documents of the feeds in this process's memory, refreshed from the record.
 
-A thread looks at the record five times a second for documents that changed: the list of their ETags is read, and the
-bodies of those that are held and differ. Requests never ask the record for what is held. While the record is away
-what is held goes on being served.
+A thread asks the record five times a second for changed documents: it reads the list of their ETags, and the bodies of
+those that are cached and differ. Requests never ask the record for a cached document. While the record is away the
+cached documents are served on.
+
+Not a cache of cachetools: requests read `ready`, a plain dictionary, without a lock, and note the use by an assignment.
+Its LRUCache takes a lock and half a microsecond for each. docs/decisions/0011.
 """
 
 from __future__ import annotations
@@ -14,181 +17,181 @@ from contextlib import suppress
 from time import monotonic
 
 from service import logs
-from service.serving.cached_document import Address, Held, public_manners
+from service.serving.cached_document import CachedDocument, DocumentAddress, public_policy
 from service.store.database.record import Record
 from service.store.errors import RecordUnavailable
 from service.store.feeds import documents
 
-log = logs.get("shelf")
+log = logs.get("document_cache")
 
-LOOK_EVERY = 0.2
-# Of the time, no more than a twentieth is spent looking, however many feeds there are.
-LOOK_SHARE = 0.05
-LIMIT = 128 << 20
-# A document that stands this long is worth compressing well. One that changes all the time is not.
-SETTLED = 5.0
+REFRESH_SECONDS = 0.2
+# A refresh takes no more than this share of the time, however many feeds there are.
+REFRESH_SHARE = 0.05
+DOCUMENT_CACHE_BYTES = 128 << 20
+# A document that has not changed for so long is worth compressing well. One that changes all the time is not.
+STABLE_SECONDS = 5.0
 
 
-class Shelf:
+class DocumentCache:
     """Safe among threads, not among forked processes.
 
-    Until `watch` is called nothing is ready: `fetch` then asks the record each time, as tests want it.
+    Before `watch` is called nothing is ready: `fetch` then asks the record each time, as tests want it.
     """
 
-    def __init__(self, record: Record, public_url: str, *, limit: int = LIMIT) -> None:
+    def __init__(self, record: Record, public_url: str, *, limit: int = DOCUMENT_CACHE_BYTES) -> None:
         self._record = record
         self._public_url = public_url
         self._limit = limit
-        self._held: dict[str, Held] = {}
-        self._since: dict[str, float] = {}
-        self._listed: Mapping[tuple[str, str], str] | None = None
+        self._documents: dict[str, CachedDocument] = {}
+        self._loaded_at: dict[str, float] = {}
+        self._listing: Mapping[tuple[str, str], str] | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._watched = False
-        self._away = False
+        self._watching = False
+        self._record_away = False
         # Path → document, to be served as it is.
-        self.ready: Mapping[str, Held] = {}
-        # Counts the looks: what was used in a look that is long past is the first to go.
-        self.looks = 0
+        self.ready: Mapping[str, CachedDocument] = {}
+        # The number of refreshes. A document notes the last one in which it was used; the oldest is evicted first.
+        self.refreshes = 0
 
-    def fetch(self, address: Address) -> Held | None:
-        """A document that is not ready; None if there is none. Raises RecordUnavailable if it cannot be known."""
-        listed = self._listed
-        if self._watched and listed is not None and (address.slug, address.fmt) not in listed:
+    def fetch(self, address: DocumentAddress) -> CachedDocument | None:
+        """A document that is not ready; None if there is none. Raises RecordUnavailable if that cannot be known."""
+        listing = self._listing
+        if self._watching and listing is not None and (address.slug, address.fmt) not in listing:
             return None
         with self._lock:
-            held = self._held.get(address.path)
-            if held is not None and self._watched:
-                return held
+            cached = self._documents.get(address.path)
+            if cached is not None and self._watching:
+                return cached
             try:
-                return self._read(address)
+                return self._load(address)
             except RecordUnavailable:
-                if held is None:
+                if cached is None:
                     raise
-                return held
+                return cached
 
     def watch(self) -> None:
-        """Starts the threads that keep the shelf. They end with the process, or by `close`."""
-        self._watched = True
-        self.ready = self._held
-        for work in (self._keep_current, self._keep_small):
+        """Starts the threads that refresh and recompress. They end with the process, or by `close`."""
+        self._watching = True
+        self.ready = self._documents
+        for work in (self._keep_refreshing, self._keep_recompressing):
             thread = threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def close(self) -> None:
-        """Ends the threads; what is held is served on."""
+        """Ends the threads. The cached documents are served on."""
         self._closed.set()
         for thread in self._threads:
             thread.join()
 
-    def look(self) -> None:
-        """Brings what is held to what the record has. Raises RecordUnavailable, and then all stays as it is."""
+    def refresh(self) -> None:
+        """Makes the cached documents equal to the record's. Raises RecordUnavailable, and then changes nothing."""
         with self._lock:
-            listed = documents.listing(self._record)
-            self.looks += 1
-            if self._listed is None:
-                self._fill(listed)
-            if listed != self._listed:
-                self._replace(listed)
-                self._listed = listed
+            listing = documents.listing(self._record)
+            self.refreshes += 1
+            if self._listing is None:
+                self._fill(listing)
+            if listing != self._listing:
+                self._replace_changed(listing)
+                self._listing = listing
             if self._size() > self._limit:
-                self._make_room()
+                self._evict()
 
-    def improve(self, now: float) -> bool:
-        """Compresses one form of a settled document as well as can be; returns whether there was one."""
-        for path, held in tuple(self._held.items()):
-            if now - self._since.get(path, now) < SETTLED:
+    def recompress(self, now: float) -> bool:
+        """Compresses one form of a stable document as well as possible; returns whether there was one."""
+        for path, cached in tuple(self._documents.items()):
+            if now - self._loaded_at.get(path, now) < STABLE_SECONDS:
                 continue
-            for coding, answer in tuple(held.answers.items()):
-                if not answer.best:
-                    held.improve(coding)
+            for coding, representation in tuple(cached.representations.items()):
+                if not representation.best:
+                    cached.recompress(coding)
                     return True
         return False
 
-    def _replace(self, listed: Mapping[tuple[str, str], str]) -> None:
-        for path, held in tuple(self._held.items()):
-            etag = listed.get((held.address.slug, held.address.fmt))
+    def _replace_changed(self, listing: Mapping[tuple[str, str], str]) -> None:
+        for path, cached in tuple(self._documents.items()):
+            etag = listing.get((cached.address.slug, cached.address.fmt))
             if etag is None:
                 self._drop(path)
-            elif etag != held.document.etag:
-                self._read(held.address)
+            elif etag != cached.document.etag:
+                self._load(cached.address)
 
-    def _fill(self, listed: Mapping[tuple[str, str], str]) -> None:
-        """Reads what there is room for, so that there is something to serve should the record go away."""
-        for slug, fmt in listed:
-            address = Address.of_path(f"/feeds/{slug}.{fmt}")
+    def _fill(self, listing: Mapping[tuple[str, str], str]) -> None:
+        """Loads up to half of the limit, so that there is something to serve if the record goes away."""
+        for slug, fmt in listing:
+            address = DocumentAddress.of_path(f"/feeds/{slug}.{fmt}")
             if self._size() > self._limit // 2:
                 return
-            if address and address.path not in self._held:
-                self._read(address)
+            if address and address.path not in self._documents:
+                self._load(address)
 
-    def _read(self, address: Address) -> Held | None:
+    def _load(self, address: DocumentAddress) -> CachedDocument | None:
         document = documents.get_document(self._record, address.slug, address.fmt)
-        before = self._held.get(address.path)
+        before = self._documents.get(address.path)
         if document is None:
             self._drop(address.path)
             return None
         if before is not None and before.document.etag == document.etag:
             return before
-        manners = public_manners(address, self._public_url)
-        held = Held(address, document, manners, before.former_of_next() if before else None)
-        held.used = self.looks
+        policy = public_policy(address, self._public_url)
+        cached = CachedDocument(address, document, policy, before.former_of_next() if before else None)
+        cached.last_used = self.refreshes
         if before is not None:
-            # In the forms that are asked for, so that no request waits for them.
-            for coding in tuple(before.answers):
-                held.answer(coding)
-        self._since[address.path] = monotonic()
-        self._held[address.path] = held
-        return held
+            # In the forms that clients ask for, so that no request waits for them.
+            for coding in tuple(before.representations):
+                cached.representation(coding)
+        self._loaded_at[address.path] = monotonic()
+        self._documents[address.path] = cached
+        return cached
 
     def _drop(self, path: str) -> None:
-        self._held.pop(path, None)
-        self._since.pop(path, None)
+        self._documents.pop(path, None)
+        self._loaded_at.pop(path, None)
 
     def _size(self) -> int:
-        return sum(held.size for held in self._held.values())
+        return sum(cached.size for cached in self._documents.values())
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         size = self._size()
-        for path, held in sorted(self._held.items(), key=lambda each: each[1].used):
+        for path, cached in sorted(self._documents.items(), key=lambda each: each[1].last_used):
             if size <= self._limit:
                 return
-            size -= held.size
+            size -= cached.size
             self._drop(path)
 
-    def _keep_current(self) -> None:
+    def _keep_refreshing(self) -> None:
         pause = 0.0
         while not self._closed.wait(pause):
             began = monotonic()
             try:
-                self.look()
-                self._note_away(None)
+                self.refresh()
+                self._log_availability(None)
             except RecordUnavailable as error:
-                self._note_away(error)
+                self._log_availability(error)
             except Exception:
-                # The thread must live: without it the feeds would stand still.
-                log.exception("shelf.look_failed")
-            pause = max(LOOK_EVERY, (monotonic() - began) / LOOK_SHARE)
+                # The thread must live: without it the feeds would never change.
+                log.exception("document_cache.refresh_failed")
+            pause = max(REFRESH_SECONDS, (monotonic() - began) / REFRESH_SHARE)
 
-    def _note_away(self, error: RecordUnavailable | None) -> None:
-        if error is not None and not self._away:
-            log.warning("shelf.record_away", held=len(self._held), error=str(error))
-        if error is None and self._away:
-            log.info("shelf.record_back", held=len(self._held))
-        self._away = error is not None
+    def _log_availability(self, error: RecordUnavailable | None) -> None:
+        if error is not None and not self._record_away:
+            log.warning("document_cache.record_away", documents=len(self._documents), error=str(error))
+        if error is None and self._record_away:
+            log.info("document_cache.record_back", documents=len(self._documents))
+        self._record_away = error is not None
 
-    def _keep_small(self) -> None:
+    def _keep_recompressing(self) -> None:
         with suppress(OSError, AttributeError):
-            # Only with what the processor has to spare (Linux: this thread alone).
+            # Uses only spare processor time (Linux: of this thread alone).
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        while not self._closed.wait(0.0 if self._improve_one() else 1.0):
+        while not self._closed.wait(0.0 if self._recompress_one() else 1.0):
             pass
 
-    def _improve_one(self) -> bool:
+    def _recompress_one(self) -> bool:
         try:
-            return self.improve(monotonic())
+            return self.recompress(monotonic())
         except Exception:
-            log.exception("shelf.improve_failed")
+            log.exception("document_cache.recompress_failed")
             return False

@@ -1,56 +1,53 @@
-"""Editions of partners' own feeds, held in this process's memory in the forms that are asked for."""
+"""Editions of partners' own feeds in this process's memory, in the forms that clients ask for."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 import feeds
-from service.serving.cached_document import PRIVATE, Address, Held
+from service.serving.cached_document import PRIVATE_POLICY, CachedDocument, DocumentAddress
 from service.store.database.record import Record
 from service.store.feeds import fetches
 from service.store.feeds.fetches import Addressed, Edition
 
-LIMIT = 32 << 20  # bytes, of bodies in all their forms
+EDITION_CACHE_BYTES = 32 << 20  # of bodies in all their forms
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedEdition:
     """An edition, and its answers."""
 
     edition: Edition
-    held: Held
+    document: CachedDocument
 
 
-class Cabinet:
-    """Whoever asks says of which version the document is now, so what is kept is never old. Safe among threads."""
+class EditionCache:
+    """The caller names the version that is current, so no edition from here is old. Safe among threads."""
 
-    def __init__(self, record: Record, *, limit: int = LIMIT) -> None:
+    def __init__(self, record: Record, *, limit: int = EDITION_CACHE_BYTES) -> None:
         self._record = record
-        self._limit = limit
-        self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
+        self._cache: LRUCache[tuple[str, str], CachedEdition] = LRUCache(
+            limit, lambda each: each.document.size
+        )
         self._lock = threading.Lock()
 
-    def take(self, addressed: Addressed, fmt: feeds.Format) -> Kept | None:
-        """The edition of this version, or a newer one; None if the document is not there (any more)."""
+    def get(self, addressed: Addressed, fmt: feeds.Format) -> CachedEdition | None:
+        """The edition of this version, or a newer one; None if there is no document (any more)."""
         key = (addressed.slug, fmt)
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.edition.document.etag == addressed.etag:
-                self._kept.move_to_end(key)
-                return kept
-        edition = fetches.edition(self._record, addressed.slug, fmt)
-        if edition is None:
-            return None
-        kept = Kept(edition, Held(Address(addressed.slug, fmt), edition.document, PRIVATE))
-        with self._lock:
-            self._kept[key] = kept
-            self._kept.move_to_end(key)
-            self._make_room()
-        return kept
-
-    def _make_room(self) -> None:
-        size = sum(kept.held.size for kept in self._kept.values())
-        while size > self._limit and len(self._kept) > 1:
-            size -= self._kept.popitem(last=False)[1].held.size
+            found = self._cache.get(key)
+        if found is None or found.edition.document.etag != addressed.etag:
+            edition = fetches.edition(self._record, addressed.slug, fmt)
+            if edition is None:
+                return None
+            document = CachedDocument(DocumentAddress(addressed.slug, fmt), edition.document, PRIVATE_POLICY)
+            found = CachedEdition(edition, document)
+        # Put again at each use: it has grown by the forms that were asked for since. One that is larger than the
+        # cache is not cached.
+        with self._lock, suppress(ValueError):
+            self._cache[key] = found
+        return found

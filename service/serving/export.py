@@ -1,9 +1,9 @@
 """Feeds as files, for a web server to serve: written whole or not at all, and deleted when their feed is gone.
 
 The directory mirrors the addresses, with `.html` for the pages: `feeds/world.rss`, `feeds/world/3.atom`,
-`feeds/world.html`, `feeds.html` (all feeds), `feeds.opml`, `sitemaps/news.xml`. A manifest in it names what was
-written, in which state; only what it names is ever deleted. Beside each file stand its compressed forms, `.gz`, `.br`
-and `.zst`, so that a web server need not compress.
+`feeds/world.html`, `feeds.html` (all feeds), `feeds.opml`, `sitemaps/news.xml`. A manifest in it names the written
+files and their ETags; only files that it names are ever deleted. Beside each file are its compressed forms, `.gz`,
+`.br` and `.zst`, so that a web server need not compress.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ log = logs.get("export")
 
 MANIFEST = ".dateline.json"
 LOCK = ".dateline.lock"
-EVERY = 1.0  # seconds; and never more than a twentieth of the time
+EXPORT_SECONDS = 1.0  # between two rounds, which never take more than a twentieth of the time
 _SAFE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What one round did, and how many files there are now. `busy`: another process was at it, so nothing."""
+    """The work of one round, and the number of files now. `busy`: another process was exporting, so it did nothing."""
 
     written: int = 0
     deleted: int = 0
@@ -46,8 +46,16 @@ class Exported:
     busy: bool = False
 
 
+@dataclass(frozen=True)
+class ExportFile:
+    """A file that there should be. `read` gives its bytes; None if its feed is gone."""
+
+    etag: str
+    read: Callable[[], bytes | None]
+
+
 class Exporter:
-    """Keeps a directory equal to the record. Safe to run in many processes: one of them at a time works."""
+    """Keeps a directory equal to the record. Many processes may run it: one of them works at a time."""
 
     def __init__(
         self, record: Record, public_url: str, directory: Path, clock: Callable[[], datetime]
@@ -55,14 +63,14 @@ class Exporter:
         self._record = record
         self._public_url = public_url
         self._directory = directory
-        self._news = catalogue.NewsMap(record, public_url, clock)
+        self._news = catalogue.NewsSitemap(record, public_url, clock)
         # A document's forms are written one after another: it is read once for all of them.
         self._body = lru_cache(maxsize=1)(partial(_read, record))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="export", daemon=True)
 
     def start(self) -> None:
-        """Goes on until `close`, in a thread of its own."""
+        """Exports until `close`, in a thread of its own."""
         self._thread.start()
 
     def close(self) -> None:
@@ -70,72 +78,71 @@ class Exporter:
         self._thread.join(5)
 
     def sync(self) -> Exported:
-        """Writes what has changed and deletes what is gone. Killed half-way, the next round does the rest."""
+        """Writes changed files and deletes those that are gone. After a kill half-way, the next round does the rest."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        with self._locked() as mine:
-            if not mine:
+        with self._locked() as locked:
+            if not locked:
                 return Exported(busy=True)
-            held = self._manifest()
-            wanted = dict(self._wanted())
-            stale = [path for path, (etag, _) in wanted.items() if not self._has(held, path, etag)]
-            gone = [path for path in held if path not in wanted]
-            if new := [path for path in stale if path not in held]:
-                held |= dict.fromkeys(
-                    new, ""
-                )  # named before they are there: nothing of ours is ever left behind
-                self._keep(held)
+            manifest = self._read_manifest()
+            files = dict(self._files())
+            stale = [path for path, file in files.items() if not self._has(manifest, path, file.etag)]
+            gone = [path for path in manifest if path not in files]
+            if new := [path for path in stale if path not in manifest]:
+                # Named before they exist: no file of ours is ever left behind.
+                manifest |= dict.fromkeys(new, "")
+                self._write_manifest(manifest)
             for path in stale:
-                body = wanted[path][1]()
-                if body is not None:  # else its feed went meanwhile: the next round knows
+                body = files[path].read()
+                if body is not None:  # None: its feed was closed meanwhile, and the next round deletes it
                     _write(self._directory / path, body)
-                    held[path] = wanted[path][0]
+                    manifest[path] = files[path].etag
             for path in gone:
                 _delete(self._directory, path)
-                del held[path]
+                del manifest[path]
             if stale or gone:
-                self._keep(held)
-                log.info("feeds.exported", written=len(stale), deleted=len(gone), files=len(held))
-            return Exported(len(stale), len(gone), len(held))
+                self._write_manifest(manifest)
+                log.info("feeds.exported", written=len(stale), deleted=len(gone), files=len(manifest))
+            return Exported(len(stale), len(gone), len(manifest))
 
     def _run(self) -> None:
-        pause = EVERY
+        pause = EXPORT_SECONDS
         while not self._closing.wait(pause):
             started = time.monotonic()
             try:
                 self.sync()
             except Exception as error:  # a full disk, a record that is away: the next round tries again
                 log.warning("export.failed", error=f"{type(error).__name__}: {error}"[:300])
-            pause = max(EVERY, 20 * (time.monotonic() - started))
+            pause = max(EXPORT_SECONDS, 20 * (time.monotonic() - started))
 
-    def _wanted(self) -> Iterator[tuple[str, tuple[str, Callable[[], bytes | None]]]]:
-        """Every file there should be: its path, its state, and how to read its bytes."""
+    def _files(self) -> Iterator[tuple[str, ExportFile]]:
+        """Every file that there should be, by its path."""
         for listed in archives.listing(self._record):
             path = _path(listed)
             if _SAFE.fullmatch(path):
-                # An archive's page stays as it is for years; a feed is another in a minute.
+                # An archive's page stays the same for years; a feed changes within minutes.
                 read = partial(self._body, listed)
                 yield from _forms(path, listed.etag, read, best=listed.page is not None)
-        made = {
+        catalogues = {
             "feeds.opml": catalogue.outline(self._record, self._public_url),
             "feeds.html": catalogue.index(self._record, self._public_url),
             **{f"sitemaps/{name}": body for name, body in self._news.files().items()},
         }
-        for path, body in made.items():
+        for path, body in catalogues.items():
             yield from _forms(path, hashlib.sha256(body).hexdigest()[:32], _constant(body), best=False)
 
-    def _manifest(self) -> dict[str, str]:
-        """What was written. Without it, or if it is damaged, everything is written anew and nothing deleted."""
+    def _read_manifest(self) -> dict[str, str]:
+        """The ETags of the written files. If it is absent or damaged, all files are written again and none deleted."""
         try:
-            held: dict[str, str] = json.loads((self._directory / MANIFEST).read_bytes())
+            manifest: dict[str, str] = json.loads((self._directory / MANIFEST).read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
-        return {path: etag for path, etag in held.items() if _SAFE.fullmatch(path)}
+        return {path: etag for path, etag in manifest.items() if _SAFE.fullmatch(path)}
 
-    def _keep(self, held: dict[str, str]) -> None:
-        _write(self._directory / MANIFEST, json.dumps(held, sort_keys=True, indent=0).encode())
+    def _write_manifest(self, manifest: dict[str, str]) -> None:
+        _write(self._directory / MANIFEST, json.dumps(manifest, sort_keys=True, indent=0).encode())
 
-    def _has(self, held: dict[str, str], path: str, etag: str) -> bool:
-        return held.get(path) == etag and (self._directory / path).is_file()
+    def _has(self, manifest: dict[str, str], path: str, etag: str) -> bool:
+        return manifest.get(path) == etag and (self._directory / path).is_file()
 
     @contextmanager
     def _locked(self) -> Iterator[bool]:
@@ -162,7 +169,7 @@ def _read(record: Record, listed: Listed) -> bytes | None:
 
 def _forms(
     path: str, etag: str, read: Callable[[], bytes | None], *, best: bool
-) -> Iterator[tuple[str, tuple[str, Callable[[], bytes | None]]]]:
+) -> Iterator[tuple[str, ExportFile]]:
     """A file and its compressed forms, one after another."""
 
     def compressed(coding: Coding) -> bytes | None:
@@ -170,7 +177,7 @@ def _forms(
         return None if body is None else compress(body, coding, best=best)
 
     for coding, suffix in SUFFIXES.items():
-        yield path + suffix, (etag, partial(compressed, coding))
+        yield path + suffix, ExportFile(etag, partial(compressed, coding))
 
 
 def _constant(body: bytes) -> Callable[[], bytes]:

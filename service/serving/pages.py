@@ -1,6 +1,6 @@
-"""The feeds where they are no documents in memory: pages to read, archives, new addresses, and why there is nothing.
+"""Feeds that are not answered from memory: pages to read, archives, new addresses, and why there is no document.
 
-The documents themselves are answered ahead of Flask: service/serving.
+The middleware answers for the documents themselves, ahead of Flask.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from flask import Blueprint, Response, redirect, request
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as AnyResponse
 
-from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, ended
-from feeds.page import POLICY
+from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, closed_feed
+from feeds.page import CONTENT_SECURITY_POLICY
 from service.http.problems import Problem
 from service.serving import conditional
-from service.serving.cached_document import CACHE, EXPOSED
+from service.serving.cached_document import CACHE_CONTROL, EXPOSED_HEADERS
 from service.store.database.record import Record
 from service.store.feeds import archives, documents, kinds, sections
 from service.store.feeds.documents import Document, Whereabouts
@@ -29,8 +29,8 @@ from service.store.feeds.kinds import ALL
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# A page changes only when a story on it is taken down: it may be kept for long, but then has to be asked for again.
-_PAGE_CACHE = "public, max-age=600, s-maxage=600, must-revalidate, stale-if-error=86400"
+# A page changes only when a story on it is taken down: caches may store it for long, but must then ask again.
+_PAGE_CACHE_CONTROL = "public, max-age=600, s-maxage=600, must-revalidate, stale-if-error=86400"
 _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 
 
@@ -39,7 +39,7 @@ def create_blueprint(record: Record, public_url: str) -> Blueprint:
 
     @blueprint.get("/feeds/<path:name>.<fmt>")
     def get_feed(name: str, fmt: str) -> AnyResponse:
-        """A feed as rss, atom or json (here: only what there is no document of), or a page of its archive.
+        """A feed as rss, atom or json, if the middleware has no document of it; or a page of its archive.
 
         Names are `world`, `package/china-focus`, `world/3`.
         """
@@ -68,40 +68,40 @@ def create_blueprint(record: Record, public_url: str) -> Blueprint:
     def _get_page(slug: str, page: int, fmt: str) -> AnyResponse:
         document = archives.get_page(record, slug, page, fmt)
         if document is None:
-            return _missing(record, public_url, Address(slug, page), fmt)
+            return _missing(record, public_url, PageAddress(slug, page), fmt)
         response = _serve(document, fmt, f"{public_url}/feeds/{slug}/{page}.{fmt}")
-        response.headers["Cache-Control"] = _PAGE_CACHE
+        response.headers["Cache-Control"] = _PAGE_CACHE_CONTROL
         return response
 
     return blueprint
 
 
 @dataclass(frozen=True)
-class Address:
-    """A feed's slug and, if given, a page of its archive."""
+class PageAddress:
+    """A feed's slug and, if it has one, a page of its archive."""
 
     slug: str
     page: int | None = None
 
 
-def _address(name: str) -> Address | None:
-    """`world`, `world/3`, `language/ur`, `language/ur/3`; None for what no feed can be called."""
+def _address(name: str) -> PageAddress | None:
+    """Reads `world`, `world/3`, `language/ur`, `language/ur/3`; None if no feed can have this name."""
     parts = name.split("/")
     length = 2 if parts[0] in kinds.KINDS else 1
     slug, rest = "/".join(parts[:length]), parts[length:]
     if len(parts) < length or len(rest) > 1:
         return None
     if not rest:
-        return Address(slug)
-    return Address(slug, int(rest[0])) if _PAGE_NUMBER.fullmatch(rest[0]) else None
+        return PageAddress(slug)
+    return PageAddress(slug, int(rest[0])) if _PAGE_NUMBER.fullmatch(rest[0]) else None
 
 
-def _missing(record: Record, public_url: str, address: Address, fmt: str) -> AnyResponse:
-    """Where there is no document: the new address of a feed that was renamed, or a problem that says why."""
+def _missing(record: Record, public_url: str, address: PageAddress, fmt: str) -> AnyResponse:
+    """The answer if there is no document: the new address of a renamed feed, or a problem that says why."""
     found = documents.whereabouts(record, address.slug)
-    wanted = address.slug if address.page is None else f"{address.slug}/{address.page}"
+    name = address.slug if address.page is None else f"{address.slug}/{address.page}"
     if found is None:
-        raise _unknown(record, wanted)
+        raise _unknown(record, name)
     if found.closed:
         words = f"the feed {found.slug!r} was closed and will not come back"
         if fmt == "json":
@@ -112,17 +112,17 @@ def _missing(record: Record, public_url: str, address: Address, fmt: str) -> Any
         page = "" if address.page is None else f"/{address.page}"
         return redirect(f"{base}{page}{ending}", 301)
     if address.page == found.pages + 1:
-        return redirect(f"{base}{ending}", 307)  # not complete yet: what will be on it is in the feed itself
+        return redirect(f"{base}{ending}", 307)  # not complete yet: its stories are in the feed itself
     if address.page is not None and address.page > found.pages:
-        raise _unknown(record, wanted)
-    words = f"the feed {wanted!r} is being built for the first time"
+        raise _unknown(record, name)
+    words = f"the feed {name!r} is being built for the first time"
     raise Problem(503, "not-built", words, headers={"Retry-After": "2"})
 
 
 def _ended(found: Whereabouts, public_url: str, words: str) -> Response:
-    """Gone, and for readers that look at the body alone a JSON Feed that says so."""
-    body = ended(found.title, f"{public_url}/feeds/{found.slug}.json", f"{public_url}/feeds", words)
-    headers = {**_shared(), "Cache-Control": "no-store"}
+    """A 410 whose body is a JSON Feed that says so, for readers that look at the body alone."""
+    body = closed_feed(found.title, f"{public_url}/feeds/{found.slug}.json", f"{public_url}/feeds", words)
+    headers = {**_public_headers(), "Cache-Control": "no-store"}
     return Response(body, 410, headers, content_type=CONTENT_TYPES["json"])
 
 
@@ -132,12 +132,12 @@ def _unknown(record: Record, name: str) -> Problem:
     return Problem(404, "not-found", f"there is no feed {name!r}; there are {there}, and those of /feeds")
 
 
-def _shared() -> dict[str, str]:
+def _public_headers() -> dict[str, str]:
     return {
-        "Cache-Control": CACHE,
+        "Cache-Control": CACHE_CONTROL,
         "X-Content-Type-Options": "nosniff",
         "Access-Control-Allow-Origin": "*",
-        "Access-Control-Expose-Headers": EXPOSED,
+        "Access-Control-Expose-Headers": EXPOSED_HEADERS,
     }
 
 
@@ -147,7 +147,7 @@ def _serve(document: Document, fmt: str, url: str) -> Response:
         "Link": f'<{url}>; rel="self"',
     }
     if fmt == "html":
-        headers["Content-Security-Policy"] = POLICY
+        headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return answer(document.body, CONTENT_TYPES[fmt], document.etag, headers, document.modified_at)
 
 
@@ -158,15 +158,15 @@ def answer(
     headers: Mapping[str, str],
     modified_at: datetime | None = None,
 ) -> Response:
-    """The document, or a 304 to who has it."""
-    headers = {**_shared(), **headers, "ETag": f'"{etag}"'}
-    if _unchanged(etag, modified_at):
+    """The document, or a 304 if the client has it."""
+    headers = {**_public_headers(), **headers, "ETag": f'"{etag}"'}
+    if _is_unchanged(etag, modified_at):
         return _NotModified(status=304, headers=headers)
     return Response(body, content_type=content_type, headers=headers)
 
 
 class _NotModified(Response):
-    """A 304 that keeps Last-Modified, which Werkzeug would take away: some readers keep only what came last."""
+    """A 304 with Last-Modified, which Werkzeug would remove: some readers store only the last headers they got."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         headers = super().get_wsgi_headers(environ)
@@ -175,10 +175,10 @@ class _NotModified(Response):
         return headers
 
 
-def _unchanged(etag: str, modified_at: datetime | None) -> bool:
+def _is_unchanged(etag: str, modified_at: datetime | None) -> bool:
     """If-None-Match, compared weakly, beats If-Modified-Since (RFC 9110, 13.2.2)."""
     tags = request.headers.get("If-None-Match")
     if tags is not None:
-        return conditional.names(tags, etag)
+        return conditional.has_tag(tags, etag)
     since = request.headers.get("If-Modified-Since")
-    return since is not None and modified_at is not None and conditional.same_moment(since, modified_at)
+    return since is not None and modified_at is not None and conditional.is_same_moment(since, modified_at)

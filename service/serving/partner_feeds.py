@@ -1,7 +1,7 @@
-"""Partners' own feeds over HTTP: by a token in the address, each fetch written into the record before its answer.
+"""Partners' own feeds over HTTP: found by a token in the address, each fetch recorded before it is answered.
 
-Not ahead of Flask and not from memory alone, as the public feeds are: the evidence is the point of these addresses, so
-without the record there is no answer. docs/decisions/0008.
+Unlike the public feeds they are not answered ahead of Flask and from memory alone: these addresses exist for the
+evidence, so without the record there is no answer. docs/decisions/0008.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from service import logs
 from service.http import credentials
 from service.http.problems import Problem
 from service.serving.accept_encoding import acceptable
-from service.serving.cached_document import Headers, links
-from service.serving.edition_cache import Cabinet
+from service.serving.cached_document import Headers, format_links
+from service.serving.edition_cache import EditionCache
 from service.store.database.record import Record
 from service.store.feeds import fetches
 from service.store.feeds.fetches import Addressed, Fetch
@@ -29,36 +29,36 @@ if TYPE_CHECKING:
 
 log = logs.get("serving")
 
-PATH = "/partner/feeds/<token>.<fmt>"
-# Said alike of what never was and of what is mistyped: whoever guesses learns nothing.
-_NOTHING = "there is no such feed; its address has to be copied whole, as the desk gave it"
+PARTNER_FEED_PATH = "/partner/feeds/<token>.<fmt>"
+# The same words for an address that never existed and for a mistyped one: guessing tells nothing.
+_NO_SUCH_FEED = "there is no such feed; its address has to be copied whole, as the desk gave it"
 
 
 def create_blueprint(record: Record, public_url: str, clock: Callable[[], datetime]) -> Blueprint:
     blueprint = Blueprint("partner_feeds", __name__)
-    cabinet = Cabinet(record)
+    editions = EditionCache(record)
 
-    @blueprint.get(PATH)
+    @blueprint.get(PARTNER_FEED_PATH)
     def get_partner_feed(token: str, fmt: str) -> Response:
-        """A partner's own feed as rss, atom or json, for whoever has its address."""
+        """A partner's own feed as rss, atom or json, for every client that has its address."""
         form = next((each for each in feeds.FORMATS if each == fmt), None)
         digest = credentials.read_feed_token(token)
         addressed = fetches.find(record, digest, fmt) if form and digest else None
         if addressed is None or form is None:
-            raise _private(404, "not-found", _NOTHING)
+            raise _private(404, "not-found", _NO_SUCH_FEED)
         _refuse_ended(record, addressed, clock())
-        kept = cabinet.take(addressed, form)
-        if kept is None:
+        cached = editions.get(addressed, form)
+        if cached is None:
             words = "this feed is being built for the first time"
             raise _private(503, "not-built", words, {"Retry-After": "2"})
         accepted = acceptable(request.headers.get("Accept-Encoding"))
         if not accepted:
-            words = "Accept-Encoding refuses all that there is: br, zstd, gzip, identity"
+            words = "Accept-Encoding refuses every form that there is: br, zstd, gzip, identity"
             raise _private(406, "not-acceptable", words, {"Vary": "Accept-Encoding"})
-        has = kept.held.client_has(request.environ, accepted)
-        answer = kept.held.answer(has or accepted[0])
-        fetch = Fetch(request.method, fmt, 304 if has else 200, request.headers.get("User-Agent"))
-        if not fetches.note(record, addressed, kept.edition, fetch, clock()):
+        coding = cached.document.client_coding(request.environ, accepted)
+        representation = cached.document.representation(coding or accepted[0])
+        fetch = Fetch(request.method, fmt, 304 if coding else 200, request.headers.get("User-Agent"))
+        if not fetches.note(record, addressed, cached.edition, fetch, clock()):
             raise _ended("revoked")
         log.info(
             "feed.fetched",
@@ -67,12 +67,12 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
             method=fetch.method,
             format=fmt,
             status=fetch.status,
-            etag=kept.edition.document.etag,
+            etag=cached.edition.document.etag,
         )
-        own = ("Link", links(f"{public_url}/partner/feeds/{token}", form))
-        if has:
-            return _answer(b"", 304, [*answer.unchanged, own])
-        return _answer(answer.body[0], 200, [*answer.ok, own])
+        own = ("Link", format_links(f"{public_url}/partner/feeds/{token}", form))
+        if coding:
+            return _answer(b"", 304, [*representation.not_modified_headers, own])
+        return _answer(representation.body[0], 200, [*representation.ok_headers, own])
 
     return blueprint
 
@@ -92,8 +92,8 @@ def _private(status: int, kind: str, words: str, headers: Mapping[str, str] | No
     return Problem(status, kind, words, headers={"X-Robots-Tag": "noindex", **(headers or {})})
 
 
-class _Exact(Response):
-    """An answer with the headers that it was given, and no others: Werkzeug would take some from a 304."""
+class _ExactResponse(Response):
+    """A response with exactly the headers that are set on it: Werkzeug would remove some from a 304."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> WireHeaders:
         headers = super().get_wsgi_headers(environ)
@@ -103,7 +103,7 @@ class _Exact(Response):
 
 
 def _answer(body: bytes, status: int, headers: Headers) -> Response:
-    response = _Exact(body, status)
+    response = _ExactResponse(body, status)
     response.headers.clear()
     response.headers.extend(headers)
     return response

@@ -18,10 +18,10 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 
 from service import app, settings
-from service.api import openapi
 from service.cli.main import dateline
 from service.console import status_json
 from service.console import words as wording
+from service.http import problems
 from service.intake.adapters import native
 from service.intake.article import Article
 from service.store import notices
@@ -216,7 +216,7 @@ def test_every_field_of_an_article_is_explained_with_its_limit() -> None:
 
 
 def test_every_refusal_is_explained() -> None:
-    for code, kind, _ in openapi.PROBLEMS:
+    for code, kind, _ in problems.PROBLEMS:
         assert re.search(rf"^\| {code} \| `{kind}` \|", text_of(API), re.MULTILINE), (code, kind)
 
 

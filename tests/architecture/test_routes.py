@@ -209,7 +209,7 @@ def test_every_operation_is_whole(api: dict[str, Any]) -> None:
             if int(status) >= 400 and path != "/readyz":
                 contents = dict(response["content"])
                 problem = contents.pop("application/problem+json")
-                assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
+                assert problem["schema"] == {"$ref": "#/components/schemas/ProblemDetails"}
                 # The .json of a closed feed is a JSON Feed which says that it has ended.
                 closed = (path, status) == ("/feeds/{feed}.{format}", "410")
                 assert set(contents) == ({"application/feed+json"} if closed else set())

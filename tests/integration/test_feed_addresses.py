@@ -10,10 +10,10 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feeds.page import POLICY
-from feeds.sitemap import Told
+from feeds.page import CONTENT_SECURITY_POLICY
+from feeds.sitemap import NewsEntry
 from service.app import create_app
-from service.serving.catalogue import WINDOW, _told, news_files
+from service.serving.catalogue import NEWS_WINDOW, _entry, news_files
 from service.settings import Settings
 from service.store import operations
 from service.store.database.record import Record
@@ -49,7 +49,7 @@ def test_a_feed_of_every_kind_answers_in_every_format(desk: FeedDesk, client: An
             assert again.status_code == 304
         page = client.get(f"/feeds/{slug}")
         assert (page.status_code, page.mimetype) == (200, "text/html")
-        assert page.headers["Content-Security-Policy"] == POLICY
+        assert page.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_the_news_sitemap_has_the_stories_of_two_days_with_an_address_of_their_o
 
 
 def sitemap_of(desk: FeedDesk, seconds: float) -> list[dict[str, str | None]]:
-    told = [_told(each) for each in news.recent(desk.record, later(seconds), WINDOW)]
+    told = [_entry(each) for each in news.recent(desk.record, later(seconds), NEWS_WINDOW)]
     root = etree.fromstring(news_files(told, URL)["news.xml"])
     return [
         {etree.QName(part).localname: part.text for part in url.iter() if len(part) == 0}
@@ -256,7 +256,8 @@ def sitemap_of(desk: FeedDesk, seconds: float) -> list[dict[str, str | None]]:
 
 def test_more_than_a_thousand_stories_are_in_several_files_with_an_index(client: Any) -> None:
     stories = [
-        Told(f"https://a.example/{n}", "A", "ur", NOW - timedelta(seconds=n), f"S {n}") for n in range(1001)
+        NewsEntry(f"https://a.example/{n}", "A", "ur", NOW - timedelta(seconds=n), f"S {n}")
+        for n in range(1001)
     ]
     files = news_files(stories, URL)
     assert list(files) == ["news.xml", "news-1.xml", "news-2.xml"]

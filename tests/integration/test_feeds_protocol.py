@@ -49,7 +49,7 @@ def server(room: FeedPublisher, leaving: ExitStack, request: pytest.FixtureReque
     running = leaving.enter_context(a_feeds_server(room.record, loop=request.param))
     yield running
     running.server.should_exit = True
-    running.shelf.close()
+    running.documents.close()
 
 
 def whole(server: Running, request: bytes = GET) -> bytes:
@@ -63,7 +63,7 @@ def whole(server: Running, request: bytes = GET) -> bytes:
 
 def is_known(server: Running, request: bytes) -> None:
     """The server's thread notes it after it has answered."""
-    eventually(lambda: server.recall.find(request) is not None, within=10, what="the request is known")
+    eventually(lambda: server.requests.find(request) is not None, within=10, what="the request is known")
 
 
 def test_a_request_is_known_once_it_was_answered_and_is_answered_alike(server: Running) -> None:
@@ -71,7 +71,7 @@ def test_a_request_is_known_once_it_was_answered_and_is_answered_alike(server: R
         replies = [wire.send(GET).reply() for _ in range(5)]
         unchanged = a_request(If_None_Match=replies[0].headers["etag"])
         others = [wire.send(unchanged).reply() for _ in range(3)]
-    assert len(server.recall) == 2
+    assert len(server.requests) == 2
     for same in (replies, others):
         assert {each.body for each in same} == {same[0].body}
         assert {str({**each.headers, "date": ""}) for each in same} == {str({**same[0].headers, "date": ""})}
@@ -81,7 +81,7 @@ def test_a_request_is_known_once_it_was_answered_and_is_answered_alike(server: R
 def test_a_request_that_comes_in_parts_is_answered_known_or_not(server: Running) -> None:
     with Wire(server.port) as wire:
         first = wire.send(GET[:30], GET[30:]).reply()
-        assert len(server.recall) == 0
+        assert len(server.requests) == 0
         assert wire.send(GET).reply().body == first.body
         is_known(server, GET)
         for cut in (1, 30, len(GET) - 1):
@@ -96,7 +96,7 @@ def test_requests_that_come_together_are_answered_in_their_order_and_are_not_kno
         wire.send(GET + other + SLOW + GET)
         types = [wire.reply().headers["content-type"].partition(";")[0] for _ in range(4)]
         assert types == ["application/rss+xml", "application/atom+xml", "text/html", "application/rss+xml"]
-        assert len(server.recall) == 0
+        assert len(server.requests) == 0
         # A known one together with another, and with the beginning of another.
         wire.send(GET).reply()
         wire.send(GET + other)
@@ -112,7 +112,7 @@ def wait_for_forms(server: Running) -> None:
     with Wire(server.port) as wire:
         for path in (RSS, "/feeds/world.atom"):
             wire.send(a_request(path, User_Agent="first")).reply()
-    server.recall._known.clear()
+    server.requests._by_head.clear()
 
 
 def test_a_known_request_does_not_overtake_one_that_is_being_answered(server: Running) -> None:
@@ -135,11 +135,13 @@ def test_a_document_that_changed_is_served_to_a_request_that_was_known(sqlite_re
         unchanged = a_request(Accept_Encoding="identity", If_None_Match=tag)
         assert [wire.send(unchanged).reply().status for _ in range(2)] == [304, 304]
         room.kill(killed.article)
-        server.shelf.look()  # what the web sees from here on, this server sees too
+        server.documents.refresh()  # what the web sees from here on, this server sees too
         assert b"Minister" not in wire.send(plain).reply().body
         assert b"Minister" not in wire.send(unchanged).reply().body
-        server.recall.tidy()
-        assert all(each.standing.held.document.etag not in tag for each in server.recall._known.values())
+        server.requests.drop_stale()
+        assert all(
+            each.selection.cached.document.etag not in tag for each in server.requests._by_head.values()
+        )
 
 
 def test_a_feed_that_is_gone_is_gone_for_a_request_that_was_known(sqlite_record: Record) -> None:
@@ -149,7 +151,7 @@ def test_a_feed_that_is_gone_is_gone_for_a_request_that_was_known(sqlite_record:
         whole(server)
         with sqlite_record.writing() as connection:
             connection.exec_driver_sql("DELETE FROM document WHERE feed = 'world'")
-        server.shelf.look()
+        server.documents.refresh()
         with Wire(server.port) as wire:
             assert wire.send(GET).reply().status == 503
 
@@ -162,7 +164,9 @@ def test_while_the_record_is_away_known_and_unknown_requests_are_answered(
     with a_feeds_server(room.record) as server, Wire(server.port) as wire:
         body = whole(server)
         with postgres.away(postgres_server, "one_test"):
-            eventually(lambda: server.shelf._away, within=20, what="the record is noticed to be away")
+            eventually(
+                lambda: server.documents._record_away, within=20, what="the record is noticed to be away"
+            )
             assert wire.send(GET).reply().body == body
             assert wire.send(a_request(User_Agent="another")).reply().body == body
             assert wire.send(a_request("/readyz")).reply().status == 200
@@ -187,7 +191,7 @@ def test_a_connection_that_is_to_end_ends_after_its_answer(server: Running, requ
             answer = wire.send(request_).reply()
             assert (answer.body, answer.headers["connection"]) == (body, "close")
             assert wire.ends()
-    assert len(server.recall) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_request_to_change_the_protocol_is_answered_as_if_it_were_none(server: Running) -> None:
@@ -197,7 +201,7 @@ def test_a_request_to_change_the_protocol_is_answered_as_if_it_were_none(server:
         for _ in range(2):
             assert wire.send(upgrade).reply().body == body
             assert wire.send(GET).reply().body == body
-    assert len(server.recall) == 1
+    assert len(server.requests) == 1
 
 
 def test_what_depends_on_more_than_its_bytes_is_not_known(server: Running) -> None:
@@ -214,7 +218,7 @@ def test_what_depends_on_more_than_its_bytes_is_not_known(server: Running) -> No
     with Wire(server.port) as wire:
         statuses = [wire.send(each).reply().status for each in asked for _ in range(2)]
     assert statuses[::2] == statuses[1::2] == [206, 200, 200, 204, 404, 200, 406]
-    assert len(server.recall) == 0
+    assert len(server.requests) == 0
 
 
 def test_the_date_is_that_of_the_moment_however_often_the_same_is_asked(server: Running) -> None:
@@ -227,17 +231,17 @@ def test_the_date_is_that_of_the_moment_however_often_the_same_is_asked(server: 
 
 
 def test_what_is_known_is_bounded(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_cache, "LIMIT", 10)
+    monkeypatch.setattr(request_cache, "REQUEST_CACHE_HEADS", 10)
     wait_for_forms(server)
     with Wire(server.port) as wire:
         for number in range(25):
             request = a_request(X_Request_Id=str(number))
             wire.send(request).reply()
             is_known(server, request)
-            assert len(server.recall) <= 10
-        before = len(server.recall)
-        assert wire.send(a_request(Cookie="x" * request_cache.LONGEST)).reply().status == 200
-        assert len(server.recall) == before
+            assert len(server.requests) <= 10
+        before = len(server.requests)
+        assert wire.send(a_request(Cookie="x" * request_cache.LONGEST_HEAD)).reply().status == 200
+        assert len(server.requests) == before
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -256,9 +260,9 @@ def test_a_client_that_does_not_read_makes_no_memory_grow(server: Running, known
         connections = list(server.server.server_state.connections)
         buffered = max(each.transport.get_write_buffer_size() for each in connections)
         assert buffered < 2 * len(body) + (1 << 17)
-        assert all(len(each.pipeline) <= 2 * protocol.WAITING for each in connections)
+        assert all(len(each.pipeline) <= 2 * protocol.PIPELINED for each in connections)
         if known:  # what was answered is whole; what could not wait was not answered
-            for _ in range(min(sent, protocol.WAITING)):
+            for _ in range(min(sent, protocol.PIPELINED)):
                 assert wire.reply().body == body
     with Wire(server.port) as wire:
         assert wire.send(GET).reply().status == 200
@@ -288,8 +292,8 @@ def test_a_client_that_reads_slowly_gets_all_of_it(server: Running, monkeypatch:
     with Wire(server.port, room=4096) as wire:
         count = (3 << 20) // len(body) + 1
         wire.send(*[request] * 3)
-        wire.send(request * (min(count, protocol.WAITING) - 3))
-        for _ in range(min(count, protocol.WAITING)):
+        wire.send(request * (min(count, protocol.PIPELINED) - 3))
+        for _ in range(min(count, protocol.PIPELINED)):
             time.sleep(0.05)
             assert wire.reply().body == body
 
@@ -310,10 +314,10 @@ def test_a_client_that_leaves_before_it_is_answered_is_no_fault(
 
 
 def test_more_requests_than_can_wait_end_the_connection_after_those_before(server: Running) -> None:
-    many = protocol.WAITING * 3
+    many = protocol.PIPELINED * 3
     with Wire(server.port) as wire:
         wire.send(SLOW * many)
-        for _ in range(protocol.WAITING + 1):
+        for _ in range(protocol.PIPELINED + 1):
             assert wire.reply().status == 200
         assert wire.ends()
 

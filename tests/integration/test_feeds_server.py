@@ -21,7 +21,7 @@ from werkzeug.test import Client
 from service import app, asgi, settings
 from service.http import credentials
 from service.runtime import key_files
-from service.serving.document_cache import Shelf
+from service.serving.document_cache import DocumentCache
 from service.store import migrations, operations
 from service.store.database.record import Record, open_record
 from tests.architecture.test_routes import EVERYBODY, WHO
@@ -89,7 +89,7 @@ def test_both_servers_give_the_same_answer(
 
 
 def test_the_routes_are_public_ones_of_the_web(sqlite_record: Record) -> None:
-    made = app.create_feeds_app(settings.Settings(), sqlite_record, Shelf(sqlite_record, PUBLIC_URL))
+    made = app.create_feeds_app(settings.Settings(), sqlite_record, DocumentCache(sqlite_record, PUBLIC_URL))
     rules = {("GET", rule.rule) for rule in made.url_map.iter_rules()}
     public = {key for key, who in WHO.items() if who == {EVERYBODY}}
     assert rules == {
@@ -122,10 +122,10 @@ def test_it_is_alive_at_once_and_ready_when_it_has_looked_at_the_record(
 ) -> None:
     assert server.open("/healthz").data == b"alive\n"
     assert json.loads(server.open("/readyz").data) == {"ready": True, "because": ""}
-    shelf = Shelf(sqlite_record, PUBLIC_URL)
-    client = app.create_feeds_app(settings.Settings(), sqlite_record, shelf).test_client()
+    documents = DocumentCache(sqlite_record, PUBLIC_URL)
+    client = app.create_feeds_app(settings.Settings(), sqlite_record, documents).test_client()
     assert client.get("/readyz").status_code == 503
-    shelf.look()
+    documents.refresh()
     assert client.get("/readyz").status_code == 200
 
 

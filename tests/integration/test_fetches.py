@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from service.http import credentials
-from service.serving.edition_cache import Cabinet
+from service.serving.edition_cache import EditionCache
 from service.store import notices, operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
@@ -110,19 +110,19 @@ def test_a_takedown_read_in_the_feed_is_proof_that_the_partner_was_told(
 def test_evidence_is_of_the_document_that_was_sent_though_it_was_built_anew_meanwhile(
     reader: Reader, desk: FeedDesk, source: Source
 ) -> None:
-    cabinet = Cabinet(reader.record)
+    editions = EditionCache(reader.record)
     at_hand = addressed(reader)
-    kept = cabinet.take(at_hand, "json")
-    assert kept is not None
+    cached = editions.get(at_hand, "json")
+    assert cached is not None
     desk.now = later(30)
     publish(desk, source, "1", headline="Story 1, corrected", correction_note="It was noon.")
     publish(desk, source, "2")
     fetch = Fetch("GET", "json", 200, None)
-    assert fetches.note(reader.record, at_hand, kept.edition, fetch, later(60))
+    assert fetches.note(reader.record, at_hand, cached.edition, fetch, later(60))
     assert reader.held() == {"1": 1}
     assert not addressed(reader).noted
     [noted] = feeds.latest_fetches(reader.record, reader.feed_id)
-    assert noted.etag == kept.edition.document.etag != addressed(reader).etag
+    assert noted.etag == cached.edition.document.etag != addressed(reader).etag
     reader.read()
     assert reader.held() == {"1": 2, "2": 1}
 
@@ -131,14 +131,16 @@ def test_who_is_late_with_an_old_edition_takes_no_receipt_back(
     reader: Reader, desk: FeedDesk, source: Source
 ) -> None:
     at_hand = addressed(reader)
-    kept = Cabinet(reader.record).take(at_hand, "json")
-    assert kept is not None
+    cached = EditionCache(reader.record).get(at_hand, "json")
+    assert cached is not None
     desk.now = later(30)
     publish(desk, source, "1", headline="Newer")
     desk.now = later(60)
     reader.read()
     for _ in range(2):
-        assert fetches.note(reader.record, at_hand, kept.edition, Fetch("GET", "json", 200, None), later(90))
+        assert fetches.note(
+            reader.record, at_hand, cached.edition, Fetch("GET", "json", 200, None), later(90)
+        )
     assert reader.held() == {"1": 2}
     [holding] = history.article_trace(reader.record, reader.read()[0]["id"]).holdings
     assert holding.since == later(60)
@@ -247,10 +249,10 @@ def test_a_revoked_feed_answers_410_at_once_and_its_evidence_stays(reader: Reade
 
 def test_a_fetch_under_way_while_the_feed_is_revoked_is_refused(reader: Reader) -> None:
     at_hand = addressed(reader)
-    kept = Cabinet(reader.record).take(at_hand, "json")
-    assert kept is not None
+    cached = EditionCache(reader.record).get(at_hand, "json")
+    assert cached is not None
     reader.revoke()
-    assert not fetches.note(reader.record, at_hand, kept.edition, Fetch("GET", "json", 200, None), NOW)
+    assert not fetches.note(reader.record, at_hand, cached.edition, Fetch("GET", "json", 200, None), NOW)
     assert seen(reader) == []
     assert reader.held() == {}
 

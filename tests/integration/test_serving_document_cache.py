@@ -12,28 +12,28 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from service.serving.cached_document import Address
-from service.serving.document_cache import LOOK_EVERY, SETTLED, Shelf
-from service.serving.middleware import Front
+from service.serving.cached_document import DocumentAddress
+from service.serving.document_cache import REFRESH_SECONDS, STABLE_SECONDS, DocumentCache
+from service.serving.middleware import FeedMiddleware
 from service.store.database.record import Record
 from tests import postgres
 from tests.publisher import PUBLIC_URL, RSS, FeedPublisher, a_story, get, some_stories, unpacked
 
 
 @contextmanager
-def watched(record: Record, **options: Any) -> Iterator[tuple[Shelf, Client]]:
-    """A shelf that is watched, and a front with nothing behind it but a 404."""
+def watched(record: Record, **options: Any) -> Iterator[tuple[DocumentCache, Client]]:
+    """A documents that is watched, and a front with nothing behind it but a 404."""
 
     def nothing(_environ: Any, start: Any) -> list[bytes]:
         start("404 Not Found", [])
         return []
 
-    shelf = Shelf(record, PUBLIC_URL, **options)
-    shelf.watch()
+    documents = DocumentCache(record, PUBLIC_URL, **options)
+    documents.watch()
     try:
-        yield shelf, Client(Front(nothing, shelf))
+        yield documents, Client(FeedMiddleware(nothing, documents))
     finally:
-        shelf.close()
+        documents.close()
 
 
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -45,25 +45,25 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def test_a_new_document_is_served_after_the_second_look_at_the_latest(record: Record) -> None:
     room = FeedPublisher(record)
-    with watched(record) as (shelf, web):
-        until(lambda: RSS in shelf.ready)
+    with watched(record) as (documents, web):
+        until(lambda: RSS in documents.ready)
         for number in range(3):
             before = get(web).headers["ETag"]
             room.publish(a_story(number))
-            looks = shelf.looks
-            until(lambda looks=looks: shelf.looks >= looks + 2)  # type: ignore[misc]
+            refreshes = documents.refreshes
+            until(lambda refreshes=refreshes: documents.refreshes >= refreshes + 2)  # type: ignore[misc]
             assert get(web).headers["ETag"] != before
             assert f"Story {number}".encode() in get(web).data
 
 
 def test_two_looks_are_less_than_half_a_second_apart() -> None:
-    assert 2 * LOOK_EVERY < 0.5
+    assert 2 * REFRESH_SECONDS < 0.5
 
 
 def test_a_feed_that_is_new_or_gone_is_noticed(record: Record) -> None:
     room = FeedPublisher(record)
-    with watched(record) as (shelf, web):
-        until(lambda: RSS in shelf.ready)
+    with watched(record) as (documents, web):
+        until(lambda: RSS in documents.ready)
         with record.writing() as connection:
             connection.exec_driver_sql("DELETE FROM document WHERE feed = 'world'")
         until(lambda: get(web).status_code == 404)
@@ -83,11 +83,11 @@ def test_while_the_record_is_away_the_feeds_are_served_as_they_were(
     record = postgres_record
     room = FeedPublisher(record)
     room.publish(a_story(1))
-    with watched(record) as (shelf, web):
-        until(lambda: RSS in shelf.ready)
+    with watched(record) as (documents, web):
+        until(lambda: RSS in documents.ready)
         before = get(web)
         with postgres.away(postgres_server, "one_test"):
-            until(lambda: "shelf.record_away" in "".join(capfd.readouterr()))
+            until(lambda: "document_cache.record_away" in "".join(capfd.readouterr()))
             during = get(web)
             assert (during.status_code, during.data) == (200, before.data)
             assert dict(during.headers) == dict(before.headers)
@@ -98,43 +98,43 @@ def test_while_the_record_is_away_the_feeds_are_served_as_they_were(
 
 def test_memory_is_bounded_and_what_has_no_room_is_read_when_it_is_asked_for(record: Record) -> None:
     FeedPublisher(record).publish(*some_stories(20))
-    whole = Shelf(record, PUBLIC_URL)
-    sizes = [held.size for path in (RSS, "/feeds/all.rss") if (held := whole.fetch(_address(path)))]
-    with watched(record, limit=sum(sizes) - 1) as (shelf, web):
-        until(lambda: shelf.looks > 0)
+    whole = DocumentCache(record, PUBLIC_URL)
+    sizes = [cached.size for path in (RSS, "/feeds/all.rss") if (cached := whole.fetch(_address(path)))]
+    with watched(record, limit=sum(sizes) - 1) as (documents, web):
+        until(lambda: documents.refreshes > 0)
         for _ in range(3):
             for path in (RSS, "/feeds/all.rss", "/feeds/world.atom"):
                 assert get(web, path).status_code == 200
-                looks = shelf.looks
-                until(lambda looks=looks: shelf.looks > looks + 1)  # type: ignore[misc]
-                assert sum(held.size for held in shelf.ready.values()) <= sum(sizes)
+                refreshes = documents.refreshes
+                until(lambda refreshes=refreshes: documents.refreshes > refreshes + 1)  # type: ignore[misc]
+                assert sum(cached.size for cached in documents.ready.values()) <= sum(sizes)
 
 
 def test_what_is_asked_for_stays_and_what_is_not_goes_first(record: Record) -> None:
     FeedPublisher(record).publish(*some_stories(20))
     paths = [RSS, "/feeds/all.rss", "/feeds/all.atom"]
-    shelf = Shelf(record, PUBLIC_URL, limit=1 << 40)
-    shelf.watch()
-    shelf.close()
+    documents = DocumentCache(record, PUBLIC_URL, limit=1 << 40)
+    documents.watch()
+    documents.close()
     for path in paths:
-        held = shelf.fetch(_address(path))
-        assert held is not None
-        held.used = {RSS: 3, "/feeds/all.rss": 1, "/feeds/all.atom": 2}[path] + 10**6
-    small = sum(held.size for path, held in shelf.ready.items() if path in paths) - 1
-    shelf._limit = small
-    shelf.look()
-    assert {path for path in paths if path in shelf.ready} == {RSS, "/feeds/all.atom"}
+        cached = documents.fetch(_address(path))
+        assert cached is not None
+        cached.last_used = {RSS: 3, "/feeds/all.rss": 1, "/feeds/all.atom": 2}[path] + 10**6
+    small = sum(cached.size for path, cached in documents.ready.items() if path in paths) - 1
+    documents._limit = small
+    documents.refresh()
+    assert {path for path in paths if path in documents.ready} == {RSS, "/feeds/all.atom"}
 
 
 def test_a_settled_document_is_compressed_better_under_the_same_tag(record: Record) -> None:
     FeedPublisher(record).publish(*some_stories(20))
-    shelf = Shelf(record, PUBLIC_URL)
-    web = Client(Front(lambda _environ, _start: [], shelf))
+    documents = DocumentCache(record, PUBLIC_URL)
+    web = Client(FeedMiddleware(lambda _environ, _start: [], documents))
     before = {coding: get(web, Accept_Encoding=coding) for coding in ("br", "zstd", "gzip")}
     now = time.monotonic()
-    assert not shelf.improve(now)
+    assert not documents.recompress(now)
     steps = 0
-    while shelf.improve(now + SETTLED + 1):
+    while documents.recompress(now + STABLE_SECONDS + 1):
         steps += 1
     assert steps == 3
     for coding, answer in before.items():
@@ -151,8 +151,8 @@ def test_many_clients_at_once_see_only_whole_documents(record: Record) -> None:
     room = FeedPublisher(record)
     room.publish(a_story(0))
     broken: list[str] = []
-    with watched(record) as (shelf, web):
-        until(lambda: RSS in shelf.ready)
+    with watched(record) as (documents, web):
+        until(lambda: RSS in documents.ready)
         done = threading.Event()
 
         def fetch() -> None:
@@ -177,7 +177,7 @@ def test_many_clients_at_once_see_only_whole_documents(record: Record) -> None:
     assert broken == []
 
 
-def _address(path: str) -> Address:
-    address = Address.of_path(path)
+def _address(path: str) -> DocumentAddress:
+    address = DocumentAddress.of_path(path)
     assert address is not None
     return address

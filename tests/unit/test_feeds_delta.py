@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import feedparser
 import pytest
-from test_feeds_sample import T, a_feed, a_full_item, an_item, some_items
 
-from feeds import FORMATS, Format, fingerprints, render, unknown
+from feeds import FORMATS, Format, fingerprints, render, without_known
+from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -16,7 +16,7 @@ def test_only_new_and_changed_stories_are_left(fmt: Format) -> None:
     before = render(a_feed(), [edited, kept], fmt)
     corrected = an_item(2, revision=2, headline="Harbour closes again", updated=T + timedelta(hours=1))
     after = render(a_feed(), [an_item(3), corrected, kept], fmt)
-    delta, count = unknown(after, fmt, fingerprints(before, fmt))
+    delta, count = without_known(after, fmt, fingerprints(before, fmt))
     assert count == 2
     assert delta == _told_as(after, render(a_feed(), [an_item(3), corrected], fmt), fmt)
 
@@ -25,14 +25,14 @@ def test_only_new_and_changed_stories_are_left(fmt: Format) -> None:
 def test_a_reader_that_has_nothing_gets_the_whole_document(fmt: Format) -> None:
     for items in (some_items(), [an_item()], []):
         document = render(a_feed(), items, fmt)
-        assert unknown(document, fmt, frozenset()) == (document, len(items))
+        assert without_known(document, fmt, frozenset()) == (document, len(items))
         assert len(fingerprints(document, fmt)) == len(items)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_a_reader_that_has_everything_is_left_an_empty_feed_that_parses(fmt: Format) -> None:
     document = render(a_feed(), some_items(), fmt)
-    delta, count = unknown(document, fmt, fingerprints(document, fmt))
+    delta, count = without_known(document, fmt, fingerprints(document, fmt))
     assert count == 0
     if fmt == "json":
         assert json.loads(delta)["items"] == []
@@ -46,8 +46,8 @@ def test_a_story_that_writes_the_marks_of_entries_is_still_one_story(fmt: Format
     marks = "</item><item></entry><entry>]]></item>,\n{"
     sly = a_full_item(1, headline=marks, body_html=f'<p title="{marks}">{marks}</p><!-- {marks} -->')
     document = render(a_feed(), [sly, an_item(2)], fmt)
-    assert unknown(document, fmt, frozenset()) == (document, 2)
-    delta, count = unknown(document, fmt, fingerprints(render(a_feed(), [sly], fmt), fmt))
+    assert without_known(document, fmt, frozenset()) == (document, 2)
+    delta, count = without_known(document, fmt, fingerprints(render(a_feed(), [sly], fmt), fmt))
     assert count == 1
     assert b"day 2" in delta
     assert b"<p title" not in delta

@@ -13,12 +13,12 @@ from typing import Any
 import feedparser
 import pytest
 from lxml import etree
-from test_feeds_sample import T, a_feed, a_full_item, an_item, some_items
 
 import feeds
-from feeds import CONTENT_TYPES, FORMATS, EntryError, Format, changed, document, entry, render, tombstones
+from feeds import CONTENT_TYPES, FORMATS, EntryError, Format, changed_at, document, entry, render, tombstones
 from feeds.feedgen_xml import full_build
 from feeds.public import public, public_feed
+from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 XML: tuple[Format, ...] = ("rss", "atom")
 
@@ -29,7 +29,7 @@ def test_a_spliced_document_has_the_bytes_of_a_full_feedgen_build(
     fmt: Format, items: list[feeds.Item]
 ) -> None:
     shown = [public(item) for item in items]
-    whole = full_build(public_feed(a_feed()), shown, tombstones(items), changed(a_feed(), items), fmt)
+    whole = full_build(public_feed(a_feed()), shown, tombstones(items), changed_at(a_feed(), items), fmt)
     assert render(a_feed(), items, fmt) == whole
 
 
@@ -71,7 +71,7 @@ def test_entries_keep_the_order_they_are_given_in(fmt: Format) -> None:
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_the_time_told_is_that_of_the_last_change_whatever_the_order(fmt: Format) -> None:
     items = some_items()
-    assert changed(a_feed(), items) == changed(a_feed(), items[::-1]) == max(i.updated for i in items)
+    assert changed_at(a_feed(), items) == changed_at(a_feed(), items[::-1]) == max(i.updated for i in items)
     assert render(a_feed(), items, fmt) == render(a_feed(), items, fmt)
 
 
@@ -108,14 +108,13 @@ def test_two_processes_with_other_hash_seeds_locales_and_zones_give_the_same_byt
 def _digests(**environment: str) -> str:
     program = (
         "import hashlib, locale; locale.setlocale(locale.LC_ALL, '');"
-        "from feeds import FORMATS, render; from test_feeds_sample import a_feed, some_items;"
+        "from feeds import FORMATS, render; from tests.feed_samples import a_feed, some_items;"
         "print([hashlib.sha256(render(a_feed(), some_items(), f)).hexdigest() for f in FORMATS])"
     )
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here), str(here.parents[1])])
+    root = Path(__file__).parents[2]
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
         capture_output=True,
         text=True,
         check=True,

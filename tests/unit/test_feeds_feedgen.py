@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 from lxml import etree
-from test_feeds_sample import T, a_feed, a_full_item, an_item, some_items
 
 from feeds import Format, Image, entry, render
 from feeds.feedgen_xml import full_build
 from feeds.public import public, public_feed
 from feeds.repairs import ATOM, MEDIA
+from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 XML: tuple[Format, ...] = ("rss", "atom")
 

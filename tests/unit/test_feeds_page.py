@@ -9,11 +9,11 @@ from datetime import timedelta
 from html.parser import HTMLParser
 
 from hypothesis import given, settings
-from test_feeds_sample import T, a_feed, a_full_item, an_item, some_items
 from test_feeds_unicode import ANY_TEXT
 
 from feeds import FORMATS, Author, Feed, Item, Origin, Rights, render
-from feeds.page import POLICY, STYLE, index_bytes
+from feeds.page import CONTENT_SECURITY_POLICY, STYLE, index_bytes
+from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 VOID = {"meta", "link", "br"}
 
@@ -96,7 +96,7 @@ def test_the_page_runs_no_script_loads_nothing_and_allows_its_own_style_only() -
     assert tags.isdisjoint({"script", "img", "iframe", "object", "form"})
     assert not [a for _, found in parsed.seen for a in found if a.startswith("on") or a == "style"]
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in POLICY
+    assert f"style-src 'sha256-{digest}'" in CONTENT_SECURITY_POLICY
     assert f"<style>{STYLE}</style>".encode() in render(a_feed(), [], "html")
 
 

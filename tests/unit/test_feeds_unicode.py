@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from test_feeds_sample import a_feed, an_item
 
-from feeds import FORMATS, Author, Feed, Format, Image, Item, Origin, Rights, changed, render, text
+from feeds import FORMATS, Author, Feed, Format, Image, Item, Origin, Rights, changed_at, render, text
 from feeds.feedgen_xml import full_build
 from feeds.public import public, public_feed
+from tests.feed_samples import a_feed, an_item
 
 NASTY = (
     *(
@@ -124,7 +124,7 @@ def test_any_text_in_any_field_gives_well_formed_xml_twice_the_same(
 @example(item=an_item(summary=None, body_html="&#0;&#127;&#x7f;]]>]]&gt;"))
 @given(item=items(ANY_TEXT))
 def test_any_text_in_any_field_is_written_as_feedgen_writes_it(fmt: Format, item: Item) -> None:
-    whole = full_build(public_feed(a_feed()), [public(item)], (), changed(a_feed(), [item]), fmt)
+    whole = full_build(public_feed(a_feed()), [public(item)], (), changed_at(a_feed(), [item]), fmt)
     assert render(a_feed(), [item], fmt) == whole
 
 

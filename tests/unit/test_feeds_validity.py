@@ -8,10 +8,10 @@ from typing import Any
 import feedparser
 import pytest
 from lxml import etree
-from test_feeds_sample import T, a_feed, a_full_item, an_item, some_items
 
 from feeds import Author, Format, Image, Origin, entry, render
 from feeds.json_feed import VERSION
+from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 XML: tuple[Format, ...] = ("rss", "atom")
 URI = re.compile(r"https?://[0-9a-zA-Z;/?:@&=+$.\-_!~*'()%,#\[\]]+")

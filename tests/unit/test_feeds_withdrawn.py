@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import feedparser
 import pytest
 from lxml import etree
-from test_feeds_sample import T, a_feed, a_full_item, an_item
 
 from feeds import FORMATS, Format, Withdrawal, entry, render
 from feeds.repairs import TOMBSTONE
+from tests.feed_samples import T, a_feed, a_full_item, an_item
 
 KINDS: tuple[Withdrawal, ...] = ("killed", "withheld", "unpublished")
 SECRETS = (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.serving.conditional import Unsatisfiable, byte_range, entity_tags, same_moment
+from service.serving.conditional import Unsatisfiable, byte_range, entity_tags, is_same_moment
 
 MOMENT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
@@ -45,12 +45,12 @@ def test_tags_are_read_whatever_a_server_in_between_made_of_them(header: str, op
     ],
 )
 def test_only_our_own_time_is_believed(header: str, same: bool) -> None:
-    assert same_moment(header, MOMENT) is same
+    assert is_same_moment(header, MOMENT) is same
 
 
 @given(st.text(max_size=60))
 def test_no_time_is_too_strange(header: str) -> None:
-    assert same_moment(header, MOMENT) in {True, False}
+    assert is_same_moment(header, MOMENT) in {True, False}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+
+from cachetools import LRUCache
 
 from service.store.database.record import Record
 from service.store.deliveries.claims import Claimed
@@ -25,7 +26,7 @@ class PushBuilder:
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        self._bodies: OrderedDict[int, bytes] = OrderedDict()
+        self._bodies: LRUCache[int, bytes] = LRUCache(CACHED_BODIES)
         self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
         self._signers_until: datetime | None = None
 
@@ -37,12 +38,10 @@ class PushBuilder:
         self, claimed: Sequence[Claimed], content: Mapping[int, PushContent]
     ) -> list[tuple[Claimed, bytes]]:
         """Each with the bytes to send, in the same order. `content` are the `missing` events."""
-        for event_id, each in content.items():
-            self._bodies[event_id] = push_body.body(each)
-        found = [(each, self._bodies[each.event_id]) for each in claimed]
-        while len(self._bodies) > CACHED_BODIES:
-            self._bodies.popitem(last=False)
-        return found
+        fresh = {event_id: push_body.body(each) for event_id, each in content.items()}
+        written = [(each, fresh.get(each.event_id) or self._bodies[each.event_id]) for each in claimed]
+        self._bodies.update(fresh)
+        return written
 
     def build(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
         """The push, signed as of `now`."""

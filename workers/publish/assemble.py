@@ -31,7 +31,7 @@ def compose(
     feed: feeds.Feed, shown: Sequence[Place], entries: Mapping[int, Entries], formats: Sequence[feeds.Format]
 ) -> dict[feeds.Format, Rendered]:
     """The feed's documents. `entries` by article; a story that has none in a format is left out of that one."""
-    moments = [(place, feeds.told_at(place.changed_at, place.public_id)) for place in shown]
+    moments = [(place, feeds.distinct_time(place.changed_at, place.public_id)) for place in shown]
     documents = {}
     for fmt in formats:
         lines = [(place, at, entry) for place, at in moments if (entry := entries[place.article_id][fmt])]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from cachetools import LRUCache
 
 import feeds
 from service import logs
@@ -26,9 +28,7 @@ class EntryCache:
 
     def __init__(self, record: Record, most: int = CACHE_BYTES) -> None:
         self._record = record
-        self._most = most
-        self._bytes = 0
-        self._entries: OrderedDict[_Key, Entries] = OrderedDict()
+        self._entries: LRUCache[_Key, Entries] = LRUCache(most, _size)
         self._lock = threading.Lock()
 
     def entries(
@@ -67,11 +67,9 @@ class EntryCache:
         ]
 
     def _store(self, key: _Key, entries: Entries) -> None:
-        with self._lock:
+        # A story that is larger than the whole cache is not cached.
+        with self._lock, suppress(ValueError):
             self._entries[key] = entries
-            self._bytes += _size(entries)
-            while self._bytes > self._most and len(self._entries) > 1:
-                self._bytes -= _size(self._entries.popitem(last=False)[1])
 
 
 def serialise(publisher: Publisher, story: Story) -> dict[feeds.Format, bytes | None]:

@@ -1,1 +1,1 @@
-"""The feeds server: uvicorn's insides, and what builds on them, kept apart from all else."""
+"""The feeds server: the code that builds on uvicorn's internals, apart from all other code."""

@@ -1,4 +1,4 @@
-"""From ASGI to our WSGI application, in threads: for what is answered neither at once nor often."""
+"""From ASGI to our WSGI application, in threads: for requests that are not answered at once, and rare."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from service.http.problems import Problem
-from service.serving.middleware import Environ, Front
-from service.serving.server.request_cache import RawHeaders, Recall
+from service.serving.middleware import METHODS, Environ, FeedMiddleware
+from service.serving.server.request_cache import RawHeaders, RequestCache
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
-THREADS = 8
+BRIDGE_THREADS = 8
 
 
-class Bridge:
-    """An ASGI application that reads no body: a request that announces one is refused, and its connection ends."""
+class WsgiBridge:
+    """An ASGI application that reads no body: it refuses a request that announces one, and ends its connection."""
 
-    def __init__(self, front: Front, recall: Recall) -> None:
-        self.front = front
-        self.recall = recall
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="feeds")
+    def __init__(self, middleware: FeedMiddleware, requests: RequestCache) -> None:
+        self.middleware = middleware
+        self.requests = requests
+        self._threads = ThreadPoolExecutor(BRIDGE_THREADS, thread_name_prefix="feeds")
 
     def close(self) -> None:
-        """Takes no more; what is being answered is not waited for."""
+        """Accepts no more requests; does not wait for those that are being answered."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, scope: HTTPScope, _receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -40,20 +40,20 @@ class Bridge:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _answer(self, environ: Environ) -> tuple[int, RawHeaders, bytes]:
-        told: list[tuple[str, list[tuple[str, str]]]] = []
+        started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Any:
-            told.append((status, headers))
+            started.append((status, headers))
 
-        refused = _refusal(environ)
-        app = refused.response() if refused else self.front
+        refusal = _refusal(environ)
+        app = refusal.response() if refusal else self.middleware
         answer: Iterable[bytes] = app(environ, start)
         try:
             body = b"".join(answer)
         finally:
             if hasattr(answer, "close"):
                 answer.close()
-        status, headers = told[-1]
+        status, headers = started[-1]
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         return int(status[:3]), raw, body
 
@@ -61,14 +61,12 @@ class Bridge:
 def _refusal(environ: Environ) -> Problem | None:
     if environ.get("CONTENT_LENGTH", "0") == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
         return None
-    if environ["REQUEST_METHOD"] in {"GET", "HEAD", "OPTIONS"}:
+    method = environ["REQUEST_METHOD"]
+    if method in {"GET", "HEAD", "OPTIONS"}:
         return Problem(413, "too-large", "no body is taken here", headers={"Connection": "close"})
-    words = (
-        f"{environ['REQUEST_METHOD']} is not possible here: this is the feeds server; the web takes articles"
-    )
-    return Problem(
-        405, "method-not-allowed", words, headers={"Connection": "close", "Allow": "GET, HEAD, OPTIONS"}
-    )
+    words = f"{method} is not possible here: this is the feeds server; the web takes articles"
+    headers = {"Connection": "close", "Allow": METHODS}
+    return Problem(405, "method-not-allowed", words, headers=headers)
 
 
 def _environ(scope: HTTPScope) -> Environ:
@@ -91,7 +89,7 @@ def _environ(scope: HTTPScope) -> Environ:
         "wsgi.run_once": False,
     }
     for name, value in scope["headers"]:
-        if b"_" in name:  # would pass for another
+        if b"_" in name:  # would be taken for the header with a hyphen
             continue
         key = name.decode("latin-1").upper().replace("-", "_")
         key = key if key in {"CONTENT_LENGTH", "CONTENT_TYPE"} else f"HTTP_{key}"

@@ -35,7 +35,7 @@ def measure(run: Run, database: str) -> list[Line]:
         for desk in (old, new):
             desk.feed("due", DUE, 1024)
             routing.route(desk.record, _now())
-            heartbeats.beat(desk.record, "bench", broker="up", now=_now())
+            heartbeats.heartbeat(desk.record, "bench", broker="up", now=_now())
             _analyse(desk.record)
         run.databases.settle(database)
         for line, ask in zip(lines, _QUESTIONS.values(), strict=True):
@@ -64,7 +64,7 @@ def _status(record: Record) -> None:
 
 _QUESTIONS: dict[str, Callable[[Record], Any]] = {
     "claim of 128": _claim,
-    "the sweep's look": lambda record: due_work.look(record, _now()),
+    "the sweep's look": lambda record: due_work.due_now(record, _now()),
     "the status page's facts": _status,
 }
 _HISTORY = (

@@ -74,7 +74,7 @@ def a_desk_at_work(record: Record, now: datetime) -> Seeded:
     source = builders.a_source(record)
     ids = {slug: _endpoint(record, slug, name) for slug, name in _PARTNERS}
     partners.add_partner(record, "quiet-post", "Quiet Post", key_id="pq", key_hash="0" * 64, now=now)
-    heartbeats.beat(record, WORKER, broker="up", now=now - timedelta(seconds=1))
+    heartbeats.heartbeat(record, WORKER, broker="up", now=now - timedelta(seconds=1))
     posted: dict[str, Answer] = {}
     start = now - timedelta(minutes=20)
     for number, changes in enumerate(_STORIES):

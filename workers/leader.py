@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from service.store.coordination import leases
-from service.store.coordination.leases import Held
+from service.store.coordination.leases import Lease
 from service.store.database.record import Record
 
 SLACK = timedelta(seconds=1)
@@ -27,14 +27,14 @@ class Tenure:
         self._record = record
         self._clock = clock
         self._steady = steady
-        self._seen: dict[str, tuple[Held, float]] = {}
+        self._seen: dict[str, tuple[Lease, float]] = {}
 
     def take(self, name: str, holder: str, lasts: timedelta) -> bool:
         """Takes or keeps the lease for as long; False while another lives that holds it."""
         now = self._clock()
-        if leases.take(self._record, name, holder, now=now, lasts=lasts):
+        if leases.acquire(self._record, name, holder, now=now, lasts=lasts):
             return True
-        held = leases.held(self._record, name)
+        held = leases.find(self._record, name)
         if held is None:
             return False  # it was given back this moment: the next call has it
         seen, since = self._seen.get(name, (None, 0.0))

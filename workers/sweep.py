@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 
 from service import logs
 from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
-from service.store import notices
+from service.store import deadlines
 from service.store.articles import accept
 from service.store.coordination import due_work, heartbeats
-from service.store.coordination.due_work import Agenda
+from service.store.coordination.due_work import DueWork
 from service.store.database.record import Record
 from service.store.deliveries import backfills, recovery
-from service.store.feeds import documents
+from service.store.feeds.feeds import wake_feeds
 from workers.failure_detector import Lookout
 from workers.leader import Tenure
 from workers.runner import Hands
@@ -98,12 +98,12 @@ class Sweep:
         now = self._clock()
         broker = self._broker()
         lost = self._lookout.lost(recovery.flying(self._record), self._steady())
-        heartbeats.beat(self._record, self._worker, broker=broker, now=now)
+        heartbeats.heartbeat(self._record, self._worker, broker=broker, now=now)
         leading = self._tenure.take("sweep", self._worker, LEASE)
         if not leading and broker == "up":
             self._help_out(now)
             return
-        found = due_work.look(self._record, now)
+        found = due_work.due_now(self._record, now)
         if leading:
             self._mend(found, now)
             self._mind_the_clock(now)
@@ -131,16 +131,16 @@ class Sweep:
         if self._hands.does(DELIVER) and due_work.deliveries_due(self._record, now):
             self._hands.start(DELIVER)
 
-    def _mend(self, found: Agenda, now: datetime) -> None:
+    def _mend(self, found: DueWork, now: datetime) -> None:
         if found.expiring:
             accept.expire_due(self._record, now)
             self._have_done(ROUTE, True, "up")
         if found.waking:
-            documents.wake_feeds(self._record, now)
+            wake_feeds(self._record, now)
         if self._steady() - self._looked_rarely >= RARELY:
             self._looked_rarely = self._steady()
-            notices.raise_late_takedowns(self._record, now)
-            notices.raise_behind(self._record, now)
+            deadlines.raise_late_takedowns(self._record, now)
+            deadlines.raise_behind(self._record, now)
             self._forget_dead(now)
         if found.backfills:
             self._backfill()
@@ -149,9 +149,9 @@ class Sweep:
 
     def _forget_dead(self, now: datetime) -> None:
         """Those silent for an hour, by the record's times; but clocks differ, so only who was seen silent here, too."""
-        silent = heartbeats.silent(self._record, now)
+        silent = heartbeats.stale_workers(self._record, now)
         if dead := silent & self._silent:
-            log.info("workers.forgotten", count=heartbeats.forget(self._record, dead))
+            log.info("workers.forgotten", count=heartbeats.delete_stale(self._record, dead))
         self._silent = silent
 
     def _backfill(self) -> None:

@@ -18,7 +18,7 @@ from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.errors import NotFound
 from service.store.partners import catch_up
-from service.store.partners.catch_up import Asked, Page, PartnerEvent
+from service.store.partners.catch_up import EventPage, PartnerEvent, StreamQuery
 from service.webhooks import push_body
 
 PATH = "/v1/partner/events"
@@ -51,7 +51,7 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
 
 @dataclass(frozen=True)
 class _Query:
-    asked: Asked
+    asked: StreamQuery
     with_data: bool
 
     def following(self, after: int) -> str:
@@ -68,7 +68,7 @@ def _query(partner_id: int) -> _Query:
     most = PAGE_MAX_WITH_DATA if include else PAGE_MAX
     endpoint = _number("endpoint", 0, 2**62) if "endpoint" in request.args else None
     limit = max(_number("limit", PAGE, most), 1)
-    return _Query(Asked(partner_id, _number("after", 0, 2**62), limit, endpoint), include is not None)
+    return _Query(StreamQuery(partner_id, _number("after", 0, 2**62), limit, endpoint), include is not None)
 
 
 def _number(name: str, default: int, most: int) -> int:
@@ -80,9 +80,9 @@ def _number(name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def _bodies(record: Record, page: Page) -> dict[int, dict[str, Any]]:
+def _bodies(record: Record, page: EventPage) -> dict[int, dict[str, Any]]:
     """What the pushes say, by event: the same as was signed and sent."""
-    rows = {each.event_row for each in page.events if each.told}
+    rows = {each.event_row for each in page.events if each.readable}
     return {row: json.loads(push_body.body(told)) for row, told in push_content.told(record, rows).items()}
 
 
@@ -101,7 +101,7 @@ def _event(each: PartnerEvent, query: _Query, body: dict[str, Any] | None) -> di
     }
     if not query.with_data:
         return facts
-    return facts | (body if body is not None and each.told else {"data": None})
+    return facts | (body if body is not None and each.readable else {"data": None})
 
 
 def _answer(facts: dict[str, Any], following: str | None) -> Response:

@@ -22,6 +22,7 @@ from service.intake.adapters.native import Reading
 from service.intake.authenticate import Gate, Sender
 from service.store.articles import accept
 from service.store.articles.idempotency import Answer
+from service.store.articles.posts import Post
 from service.store.database.record import Record
 from service.store.errors import ContentMissing, KeyReused, UnknownSections
 
@@ -44,7 +45,10 @@ def create_blueprint(
         sender = gate.admit(body, named)
         key = _key(sender)
         reading = _read(sender, body)
-        answer = _accept(record, sender, reading, key, body, authority, clock())
+        digest = hashlib.sha256(body).hexdigest()
+        answer = _accept(
+            record, Post(sender.source, reading.posted, key, digest, authority, clock()), reading
+        )
         if answer.outcome == "accepted":
             wake()
         log.info(
@@ -118,21 +122,9 @@ def _invalid(errors: list[tuple[str, str]]) -> Problem:
     return Problem(422, "invalid", f"{count} wrong with the article: see errors", errors=errors)
 
 
-def _accept(
-    record: Record,
-    sender: Sender,
-    reading: Reading,
-    key: str | None,
-    body: bytes,
-    authority: str,
-    now: datetime,
-) -> Answer:
-    body_hash = hashlib.sha256(body).hexdigest()
-    posted = reading.posted
+def _accept(record: Record, post: Post, reading: Reading) -> Answer:
     try:
-        return accept.accept(
-            record, sender.source, posted, key=key, body_hash=body_hash, authority=authority, now=now
-        )
+        return accept.accept(record, post)
     except KeyReused as error:
         raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
     except UnknownSections as error:
@@ -144,7 +136,7 @@ def _accept(
             ]
         ) from None
     except ContentMissing:
-        words = f"no article {posted.external_id!r} of this source is held, so there is nothing to take down"
+        words = f"no article {post.article.external_id!r} of this source is held, so there is nothing to take down"
         raise _invalid([("/id", words)]) from None
 
 

@@ -10,7 +10,7 @@ import feeds
 from service.serving.cached_document import PRIVATE, Address, Held
 from service.store.database.record import Record
 from service.store.feeds import fetches
-from service.store.feeds.fetches import Addressed, Edition
+from service.store.feeds.fetches import Edition, FetchTarget
 
 LIMIT = 32 << 20  # bytes, of bodies in all their forms
 
@@ -32,7 +32,7 @@ class Cabinet:
         self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, addressed: Addressed, fmt: feeds.Format) -> Kept | None:
+    def take(self, addressed: FetchTarget, fmt: feeds.Format) -> Kept | None:
         """The edition of this version, or a newer one; None if the document is not there (any more)."""
         key = (addressed.slug, fmt)
         with self._lock:

@@ -23,7 +23,7 @@ from tests.seeded import WORKER, a_settlement, claim_all
 
 @pytest.fixture(autouse=True)
 def alive(record: Record) -> None:
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
 
 
 def deliveries(record: Record, endpoint_id: int) -> list[tuple[str, int, str]]:
@@ -153,11 +153,11 @@ def test_new_endpoint_gets_what_was_changed_since_and_is_public_oldest_first_beh
     post(record, source, a_takedown(external_id="3"), now=later(203))
     routing.route(record, later(300))
     endpoint = an_endpoint(record, sections=["world"], max_in_flight=64, backfill_since=later(100))
-    assert due_work.look(record, later(300)).backfills
+    assert due_work.due_now(record, later(300)).backfills
     post(record, source, an_article(external_id="news"), now=later(301))
     routing.route(record, later(301))
     assert fill(record, later(302), limit=2) == 5
-    assert not due_work.look(record, later(303)).backfills
+    assert not due_work.due_now(record, later(303)).backfills
     assert deliveries(record, endpoint.id) == [
         ("news", 1, "pending"),
         ("0", 1, "pending"),

@@ -44,7 +44,7 @@ FILL = (
 
 def a_record_with_a_past(record: Record) -> None:
     a_desk(record)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     for number in range(ENDPOINTS):
         an_endpoint(record, rate=1000.0 if number % 4 == 0 else None)
 
@@ -166,7 +166,7 @@ def test_a_claim_scans_no_deliveries_and_costs_no_more_for_a_long_past(record: R
     assert len(found) > 5
     assert [each for each in found if "delivery_due" in each or each == "Index Scan on delivery"]
     assert not [each for each in found if SCANS.search(each) or each == "Seq Scan on delivery"]
-    assert due_work.look(record, NOW).deliveries
+    assert due_work.due_now(record, NOW).deliveries
 
 
 def test_who_looks_at_what_is_on_the_wire_reads_nothing_else_though_the_statistics_are_old(

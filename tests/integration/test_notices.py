@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from service.store import notices
+from service.store import deadlines, notices
 from service.store.articles.sources import Source
 from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
@@ -87,14 +87,14 @@ def a_herald(record: Record, url: str, clock: Clock, allowed: Any = LOOPBACK) ->
     return Herald(record, errands, url=url, secret=SECRET, status_page="https://desk/status", clock=clock)
 
 
-def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
+def test_pausing_and_resuming_goes_to_the_operators_webhook_signed(
     record: Record, operator: Operator, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record, "herald")
     endpoints.pause(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
     endpoints.resume(record, endpoint.id, actor="operator", now=NOW)
     endpoints.change_endpoint(record, endpoint.id, Changes(rate=0.5), actor="operator", now=NOW)
-    assert due_work.look(record, NOW).notices
+    assert due_work.due_now(record, NOW).notices
     assert a_herald(record, operator.url, clock).tell() == 3
     assert [each["type"] for each in operator.told] == [
         "endpoint.paused",
@@ -109,7 +109,7 @@ def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
         "endpoint": endpoint.id,
         "status_page": "https://desk/status/partners/herald",
     }
-    assert not due_work.look(record, later(7200)).notices
+    assert not due_work.due_now(record, later(7200)).notices
 
 
 def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
@@ -120,10 +120,10 @@ def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
     operator.status = 503
     herald = a_herald(record, operator.url, clock)
     assert herald.tell() == 1
-    assert not due_work.look(record, later(9)).notices
+    assert not due_work.due_now(record, later(9)).notices
     clock.now, operator.status = later(10), 200
     assert herald.tell() == 1
-    assert not due_work.look(record, later(7200)).notices
+    assert not due_work.due_now(record, later(7200)).notices
     assert operator.ids[0] == operator.ids[1]
     assert operator.bodies[0] == operator.bodies[1]
 
@@ -140,7 +140,7 @@ def test_a_worker_that_dies_while_telling_loses_no_notice(
     assert len(operator.bodies) == 1
 
 
-def test_who_was_too_slow_to_settle_a_notice_changes_nothing(record: Record) -> None:
+def test_worker_too_slow_to_settle_a_notice_changes_nothing(record: Record) -> None:
     endpoint = an_endpoint(record)
     endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [slow] = notices.take(record, 10, NOW)
@@ -156,7 +156,7 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
     endpoint = an_endpoint(record)
     endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     assert a_herald(record, "", clock).tell() == 1
-    assert not due_work.look(record, later(7200)).notices
+    assert not due_work.due_now(record, later(7200)).notices
     assert [each.kind for each in notices.latest(record, partner_slug=endpoint.partner)] == [
         "endpoint.paused"
     ]
@@ -166,7 +166,7 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
 def test_a_thousand_deliveries_given_up_are_one_notice_an_hour_with_their_count(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record, max_in_flight=64)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     for number in range(12):
         post(record, source, an_article(external_id=str(number)))
     routing.route(record, NOW)
@@ -193,10 +193,10 @@ def counts(found: list[Notice]) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("state", ["live", "off"])
-def test_a_takedown_not_confirmed_within_15_minutes_is_told_once(record: Record, state: str) -> None:
+def test_a_takedown_not_confirmed_within_15_minutes_raises_one_notice(record: Record, state: str) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     post(record, source, an_article())
     routing.route(record, NOW)
     ends = [a_settlement(each, "delivered", "took it", NOW) for each in claim_all(record, NOW)]
@@ -205,14 +205,14 @@ def test_a_takedown_not_confirmed_within_15_minutes_is_told_once(record: Record,
     routing.route(record, NOW)
     if state == "off":
         switch_off(record, endpoint.id)
-    assert notices.raise_late_takedowns(record, later(899)) == 0
-    assert notices.raise_late_takedowns(record, later(900)) == 1
-    assert notices.raise_late_takedowns(record, later(1800)) == 0
+    assert deadlines.raise_late_takedowns(record, later(899)) == 0
+    assert deadlines.raise_late_takedowns(record, later(900)) == 1
+    assert deadlines.raise_late_takedowns(record, later(1800)) == 0
     assert "takedown.late" in [each.kind for each in notices.take(record, 10, later(901))]
 
 
 def behind(record: Record, now: datetime) -> list[str]:
-    notices.raise_behind(record, now)
+    deadlines.raise_behind(record, now)
     notices.take(record, 10, now)
     return [each.words for each in notices.latest(record) if each.kind == "endpoint.behind"]
 
@@ -227,12 +227,12 @@ def send_one(record: Record, now: datetime) -> None:
     settlements.settle(record, [a_settlement(claimed, "delivered", "took it", now)], lease=WORKER, now=now)
 
 
-def test_an_endpoint_15_minutes_behind_is_told_once_for_all_that_waits_and_again_after_an_hour(
+def test_an_endpoint_15_minutes_behind_raises_one_notice_for_all_that_waits_and_another_after_an_hour(
     record: Record,
 ) -> None:
     source = a_desk(record)
     an_endpoint(record, max_in_flight=1)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     for number in range(3):
         news(record, source, str(number), later(600 * number))
     assert behind(record, later(899)) == []
@@ -248,7 +248,7 @@ def test_an_endpoint_15_minutes_behind_is_told_once_for_all_that_waits_and_again
     assert len(behind(record, later(4501))) == 2  # the third had not been late
 
 
-def test_an_endpoint_is_not_behind_for_what_is_under_embargo_paused_or_filled_back(record: Record) -> None:
+def test_an_endpoint_is_not_behind_for_deliveries_under_embargo_paused_or_filled_back(record: Record) -> None:
     source = a_desk(record)
     news(record, source, "old", NOW)
     an_endpoint(record, sections=["world"], backfill_since=NOW)
@@ -301,7 +301,7 @@ def test_switching_an_endpoint_off_is_told(record: Record) -> None:
     assert (found.kind, found.words) == ("endpoint.off", "the partner answered 410 Gone")
 
 
-def test_what_is_told_fails_and_is_told_again_for_three_days_and_then_given_up(record: Record) -> None:
+def test_a_notice_that_fails_is_tried_again_for_three_days_and_then_given_up(record: Record) -> None:
     waits: list[float] = []
     now, tries = NOW, 0
     while moment := next_try(tries := tries + 1, NOW, now):
@@ -314,7 +314,7 @@ def test_what_is_told_fails_and_is_told_again_for_three_days_and_then_given_up(r
     endpoints.pause(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [each] = notices.take(record, 10, NOW)
     assert notices.settle(record, each, sent=False, words="", retry_at=None, now=later(5))
-    assert not due_work.look(record, later(10**6)).notices
+    assert not due_work.due_now(record, later(10**6)).notices
 
 
 def test_a_webhook_on_a_private_address_is_not_called_unless_allowed(operator: Operator) -> None:

@@ -34,7 +34,7 @@ def a_limited_endpoint(
 ) -> int:
     source = source or a_desk(record)
     for worker in WORKERS:
-        heartbeats.beat(record, worker, broker="up", now=NOW)
+        heartbeats.heartbeat(record, worker, broker="up", now=NOW)
     endpoint = an_endpoint(record, rate=rate, max_in_flight=64, **options)
     for number in range(stories):
         post(record, source, an_article(external_id=str(number)))
@@ -73,13 +73,13 @@ def test_a_limit_holds_over_all_workers_and_is_used_up(
 
 def test_the_moment_of_the_next_push_is_known_so_that_nobody_asks_in_vain(record: Record) -> None:
     a_limited_endpoint(record, 0.2, stories=2)
-    assert due_work.look(record, NOW).deliveries
+    assert due_work.due_now(record, NOW).deliveries
     assert deliver(record, NOW, WORKERS[0]) == 1
-    assert not due_work.look(record, later(4.9)).deliveries
+    assert not due_work.due_now(record, later(4.9)).deliveries
     moment = due_work.next_moment(record, later(1))
     assert moment is not None
     assert abs(moment - later(5)) < timedelta(milliseconds=1)
-    assert due_work.look(record, moment).deliveries
+    assert due_work.due_now(record, moment).deliveries
     assert deliver(record, moment, WORKERS[1]) == 1
     assert due_work.next_moment(record, later(6)) is None
 
@@ -114,7 +114,7 @@ def test_a_clock_that_jumps_an_hour_neither_stops_an_endpoint_nor_floods_it(
     a_limited_endpoint(record, 1.0, stories=10)
     assert deliver(record, later(7200), WORKERS[0]) == 1
     jumped = later(7200 + 3600 * hours)
-    assert due_work.look(record, jumped).deliveries
+    assert due_work.due_now(record, jumped).deliveries
     assert deliver(record, jumped, WORKERS[0]) == 1
     assert deliver(record, jumped + timedelta(seconds=0.5), WORKERS[0]) == 0
     assert deliver(record, jumped + timedelta(seconds=1), WORKERS[0]) == 1

@@ -1,4 +1,4 @@
-"""Who routes tells those that deliver, soon enough and not too often."""
+"""A worker that routes hints to those that deliver, soon enough and not too often."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from workers.runner import SPREAD_PACE, Hands
 
 
 def hints(record: Record, batches: int, steady: Callable[[], float]) -> list[float]:
-    """When a worker that only routes told others to deliver, while it routed so many batches and a bit."""
+    """The times of the hints to deliver, of a worker that only routes, while it routed so many batches and a bit."""
     source = a_desk(record)
     for _ in range(20):
         an_endpoint(record)
-    told: list[float] = []
+    hinted: list[float] = []
 
     def hint(task: str, _after: float) -> None:
         if task == DELIVER:
-            told.append(steady())
+            hinted.append(steady())
 
     sender = Sender([], user_agent="test")
     courier = Courier(record, sender, "routes", lambda: later(1), lambda: 0.5)
@@ -33,14 +33,14 @@ def hints(record: Record, batches: int, steady: Callable[[], float]) -> list[flo
     hands = Hands(record, press, courier, "routes", lambda: later(1), hint, (ROUTE,), steady=steady)
     hands.do(ROUTE)
     hands.close()
-    return told
+    return hinted
 
 
-def test_the_last_of_a_backlog_is_told_of_however_lately_others_were(record: Record) -> None:
+def test_the_last_of_a_backlog_is_hinted_however_lately_others_were(record: Record) -> None:
     assert hints(record, 3, lambda: 7.0) == [7.0, 7.0]
 
 
-def test_a_long_backlog_is_told_of_now_and_then(record: Record) -> None:
+def test_a_long_backlog_is_hinted_now_and_then(record: Record) -> None:
     moments = iter(range(1000))
-    told = hints(record, 6, lambda: next(moments) * SPREAD_PACE / 2)
-    assert 3 <= len(told) <= 7
+    hinted = hints(record, 6, lambda: next(moments) * SPREAD_PACE / 2)
+    assert 3 <= len(hinted) <= 7

@@ -11,11 +11,11 @@ from time import perf_counter
 import feeds
 from service import logs
 from service.store.database.record import Record
-from service.store.feeds import archives, contents, documents, partner_contents, sections
+from service.store.feeds import archives, contents, documents, partner_contents, placements, sections
 from service.store.feeds.archives import PageDue
-from service.store.feeds.contents import Place
-from service.store.feeds.documents import FeedDue
+from service.store.feeds.contents import Placement
 from service.store.feeds.entries import prune_entries
+from service.store.feeds.feeds import FeedDue, due_feeds, open_feeds
 from workers.publish.assemble import compose
 from workers.publish.entry_cache import Shelf
 from workers.publish.items import Desk, feed_of
@@ -63,14 +63,14 @@ class Press:
             return not self._stopping and goes_on()
 
         built = 0
-        if further() and (due := documents.due_feeds(self._record)):
+        if further() and (due := due_feeds(self._record)):
             desk = self._desk()
             for each in takewhile(further, due):
                 self.build(desk, each, self._clock())
                 built += 1
         pages = archives.due_pages(self._record, self._clock())
         if pages:
-            desk, known = self._desk(), {each.slug: each for each in documents.open_feeds(self._record)}
+            desk, known = self._desk(), {each.slug: each for each in open_feeds(self._record)}
             for page in takewhile(further, pages):
                 if page.feed in known:
                     self._build_page(desk, known[page.feed], page, self._clock())
@@ -97,18 +97,18 @@ class Press:
             ms=round((perf_counter() - started) * 1000, 1),
         )
 
-    def _shown(self, due: FeedDue, now: datetime) -> tuple[FeedDue, list[Place], datetime | None]:
+    def _shown(self, due: FeedDue, now: datetime) -> tuple[FeedDue, list[Placement], datetime | None]:
         """The feed with what is new in it numbered, what stands in it, and when that changes by itself."""
         stays = self._withdrawn_stays
         if due.private:
-            found = partner_contents.shown(self._record, due, now, withdrawn_stays=stays)
-            return due, found.places, found.due_at
-        due = replace(due, sequence=contents.number_new(self._record, due, now))
-        shown = contents.places(self._record, due, now, withdrawn_stays=stays)
+            found = partner_contents.partner_contents(self._record, due, now, withdrawn_stays=stays)
+            return due, found.placements, found.due_at
+        due = replace(due, sequence=placements.number_new(self._record, due, now))
+        shown = contents.placements(self._record, due, now, withdrawn_stays=stays)
         return due, shown, contents.next_change(self._record, due, shown, now, withdrawn_stays=stays)
 
     def _build_page(self, desk: Desk, due: FeedDue, page: PageDue, now: datetime) -> None:
-        shown = contents.page_places(self._record, page.feed, page.page, now)
+        shown = contents.page_placements(self._record, page.feed, page.page, now)
         entries, made = self._shelf.take(desk, shown)
         feed = replace(feed_of(desk, due), page=page.page)
         bodies = compose(feed, shown, entries, feeds.ARCHIVED)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import feeds
 from service import logs
 from service.store.database.record import Record
-from service.store.feeds.contents import Place, Story, stories
-from service.store.feeds.entries import NewEntry, kept_entries
+from service.store.feeds.contents import Placement, Story, stories
+from service.store.feeds.entries import NewEntry, find_entries
 from workers.publish.assemble import Entries, Entry
 from workers.publish.items import Desk, item_of
 
@@ -31,7 +31,7 @@ class Shelf:
         self._held: OrderedDict[_Key, Entries] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, desk: Desk, shown: Sequence[Place]) -> tuple[Mapping[int, Entries], list[NewEntry]]:
+    def take(self, desk: Desk, shown: Sequence[Placement]) -> tuple[Mapping[int, Entries], list[NewEntry]]:
         """The entries of these stories by article; and those that were made just now, to be kept in the record."""
         profile = desk.profile
         with self._lock:
@@ -50,10 +50,10 @@ class Shelf:
         return found, made
 
     def _fetch(
-        self, desk: Desk, missing: Sequence[Place], made: list[NewEntry]
-    ) -> list[tuple[Place, Entries]]:
+        self, desk: Desk, missing: Sequence[Placement], made: list[NewEntry]
+    ) -> list[tuple[Placement, Entries]]:
         wanted = [(place.article_id, place.revision) for place in missing]
-        kept = kept_entries(self._record, wanted, desk.profile)
+        kept = find_entries(self._record, wanted, desk.profile)
         unmade = [p for p in missing if any((p.article_id, fmt) not in kept for fmt in feeds.RENDITIONS)]
         for story in stories(self._record, unmade):
             for fmt, body in serialise(desk, story).items():

@@ -12,7 +12,7 @@ from service.intake import text
 from service.intake.adapters.json_body import decode
 from service.intake.article import PARTS, TAKEDOWNS, Article
 from service.intake.sanitise import clean
-from service.store.articles.accept import Posted
+from service.store.articles.posts import PostedArticle
 
 _NOTES = frozenset(("correction_note", "kill_reason", "reason", "ednote"))
 _PROSE = _NOTES | {"summary", "body_text", "caption", "notice", "usage_terms"}
@@ -45,7 +45,7 @@ class Reading:
     `section_places`: where in the posted list each section stands (first), for errors that are found later.
     """
 
-    posted: Posted
+    posted: PostedArticle
     warnings: tuple[Note, ...]
     section_places: Mapping[str, int] = field(default_factory=dict)
 
@@ -191,8 +191,8 @@ def _once(sections: list[str], warnings: list[Note]) -> list[str]:
     return list(dict.fromkeys(sections))
 
 
-def _posted(article: Article, content: dict[str, Any] | None) -> Posted:
-    return Posted(
+def _posted(article: Article, content: dict[str, Any] | None) -> PostedArticle:
+    return PostedArticle(
         external_id=article.id,
         content=content,
         sections=tuple(content["sections"]) if content else (),

@@ -16,7 +16,7 @@ from service.store.database.record import Record
 from service.store.database.sql import Rows, Statement
 from service.store.deliveries import recipients
 from service.store.deliveries.recipients import OWED_TO_HOLDERS
-from service.store.events import Event, unrouted
+from service.store.events import Event, mark_routed, unrouted
 from service.store.feeds.placements import place, section_feeds
 from service.store.schema.articles import TAKEDOWNS
 from service.store.schema.base import to_micros
@@ -62,11 +62,10 @@ def route(record: Record, now: datetime, limit: int = 50) -> Routed:
         _supersede(connection, events, now)
         DELIVERIES.insert(connection, rows)
         _cancel_unheld(connection, events)
-        _ROUTED.run(connection, {"ids": [each.id for each in events], "now": now})
+        mark_routed(connection, [each.id for each in events], now)
     return Routed(len(events), len(rows), feeds, more=len(events) == limit)
 
 
-_ROUTED = Statement("UPDATE event SET routed_at = :now WHERE id IN :ids[]")
 # The commit need not wait for the disk: what comes of a routing, first of all a claim, is committed after it, and on
 # the disk only together with it; lost before, it is done again.
 _ALONE = Statement("SELECT pg_try_advisory_xact_lock(:key), set_config('synchronous_commit', 'off', true)")

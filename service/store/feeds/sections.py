@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, literal, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.store import audit
@@ -14,11 +14,11 @@ from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
-from service.store.feeds import kinds
+from service.store.feeds import archives, documents, feeds, kinds, placements
+from service.store.feeds.feeds import make_feed, want
 from service.store.feeds.kinds import ALL, Definition
-from service.store.feeds.placements import make_feed, want
 from service.store.schema.articles import section
-from service.store.schema.feeds import archive, document, feed, moved, placement
+from service.store.schema.feeds import moved
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ def close(record: Record, slug: str, now: datetime, *, actor: str = "operator") 
         if _find(connection, slug) is not None:
             return
         connection.execute(update(section).where(section.c.slug == slug).values(closed_at=now))
-        connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
-        for table in (document, archive):
-            connection.execute(delete(table).where(table.c.feed == slug))
+        feeds.close_feed(connection, slug, now)
+        documents.delete_documents(connection, slug)
+        archives.delete_pages(connection, slug)
         want(connection, [slug], now)  # partners that read it
         audit.note(connection, actor=actor, action="section.closed", target=slug, detail={}, now=now)
 
@@ -127,7 +127,7 @@ def add_package(record: Record, name: str, title: str, now: datetime, *, actor: 
     definition = kinds.package(name, title)
     with record.writing() as connection:
         make_feed(connection, definition, now)
-        connection.execute(update(feed).where(feed.c.slug == definition.slug).values(title=title))
+        feeds.set_title(connection, definition.slug, title)
         want(connection, [definition.slug], now)
         detail = {"title": title}
         audit.note(
@@ -160,17 +160,12 @@ def _find(connection: Connection, slug: str) -> datetime | None:
 
 
 def _rename_feed(connection: Connection, slug: str, new: str, now: datetime) -> None:
-    """Under the new slug stands a copy of the feed, with its id; what belonged to the old one follows."""
-    kept = [column for column in feed.c if column.name not in {"slug", "wanted"}]
-    copied = select(literal(new), feed.c.wanted + 1, *kept).where(feed.c.slug == slug)
-    connection.execute(
-        insert(feed).from_select(["slug", "wanted", *(column.name for column in kept)], copied)
-    )
-    for table in (document, archive):  # their own addresses are in them: they are made anew
-        connection.execute(delete(table).where(table.c.feed == slug))
+    """Puts a copy of the feed, with its id, under the new slug; what belonged to the old one follows."""
+    feeds.copy_feed(connection, slug, new, now)
+    documents.delete_documents(connection, slug)  # their own addresses are in them: they are made anew
+    archives.delete_pages(connection, slug)
     connection.execute(delete(moved).where(moved.c.slug == new))
-    for table in (placement, moved):
-        connection.execute(update(table).where(table.c.feed == slug).values(feed=new))
-    connection.execute(delete(feed).where(feed.c.slug == slug))
-    connection.execute(update(feed).where(feed.c.slug == new).values(archived=0, wanted_at=now))
+    placements.move(connection, slug, new)
+    connection.execute(update(moved).where(moved.c.feed == slug).values(feed=new))
+    feeds.delete_feed(connection, slug)
     connection.execute(insert(moved).values(slug=slug, feed=new, moved_at=now))

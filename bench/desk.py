@@ -26,6 +26,7 @@ from service.settings import Settings
 from service.store import migrations, operations
 from service.store.articles import accept as articles
 from service.store.articles import sources
+from service.store.articles.posts import Post
 from service.store.coordination import leases
 from service.store.database.record import Record, open_record
 from service.store.deliveries import push_content
@@ -166,15 +167,9 @@ class Desk:
 
         def accept(number: int) -> None:
             body = article(f"{name}-{number}", size)
-            articles.accept(
-                self.record,
-                self.source,
-                native.read(body).posted,
-                key=None,
-                body_hash=hashlib.sha256(body).hexdigest(),
-                authority="bench.example",
-                now=_now(),
-            )
+            digest = hashlib.sha256(body).hexdigest()
+            post = Post(self.source, native.read(body).posted, None, digest, "bench.example", _now())
+            articles.accept(self.record, post)
 
         with ThreadPoolExecutor(1 if self.settings.on_sqlite else 4) as threads:
             list(threads.map(accept, range(count)))

@@ -27,11 +27,12 @@ from feeds.public import description, public, public_feed
 from feeds.text import rfc2822
 from service.store import migrations, operations
 from service.store.articles import accept, sources
-from service.store.articles.accept import Posted
+from service.store.articles.posts import Post, PostedArticle
 from service.store.database.record import Record, open_record
 from service.store.deliveries import routing
-from service.store.feeds import contents, documents, sections
-from service.store.feeds.contents import Place
+from service.store.feeds import contents, sections
+from service.store.feeds.contents import Placement
+from service.store.feeds.feeds import due_feeds
 from workers.publish.assemble import Entries, Entry, compose
 from workers.publish.builder import FeedBuilder
 from workers.publish.items import Publisher
@@ -107,7 +108,7 @@ def an_item(number: int, **fields: Any) -> feeds.Item:
 def build_time(items: list[feeds.Item], fmt: feeds.Format) -> float:
     """The part of a build that follows the serialising of the changed story: its time, the splice, the ETag."""
     entries = {number: _entries(item) for number, item in enumerate(items)}
-    shown = [Place(number, item.id, 1, False, item.updated) for number, item in enumerate(items)]
+    shown = [Placement(number, item.id, 1, False, item.updated) for number, item in enumerate(items)]
     moments = iter(range(10_000_000))
 
     def build() -> None:
@@ -189,8 +190,8 @@ def _record_build_time(record: Record) -> float:
 
     def post(number: int) -> None:
         content = {"headline": f"Day {number}", "body_html": BODY, "language": "en", "note": now.isoformat()}
-        posted = Posted(str(number), content, ("world",), "usable")
-        accept.accept(record, source, posted, key=None, body_hash="", authority="news.example.org", now=now)
+        posted = PostedArticle(str(number), content, ("world",), "usable")
+        accept.accept(record, Post(source, posted, None, "", "news.example.org", now))
         routing.route(record, now)
 
     builder = FeedBuilder(record, URL, lambda: now)
@@ -203,7 +204,7 @@ def _record_build_time(record: Record) -> float:
     for number in range(30):
         now += timedelta(seconds=1)
         post(number)
-        (due,) = [each for each in documents.due_feeds(record) if each.slug == "world"]
+        (due,) = [each for each in due_feeds(record) if each.slug == "world"]
         started = time.process_time()
         builder.build(publisher, due, now)
         spent.append((time.process_time() - started) * 1000)

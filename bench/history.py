@@ -35,7 +35,7 @@ def measure(run: Run, database: str) -> list[Line]:
         for desk in (old, new):
             desk.feed("due", DUE, 1024)
             routing.route(desk.record, _now())
-            heartbeats.beat(desk.record, "bench", broker="up", now=_now())
+            heartbeats.heartbeat(desk.record, "bench", broker="up", now=_now())
             _analyse(desk.record)
         run.databases.settle(database)
         for line, ask in zip(lines, _QUESTIONS.values(), strict=True):

@@ -10,8 +10,8 @@ from typing import Any
 
 from service.store import operations
 from service.store.articles import accept, sources
-from service.store.articles.accept import Posted
 from service.store.articles.idempotency import Answer
+from service.store.articles.posts import Post, PostedArticle
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import push_content
@@ -31,7 +31,7 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def an_article(**changes: Any) -> Posted:
+def an_article(**changes: Any) -> PostedArticle:
     """A valid post. `changes` are fields of the content (headline, body_html …) or of the post itself."""
     content = {
         "headline": "Harbour reopens after the storm",
@@ -53,10 +53,10 @@ def an_article(**changes: Any) -> Posted:
         if name == "content":
             continue
         (own if name in own else content)[name] = value
-    return Posted(content=changes.get("content", content), **own)  # type: ignore[arg-type]
+    return PostedArticle(content=changes.get("content", content), **own)  # type: ignore[arg-type]
 
 
-def a_takedown(status: str = "killed", **changes: Any) -> Posted:
+def a_takedown(status: str = "killed", **changes: Any) -> PostedArticle:
     return an_article(content=None, sections=(), status=status, **changes)
 
 
@@ -94,10 +94,10 @@ def an_endpoint(record: Record, partner: str | None = None, **options: Any) -> E
 
 
 def post(
-    record: Record, source: Source, posted: Posted, *, key: str | None = None, now: datetime = NOW
+    record: Record, source: Source, posted: PostedArticle, *, key: str | None = None, now: datetime = NOW
 ) -> Answer:
     body_hash = hashlib.sha256(repr(posted).encode()).hexdigest()
-    return accept.accept(record, source, posted, key=key, body_hash=body_hash, authority=AUTHORITY, now=now)
+    return accept.accept(record, Post(source, posted, key, body_hash, AUTHORITY, now))
 
 
 def pushes_for(record: Record, claimed: Sequence[Claimed], now: datetime) -> list[Push]:

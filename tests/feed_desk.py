@@ -12,6 +12,7 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import archives, documents
+from service.store.feeds.feeds import wake_feeds
 from tests.builders import NOW, an_article, post
 from workers.publish.builder import FeedBuilder
 
@@ -39,7 +40,7 @@ class FeedDesk:
         self.now = now or self.now
         while routing.route(self.record, self.now).more:
             pass
-        documents.wake_feeds(self.record, self.now)
+        wake_feeds(self.record, self.now)
         built = 0
         while more := self.builder.drain():
             built += more

@@ -82,7 +82,7 @@ def a_desk_at_work(record: Record, now: datetime) -> SeededDesk:
         actor="operator",
         now=now,
     )
-    heartbeats.beat(record, WORKER, broker="up", now=now - timedelta(seconds=1))
+    heartbeats.heartbeat(record, WORKER, broker="up", now=now - timedelta(seconds=1))
     posted: dict[str, Answer] = {}
     start = now - timedelta(minutes=20)
     for number, changes in enumerate(_STORIES):

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from service.store.coordination import leases
-from service.store.coordination.leases import Held
+from service.store.coordination.leases import Lease
 from service.store.database.record import Record
 
 SLACK = timedelta(seconds=1)
@@ -32,14 +32,14 @@ class LeaderLease:
     def __init__(self, record: Record, clocks: Clocks) -> None:
         self._record = record
         self._clocks = clocks
-        self._seen: dict[str, tuple[Held, float]] = {}
+        self._seen: dict[str, tuple[Lease, float]] = {}
 
     def acquire(self, name: str, holder: str, lasts: timedelta) -> bool:
         """Takes or renews the lease for as long; False while another lives that has it."""
         now = self._clocks.now()
-        if leases.take(self._record, name, holder, now=now, lasts=lasts):
+        if leases.acquire(self._record, name, holder, now=now, lasts=lasts):
             return True
-        lease = leases.held(self._record, name)
+        lease = leases.find(self._record, name)
         if lease is None:
             return False  # it was given back this moment: the next call has it
         seen, since = self._seen.get(name, (None, 0.0))

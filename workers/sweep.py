@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 
 from service import logs
 from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
-from service.store import notices
+from service.store import deadlines
 from service.store.articles import accept
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database.record import Record
 from service.store.deliveries import backfills, recovery
-from service.store.feeds import documents
+from service.store.feeds.feeds import wake_feeds
 from workers.failure_detector import FailureDetector
 from workers.leader import Clocks, LeaderLease
 from workers.runner import TaskRunner
@@ -100,7 +100,7 @@ class Sweep:
         now = self._clocks.now()
         broker = self._broker.state()
         lost = self._failure_detector.lost(recovery.in_flight(self._record), self._clocks.steady())
-        heartbeats.beat(self._record, self._worker, broker=broker, now=now)
+        heartbeats.heartbeat(self._record, self._worker, broker=broker, now=now)
         leading = self._lease.acquire("sweep", self._worker, SWEEP_LEASE)
         if not leading and broker == "up":
             self._help_out(now)
@@ -138,11 +138,11 @@ class Sweep:
             accept.expire_due(self._record, now)
             self._request(ROUTE, True, "up")
         if found.waking:
-            documents.wake_feeds(self._record, now)
+            wake_feeds(self._record, now)
         if self._clocks.steady() - self._rare_checks_at >= RARE_CHECKS_EVERY:
             self._rare_checks_at = self._clocks.steady()
-            notices.raise_late_takedowns(self._record, now)
-            notices.raise_behind(self._record, now)
+            deadlines.raise_late_takedowns(self._record, now)
+            deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
         if found.backfills:
             self._backfill()
@@ -151,9 +151,9 @@ class Sweep:
 
     def _remove_dead(self, now: datetime) -> None:
         """Removes workers silent for an hour, by the record's times; since clocks differ, as seen from here too."""
-        silent = heartbeats.silent(self._record, now)
+        silent = heartbeats.stale_workers(self._record, now)
         if dead := silent & self._silent:
-            log.info("workers.removed", count=heartbeats.forget(self._record, dead))
+            log.info("workers.removed", count=heartbeats.delete_stale(self._record, dead))
         self._silent = silent
 
     def _backfill(self) -> None:

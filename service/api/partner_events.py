@@ -19,7 +19,7 @@ from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.errors import NotFound
 from service.store.partners import catch_up
-from service.store.partners.catch_up import Asked, Page, PartnerEvent
+from service.store.partners.catch_up import EventPage, PartnerEvent, StreamQuery
 from service.webhooks import push_body
 
 PARTNER_EVENTS_PATH = "/v1/partner/events"
@@ -52,7 +52,7 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
 
 @dataclass(frozen=True)
 class _Query:
-    asked: Asked
+    asked: StreamQuery
     with_data: bool
 
     def following(self, after: int) -> str:
@@ -69,7 +69,7 @@ def _query(partner_id: int) -> _Query:
     most = MAX_LIMIT_WITH_DATA if include else MAX_LIMIT
     endpoint = _number("endpoint", 0, 2**62) if "endpoint" in request.args else None
     limit = max(_number("limit", DEFAULT_LIMIT, most), 1)
-    return _Query(Asked(partner_id, _number("after", 0, 2**62), limit, endpoint), include is not None)
+    return _Query(StreamQuery(partner_id, _number("after", 0, 2**62), limit, endpoint), include is not None)
 
 
 def _number(name: str, default: int, most: int) -> int:
@@ -81,9 +81,9 @@ def _number(name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def _bodies(record: Record, page: Page) -> dict[int, dict[str, Any]]:
+def _bodies(record: Record, page: EventPage) -> dict[int, dict[str, Any]]:
     """The bodies of the pushes, by event: the same that were signed and sent."""
-    rows = {each.event_row for each in page.events if each.told}
+    rows = {each.event_row for each in page.events if each.readable}
     return {
         row: json.loads(push_body.body(told))
         for row, told in push_content.push_contents(record, rows).items()
@@ -107,7 +107,7 @@ def _event(
     }
     if not query.with_data:
         return PartnerEventFacts(**facts)
-    return PartnerEventWithData(**facts | (body if body is not None and each.told else {"data": None}))
+    return PartnerEventWithData(**facts | (body if body is not None and each.readable else {"data": None}))
 
 
 def _answer(events: PartnerEvents, following: str | None) -> Response:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +22,7 @@ from service.intake.adapters.native import Reading
 from service.intake.authenticate import AuthenticatedSource, SourceAuthenticator
 from service.store.articles import accept
 from service.store.articles.idempotency import Answer
+from service.store.articles.posts import Post
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.errors import ContentMissing, KeyReused, UnknownSections
@@ -33,16 +33,6 @@ MAX_BYTES = 1024 * 1024
 MAX_KEY = 200
 # The reader of each content system's body. Native is ours; others come with their adapters.
 ADAPTERS: dict[str, Callable[[bytes], Reading]] = {"native": native.read}
-
-
-@dataclass(frozen=True)
-class _Message:
-    """An article from an authenticated source, and the body that it was read from."""
-
-    source: Source
-    reading: Reading
-    key: str | None
-    body: bytes
 
 
 def create_blueprint(
@@ -61,7 +51,9 @@ def create_blueprint(
         authenticated = authenticator.authenticate(body, slug)
         source, key = authenticated.source, _key(authenticated)
         reading = _read(source, body)
-        answer = _accept(record, _Message(source, reading, key, body), authority, clock())
+        body_hash = hashlib.sha256(body).hexdigest()
+        post = Post(source, reading.posted, key, body_hash, authority, clock())
+        answer = _accept(record, post, reading)
         if answer.outcome == "accepted":
             wake()
         log.info(
@@ -137,13 +129,9 @@ def _invalid(errors: list[tuple[str, str]]) -> Problem:
     return Problem(422, "invalid", f"{count} wrong with the article: see errors", errors=errors)
 
 
-def _accept(record: Record, message: _Message, authority: str, now: datetime) -> Answer:
-    body_hash = hashlib.sha256(message.body).hexdigest()
-    reading, posted = message.reading, message.reading.posted
+def _accept(record: Record, post: Post, reading: Reading) -> Answer:
     try:
-        return accept.accept(
-            record, message.source, posted, key=message.key, body_hash=body_hash, authority=authority, now=now
-        )
+        return accept.accept(record, post)
     except KeyReused as error:
         raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
     except UnknownSections as error:
@@ -155,7 +143,7 @@ def _accept(record: Record, message: _Message, authority: str, now: datetime) ->
             ]
         ) from None
     except ContentMissing:
-        words = f"this source has no article {posted.external_id!r}, so there is nothing to take down"
+        words = f"this source has no article {post.article.external_id!r}, so there is nothing to take down"
         raise _invalid([("/id", words)]) from None
 
 

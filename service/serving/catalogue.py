@@ -12,8 +12,8 @@ from cachetools import TTLCache
 from feeds import Feed, opml, page, sitemap
 from feeds.public import public_feed
 from service.store.database.record import Record
-from service.store.feeds import documents, news
-from service.store.feeds.documents import FeedDue
+from service.store.feeds import news
+from service.store.feeds.feeds import FeedDue, open_feeds
 from service.store.feeds.kinds import ALL, kind_of
 
 GROUPS = {"section": "Sections", "package": "Packages", "language": "Languages", "source": "Sources"}
@@ -34,7 +34,7 @@ def index(record: Record, public_url: str) -> bytes:
 def groups(record: Record, public_url: str) -> list[tuple[str, list[Feed]]]:
     """The feeds by kind, `all` first. Kinds without a feed are left out."""
     found: dict[str, list[Feed]] = {kind: [] for kind in GROUPS}
-    for each in sorted(documents.open_feeds(record), key=lambda each: each.slug != ALL):
+    for each in sorted(open_feeds(record), key=lambda each: each.slug != ALL):
         found[kind_of(each.slug)].append(_feed(each, public_url))
     return [(GROUPS[kind], feeds) for kind, feeds in found.items() if feeds]
 

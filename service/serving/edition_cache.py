@@ -12,7 +12,7 @@ import feeds
 from service.serving.cached_document import PRIVATE_POLICY, CachedDocument, DocumentAddress
 from service.store.database.record import Record
 from service.store.feeds import fetches
-from service.store.feeds.fetches import Addressed, Edition
+from service.store.feeds.fetches import Edition, FetchTarget
 
 EDITION_CACHE_BYTES = 32 << 20  # of bodies in all their forms
 
@@ -35,7 +35,7 @@ class EditionCache:
         )
         self._lock = threading.Lock()
 
-    def get(self, addressed: Addressed, fmt: feeds.Format) -> CachedEdition | None:
+    def get(self, addressed: FetchTarget, fmt: feeds.Format) -> CachedEdition | None:
         """The edition of this version, or a newer one; None if there is no document (any more)."""
         key = (addressed.slug, fmt)
         with self._lock:

@@ -26,7 +26,7 @@ from service.serving import catalogue
 from service.serving.compression import SUFFIXES, Coding, compress
 from service.store.database.record import Record
 from service.store.feeds import archives, documents
-from service.store.feeds.archives import Listed
+from service.store.feeds.archives import Listing
 
 log = logs.get("export")
 
@@ -154,12 +154,12 @@ class Exporter:
                 file.close()
 
 
-def _path(listed: Listed) -> str:
+def _path(listed: Listing) -> str:
     page = "" if listed.page is None else f"/{listed.page}"
     return f"feeds/{listed.feed}{page}.{listed.format}"
 
 
-def _read(record: Record, listed: Listed) -> bytes | None:
+def _read(record: Record, listed: Listing) -> bytes | None:
     if listed.page is None:
         found = documents.get_document(record, listed.feed, listed.format)
     else:

@@ -23,7 +23,8 @@ from service.serving import conditional
 from service.serving.cached_document import CACHE_CONTROL, EXPOSED_HEADERS
 from service.store.database.record import Record
 from service.store.feeds import archives, documents, kinds, sections
-from service.store.feeds.documents import Document, Whereabouts
+from service.store.feeds.documents import Document
+from service.store.feeds.feeds import Whereabouts, whereabouts
 from service.store.feeds.kinds import ALL
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class PageAddress:
 def _address(name: str) -> PageAddress | None:
     """Reads `world`, `world/3`, `language/ur`, `language/ur/3`; None if no feed can have this name."""
     parts = name.split("/")
-    length = 2 if parts[0] in kinds.KINDS else 1
+    length = 2 if parts[0] in kinds.AUTOMATIC_KINDS else 1
     slug, rest = "/".join(parts[:length]), parts[length:]
     if len(parts) < length or len(rest) > 1:
         return None
@@ -98,7 +99,7 @@ def _address(name: str) -> PageAddress | None:
 
 def _missing(record: Record, public_url: str, address: PageAddress, fmt: str) -> AnyResponse:
     """The answer if there is no document: the new address of a renamed feed, or a problem that says why."""
-    found = documents.whereabouts(record, address.slug)
+    found = whereabouts(record, address.slug)
     name = address.slug if address.page is None else f"{address.slug}/{address.page}"
     if found is None:
         raise _unknown(record, name)

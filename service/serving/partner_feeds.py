@@ -22,7 +22,7 @@ from service.serving.cached_document import Headers, format_links
 from service.serving.edition_cache import EditionCache
 from service.store.database.record import Record
 from service.store.feeds import fetches
-from service.store.feeds.fetches import Addressed, Fetch
+from service.store.feeds.fetches import Fetch, FetchTarget
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -77,7 +77,7 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
     return blueprint
 
 
-def _refuse_ended(record: Record, addressed: Addressed, now: datetime) -> None:
+def _refuse_ended(record: Record, addressed: FetchTarget, now: datetime) -> None:
     revoked = addressed.revoked_at is not None
     if revoked or (addressed.until is not None and addressed.until <= now):
         fetches.note_refused(record, addressed, now)

@@ -1,4 +1,4 @@
-"""Who did what, when: operators' actions, and what the system did or refused of its own. Append-only."""
+"""The audit: each act of an operator, and each act or refusal of the system itself. Append-only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.store.schema.operations import audit
 def note(
     connection: Connection, *, actor: str, action: str, target: str, detail: dict[str, Any], now: datetime
 ) -> None:
-    """One row, in the caller's transaction: what is done and the note of it commit together. No secrets."""
+    """Writes one row in the caller's transaction: an act and its note commit together. No secrets."""
     connection.execute(
         audit.insert(),
         {"at": now, "actor": actor, "action": action, "target": target, "detail": json.dumps(detail)},

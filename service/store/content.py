@@ -9,20 +9,20 @@ import orjson
 
 
 def canonical(content: dict[str, Any]) -> str:
-    """The same content is the same text."""
+    """The content as text: equal contents give equal texts."""
     return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def read(content: str) -> dict[str, Any]:
-    """Exactly what was written."""
-    found: dict[str, Any] = json.loads(content)
-    return found
+    """The content of a text, exactly as it was written."""
+    fields: dict[str, Any] = json.loads(content)
+    return fields
 
 
 def glance(content: str) -> dict[str, Any]:
-    """In a third of the time, for who looks and does not pass it on: a number beyond 64 bits loses digits."""
+    """Reads in a third of the time, for a caller that passes nothing on: a number beyond 64 bits loses digits."""
     try:
-        found: dict[str, Any] = orjson.loads(content)
-    except orjson.JSONDecodeError:  # what the standard library takes beyond the standard, such as NaN
+        fields: dict[str, Any] = orjson.loads(content)
+    except orjson.JSONDecodeError:  # the standard library takes more than the standard, such as NaN
         return read(content)
-    return found
+    return fields

@@ -1,4 +1,4 @@
-"""What the store refuses. Each error carries the fact that its caller needs to answer in words."""
+"""The refusals of the store. Each error carries the fact that its caller needs to answer in words."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class KeyReused(StoreError):
 
 
 class ContentMissing(StoreError):
-    """A takedown without content was posted for an article that is not held: there is nothing to take down."""
+    """A takedown without content was posted for an unknown article: there is nothing to take down."""
 
     def __init__(self, external_id: str) -> None:
         super().__init__(f"no article {external_id!r} is held, so there is nothing to take down")
@@ -48,7 +48,7 @@ class ContentMissing(StoreError):
 
 
 class NotPossible(StoreError):
-    """The state does not allow what was asked. The text says why and what to do."""
+    """The state does not allow the request. The text says why and what to do."""
 
 
 class SchemaBehind(StoreError):
@@ -56,4 +56,4 @@ class SchemaBehind(StoreError):
 
 
 class RecordUnavailable(StoreError):
-    """The database is away, locked for too long, full, or ended the transaction. Nothing of it stands: try again."""
+    """The database is away, locked too long or full, or it ended the transaction. Nothing was written: try again."""

@@ -2,33 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from service.store.content import glance
-from service.store.database.sql import Statement
+from service.store import names
+from service.store.content import canonical, glance
+from service.store.database.sql import Statement, insert
+from service.store.schema.articles import event
 from service.store.schema.base import from_micros
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to write. `places` are the fields of the revision's content that name its feeds (kinds.FEED_FIELDS)."""
+
+    article_id: int
+    revision: int
+    type: str
+    occurred_at: datetime
+    actor: str
+    reason: str | None
+    places: Mapping[str, Any]
+
+
+def append(connection: Connection, new: NewEvent) -> str:
+    """Writes the event, in the transaction of its revision; returns its public id."""
+    public_id = names.new_event_id()
+    _APPEND.run(connection, {**vars(new), "public_id": public_id, "places": canonical(dict(new.places))})
+    return public_id
+
+
+_APPEND = insert(event, "public_id article_id revision type occurred_at actor reason places")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event that is not routed yet, its revision, and how its article stands now. `source` is (slug, name)."""
+    """An event that is not routed yet, its revision, and its article as it is now. `source` is (slug, name)."""
 
     id: int
     article_id: int
     revision: int
     type: str
-    places: Mapping[str, Any]  # of its content what says where it stands (kinds.SAYS_WHERE), or all
+    places: Mapping[str, Any]  # the fields of its content that name its feeds, or all of the content
     embargo_until: datetime | None
     accepted_at: datetime
     newest: int
     newest_status: str
     expires_at: datetime | None
     source: tuple[str, str]
+
+
+class _UnroutedRow(NamedTuple):
+    """A row as the driver returns it: times are in microseconds."""
+
+    id: int
+    article_id: int
+    revision: int
+    type: str
+    places: str
+    embargo_until: int | None
+    accepted_at: int
+    newest: int
+    newest_status: str
+    expires_at: int | None
+    source_slug: str
+    source_name: str
 
 
 _UNROUTED = Statement("""
@@ -42,32 +84,28 @@ _UNROUTED = Statement("""
 
 def unrouted(connection: Connection, limit: int) -> list[Event]:
     """The oldest of them, in the order in which they happened."""
-    return [
-        Event(
-            id=number,
-            article_id=article_id,
-            revision=revision,
-            type=kind,
-            places=glance(places),
-            embargo_until=None if embargo is None else from_micros(embargo),
-            accepted_at=from_micros(accepted),
-            newest=newest,
-            newest_status=status,
-            expires_at=None if expires is None else from_micros(expires),
-            source=(slug, name),
-        )
-        for (
-            number,
-            article_id,
-            revision,
-            kind,
-            places,
-            embargo,
-            accepted,
-            newest,
-            status,
-            expires,
-            slug,
-            name,
-        ) in _UNROUTED.rows(connection, limit=limit)
-    ]
+    return [_event(_UnroutedRow._make(row)) for row in _UNROUTED.rows(connection, limit=limit)]
+
+
+def _event(row: _UnroutedRow) -> Event:
+    return Event(
+        id=row.id,
+        article_id=row.article_id,
+        revision=row.revision,
+        type=row.type,
+        places=glance(row.places),
+        embargo_until=None if row.embargo_until is None else from_micros(row.embargo_until),
+        accepted_at=from_micros(row.accepted_at),
+        newest=row.newest,
+        newest_status=row.newest_status,
+        expires_at=None if row.expires_at is None else from_micros(row.expires_at),
+        source=(row.source_slug, row.source_name),
+    )
+
+
+def mark_routed(connection: Connection, ids: Sequence[int], now: datetime) -> None:
+    """Notes that these events are routed: in the transaction that routes them."""
+    _MARK_ROUTED.run(connection, {"ids": list(ids), "now": now})
+
+
+_MARK_ROUTED = Statement("UPDATE event SET routed_at = :now WHERE id IN :ids[]")

@@ -5,31 +5,25 @@ What happens again before the first try is counted in the same row. From the fir
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, text
+from sqlalchemy import Connection
 
 from service.store import names
 from service.store.database.record import Record
-from service.store.schema.base import from_micros, to_micros
-from service.store.schema.operations import notice
-from service.store.schema.partners import endpoint, partner
+from service.store.database.sql import Query, Statement
 
-GATHER = timedelta(minutes=1)  # what comes in heaps is counted for as long before it is told
+GATHERED_FOR = timedelta(minutes=1)  # what comes in heaps is counted for as long before it is sent
 AT_MOST_EVERY = timedelta(hours=1)
-LATE_TAKEDOWN = timedelta(minutes=15)
-BEHIND = timedelta(minutes=15)
-WATCHED = timedelta(days=7)  # for as long as pushes of takedowns are tried
-LEASE = timedelta(minutes=1)  # a try takes less; then another worker may try
-KEPT = timedelta(days=30)  # after it was sent or given up
+TRY_LASTS = timedelta(minutes=1)  # a try takes less; then another worker may try
+RETENTION = timedelta(days=30)  # after it was sent or given up
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing that happened. `kind` says what ('endpoint.off'), `about` to whom ('endpoint:3'); `tries` is so far."""
+    """One thing that happened: of a `kind` ('endpoint.off'), `about` something ('endpoint:3'), tried `tries` times."""
 
     id: int
     public_id: str
@@ -43,171 +37,63 @@ class Notice:
     tries: int
 
 
-_RAISE = text(
-    "INSERT INTO notice (public_id, kind, about, words, count, endpoint_id, partner_id, created_at, due_at)"
-    " VALUES (:public_id, :kind, :about, :words, :count, :endpoint_id, :partner_id, :now, :due_at)"
-    " ON CONFLICT (kind, about) WHERE tries = 0"
-    " DO UPDATE SET count = notice.count + excluded.count, words = excluded.words"
-)
+@dataclass(frozen=True)
+class NewNotice:
+    """A notice to write. `partner_id` is set where it is about a partner and none of its endpoints."""
+
+    kind: str
+    about: str
+    words: str
+    count: int = 1
+    endpoint_id: int | None = None
+    partner_id: int | None = None
 
 
 def of_endpoint(connection: Connection, kind: str, endpoint_id: int, words: str, now: datetime) -> None:
-    """A turn in an endpoint's life, in the caller's transaction; sent at once."""
-    _raise(connection, kind, endpoint_id, words, 1, now, now)
+    """Writes a turn in an endpoint's life, in the caller's transaction; it is sent at once."""
+    write(connection, [NewNotice(kind, f"endpoint:{endpoint_id}", words, endpoint_id=endpoint_id)], now)
 
 
 def of_dead(connection: Connection, endpoint_id: int, count: int, words: str, now: datetime) -> None:
-    """Deliveries given up: told with their count, once an hour and endpoint at the most."""
-    before = (
-        select(notice.c.created_at)
-        .where(notice.c.about == f"endpoint:{endpoint_id}", notice.c.kind == "delivery.dead")
-        .order_by(notice.c.id.desc())
-        .limit(1)
-    )
-    last = connection.execute(before).scalar()
-    due_at = max(now + GATHER, min(last + AT_MOST_EVERY, now + AT_MOST_EVERY)) if last else now + GATHER
-    _raise(connection, "delivery.dead", endpoint_id, words, count, now, due_at)
+    """Writes that deliveries were given up: sent with their count, once an hour and endpoint at the most."""
+    about = f"endpoint:{endpoint_id}"
+    last = _LAST_DEAD.one(connection, about=about)
+    due_at = now + GATHERED_FOR
+    if last is not None:
+        due_at = max(due_at, min(last.created_at, now) + AT_MOST_EVERY)
+    dead = NewNotice("delivery.dead", about, words, count, endpoint_id)
+    write(connection, [dead], now, due_at=due_at)
 
 
-def _raise(
-    connection: Connection,
-    kind: str,
-    endpoint_id: int,
-    words: str,
-    count: int,
-    now: datetime,
-    due_at: datetime,
+@dataclass(frozen=True)
+class _Last:
+    created_at: datetime
+
+
+_LAST_DEAD = Query(
+    _Last,
+    "SELECT created_at FROM notice WHERE about = :about AND kind = 'delivery.dead' ORDER BY id DESC LIMIT 1",
+)
+
+
+def write(
+    connection: Connection, new: Iterable[NewNotice], now: datetime, *, due_at: datetime | None = None
 ) -> None:
-    values = {
-        "public_id": names.new_notice_id(),
-        "kind": kind,
-        "about": f"endpoint:{endpoint_id}",
-        "words": words,
-        "count": count,
-        "endpoint_id": endpoint_id,
-        "partner_id": None,
-        "now": to_micros(now),
-        "due_at": to_micros(due_at),
-    }
-    connection.execute(_RAISE, values)
+    """Writes notices in the caller's transaction; they are due at once, or at `due_at`."""
+    _WRITE.run_all(
+        connection,
+        [
+            {**vars(each), "public_id": names.new_notice_id(), "now": now, "due_at": due_at or now}
+            for each in new
+        ],
+    )
 
 
-# What is not confirmed: still to be sent, or on the wire. Per endpoint, so that it is a range of the due index.
-_LATE = text("""
-    SELECT d.id, d.endpoint_id, d.created_at, d.last_words, a.public_id AS article, e.state
-    FROM endpoint e JOIN delivery d ON d.endpoint_id = e.id AND d.priority = 0
-        AND d.state IN ('pending', 'waiting') AND d.created_at <= :before
-    JOIN article a ON a.id = d.article_id
-    WHERE NOT EXISTS (SELECT 1 FROM notice n WHERE n.about = 'delivery:' || CAST(d.id AS text)
-        AND n.kind = 'takedown.late')
-    ORDER BY d.id LIMIT 100""")
-
-
-# What was read in a feed of the partner's own, and was taken down since: it hears of it when it fetches, or by a push.
-# Told once for as long as it does not fetch, however much is taken down meanwhile. What was unpublished, as all is that
-# expires, can wait until it fetches.
-_UNREAD = text("""
-    SELECT p.id, p.name, count(*) AS takedowns, min(a.public_id) AS article,
-        (SELECT max(f.fetched_at) FROM partner_feed f WHERE f.partner_id = p.id) AS fetched_at,
-        (SELECT count(*) FROM partner_feed f WHERE f.partner_id = p.id AND f.revoked_at IS NULL) AS feeds
-    FROM article a JOIN receipt r ON r.article_id = a.id AND r.endpoint_id = 0 AND r.revision < a.revision
-    JOIN partner p ON p.id = r.partner_id
-    WHERE a.status <> 'usable' AND a.status IN ('killed', 'withheld')
-        AND a.changed_at <= :before AND a.changed_at > :oldest
-        AND NOT EXISTS (SELECT 1 FROM receipt o WHERE o.partner_id = p.id AND o.article_id = a.id
-            AND o.revision >= a.revision)
-        AND NOT EXISTS (SELECT 1 FROM notice n WHERE n.about = 'partner:' || CAST(p.id AS text)
-            AND n.kind = 'takedown.late' AND n.created_at > coalesce(
-                (SELECT max(f.fetched_at) FROM partner_feed f WHERE f.partner_id = p.id), 0))
-    GROUP BY p.id, p.name ORDER BY p.id""")
-
-
-def raise_late_takedowns(record: Record, now: datetime) -> int:
-    """Of each takedown that an outlet has not confirmed within 15 minutes: one notice for each push, one for each
-    partner that has not fetched its feed since. Returns how many are new."""
-    before, oldest = to_micros(now - LATE_TAKEDOWN), to_micros(now - WATCHED)
-    with record.reading() as connection:
-        late = [_late(row, now) for row in connection.execute(_LATE, {"before": before})]
-        unread = connection.execute(_UNREAD, {"before": before, "oldest": oldest})
-        late += [_late_in_feed(row, now) for row in unread]
-    if late:
-        with record.writing() as connection:
-            connection.execute(_RAISE, late)
-    return len(late)
-
-
-def _late(row: Row[Any], now: datetime) -> dict[str, Any]:
-    why = row.last_words or "it was not sent yet"
-    if row.state == "off":
-        why = "the endpoint is switched off"
-    words = f"the takedown of {row.article} is not confirmed after 15 minutes: {why}"
-    return _takedown_late(f"delivery:{row.id}", words, now, endpoint_id=row.endpoint_id)
-
-
-def _late_in_feed(row: Row[Any], now: datetime) -> dict[str, Any]:
-    last = f"{from_micros(row.fetched_at):%Y-%m-%d %H:%M} UTC" if row.fetched_at else "it was made"
-    why = f"its feed was not fetched since {last}" if row.feeds else "its feed is revoked: tell it by hand"
-    subject = f"the takedown of {row.article} is"
-    if row.takedowns > 1:
-        subject = f"{row.takedowns} takedowns, one of them of {row.article}, are"
-    words = f"{subject} not confirmed by {row.name} after 15 minutes: {why}"
-    return _takedown_late(f"partner:{row.id}", words, now, partner_id=row.id)
-
-
-def _takedown_late(
-    about: str, words: str, now: datetime, *, endpoint_id: int | None = None, partner_id: int | None = None
-) -> dict[str, Any]:
-    return {
-        "public_id": names.new_notice_id(),
-        "kind": "takedown.late",
-        "about": about,
-        "words": words,
-        "count": 1,
-        "endpoint_id": endpoint_id,
-        "partner_id": partner_id,
-        "now": to_micros(now),
-        "due_at": to_micros(now),
-    }
-
-
-# News, not back-fill, that a live endpoint could have had for as long; after a pause, since its end. Told once for all
-# that waits: what was due when it was told is not told again.
-_BEHIND = text("""
-    SELECT * FROM (
-        SELECT e.id AS endpoint_id, e.breaker, e.last_failure, e.rate_per_second,
-            (SELECT min(d.due_at) FROM delivery d WHERE d.endpoint_id = e.id AND d.priority IN (1, 2)
-                AND d.state IN ('pending', 'waiting') AND d.due_at <= :before) AS due_since
-        FROM endpoint e WHERE e.state = 'live' AND e.state_since <= :before) w
-    WHERE due_since IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notice n
-        WHERE n.about = 'endpoint:' || CAST(w.endpoint_id AS text) AND n.kind = 'endpoint.behind'
-        AND (n.created_at >= w.due_since OR n.created_at > :lately))
-    ORDER BY endpoint_id LIMIT 100""")
-
-
-def raise_behind(record: Record, now: datetime) -> int:
-    """One notice for each live endpoint to which something due was not sent for 15 minutes; returns how many are new.
-
-    Once for as long as it lasts; should other things be that late in turn, once an hour.
-    """
-    values = {"before": to_micros(now - BEHIND), "lately": to_micros(now - AT_MOST_EVERY)}
-    with record.reading() as connection:
-        found = connection.execute(_BEHIND, values).all()
-    if found:
-        with record.writing() as connection:
-            for row in found:
-                of_endpoint(connection, "endpoint.behind", row.endpoint_id, _behind(row, now), now)
-    return len(found)
-
-
-def _behind(row: Row[Any], now: datetime) -> str:
-    minutes = (to_micros(now) - row.due_since) // 60_000_000
-    if row.breaker != "closed":
-        why = f"it fails: {row.last_failure or 'it does not answer'}"
-    elif row.rate_per_second:
-        why = f"more comes than its rate of {row.rate_per_second:g} a second lets through"
-    else:
-        why = "more comes than it takes, or than the workers can send"
-    return f"the oldest of what is due to it has waited for {minutes} minutes: {why}"
+_WRITE = Statement("""
+    INSERT INTO notice (public_id, kind, about, words, count, endpoint_id, partner_id, created_at, due_at)
+    VALUES (:public_id, :kind, :about, :words, :count, :endpoint_id, :partner_id, :now, :due_at)
+    ON CONFLICT (kind, about) WHERE tries = 0
+    DO UPDATE SET count = notice.count + excluded.count, words = excluded.words""")
 
 
 # One that is due in more than two days was put off by a clock that has been put back since.
@@ -216,79 +102,72 @@ DUE = "sent_at IS NULL AND given_up_at IS NULL AND (due_at <= :now OR due_at > :
 
 def take(record: Record, limit: int, now: datetime) -> list[Notice]:
     """Notices to send now, the oldest first, this worker's alone for a minute; `tries` counts this one."""
-    lock = "" if record.is_sqlite else " FOR UPDATE SKIP LOCKED"
-    taking = text(
-        "UPDATE notice SET tries = tries + 1, due_at = :until WHERE id IN"
-        f" (SELECT id FROM notice WHERE {DUE} ORDER BY due_at LIMIT :limit{lock}) RETURNING id"
-    )
-    values = {"now": to_micros(now), "until": to_micros(now + LEASE), "limit": limit}
+    values = {"now": now, "until": now + TRY_LASTS, "limit": limit}
     with record.writing() as connection:
-        ids = connection.execute(taking, values).scalars().all()
-        return _read(connection, ids) if ids else []
+        return _read(connection, [number for (number,) in _TAKE.rows(connection, **values)])
+
+
+_TAKE_DUE = f"""
+    UPDATE notice SET tries = tries + 1, due_at = :until
+    WHERE id IN (SELECT id FROM notice WHERE {DUE} ORDER BY due_at LIMIT :limit{{}}) RETURNING id"""
+_TAKE = Statement(_TAKE_DUE.format(""), postgresql=_TAKE_DUE.format(" FOR UPDATE SKIP LOCKED"))
 
 
 def settle(
-    record: Record, each: Notice, *, sent: bool, words: str | None, retry_at: datetime | None, now: datetime
+    record: Record, notice: Notice, *, sent: bool, words: str | None, retry_at: datetime | None, now: datetime
 ) -> bool:
-    """Sent, to be tried again at `retry_at`, or given up (neither). False if another has tried it since."""
+    """Notes that it was sent, is to be tried again at `retry_at`, or is given up (neither).
+
+    False if another worker has tried it since.
+    """
     values = {
-        "id": each.id,
-        "tries": each.tries,
-        "sent_at": to_micros(now) if sent else None,
-        "given_up_at": None if sent or retry_at else to_micros(now),
-        "due_at": to_micros(retry_at or now),
+        "id": notice.id,
+        "tries": notice.tries,
+        "sent_at": now if sent else None,
+        "given_up_at": None if sent or retry_at else now,
+        "due_at": retry_at or now,
         "words": words,
-        "before": to_micros(now - KEPT),
     }
     with record.writing() as connection:
-        settled = connection.execute(
-            text(
-                "UPDATE notice SET sent_at = :sent_at, given_up_at = :given_up_at, due_at = :due_at,"
-                " last_words = :words WHERE id = :id AND tries = :tries AND sent_at IS NULL"
-            ),
-            values,
-        ).rowcount
-        connection.execute(
-            text(
-                "DELETE FROM notice WHERE created_at < :before"
-                " AND (sent_at IS NOT NULL OR given_up_at IS NOT NULL)"
-            ),
-            values,
-        )
+        settled = _SETTLE.run(connection, values)
+        _PRUNE.run(connection, {"before": now - RETENTION})
     return settled == 1
 
 
+_SETTLE = Statement("""
+    UPDATE notice SET sent_at = :sent_at, given_up_at = :given_up_at, due_at = :due_at, last_words = :words
+    WHERE id = :id AND tries = :tries AND sent_at IS NULL""")
+_PRUNE = Statement("""
+    DELETE FROM notice WHERE created_at < :before AND (sent_at IS NOT NULL OR given_up_at IS NOT NULL)""")
+
+
 def latest(record: Record, limit: int = 20, partner_slug: str | None = None) -> list[Notice]:
-    """What happened lately, the newest first; to this partner, or to all."""
-    query = select(notice.c.id).order_by(notice.c.id.desc()).limit(limit)
-    if partner_slug is not None:
-        own = select(partner.c.id).where(partner.c.slug == partner_slug).scalar_subquery()
-        endpoints = select(endpoint.c.id).where(endpoint.c.partner_id == own)
-        query = query.where(or_(notice.c.endpoint_id.in_(endpoints), notice.c.partner_id == own))
+    """The newest notices, the newest first: about this partner, or about all."""
     with record.reading() as connection:
-        return _read(connection, connection.execute(query).scalars().all())[::-1]
+        if partner_slug is None:
+            rows = _LATEST.rows(connection, limit=limit)
+        else:
+            rows = _LATEST_OF_PARTNER.rows(connection, limit=limit, partner=partner_slug)
+        return _read(connection, [number for (number,) in rows])[::-1]
+
+
+_LATEST = Statement("SELECT id FROM notice ORDER BY id DESC LIMIT :limit")
+_LATEST_OF_PARTNER = Statement("""
+    SELECT n.id FROM notice n
+    WHERE n.endpoint_id IN (SELECT e.id FROM endpoint e JOIN partner p ON p.id = e.partner_id WHERE p.slug = :partner)
+        OR n.partner_id = (SELECT id FROM partner WHERE slug = :partner)
+    ORDER BY n.id DESC LIMIT :limit""")
 
 
 def _read(connection: Connection, ids: Sequence[int]) -> list[Notice]:
-    query = (
-        select(notice, partner.c.slug)
-        .outerjoin(endpoint, endpoint.c.id == notice.c.endpoint_id)
-        .outerjoin(partner, partner.c.id == func.coalesce(endpoint.c.partner_id, notice.c.partner_id))
-        .where(notice.c.id.in_(ids))
-        .order_by(notice.c.id)
-    )
-    return [
-        Notice(
-            id=row.id,
-            public_id=row.public_id,
-            kind=row.kind,
-            about=row.about,
-            words=row.words,
-            count=row._mapping["count"],
-            endpoint_id=row.endpoint_id,
-            partner=row.slug,
-            created_at=row.created_at,
-            tries=row.tries,
-        )
-        for row in connection.execute(query)
-    ]
+    return _READ.all(connection, ids=list(ids)) if ids else []
+
+
+_READ = Query(
+    Notice,
+    """
+    SELECT n.id, n.public_id, n.kind, n.about, n.words, n.count, n.endpoint_id, p.slug, n.created_at, n.tries
+    FROM notice n LEFT JOIN endpoint e ON e.id = n.endpoint_id
+        LEFT JOIN partner p ON p.id = coalesce(e.partner_id, n.partner_id)
+    WHERE n.id IN :ids[] ORDER BY n.id""",
+)

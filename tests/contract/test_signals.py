@@ -75,7 +75,7 @@ def test_alive_is_answered_without_touching_the_record(tmp_path: Path) -> None:
 
 def test_a_desk_with_a_worker_is_ready_whether_redis_answers_or_not(record: Record) -> None:
     for broker in ("up", "down"):
-        heartbeats.beat(record, "desk-1:1", broker=broker, now=MOMENT)
+        heartbeats.heartbeat(record, "desk-1:1", broker=broker, now=MOMENT)
         status, body = ready(record)
         assert (status, body["because"]) == (200, "")
         [redis] = [each for each in body["checks"] if each["check"] == "redis"]
@@ -87,14 +87,14 @@ def test_a_desk_without_a_worker_is_not_ready_and_says_what_to_do(record: Record
     status, body = ready(record)
     assert (status, wrong(body)) == (503, {"workers"})
     assert "dateline worker" in body["because"]
-    heartbeats.beat(record, "desk-1:1", broker="up", now=MOMENT - timedelta(minutes=5))
+    heartbeats.heartbeat(record, "desk-1:1", broker="up", now=MOMENT - timedelta(minutes=5))
     assert wrong(ready(record)[1]) == {"workers"}
 
 
 def test_an_event_that_nobody_routes_makes_the_desk_unready(record: Record) -> None:
     source = builders.a_desk(record)
     builders.post(record, source, builders.an_article(), now=MOMENT - timedelta(minutes=5))
-    heartbeats.beat(record, "desk-1:1", broker="up", now=MOMENT)
+    heartbeats.heartbeat(record, "desk-1:1", broker="up", now=MOMENT)
     status, body = ready(record)
     assert (status, wrong(body)) == (503, {"routing"})
     assert "5 min" in body["because"]

@@ -22,7 +22,7 @@ from tests.seeded import WORKER, a_settlement, claim_all
 
 @pytest.fixture(autouse=True)
 def alive(record: Record) -> None:
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
 
 
 def deliveries(record: Record, endpoint_id: int) -> list[tuple[str, int, str]]:

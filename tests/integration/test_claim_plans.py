@@ -44,7 +44,7 @@ FILL = (
 
 def a_record_with_a_past(record: Record) -> None:
     a_desk(record)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     for number in range(ENDPOINTS):
         an_endpoint(record, rate=1000.0 if number % 4 == 0 else None)
 

@@ -32,7 +32,7 @@ POSTGRESQL = pytest.mark.parametrize("record", ["postgresql"], indirect=True)
 @pytest.fixture(autouse=True)
 def alive(record: Record) -> None:
     for worker in (WORKER, OTHER):
-        heartbeats.beat(record, worker, broker="up", now=NOW)
+        heartbeats.heartbeat(record, worker, broker="up", now=NOW)
 
 
 @pytest.fixture

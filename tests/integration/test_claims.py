@@ -29,7 +29,7 @@ WORKER = "w1.test"
 
 @pytest.fixture(autouse=True)
 def alive(record: Record) -> None:
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
 
 
 def claim(record: Record, now: datetime = NOW, worker: str = WORKER) -> list[Claimed]:

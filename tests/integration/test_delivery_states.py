@@ -71,7 +71,7 @@ class Traffic(RuleBasedStateMachine):
         self.endpoints = [
             an_endpoint(self.record, every_revision=every, max_in_flight=8).id for every in (False, True)
         ]
-        heartbeats.beat(self.record, WORKER, broker="up", now=NOW)
+        heartbeats.heartbeat(self.record, WORKER, broker="up", now=NOW)
         self.seconds = 0.0
         self.withheld = {"a": True, "b": True}  # not public
         self.in_hand: list[Claimed] = []

@@ -61,7 +61,7 @@ def test_healthy_record_with_a_worker_at_work(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
     operations.add_section(record, "world", "World", "en", actor="operator", now=NOW)
-    heartbeats.beat(record, "w1.abc", broker="up", now=NOW)
+    heartbeats.heartbeat(record, "w1.abc", broker="up", now=NOW)
     record.close()
     findings = examine(desk, NOBODY, NOW + timedelta(seconds=2))
     assert [finding.check for finding in findings if finding.state != GOOD] == ["redis", "web"]
@@ -71,7 +71,7 @@ def test_healthy_record_with_a_worker_at_work(tmp_path: Path) -> None:
 def test_dead_worker_is_missed(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
-    heartbeats.beat(record, "w1.abc", broker="up", now=NOW)
+    heartbeats.heartbeat(record, "w1.abc", broker="up", now=NOW)
     record.close()
     (finding,) = found(desk, "workers", NOW + timedelta(hours=3))
     assert finding.state == WRONG
@@ -81,7 +81,7 @@ def test_dead_worker_is_missed(tmp_path: Path) -> None:
 def test_worker_cut_off_from_redis_is_told(tmp_path: Path) -> None:
     desk = a_desk(tmp_path)
     record = a_record(desk)
-    heartbeats.beat(record, "w1.abc", broker="connection refused", now=NOW)
+    heartbeats.heartbeat(record, "w1.abc", broker="connection refused", now=NOW)
     record.close()
     (finding,) = found(desk, "workers")
     assert (finding.state, finding.words) == (WARNING, "w1.abc cannot use Redis: connection refused")

@@ -21,8 +21,8 @@ def test_every_event_says_where_its_story_stands_and_nothing_else(record: Record
     post(record, source, a_takedown("withheld"), now=later(1))
     post(record, source, an_article(headline="It is back.", **story), now=later(2))
     with record.reading() as connection:
-        told = connection.execute(text("SELECT places FROM event ORDER BY id")).scalars().all()
-    assert [json.loads(places) for places in told] == [WHERE, WHERE, WHERE]
+        stored = connection.execute(text("SELECT places FROM event ORDER BY id")).scalars().all()
+    assert [json.loads(places) for places in stored] == [WHERE, WHERE, WHERE]
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["newer", "of an older version"])

@@ -18,8 +18,8 @@ from service.settings import Settings
 from service.store import operations
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists, NotFound, NotPossible
-from service.store.feeds import documents, news
-from service.store.feeds.placements import PAGE
+from service.store.feeds import news
+from service.store.feeds.feeds import ARCHIVE_PAGE, open_feeds, whereabouts
 from tests.builders import NOW, a_desk, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 
@@ -58,7 +58,7 @@ def test_a_feed_of_every_kind_answers_in_every_format(desk: FeedDesk, client: An
      "world/x.atom", "world/1/2.atom", "world/9.atom", "world/1.json", "nowhere", "world/1", "language/ur/1.rss",
      "language/en/9.rss", ".rss", "a/b/c.rss", "world/99999999999999999999.atom"],
 )  # fmt: skip
-def test_what_is_no_feed_is_not_found(desk: FeedDesk, client: Any, path: str) -> None:
+def test_address_of_no_feed_is_not_found(desk: FeedDesk, client: Any, path: str) -> None:
     post(desk.record, a_desk(desk.record), an_article())
     desk.work()
     answer = client.get(f"/feeds/{path}")
@@ -70,14 +70,14 @@ def test_pages_of_an_archive_are_served_and_the_next_one_leads_to_the_feed(
     desk: FeedDesk, client: Any
 ) -> None:
     source = a_desk(desk.record)
-    for n in range(PAGE):
+    for n in range(ARCHIVE_PAGE):
         post(desk.record, source, an_article(external_id=str(n), packages=["p"]))
     desk.work(later(1))
     for slug in ("world", "package/p"):
         page = client.get(f"/feeds/{slug}/1.rss")
         assert (page.status_code, page.mimetype) == (200, "application/rss+xml")
         assert "must-revalidate" in page.headers["Cache-Control"]
-        assert len(feedparser.parse(page.data).entries) == PAGE
+        assert len(feedparser.parse(page.data).entries) == ARCHIVE_PAGE
         following = client.get(f"/feeds/{slug}/2.atom")
         assert (following.status_code, following.headers["Location"]) == (307, f"{URL}/feeds/{slug}.atom")
         assert client.get(f"/feeds/{slug}/3.atom").status_code == 404
@@ -87,7 +87,7 @@ def test_a_renamed_section_leads_from_its_old_addresses_to_the_new_ones_for_ever
     desk: FeedDesk, client: Any
 ) -> None:
     source = a_desk(desk.record)
-    for n in range(PAGE):
+    for n in range(ARCHIVE_PAGE):
         post(desk.record, source, an_article(external_id=str(n)))
     desk.work()
     identity = desk.atom("world").findtext("{*}id")
@@ -101,7 +101,7 @@ def test_a_renamed_section_leads_from_its_old_addresses_to_the_new_ones_for_ever
             assert (answer.status_code, answer.headers["Location"]) == (301, f"{URL}/feeds/foreign{path}")
     assert client.get("/feeds/foreign/1.atom").status_code == 200
     assert desk.atom("foreign").findtext("{*}id") == identity
-    assert len(desk.items("foreign")) == PAGE
+    assert len(desk.items("foreign")) == ARCHIVE_PAGE
     assert {tuple(item["_dateline"]["sections"]) for item in desk.items("all")} == {("foreign",)}
     assert "foreign.rss" in client.get("/feeds.opml").text
     assert "world.rss" not in client.get("/feeds.opml").text
@@ -131,7 +131,7 @@ def test_a_section_may_take_its_old_name_back_but_no_other_may(desk: FeedDesk) -
     operations.rename_section(desk.record, "abroad", "world", actor="operator", now=later(3))
     desk.work(later(3))
     assert desk.headlines("world") == ["Harbour reopens after the storm"]
-    found = documents.whereabouts(desk.record, "abroad")
+    found = whereabouts(desk.record, "abroad")
     assert found is not None
     assert found.slug == "world"
 
@@ -151,7 +151,7 @@ def test_a_closed_section_is_gone_and_its_stories_stay_in_the_other_feeds(
     assert given.outcome == "accepted"
     desk.work(later(3))
     assert desk.headlines("all") == ["Later"]
-    assert "world" not in [each.slug for each in documents.open_feeds(desk.record)]
+    assert "world" not in [each.slug for each in open_feeds(desk.record)]
     assert client.get("/feeds/world.rss").status_code == 410
 
 
@@ -200,11 +200,11 @@ def test_opml_names_every_feed_as_the_validator_wants_it(desk: FeedDesk, client:
     assert [dict(group.attrib) for group in groups] == [
         {"text": name} for name in ("Sections", "Packages", "Languages", "Sources")
     ]
-    told = root.findall("body/outline/outline")
-    assert all((o.get("type"), o.get("version")) == ("rss", "RSS2") and o.get("text") for o in told)
-    assert told[0].get("xmlUrl") == f"{URL}/feeds/all.rss"
-    assert {o.get("text"): o.get("language") for o in told}["Arts & <b>Letters"] == "zh-Hans"
-    for outline in told:
+    facts = root.findall("body/outline/outline")
+    assert all((o.get("type"), o.get("version")) == ("rss", "RSS2") and o.get("text") for o in facts)
+    assert facts[0].get("xmlUrl") == f"{URL}/feeds/all.rss"
+    assert {o.get("text"): o.get("language") for o in facts}["Arts & <b>Letters"] == "zh-Hans"
+    for outline in facts:
         path = (outline.get("xmlUrl") or "").removeprefix(URL)
         assert client.get(path).status_code == 200
         assert client.get((outline.get("htmlUrl") or "").removeprefix(URL)).status_code == 200

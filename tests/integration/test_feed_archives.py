@@ -11,7 +11,7 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import archives
-from service.store.feeds.placements import PAGE
+from service.store.feeds.feeds import ARCHIVE_PAGE
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 
@@ -46,7 +46,7 @@ def state(desk: FeedDesk, page: int, fmt: str = "atom") -> object:
 
 def test_a_reader_that_was_away_finds_every_story_exactly_where_the_links_lead(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    total = 2 * PAGE + 17
+    total = 2 * ARCHIVE_PAGE + 17
     publish(desk, source, range(total))
     # Corrections of old stories fill the feed: what is on no page yet must not fall out of it.
     for n in range(70):
@@ -64,7 +64,7 @@ def test_a_reader_that_was_away_finds_every_story_exactly_where_the_links_lead(d
 
 def test_pages_are_linked_both_ways_and_to_the_feed(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(2 * PAGE))
+    publish(desk, source, range(2 * ARCHIVE_PAGE))
     base = f"{URL}/feeds/world"
     assert links(desk.atom("world"))["prev-archive"] == f"{base}/2.atom"
     for fmt in ("atom", "rss"):
@@ -82,19 +82,19 @@ def test_pages_are_linked_both_ways_and_to_the_feed(desk: FeedDesk) -> None:
 
 def test_a_page_that_is_not_complete_is_not_made(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(PAGE - 1))
+    publish(desk, source, range(ARCHIVE_PAGE - 1))
     assert state(desk, 1) is None
     assert "prev-archive" not in links(desk.atom("world"))
-    publish(desk, source, range(PAGE - 1, PAGE), at=20)
-    assert titles(desk.atom("world", 1)) == [f"Story {n}." for n in reversed(range(PAGE))]
+    publish(desk, source, range(ARCHIVE_PAGE - 1, ARCHIVE_PAGE), at=20)
+    assert titles(desk.atom("world", 1)) == [f"Story {n}." for n in reversed(range(ARCHIVE_PAGE))]
 
 
 def test_an_update_or_new_stories_leave_a_page_as_it_is_and_a_takedown_changes_it(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(PAGE), packages=["p"])
+    publish(desk, source, range(ARCHIVE_PAGE), packages=["p"])
     before = state(desk, 1)
     publish(desk, source, range(3), at=20, summary="Changed", correction_note="Sorry.")
-    publish(desk, source, range(PAGE, 3 * PAGE), at=40)
+    publish(desk, source, range(ARCHIVE_PAGE, 3 * ARCHIVE_PAGE), at=40)
     publish(desk, source, range(5, 7), at=50, sections=("china",))
     assert state(desk, 1) == before
     post(desk.record, source, a_takedown("killed", external_id="7"), now=later(70))
@@ -102,7 +102,7 @@ def test_an_update_or_new_stories_leave_a_page_as_it_is_and_a_takedown_changes_i
     for page in (desk.atom("world", 1), etree.fromstring(desk.body("package/p", "atom", 1))):
         assert "Story 7." not in titles(page)
         assert "Story withdrawn" in titles(page)
-        assert len(titles(page)) == PAGE
+        assert len(titles(page)) == ARCHIVE_PAGE
     assert b"Sorry." in desk.body("world", "atom", 1)  # stories show their newest revision
     after = state(desk, 1)
     post(desk.record, source, an_article(external_id="7", headline="Story 7."), now=later(80))
@@ -112,7 +112,7 @@ def test_an_update_or_new_stories_leave_a_page_as_it_is_and_a_takedown_changes_i
 
 def test_a_restored_story_is_on_its_page_again(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(PAGE))
+    publish(desk, source, range(ARCHIVE_PAGE))
     post(desk.record, source, a_takedown("withheld", external_id="7"), now=later(20))
     desk.work(later(20))
     assert "Story 7." not in titles(desk.atom("world", 1))
@@ -122,7 +122,7 @@ def test_a_restored_story_is_on_its_page_again(desk: FeedDesk) -> None:
 
 def test_a_notice_stays_on_its_page_when_its_time_in_the_feed_is_over(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(PAGE))
+    publish(desk, source, range(ARCHIVE_PAGE))
     post(desk.record, source, a_takedown("killed", external_id="7"), now=later(20))
     desk.work(later(20))
     desk.work(later(15 * 86_400))
@@ -132,10 +132,10 @@ def test_a_notice_stays_on_its_page_when_its_time_in_the_feed_is_over(desk: Feed
 
 def test_a_story_put_under_an_embargo_anew_is_off_its_page_until_it_ends(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(PAGE))
+    publish(desk, source, range(ARCHIVE_PAGE))
     publish(desk, source, range(7, 8), at=20, embargo_until=later(100), summary="Held")
     assert "Story 7." not in titles(desk.atom("world", 1))
-    assert len(titles(desk.atom("world", 1))) == PAGE - 1
+    assert len(titles(desk.atom("world", 1))) == ARCHIVE_PAGE - 1
     desk.work(later(100))
     assert "Story 7." in titles(desk.atom("world", 1))
 
@@ -143,20 +143,20 @@ def test_a_story_put_under_an_embargo_anew_is_off_its_page_until_it_ends(desk: F
 def test_an_embargoed_story_takes_its_place_in_the_order_of_release(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     post(desk.record, source, an_article(external_id="s", headline="Secret", embargo_until=later(60)))
-    publish(desk, source, range(PAGE), at=1)
+    publish(desk, source, range(ARCHIVE_PAGE), at=1)
     assert "Secret" not in titles(desk.atom("world", 1))
     desk.work(later(60))
-    publish(desk, source, range(PAGE, 2 * PAGE - 1), at=70)
+    publish(desk, source, range(ARCHIVE_PAGE, 2 * ARCHIVE_PAGE - 1), at=70)
     assert titles(desk.atom("world", 2))[-1] == "Secret"
 
 
 def test_feeds_come_before_pages_and_pages_some_at_a_time(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    for n in range(PAGE):
+    for n in range(ARCHIVE_PAGE):
         post(desk.record, source, an_article(external_id=str(n), packages=[f"p{i}" for i in range(20)]))
     while routing.route(desk.record, desk.now).more:
         pass
     assert desk.builder.drain() == 25 + 20
-    assert len(json.loads(desk.body("package/p19", "json"))["items"]) == PAGE
+    assert len(json.loads(desk.body("package/p19", "json"))["items"]) == ARCHIVE_PAGE
     assert desk.builder.drain() == 4  # of 24: `china` has none
     assert desk.builder.drain() == 0

@@ -21,6 +21,7 @@ from service.store.database.record import Record, open_record
 from service.store.deliveries import routing
 from service.store.feeds import documents, sections
 from service.store.feeds.entries import prune_entries
+from service.store.feeds.feeds import open_feeds
 from tests.builders import NOW, a_desk, a_source, a_takedown, an_article, later, post
 from tests.conftest import KEY
 from tests.feed_desk import FeedDesk
@@ -55,7 +56,7 @@ def test_a_story_stands_in_the_feeds_of_its_sections_packages_language_and_sourc
     story = an_article(packages=["china-focus", "دریائے سندھ"], language="zh-Hans-CN", headline="港口")
     post(desk.record, source, story)
     desk.work()
-    slugs = [each.slug for each in documents.open_feeds(desk.record)]
+    slugs = [each.slug for each in open_feeds(desk.record)]
     assert slugs == [
         "world", "china", "all", "language/zh", "language/zh-hans", "package/b5065c29",
         "package/china-focus", "source/wire",
@@ -65,12 +66,12 @@ def test_a_story_stands_in_the_feeds_of_its_sections_packages_language_and_sourc
     assert set(map(tuple, shown.values())) == {("港口",)}
 
 
-def test_a_feeds_title_tells_what_it_is_of(desk: FeedDesk) -> None:
+def test_a_feeds_title_names_its_kind(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     post(desk.record, source, an_article(packages=["China Focus"], language="ur"))
     operations.add_package(desk.record, "belt-and-road", "Belt and Road", actor="operator", now=NOW)
     desk.work()
-    titles = {each.slug: (each.title, each.language) for each in documents.open_feeds(desk.record)}
+    titles = {each.slug: (each.title, each.language) for each in open_feeds(desk.record)}
     assert titles["package/china-focus"] == ("China Focus", None)
     assert titles["package/belt-and-road"] == ("Belt and Road", None)
     assert titles["language/ur"] == ("اردو", "ur")
@@ -158,8 +159,8 @@ def test_entries_kept_in_the_record_are_bounded(desk: FeedDesk) -> None:
     for n in range(6):
         post(desk.record, source, an_article(external_id=str(n)), now=later(n))
         desk.work(later(n))
-    assert prune_entries(desk.record, kept=8) == 16
-    assert prune_entries(desk.record, kept=8) == 0
+    assert prune_entries(desk.record, most=8) == 16
+    assert prune_entries(desk.record, most=8) == 0
     post(desk.record, source, an_article(external_id="new"), now=later(9))
     FeedDesk(desk.record).work(later(9))
     assert len(desk.items("world")) == 7
@@ -192,7 +193,7 @@ def test_an_embargoed_story_is_nowhere_until_its_second_and_then_the_newest(desk
     post(desk.record, source, secret)
     post(desk.record, source, an_article(external_id="o", headline="Open"), now=later(5))
     desk.work(later(59.999999))
-    for each in documents.open_feeds(desk.record):
+    for each in open_feeds(desk.record):
         for fmt in feeds.RENDITIONS:
             assert b"Secret" not in desk.body(each.slug, fmt)
     assert desk.work(later(60)) > 0
@@ -216,7 +217,7 @@ def test_an_expired_story_is_left_out_at_its_second_even_before_its_event(desk: 
 
 
 @pytest.mark.parametrize("status", ["withheld", "killed", "unpublished"])
-def test_what_is_taken_down_keeps_its_place_as_a_notice_for_the_time_set(record: Record, status: str) -> None:
+def test_story_taken_down_keeps_its_place_as_a_notice_for_the_time_set(record: Record, status: str) -> None:
     desk = FeedDesk(record, withdrawn_stays=timedelta(days=3))
     source = a_desk(record)
     given = post(record, source, an_article(headline="Secret", body_html="<p>Secret</p>"))
@@ -250,7 +251,7 @@ def test_the_notice_stands_wherever_the_story_once_stood(desk: FeedDesk) -> None
     assert desk.headlines("china") == desk.headlines("world") == ["Story withdrawn"]
 
 
-def test_what_never_was_public_leaves_no_notice_though_it_is_taken_down_twice(desk: FeedDesk) -> None:
+def test_story_that_never_was_public_leaves_no_notice_though_it_is_taken_down_twice(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     post(desk.record, source, an_article(embargo_until=later(60)))
     post(desk.record, source, a_takedown("withheld"), now=later(1))
@@ -331,9 +332,7 @@ def _made_of(record: Record, seed: int) -> dict[tuple[str, str], bytes]:
             desk.work(later(1000))
     desk.work(later(1000))
     return {
-        (each.slug, fmt): desk.body(each.slug, fmt)
-        for each in documents.open_feeds(record)
-        for fmt in feeds.RENDITIONS
+        (each.slug, fmt): desk.body(each.slug, fmt) for each in open_feeds(record) for fmt in feeds.RENDITIONS
     }
 
 

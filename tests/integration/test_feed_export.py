@@ -19,7 +19,7 @@ from service.serving.export import LOCK, MANIFEST, Exported, Exporter
 from service.store import operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
-from service.store.feeds.placements import PAGE
+from service.store.feeds.feeds import ARCHIVE_PAGE
 from tests.builders import a_desk, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 
@@ -34,7 +34,7 @@ def desk(sqlite_record: Record) -> FeedDesk:
 @pytest.fixture
 def source(desk: FeedDesk) -> Source:
     made = a_desk(desk.record)
-    for n in range(PAGE):
+    for n in range(ARCHIVE_PAGE):
         post(desk.record, made, an_article(external_id=str(n), packages=["p"]), now=later(n / 100))
     desk.work(later(1))
     return made
@@ -49,7 +49,7 @@ def files(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
 
-def test_files_are_what_is_served(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
+def test_files_equal_the_served_documents(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
     done = exporter(desk, tmp_path / "out").sync()
     found = files(tmp_path / "out")
     assert done == Exported(written=len(found), deleted=0, files=len(found))
@@ -69,7 +69,7 @@ def test_files_are_what_is_served(desk: FeedDesk, source: Source, tmp_path: Path
             assert zstandard.ZstdDecompressor().decompress(found[f"{path}.zst"]) == body
 
 
-def test_only_what_changed_is_written(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
+def test_only_changed_files_are_written(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
     exporter(desk, tmp_path).sync()
     assert exporter(desk, tmp_path).sync().written == 0
     before = (tmp_path / "feeds/china.rss").stat().st_ino, (tmp_path / "feeds/world.rss").stat().st_ino
@@ -122,7 +122,7 @@ def test_one_process_at_a_time_works_on_a_directory(desk: FeedDesk, source: Sour
     assert exporter(desk, tmp_path).sync().written > 0
 
 
-def test_what_cannot_be_written_leaves_the_former_file_whole(
+def test_failed_write_leaves_the_former_file_whole(
     desk: FeedDesk, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exporter(desk, tmp_path / "out").sync()

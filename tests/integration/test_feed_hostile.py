@@ -73,7 +73,7 @@ def hostile(request: pytest.FixtureRequest, sqlite_record: Record) -> FeedDesk:
 
 
 def contents(desk: FeedDesk) -> list[str]:
-    """What readers take for HTML, of each format."""
+    """The values that readers take for HTML, of each format."""
     read = [
         feedparser.parse(desk.body("world", fmt), sanitize_html=False).entries[0] for fmt in feeds.ARCHIVED
     ]
@@ -87,10 +87,10 @@ def test_documents_are_well_formed_and_tell_the_story(hostile: FeedDesk) -> None
     strict = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
     (entry,) = etree.fromstring(hostile.body("world", "atom"), strict).findall("{*}entry")
     (item,) = etree.fromstring(hostile.body("world", "rss"), strict).findall("channel/item")
-    (told,) = hostile.items("world")
-    assert entry.findtext("{*}id") == item.findtext("guid") == told["id"]
-    assert entry.findtext("{*}title") == item.findtext("title") == told["title"] != ""
-    assert entry.findtext("{*}content") == item.findtext("{*}encoded") == told["content_html"] != ""
+    (shown,) = hostile.items("world")
+    assert entry.findtext("{*}id") == item.findtext("guid") == shown["id"]
+    assert entry.findtext("{*}title") == item.findtext("title") == shown["title"] != ""
+    assert entry.findtext("{*}content") == item.findtext("{*}encoded") == shown["content_html"] != ""
 
 
 def test_nothing_that_runs_or_leads_nowhere_gets_out(hostile: FeedDesk) -> None:
@@ -131,8 +131,8 @@ def test_all_of_them_together_stand_in_one_feed_with_distinct_times(sqlite_recor
     for name in HOSTILE:
         accept(desk, source, name)
     desk.work()
-    told = [entry.findtext("{*}updated") for entry in desk.atom("world").findall("{*}entry")]
-    assert len(set(told)) == len(HOSTILE)
+    shown = [entry.findtext("{*}updated") for entry in desk.atom("world").findall("{*}entry")]
+    assert len(set(shown)) == len(HOSTILE)
     for fmt in feeds.ARCHIVED:
         read = feedparser.parse(desk.body("world", fmt))
         assert (bool(read.bozo), len(read.entries)) == (False, len(HOSTILE))

@@ -15,7 +15,9 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import archives, contents, documents
-from service.store.feeds.documents import Rendered
+from service.store.feeds.contents import placements
+from service.store.feeds.documents import Rendered, Rendering
+from service.store.feeds.feeds import ARCHIVE_PAGE, due_feeds, open_feeds
 from service.store.feeds.placements import PAGE
 from tests.builders import an_article, later, post
 from tests.feed_desk import FeedDesk, publish
@@ -80,9 +82,9 @@ def test_a_build_that_a_closing_overtakes_leaves_no_document(
 
 def test_an_older_build_changes_nothing(record: Record, desk: FeedDesk, source: Source) -> None:
     publish(desk, source, "1")
-    older = next(each for each in documents.open_feeds(record) if each.slug == "world")
+    older = next(each for each in open_feeds(record) if each.slug == "world")
     before = desk.body("world", "rss")
-    bodies = {"rss": Rendered(b"<rss>of an earlier moment</rss>", "0" * 32)}
+    bodies = {"rss": Rendering(b"<rss>of an earlier moment</rss>", "0" * 32)}
     assert documents.store_documents(record, older, bodies, due_at=None, now=later(2)) is None
     assert desk.body("world", "rss") == before
 
@@ -92,15 +94,15 @@ def test_a_page_rendered_before_a_kill_was_routed_is_not_kept(
 ) -> None:
     """Nobody can mark a page that is not there yet: it would show the killed story for ever."""
     named = {}
-    for number in range(PAGE):
+    for number in range(ARCHIVE_PAGE):
         story = an_article(external_id=str(number), headline=f"Story {number}")
         named[number] = post(record, source, story, now=later(number / 100)).article
     desk.now = later(1)
     routing.route(record, desk.now, limit=200)
-    for due in documents.due_feeds(record):
-        contents.number_new(record, due, desk.now)
+    for due in due_feeds(record):
+        placements.number_new(record, due, desk.now)
     page = next(each for each in archives.due_pages(record, desk.now) if each.feed == "world")
-    shown = contents.page_places(record, "world", page.page, desk.now)
+    shown = contents.page_placements(record, "world", page.page, desk.now)
     assert len(shown) == PAGE
     bodies = {"rss": Rendered(b"<rss>all of them</rss>", "1" * 32)}
     operations.kill(record, named[7], reason="Wrong person", actor="operator", now=later(2))
@@ -113,7 +115,7 @@ def test_a_page_rendered_before_a_kill_was_routed_is_not_kept(
     assert b"Story 7<" not in desk.body("world", "rss", 1)
 
 
-def test_what_is_kept_is_packed_and_what_was_not_packed_is_served(
+def test_documents_are_stored_packed_and_unpacked_ones_of_before_are_served(
     record: Record, desk: FeedDesk, source: Source
 ) -> None:
     publish(desk, source, "1")

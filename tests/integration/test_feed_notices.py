@@ -21,7 +21,7 @@ from service.store.articles import accept
 from service.store.articles.sources import Source
 from service.store.database.record import Record, open_record
 from service.store.feeds.contents import MOST_NOTICES, NEWEST
-from service.store.feeds.placements import PAGE
+from service.store.feeds.feeds import ARCHIVE_PAGE
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.conftest import KEY
 from tests.feed_desk import FeedDesk, publish
@@ -106,7 +106,7 @@ def test_a_story_taken_down_twice_stays_from_the_last_time_on(desk: FeedDesk) ->
     assert notices(desk) == []
 
 
-def test_a_takedown_by_a_clock_that_is_ahead_is_told_at_once_and_not_later(desk: FeedDesk) -> None:
+def test_a_takedown_by_a_clock_that_is_ahead_is_shown_at_once_and_not_later(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     given = publish(desk, source, "bad")
     post(desk.record, source, a_takedown("killed", external_id="bad"), now=later(90))
@@ -135,7 +135,7 @@ def test_of_more_notices_than_there_is_room_for_kills_stay_and_then_the_newest(s
     killed = [publish(desk, source, f"bad{n}", sections=("world",)) for n in range(3)]
     for each in killed:
         operations.kill(sqlite_record, each, reason="r", actor="operator", now=later(1))
-    many = MOST_NOTICES + 2 * PAGE
+    many = MOST_NOTICES + 2 * ARCHIVE_PAGE
     for n in range(many):
         story = an_article(external_id=str(n), expires_at=later(100 + n), headline=f"Story {n}")
         post(sqlite_record, source, story, now=later(2))
@@ -147,7 +147,7 @@ def test_of_more_notices_than_there_is_room_for_kills_stay_and_then_the_newest(s
     told = notices(desk)
     assert len(told) == MOST_NOTICES
     assert told[-3:] == sorted(killed)
-    assert len(desk.items("world")) <= MOST_NOTICES + NEWEST + PAGE
+    assert len(desk.items("world")) <= MOST_NOTICES + NEWEST + ARCHIVE_PAGE
     bodies = {fmt: desk.body("world", fmt) for fmt in feeds.RENDITIONS}
     desk.work(later(1) + STAYS)
     again = notices(desk)
@@ -201,7 +201,7 @@ def test_a_notice_in_its_time_is_always_in_the_document(
 
 
 class Newsroom:
-    """Does what it is told, an hour apart, and keeps by itself which notices have to stand where."""
+    """Acts on orders, an hour apart, and knows by itself which notices have to stand where."""
 
     def __init__(self, record: Record) -> None:
         self.desk = FeedDesk(record)

@@ -1,4 +1,4 @@
-"""What it costs to read what stands in a feed: a long past makes it no dearer. In rows, not in time."""
+"""The cost of reading the contents of a feed: a long past makes it no dearer. In rows, not in time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import event, text
 
 from service.store.database.record import Record
-from service.store.feeds import contents, documents
-from service.store.feeds.contents import Place
+from service.store.feeds import contents, placements
+from service.store.feeds.contents import Placement
+from service.store.feeds.feeds import open_feeds
 from service.store.schema.base import to_micros
 from tests.builders import NOW, a_desk
 
@@ -56,8 +57,8 @@ def add(record: Record, rows: dict[str, str], first: int, count: int) -> None:
     with record.writing() as connection:
         for statement in FILL:
             connection.execute(text(statement.format(series=series, **rows)), values)
-        told = text("UPDATE feed SET sequence = :last WHERE slug = 'world' AND sequence < :last")
-        connection.execute(told, values)
+        advance = text("UPDATE feed SET sequence = :last WHERE slug = 'world' AND sequence < :last")
+        connection.execute(advance, values)
 
 
 def analyse(record: Record) -> None:
@@ -65,11 +66,11 @@ def analyse(record: Record) -> None:
         connection.execute(text("ANALYZE"))
 
 
-def look(record: Record) -> list[Place]:
+def look(record: Record) -> list[Placement]:
     """All that a build of the section reads of its places."""
-    (due,) = [each for each in documents.open_feeds(record) if each.slug == "world"]
-    contents.number_new(record, due, NOW)
-    shown = contents.places(record, due, NOW, withdrawn_stays=STAYS)
+    (due,) = [each for each in open_feeds(record) if each.slug == "world"]
+    placements.number_new(record, due, NOW)
+    shown = contents.placements(record, due, NOW, withdrawn_stays=STAYS)
     contents.next_change(record, due, shown, NOW, withdrawn_stays=STAYS)
     return shown
 
@@ -118,7 +119,7 @@ def _pages(connection: Any, statement: str, given: Any) -> int:
 
 
 @pytest.mark.parametrize("analysed", [True, False], ids=["analysed", "never analysed"])
-def test_what_stands_in_a_section_is_found_as_fast_after_a_long_past(record: Record, analysed: bool) -> None:
+def test_stories_of_a_section_are_found_as_fast_after_a_long_past(record: Record, analysed: bool) -> None:
     a_desk(record)
     add(record, PAST_ROWS, 1, YOUNG)
     add(record, NEW_ROWS, 1_000_000, 100)

@@ -13,11 +13,11 @@ from sqlalchemy import func, select
 
 from service.http import credentials
 from service.serving.edition_cache import EditionCache
-from service.store import notices, operations
+from service.store import deadlines, notices, operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.feeds import documents, fetches
-from service.store.feeds.fetches import Addressed, Fetch
+from service.store.feeds.fetches import Fetch, FetchTarget
 from service.store.schema.feeds import feed_fetch
 from service.store.views import feeds, history
 from tests.builders import NOW, a_desk, a_takedown, later, post
@@ -45,7 +45,7 @@ def of(reader: Reader) -> feeds.FeedNow:
     return next(each for each in feeds.feeds_now(reader.record) if each.id == reader.feed_id)
 
 
-def addressed(reader: Reader, fmt: str = "json") -> Addressed:
+def addressed(reader: Reader, fmt: str = "json") -> FetchTarget:
     digest = credentials.read_feed_token(reader.token)
     assert digest is not None
     found = fetches.find(reader.record, digest, fmt)
@@ -53,7 +53,9 @@ def addressed(reader: Reader, fmt: str = "json") -> Addressed:
     return found
 
 
-def test_what_was_read_is_held_and_every_fetch_is_written_down(reader: Reader, desk: FeedDesk) -> None:
+def test_stories_that_were_read_have_receipts_and_every_fetch_is_written_down(
+    reader: Reader, desk: FeedDesk
+) -> None:
     desk.now = later(60)
     first = reader.get("json", User_Agent=NEWSBOAT)
     assert reader.held() == {"1": 1}
@@ -71,7 +73,7 @@ def test_what_was_read_is_held_and_every_fetch_is_written_down(reader: Reader, d
     assert (now.tokens[0].fetched_at, now.tokens[0].fetches) == (later(120), 3)
 
 
-def test_an_article_tells_who_holds_it_by_feed_since_when(reader: Reader, desk: FeedDesk) -> None:
+def test_an_article_names_its_holders_by_feed_and_since_when(reader: Reader, desk: FeedDesk) -> None:
     desk.now = later(60)
     [item] = reader.read()
     [holding] = history.article_trace(reader.record, item["id"]).holdings
@@ -80,7 +82,7 @@ def test_an_article_tells_who_holds_it_by_feed_since_when(reader: Reader, desk: 
     assert (holding.partner_name, holding.url) == ("Herald", None)
 
 
-def test_whoever_read_no_body_holds_nothing(reader: Reader) -> None:
+def test_reader_of_no_body_holds_nothing(reader: Reader) -> None:
     """An ETag learned by HEAD, and `*`, get their 304: they prove nothing."""
     head = reader.get(method="HEAD")
     assert (head.status_code, head.data) == (200, b"")
@@ -127,7 +129,7 @@ def test_evidence_is_of_the_document_that_was_sent_though_it_was_built_anew_mean
     assert reader.held() == {"1": 2, "2": 1}
 
 
-def test_who_is_late_with_an_old_edition_takes_no_receipt_back(
+def test_late_fetch_of_an_old_edition_takes_no_receipt_back(
     reader: Reader, desk: FeedDesk, source: Source
 ) -> None:
     at_hand = addressed(reader)
@@ -154,7 +156,7 @@ def test_receipts_of_a_document_are_written_once(reader: Reader) -> None:
     assert reader.get().status_code == 200
 
 
-def test_what_is_read_while_feeds_are_built_is_what_the_record_says(
+def test_receipts_equal_the_stories_read_while_feeds_are_built(
     record: Record, desk: FeedDesk, source: Source
 ) -> None:
     """Readers fetch as fast as they can while stories come, change and are killed."""
@@ -257,7 +259,7 @@ def test_a_fetch_under_way_while_the_feed_is_revoked_is_refused(reader: Reader) 
     assert reader.held() == {}
 
 
-def test_who_goes_on_asking_after_the_end_makes_us_write_once_a_minute(
+def test_client_that_goes_on_asking_after_the_end_makes_us_write_once_a_minute(
     reader: Reader, desk: FeedDesk
 ) -> None:
     reader.revoke()
@@ -270,7 +272,7 @@ def test_who_goes_on_asking_after_the_end_makes_us_write_once_a_minute(
 @pytest.mark.parametrize(
     "token", ["feed_" + "A" * 43, "feed_x", "feed_" + "A" * 44, "x", "%2e%2e", "feed_" + "é" * 43]
 )
-def test_an_unknown_token_is_told_nothing(sqlite_record: Record, token: str) -> None:
+def test_an_unknown_token_learns_nothing(sqlite_record: Record, token: str) -> None:
     a_desk(sqlite_record)
     reader = Reader(FeedDesk(sqlite_record))
     answers = [reader.get(fmt, token=token) for fmt in ("rss", "json", "html")]
@@ -314,20 +316,20 @@ def test_a_partners_feed_comes_compressed_and_a_304_fits_any_form(reader: Reader
 def test_only_the_newest_fetches_are_kept(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, desk: FeedDesk
 ) -> None:
-    monkeypatch.setattr(fetches, "KEPT", 30)
+    monkeypatch.setattr(fetches, "MOST_FETCHES", 30)
     monkeypatch.setattr(fetches, "_PRUNE_EVERY", 10)
     for _ in range(60):
         reader.get(method="GET")
     with reader.record.reading() as connection:
         assert connection.execute(select(func.count()).select_from(feed_fetch)).scalar_one() <= 40
-    desk.now = later(1) + fetches.KEPT_FOR
+    desk.now = later(1) + fetches.FETCH_RETENTION
     for _ in range(10):
         reader.get()
     assert {each.at for each in feeds.latest_fetches(reader.record, reader.feed_id, 100)} == {desk.now}
     assert of(reader).fetches == 70
 
 
-def test_an_outlet_that_does_not_fetch_after_a_kill_is_told_of_once(
+def test_an_outlet_that_does_not_fetch_after_a_kill_raises_one_notice(
     reader: Reader, desk: FeedDesk, source: Source
 ) -> None:
     record = reader.record
@@ -336,17 +338,17 @@ def test_an_outlet_that_does_not_fetch_after_a_kill_is_told_of_once(
     for story in [item["id"] for item in reader.read()]:
         operations.kill(record, story, reason="x", actor="operator", now=desk.now)
     desk.work()
-    assert notices.raise_late_takedowns(record, later(60 + 14 * 60)) == 0
+    assert deadlines.raise_late_takedowns(record, later(60 + 14 * 60)) == 0
     late = later(60 + 15 * 60)
-    assert notices.raise_late_takedowns(record, late) == 1
-    assert notices.raise_late_takedowns(record, later(7200)) == 0
+    assert deadlines.raise_late_takedowns(record, late) == 1
+    assert deadlines.raise_late_takedowns(record, later(7200)) == 0
     [told] = notices.latest(record, partner_slug="herald")
     assert (told.kind, told.partner, told.endpoint_id) == ("takedown.late", "herald", None)
     assert told.words.startswith("2 takedowns, one of them of tag:")
     assert "not fetched since 2026-11-24 08:01 UTC" in told.words
     desk.now = later(7300)
     reader.read()
-    assert notices.raise_late_takedowns(record, later(9000)) == 0
+    assert deadlines.raise_late_takedowns(record, later(9000)) == 0
 
 
 def test_a_kill_that_the_outlet_got_by_push_is_not_late_in_its_feed(
@@ -360,19 +362,19 @@ def test_a_kill_that_the_outlet_got_by_push_is_not_late_in_its_feed(
             " SELECT partner_id, article_id, 7, 2, 'push', 1 FROM receipt"
         )
     operations.kill(record, item["id"], reason="x", actor="operator", now=later(60))
-    assert notices.raise_late_takedowns(record, later(7200)) == 0
+    assert deadlines.raise_late_takedowns(record, later(7200)) == 0
 
 
-def test_a_revoked_feeds_reader_has_to_be_told_by_hand(reader: Reader, desk: FeedDesk) -> None:
+def test_notice_of_a_revoked_feeds_reader_asks_for_a_word_by_hand(reader: Reader, desk: FeedDesk) -> None:
     [item] = reader.read()
     reader.revoke()
     operations.kill(reader.record, item["id"], reason="x", actor="operator", now=later(60))
-    assert notices.raise_late_takedowns(reader.record, later(7200)) == 1
+    assert deadlines.raise_late_takedowns(reader.record, later(7200)) == 1
     [told] = notices.latest(reader.record)
     assert told.words.endswith("its feed is revoked: tell it by hand")
 
 
-def test_what_is_read_by_feed_is_never_pushed(reader: Reader, desk: FeedDesk, source: Source) -> None:
+def test_story_read_by_feed_is_never_pushed(reader: Reader, desk: FeedDesk, source: Source) -> None:
     reader.read()
     desk.now = later(60)
     post(desk.record, source, a_takedown(external_id="1"), now=desk.now)
@@ -390,7 +392,7 @@ def test_public_documents_have_no_evidence_to_keep(reader: Reader) -> None:
         assert connection.exec_driver_sql(public).scalar() == 0
 
 
-def test_what_dies_while_it_writes_its_evidence_leaves_none_and_gives_no_answer(
+def test_fetch_that_dies_while_its_evidence_is_written_leaves_none_and_gets_no_answer(
     sqlite_record: Record,
 ) -> None:
     desk = FeedDesk(sqlite_record)

@@ -58,7 +58,7 @@ def test_a_push_on_the_wire_when_the_worker_stood_still_is_dropped_and_not_sent_
 def test_a_delivery_claimed_before_the_worker_stood_still_goes_back_unsent(record: Record) -> None:
     """It stands still between its claim and its push; meanwhile the newer revision was sent by another."""
     source = a_desk(record)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     asked: list[int] = []
 
     def stalls() -> int:
@@ -84,7 +84,7 @@ def test_a_delivery_claimed_before_the_worker_stood_still_goes_back_unsent(recor
 def test_news_is_not_held_up_by_a_clock_that_jumps(record: Record, hours: int) -> None:
     source = a_desk(record)
     an_endpoint(record)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     post(record, source, an_article(external_id="news"))
     post(record, source, an_article(external_id="secret", embargo_until=later(60)))
     routing.route(record, NOW)

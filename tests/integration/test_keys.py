@@ -57,7 +57,7 @@ def rotate(record: Record, endpoint_id: int, *, now: datetime = NOW, **rotation:
 def a_letter(record: Record, seconds: float = 0) -> tuple[Push, dict[str, str]]:
     """The push of a fresh article, as the worker would send it, with its headers."""
     post(record, sources.by_slug(record, "wire"), an_article(external_id=f"at {seconds}"), now=later(seconds))
-    heartbeats.beat(record, "w1.test", broker="up", now=later(seconds))
+    heartbeats.heartbeat(record, "w1.test", broker="up", now=later(seconds))
     routing.route(record, later(seconds))
     claimed, _ = claims.claim(record, lease="w1.test", limit=10, cursor=claims.Cursor(), now=later(seconds))
     [push] = pushes_for(record, claimed, later(seconds))
@@ -147,7 +147,7 @@ def test_ed25519_is_switched_on_once_and_off_for_an_endpoint_that_was_there(reco
     assert len(audited(record, "endpoint.ed25519_on")) == len(audited(record, "endpoint.ed25519_off")) == 1
 
 
-def test_no_key_is_in_the_audit_or_in_what_a_rotation_shows_of_itself(record: Record) -> None:
+def test_no_key_is_in_the_audit_or_in_the_text_of_a_rotation(record: Record) -> None:
     endpoint = an_endpoint(record, ed25519=PAIR.secret)
     rotated = rotate(record, endpoint.id)
     assert "whs" not in repr(rotated)
@@ -199,7 +199,7 @@ def change(record: Record, endpoint_id: int, **changes: Any) -> tuple[endpoints.
     return operations.change_endpoint(record, endpoint_id, Changes(**changes), actor="operator", now=NOW)
 
 
-def test_endpoint_is_changed_in_what_is_named_and_the_change_is_audited(record: Record) -> None:
+def test_endpoint_is_changed_in_the_named_settings_alone_and_the_change_is_audited(record: Record) -> None:
     a_desk(record)
     endpoint = an_endpoint(record, sections=["world"], schedule=(0, 5))
     changed, names = change(record, endpoint.id, max_in_flight=9, schedule=(0, 1, 2), sections=["china"])
@@ -223,7 +223,7 @@ def test_delivery_carries_its_endpoints_own_schedule(record: Record) -> None:
     assert push.token[0].schedule == (0, 7, 8)
 
 
-def test_new_address_starts_afresh_and_what_waits_goes_there(record: Record) -> None:
+def test_new_address_starts_afresh_and_gets_the_waiting_deliveries(record: Record) -> None:
     a_desk(record)
     endpoint = an_endpoint(record)
     with record.writing() as connection:

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.parametrize(
 @pytest.fixture
 def claimed(record: Record, source: Source) -> list[Claimed]:
     """One story on the wire to each of three endpoints."""
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     for _ in range(3):
         an_endpoint(record)
     post(record, source, an_article())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from service.store import notices, operations
+from service.store import deadlines, notices, operations
 from service.store.articles.sources import Source
 from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
@@ -86,7 +86,7 @@ def a_notifier(record: Record, url: str, clock: Clock, allowed: Any = LOOPBACK) 
     return Notifier(record, client, url=url, secret=SECRET, status_page="https://desk/status", clock=clock)
 
 
-def test_pausing_and_resuming_is_told_to_the_operators_webhook_signed(
+def test_pausing_and_resuming_goes_to_the_operators_webhook_signed(
     record: Record, operator: Operator, clock: Clock
 ) -> None:
     endpoint = an_endpoint(record, "herald")
@@ -139,7 +139,7 @@ def test_a_worker_that_dies_while_telling_loses_no_notice(
     assert len(operator.bodies) == 1
 
 
-def test_who_was_too_slow_to_settle_a_notice_changes_nothing(record: Record) -> None:
+def test_worker_too_slow_to_settle_a_notice_changes_nothing(record: Record) -> None:
     endpoint = an_endpoint(record)
     operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
     [slow] = notices.take(record, 10, NOW)
@@ -165,7 +165,7 @@ def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
 def test_a_thousand_deliveries_given_up_are_one_notice_an_hour_with_their_count(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record, max_in_flight=64)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     for number in range(12):
         post(record, source, an_article(external_id=str(number)))
     routing.route(record, NOW)
@@ -192,10 +192,10 @@ def counts(found: list[Notice]) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("state", ["live", "off"])
-def test_a_takedown_not_confirmed_within_15_minutes_is_told_once(record: Record, state: str) -> None:
+def test_a_takedown_not_confirmed_within_15_minutes_raises_one_notice(record: Record, state: str) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     post(record, source, an_article())
     routing.route(record, NOW)
     ends = [a_settlement(each, "delivered", "took it", NOW) for each in claim_all(record, NOW)]
@@ -204,14 +204,14 @@ def test_a_takedown_not_confirmed_within_15_minutes_is_told_once(record: Record,
     routing.route(record, NOW)
     if state == "off":
         switch_off(record, endpoint.id)
-    assert notices.raise_late_takedowns(record, later(899)) == 0
-    assert notices.raise_late_takedowns(record, later(900)) == 1
-    assert notices.raise_late_takedowns(record, later(1800)) == 0
+    assert deadlines.raise_late_takedowns(record, later(899)) == 0
+    assert deadlines.raise_late_takedowns(record, later(900)) == 1
+    assert deadlines.raise_late_takedowns(record, later(1800)) == 0
     assert "takedown.late" in [each.kind for each in notices.take(record, 10, later(901))]
 
 
 def behind(record: Record, now: datetime) -> list[str]:
-    notices.raise_behind(record, now)
+    deadlines.raise_behind(record, now)
     notices.take(record, 10, now)
     return [each.words for each in notices.latest(record) if each.kind == "endpoint.behind"]
 
@@ -226,12 +226,12 @@ def send_one(record: Record, now: datetime) -> None:
     settlements.settle(record, [a_settlement(claimed, "delivered", "took it", now)], lease=WORKER, now=now)
 
 
-def test_an_endpoint_15_minutes_behind_is_told_once_for_all_that_waits_and_again_after_an_hour(
+def test_an_endpoint_15_minutes_behind_raises_one_notice_for_all_that_waits_and_another_after_an_hour(
     record: Record,
 ) -> None:
     source = a_desk(record)
     an_endpoint(record, max_in_flight=1)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     for number in range(3):
         news(record, source, str(number), later(600 * number))
     assert behind(record, later(899)) == []
@@ -247,7 +247,7 @@ def test_an_endpoint_15_minutes_behind_is_told_once_for_all_that_waits_and_again
     assert len(behind(record, later(4501))) == 2  # the third had not been late
 
 
-def test_an_endpoint_is_not_behind_for_what_is_under_embargo_paused_or_filled_back(record: Record) -> None:
+def test_an_endpoint_is_not_behind_for_deliveries_under_embargo_paused_or_filled_back(record: Record) -> None:
     source = a_desk(record)
     news(record, source, "old", NOW)
     an_endpoint(record, sections=["world"], backfill_since=NOW)
@@ -300,7 +300,7 @@ def test_switching_an_endpoint_off_is_told(record: Record) -> None:
     assert (found.kind, found.words) == ("endpoint.off", "the partner answered 410 Gone")
 
 
-def test_what_is_told_fails_and_is_told_again_for_three_days_and_then_given_up(record: Record) -> None:
+def test_a_notice_that_fails_is_tried_again_for_three_days_and_then_given_up(record: Record) -> None:
     waits: list[float] = []
     now, tries = NOW, 0
     while moment := next_try(tries := tries + 1, NOW, now):

@@ -1,4 +1,4 @@
-"""What is public in a feed is numbered without gaps: as it is routed where that can be told, else by who builds."""
+"""Public stories of a feed are numbered without gaps: by routing where it can know, else by the build."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def last(record: Record, feed: str = "world") -> int:
         return int(connection.execute(query, {"feed": feed}).scalar_one())
 
 
-def test_what_is_routed_has_its_numbers_at_once_in_the_order_of_events(
+def test_routed_stories_have_their_numbers_at_once_in_the_order_of_events(
     record: Record, source: Source
 ) -> None:
     for name in "cab":
@@ -63,7 +63,9 @@ def test_an_update_keeps_its_number_and_takes_none(record: Record, source: Sourc
     assert numbers(record) == {"first": 1, "a": 2, "b": 3}
 
 
-def test_what_moves_into_a_section_is_numbered_there_by_who_builds_it(record: Record, source: Source) -> None:
+def test_story_that_moves_into_a_section_is_numbered_when_its_feed_is_built(
+    record: Record, source: Source
+) -> None:
     post(record, source, an_article(external_id="a", sections=()), now=later(10))
     route(record, later(11))
     post(record, source, an_article(external_id="a"), now=later(12))
@@ -77,7 +79,7 @@ def test_what_moves_into_a_section_is_numbered_there_by_who_builds_it(record: Re
 @pytest.mark.parametrize(
     ("field", "numbered"), [("embargo_until", 2), ("expires_at", None)], ids=["embargoed", "expired"]
 )
-def test_what_is_not_public_has_no_number(
+def test_story_that_is_not_public_has_no_number(
     record: Record, source: Source, field: str, numbered: int | None
 ) -> None:
     moment = later(60) if field == "embargo_until" else later(11)
@@ -88,7 +90,7 @@ def test_what_is_not_public_has_no_number(
     assert numbers(record) == {"first": 1, "a": numbered}
 
 
-def test_what_was_killed_before_it_was_routed_never_has_one(record: Record, source: Source) -> None:
+def test_story_killed_before_it_was_routed_never_has_a_number(record: Record, source: Source) -> None:
     post(record, source, an_article(external_id="a"), now=later(10))
     post(record, source, a_takedown("killed", external_id="a"), now=later(10.5))
     route(record, later(11))
@@ -97,7 +99,7 @@ def test_what_was_killed_before_it_was_routed_never_has_one(record: Record, sour
     assert last(record) == 1
 
 
-def test_what_comes_from_a_clock_that_is_ahead_waits_for_its_time(record: Record, source: Source) -> None:
+def test_story_from_a_clock_that_is_ahead_waits_for_its_time(record: Record, source: Source) -> None:
     post(record, source, an_article(external_id="a"), now=later(20))
     route(record, later(11))
     assert numbers(record)["a"] is None
@@ -105,7 +107,7 @@ def test_what_comes_from_a_clock_that_is_ahead_waits_for_its_time(record: Record
     assert numbers(record)["a"] == 2
 
 
-def test_a_feed_that_is_new_itself_begins_with_what_made_it(record: Record, source: Source) -> None:
+def test_a_new_feed_begins_with_the_story_that_made_it(record: Record, source: Source) -> None:
     for name in "abcd":
         post(record, source, an_article(external_id=name, packages=["focus"]), now=later(10))
     routing.route(record, later(11), limit=2)

@@ -76,7 +76,7 @@ def judges(tmp_path: Path) -> Iterator[Judges]:
     ("silent", "running"), [(0, True), (12, True), (15, True), (16, False), (3600, False)]
 )
 def test_a_worker_runs_for_all_or_for_none(judges: Judges, silent: int, running: bool) -> None:
-    heartbeats.beat(judges.record, "w1", broker="up", now=MOMENT)
+    heartbeats.heartbeat(judges.record, "w1", broker="up", now=MOMENT)
     now = MOMENT + timedelta(seconds=silent)
     assert ("1 running" in judges.page(now)) is running
     assert ("No worker is running" in judges.page(now)) is not running
@@ -92,8 +92,8 @@ def test_a_worker_runs_for_all_or_for_none(judges: Judges, silent: int, running:
 
 
 def test_one_of_two_workers_that_falls_silent_is_told_by_page_and_doctor(judges: Judges) -> None:
-    heartbeats.beat(judges.record, "w1", broker="up", now=MOMENT - timedelta(minutes=1))
-    heartbeats.beat(judges.record, "w2", broker="up", now=MOMENT)
+    heartbeats.heartbeat(judges.record, "w1", broker="up", now=MOMENT - timedelta(minutes=1))
+    heartbeats.heartbeat(judges.record, "w2", broker="up", now=MOMENT)
     assert "1 worker fell silent" in judges.page(MOMENT)
     [finding] = judges.doctor("workers", MOMENT)
     assert (finding.state, finding.words) == (WARNING, "1 at work, and 1 worker fell silent")
@@ -101,7 +101,7 @@ def test_one_of_two_workers_that_falls_silent_is_told_by_page_and_doctor(judges:
 
 
 def test_a_worker_without_redis_is_told_by_all(judges: Judges) -> None:
-    heartbeats.beat(judges.record, "w1", broker="connection refused", now=MOMENT)
+    heartbeats.heartbeat(judges.record, "w1", broker="connection refused", now=MOMENT)
     assert judges.facts(MOMENT)["pipeline"]["redis"]["level"] == "warn"
     assert judges.metric("dateline_redis_up", MOMENT) == 0
     [finding] = judges.doctor("workers", MOMENT)
@@ -116,7 +116,7 @@ def test_an_event_that_waits_for_routing_is_late_for_all_or_for_none(
     judges: Judges, age: int, state: str, ready: bool
 ) -> None:
     now = MOMENT + timedelta(seconds=age)
-    heartbeats.beat(judges.record, "w1", broker="up", now=now)
+    heartbeats.heartbeat(judges.record, "w1", broker="up", now=now)
     builders.post(judges.record, builders.a_desk(judges.record), builders.an_article(), now=MOMENT)
     [finding] = [each for each in judges.doctor("backlog", now) if "routed" in each.words]
     assert finding.state == state
@@ -129,7 +129,7 @@ def test_an_event_that_waits_for_routing_is_late_for_all_or_for_none(
 @pytest.mark.parametrize(("age", "state"), [(20, GOOD), (45, WARNING)])
 def test_a_feed_that_is_not_built_is_late_for_page_and_doctor(judges: Judges, age: int, state: str) -> None:
     now = MOMENT + timedelta(seconds=age)
-    heartbeats.beat(judges.record, "w1", broker="up", now=now)
+    heartbeats.heartbeat(judges.record, "w1", broker="up", now=now)
     builders.post(judges.record, builders.a_desk(judges.record), builders.an_article(), now=MOMENT)
     routing.route(judges.record, MOMENT)
     behind = judges.facts(now)["pipeline"]["feeds_behind"]
@@ -147,7 +147,7 @@ def test_a_delivery_that_nobody_sends_is_told_by_all(judges: Judges) -> None:
     routing.route(judges.record, MOMENT)
     for age, state in ((20, GOOD), (90, WRONG)):
         now = MOMENT + timedelta(seconds=age)
-        heartbeats.beat(judges.record, "w1", broker="up", now=now)
+        heartbeats.heartbeat(judges.record, "w1", broker="up", now=now)
         [partner] = judges.facts(now)["partners"]
         assert (partner["current"], partner["backlog"]) == (state == GOOD, 1)
         assert judges.probe("deliveries", now) is (state == GOOD)
@@ -162,7 +162,7 @@ def test_a_delivery_that_nobody_sends_is_told_by_all(judges: Judges) -> None:
 def test_given_up_is_a_trouble_until_something_newer_made_up_for_it(judges: Judges) -> None:
     source = builders.a_desk(judges.record)
     endpoint = builders.an_endpoint(judges.record, "herald")
-    heartbeats.beat(judges.record, seeded.WORKER, broker="up", now=MOMENT)
+    heartbeats.heartbeat(judges.record, seeded.WORKER, broker="up", now=MOMENT)
     builders.post(judges.record, source, builders.an_article(), now=MOMENT)
     routing.route(judges.record, MOMENT)
     [claimed] = seeded.claim_all(judges.record, MOMENT)
@@ -203,7 +203,7 @@ def test_a_partner_that_stops_fetching_its_feed_is_told_by_all(judges: Judges) -
     builders.a_desk(judges.record)
     builders.an_endpoint(judges.record, "herald")
     partner_feeds.add(judges.record, "herald", token_hash="hash", now=MOMENT - timedelta(days=3))
-    heartbeats.beat(judges.record, "w1", broker="up", now=MOMENT)
+    heartbeats.heartbeat(judges.record, "w1", broker="up", now=MOMENT)
     assert "has not fetched its feed for more than a day" in judges.page(MOMENT)
     assert judges.metric("dateline_partner_feed_unfetched_seconds", MOMENT) == 3 * 86400
     [finding] = judges.doctor("feeds", MOMENT)

@@ -1,4 +1,4 @@
-"""A partner's own stream: it finds exactly what it missed, and is told nothing that it must not know."""
+"""A partner's own stream: it finds exactly the events that it missed, and learns nothing that it must not know."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from service.api import partner_events
 from service.http import credentials, problems
 from service.store import operations
 from service.store.coordination import heartbeats
+from service.store.database import locks
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
 from service.store.deliveries.claims import Claimed
 from service.store.partners import catch_up, partners
-from service.store.partners.catch_up import Asked
+from service.store.partners.catch_up import StreamQuery
 from service.store.schema.deliveries import delivery
 from service.store.views import history
 from service.webhooks.inbox import Inbox
@@ -79,7 +80,7 @@ def outlet(record: Record) -> Outlet:
 
 
 def claim(record: Record, now: datetime = NOW) -> list[Claimed]:
-    heartbeats.beat(record, WORKER, broker="up", now=now)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=now)
     return claims.claim(record, lease=WORKER, limit=100, cursor=claims.Cursor(), now=now)[0]
 
 
@@ -93,9 +94,7 @@ def numbers(events: list[dict[str, Any]]) -> list[int]:
     return [each["sequence"] for each in events]
 
 
-def test_partner_reads_its_events_after_a_number_and_what_superseded_them(
-    record: Record, outlet: Outlet
-) -> None:
+def test_partner_reads_its_events_after_a_number_and_their_successors(record: Record, outlet: Outlet) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record, "herald")
     given = post(record, source, an_article())
@@ -194,7 +193,7 @@ def test_text_from_before_a_kill_is_not_given_after_a_restoration(record: Record
     ]
 
 
-def test_story_under_embargo_is_told_at_its_time_and_not_before(record: Record, outlet: Outlet) -> None:
+def test_story_under_embargo_is_shown_at_its_time_and_not_before(record: Record, outlet: Outlet) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     post(record, source, an_article(external_id="1"))
@@ -208,7 +207,9 @@ def test_story_under_embargo_is_told_at_its_time_and_not_before(record: Record, 
     assert numbers(outlet.events("include=data")) == [1, 2, 3]
 
 
-def test_revision_under_embargo_is_not_told_by_what_it_superseded(record: Record, outlet: Outlet) -> None:
+def test_revision_under_embargo_is_not_betrayed_by_the_one_it_superseded(
+    record: Record, outlet: Outlet
+) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     post(record, source, an_article())
@@ -308,7 +309,7 @@ def test_kill_reaches_an_outlet_that_only_read_the_story_and_got_no_push(
     assert routed_to(record, 2) == {reader.id} != {stranger.id}
 
 
-def test_reading_what_there_is_without_its_text_makes_nobody_a_holder(record: Record, outlet: Outlet) -> None:
+def test_reading_events_without_their_text_makes_nobody_a_holder(record: Record, outlet: Outlet) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     given = post(record, source, an_article())
@@ -327,9 +328,11 @@ def test_kill_accepted_while_the_story_is_being_read_finds_the_reader(record: Re
     routing.route(record, NOW)
     killing = threading.Thread(target=post, args=(record, source, a_takedown()))
     with record.writing() as connection:
-        articles = [each.article_row for each in catch_up.read(record, Asked(outlet.id, 0, 9), NOW).events]
-        catch_up._hold_articles(connection, articles)
-        page = catch_up._page(connection, Asked(outlet.id, 0, 9), NOW)
+        articles = [
+            each.article_row for each in catch_up.read(record, StreamQuery(outlet.id, 0, 9), NOW).events
+        ]
+        locks.share_articles(connection, articles)
+        page = catch_up._page(connection, StreamQuery(outlet.id, 0, 9), NOW)
         killing.start()
         killing.join(0.3)
         assert killing.is_alive(), "it waits for the reading to commit"

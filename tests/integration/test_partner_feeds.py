@@ -1,4 +1,4 @@
-"""What stands in a partner's own feed, and that nobody else hears of it."""
+"""A partner's own feed has the right stories, and nobody else hears of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from service.store.deliveries import routing
 from service.store.errors import NotFound, NotPossible, UnknownSections
 from service.store.feeds import archives, documents, partner_feeds
 from service.store.feeds.contents import NEWEST
-from service.store.feeds.partner_contents import MOST, UNTOLD_STAYS
+from service.store.feeds.feeds import due_feeds, open_feeds
+from service.store.feeds.partner_contents import MOST_CHANGED, UNREAD_STAYS
 from tests.builders import NOW, a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk, publish
 from tests.reading import Reader
@@ -83,13 +84,13 @@ def test_a_feed_is_titled_by_its_sections_unless_it_is_given_a_title(desk: FeedD
     assert title_of("3", title="For Herald") == "For Herald"
 
 
-def test_what_cannot_be_made_is_refused_and_leaves_nothing(desk: FeedDesk) -> None:
+def test_impossible_feed_is_refused_and_leaves_nothing(desk: FeedDesk) -> None:
     with pytest.raises(NotFound, match="there is no partner 'nobody'"):
         operations.add_feed(
             desk.record, partner_feeds.NewPartnerFeed("nobody", token_hash=HASH), actor="operator", now=NOW
         )
     slug = Reader(desk).slug
-    before = len(documents.due_feeds(desk.record))
+    before = len(due_feeds(desk.record))
     with pytest.raises(UnknownSections, match="moon"):
         operations.add_feed(
             desk.record,
@@ -112,7 +113,7 @@ def test_a_partners_feed_is_in_no_list_and_at_no_public_address(
     slug = f"partner/{reader.feed_id}"
     assert reader.headlines() == ["Story 1"]
     record = desk.record
-    assert slug not in {each.slug for each in documents.open_feeds(record)}
+    assert slug not in {each.slug for each in open_feeds(record)}
     assert slug not in {feed for feed, _ in documents.listing(record)}
     assert slug not in {each.feed for each in archives.listing(record)}
     assert all(documents.get_document(record, slug, fmt) is None for fmt in FORMATS)
@@ -125,7 +126,7 @@ def test_a_partners_feed_is_in_no_list_and_at_no_public_address(
         assert reader.client.get(path).status_code == 404, path
 
 
-def test_what_is_under_embargo_comes_at_its_time(desk: FeedDesk, source: Source) -> None:
+def test_story_under_embargo_comes_at_its_time(desk: FeedDesk, source: Source) -> None:
     reader = Reader(desk, ["world"])
     publish(desk, source, "1")
     publish(desk, source, "2", embargo_until=later(600))
@@ -157,7 +158,7 @@ def fill(desk: FeedDesk, source: Source, first: int, last: int, seconds: float) 
     desk.work()
 
 
-def test_who_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> None:
+def test_reader_that_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> None:
     source, desk = a_desk(sqlite_record), FeedDesk(sqlite_record)
     reader = Reader(desk, ["world"])
     fill(desk, source, 0, 40, 60)
@@ -168,8 +169,8 @@ def test_who_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> Non
     assert len(reader.read()) == 100
     fill(desk, source, 140, 141, 2 * 86_400)  # all were read but one: the newest are enough
     assert len(reader.read()) == NEWEST
-    fill(desk, source, 141, 141 + MOST + 20, 4 * 86_400)
-    assert len(reader.read()) == MOST
+    fill(desk, source, 141, 141 + MOST_CHANGED + 20, 4 * 86_400)
+    assert len(reader.read()) == MOST_CHANGED
 
 
 def test_a_takedown_stays_until_the_partner_was_told(desk: FeedDesk, source: Source) -> None:
@@ -193,7 +194,7 @@ def test_a_takedown_stays_until_the_partner_was_told(desk: FeedDesk, source: Sou
 def test_it_has_the_notices_of_its_sections_feeds_however_much_is_published(
     desk: FeedDesk, source: Source
 ) -> None:
-    """Who has read the story in the public feed, and then was given one of its own, is told too."""
+    """A partner that read the story in the public feed, and then got a feed of its own, hears of it too."""
     bad = publish(desk, source, "bad")
     elsewhere = publish(desk, source, "elsewhere", sections=("china",))
     for each in (bad, elsewhere):
@@ -209,7 +210,7 @@ def test_it_has_the_notices_of_its_sections_feeds_however_much_is_published(
     assert bad not in {item["id"] for item in reader.read()}
 
 
-def test_a_takedown_that_was_told_stays_its_usual_days_however_much_is_published(
+def test_a_takedown_that_was_read_stays_its_usual_days_however_much_is_published(
     sqlite_record: Record,
 ) -> None:
     source, desk = a_desk(sqlite_record), FeedDesk(sqlite_record)
@@ -233,12 +234,12 @@ def test_a_partner_that_is_gone_for_good_is_not_waited_for_without_end(
     story = publish(desk, source, "1")
     reader.read()
     kill(desk, story, 60)
-    desk.now = later(60) + UNTOLD_STAYS
+    desk.now = later(60) + UNREAD_STAYS
     publish(desk, source, "2")
     assert reader.headlines() == ["Story 2"]
 
 
-def test_a_new_feed_does_not_begin_with_what_others_were_told(desk: FeedDesk, source: Source) -> None:
+def test_a_new_feed_does_not_begin_with_the_notices_of_others(desk: FeedDesk, source: Source) -> None:
     old = Reader(desk, ["world"])
     story = publish(desk, source, "1")
     old.read()
@@ -249,7 +250,7 @@ def test_a_new_feed_does_not_begin_with_what_others_were_told(desk: FeedDesk, so
     assert new.headlines() == ["Story 2"]
 
 
-def test_a_story_that_moved_elsewhere_and_was_killed_there_is_told_to_who_has_read_it(
+def test_takedown_of_a_story_that_moved_elsewhere_reaches_those_who_read_it(
     desk: FeedDesk, source: Source
 ) -> None:
     reader = Reader(desk, ["world"])
@@ -286,7 +287,7 @@ def test_a_revoked_feed_is_not_built_any_more_and_cannot_be_brought_back(
     assert not operations.revoke_feed(desk.record, reader.feed_id, actor="operator", now=NOW)
     post(desk.record, source, an_article(external_id="2"), now=later(1))
     routing.route(desk.record, later(1))
-    assert f"partner/{reader.feed_id}" not in {each.slug for each in documents.due_feeds(desk.record)}
+    assert f"partner/{reader.feed_id}" not in {each.slug for each in due_feeds(desk.record)}
     with pytest.raises(NotPossible, match="dateline feed add"):
         reader.rotate()
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.store import names, operations
 from service.store.articles import accept
 from service.store.articles.idempotency import Answer
+from service.store.articles.posts import Post
 from service.store.database.record import Record, open_record
 from service.store.deliveries import replays
 from service.store.errors import NotFound, NotPossible
@@ -166,10 +167,12 @@ def test_each_id_names_its_own_thing(desk: Desk) -> None:
 def test_an_article_from_before_the_desk_changed_its_name_is_found_by_its_last_part(record: Record) -> None:
     source = a_desk(record)
     found = [
-        accept.accept(record, source, an_article(external_id=str(number)), key=None, body_hash=str(number),
-                      authority=authority, now=later(number))
+        accept.accept(
+            record,
+            Post(source, an_article(external_id=str(number)), None, str(number), authority, later(number)),
+        )
         for number, authority in enumerate(("old.example.org", "middle.example.org", "new.example.org"))
-    ]  # fmt: skip
+    ]
     for answer in found:
         assert history.article_trace(record, answer.article.rpartition("/")[2]).id == answer.article
 

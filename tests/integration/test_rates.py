@@ -34,7 +34,7 @@ def a_limited_endpoint(
 ) -> int:
     source = source or a_desk(record)
     for worker in WORKERS:
-        heartbeats.beat(record, worker, broker="up", now=NOW)
+        heartbeats.heartbeat(record, worker, broker="up", now=NOW)
     endpoint = an_endpoint(record, rate=rate, max_in_flight=64, **options)
     for number in range(stories):
         post(record, source, an_article(external_id=str(number)))

@@ -1,4 +1,4 @@
-"""A database that cannot do its work is told as such, whatever its driver calls it."""
+"""A database that cannot do its work is reported as such, by whatever name its driver has for it."""
 
 from __future__ import annotations
 

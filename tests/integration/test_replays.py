@@ -25,7 +25,7 @@ WORKER = "w1.test"
 
 
 def claim(record: Record, seconds: float = 0) -> list[Claimed]:
-    heartbeats.beat(record, WORKER, broker="up", now=later(seconds))
+    heartbeats.heartbeat(record, WORKER, broker="up", now=later(seconds))
     return claims.claim(record, lease=WORKER, limit=500, cursor=claims.Cursor(), now=later(seconds))[0]
 
 

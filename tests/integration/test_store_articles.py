@@ -89,7 +89,7 @@ def test_older_version_is_stale_and_changes_nothing_but_the_audit(record: Record
     assert rows(record) == {**before, "audit": before["audit"] + 1}
 
 
-def test_what_lies_between_a_version_and_its_repeat_under_a_higher_one_is_stale(record: Record) -> None:
+def test_post_between_a_version_and_its_repeat_under_a_higher_one_is_stale(record: Record) -> None:
     source = a_desk(record)
     post(record, source, an_article(version=1))
     assert post(record, source, an_article(version=3)).outcome == "repeat"
@@ -111,14 +111,14 @@ def test_repeat_of_an_old_post_does_not_bring_a_killed_story_back(record: Record
     assert post(record, source, an_article()).outcome == "stale"
 
 
-def test_source_restores_what_it_killed_with_a_higher_version(record: Record) -> None:
+def test_source_restores_its_killed_article_with_a_higher_version(record: Record) -> None:
     source = a_desk(record)
     post(record, source, an_article(version=1))
     post(record, source, a_takedown("killed", version=2))
     assert post(record, source, an_article(version=3)).type == "article.restored"
 
 
-def test_source_cannot_restore_what_the_desk_killed(record: Record) -> None:
+def test_source_cannot_restore_an_article_that_the_desk_killed(record: Record) -> None:
     source = a_desk(record)
     first = post(record, source, an_article(version=1))
     operations.kill(record, first.article, reason="court order", actor="operator", now=later(1))
@@ -135,7 +135,7 @@ def test_killing_twice_is_a_repeat(record: Record) -> None:
     assert killed.revision == 2
 
 
-def test_restoring_what_is_usable_is_refused(record: Record) -> None:
+def test_restoring_a_usable_article_is_refused(record: Record) -> None:
     first = post(record, a_desk(record), an_article())
     with pytest.raises(NotPossible, match="usable already"):
         operations.restore(record, first.article, reason=None, actor="operator", now=NOW)
@@ -148,12 +148,12 @@ def test_unknown_section_is_refused_by_name(record: Record) -> None:
     assert refused.value.slugs == ("sport",)
 
 
-def test_takedown_of_what_is_not_held_is_refused(record: Record) -> None:
+def test_takedown_of_an_unknown_article_is_refused(record: Record) -> None:
     with pytest.raises(ContentMissing):
         post(record, a_desk(record), a_takedown())
 
 
-def test_what_expires_is_unpublished_once(record: Record) -> None:
+def test_expired_article_is_unpublished_once(record: Record) -> None:
     source = a_desk(record)
     post(record, source, an_article(expires_at=later(60)))
     assert accept.expire_due(record, later(59)) == 0
@@ -161,7 +161,7 @@ def test_what_expires_is_unpublished_once(record: Record) -> None:
     assert accept.expire_due(record, later(61)) == 0
 
 
-def test_new_revision_supersedes_what_waits_in_the_same_transaction(record: Record) -> None:
+def test_new_revision_supersedes_waiting_deliveries_in_the_same_transaction(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record)
     post(record, source, an_article())

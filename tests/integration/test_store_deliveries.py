@@ -42,7 +42,7 @@ WORKER = "w1.test"
 
 @pytest.fixture(autouse=True)
 def alive(record: Record) -> None:
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
 
 
 def deliveries(record: Record) -> list[tuple[int, int, str]]:
@@ -159,7 +159,7 @@ def test_what_a_dead_worker_had_on_the_wire_is_due_within_seconds_under_the_same
     post(record, source, an_article())
     routing.route(record, NOW)
     first = claim(record)
-    heartbeats.beat(record, "w2.test", broker="up", now=later(4.5))
+    heartbeats.heartbeat(record, "w2.test", broker="up", now=later(4.5))
     detector = FailureDetector()
     assert [detector.lost(recovery.in_flight(record), at) for at in (0, 2, 4)] == [[], [], []]
     assert recovery.recover(record, detector.lost(recovery.in_flight(record), 4.5), later(4.5)) == 1

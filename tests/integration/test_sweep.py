@@ -62,7 +62,7 @@ def test_idle_worker_delivers_though_another_one_leads_and_took_the_hint(
     an_endpoint(record, url=url)
     post(record, source, an_article(), now=now())
     routing.route(record, now())
-    assert leases.take(record, "sweep", "the-leader", now=now(), lasts=timedelta(minutes=1))
+    assert leases.acquire(record, "sweep", "the-leader", now=now(), lasts=timedelta(minutes=1))
     hints: list[str] = []
     runner = a_runner(record, "idle", Clocks(now), lambda task, _: hints.append(task))
     broker = Broker(lambda: "up", hints.append)
@@ -113,20 +113,20 @@ def names(record: Record) -> set[str]:
 
 def test_workers_that_died_are_removed_after_an_hour_and_those_that_live_are_not(record: Record) -> None:
     clock = Clock()
-    heartbeats.beat(record, "dead", broker="up", now=NOW)
-    heartbeats.beat(record, "behind", broker="up", now=later(-7200))
-    heartbeats.beat(record, "dead ahead", broker="up", now=later(7300))
+    heartbeats.heartbeat(record, "dead", broker="up", now=NOW)
+    heartbeats.heartbeat(record, "behind", broker="up", now=later(-7200))
+    heartbeats.heartbeat(record, "dead ahead", broker="up", now=later(7300))
     with a_sweep(record, clock) as sweep:
         for _ in range(3):
             sweep.run_once()
             clock.go_on(15)
-            heartbeats.beat(record, "behind", broker="up", now=clock.now - timedelta(hours=2))
+            heartbeats.heartbeat(record, "behind", broker="up", now=clock.now - timedelta(hours=2))
         assert names(record) == {"leader", "dead", "behind"}
         clock.go_on(3600)
         for _ in range(2):
             sweep.run_once()
             clock.go_on(15)
-            heartbeats.beat(record, "behind", broker="up", now=clock.now - timedelta(hours=2))
+            heartbeats.heartbeat(record, "behind", broker="up", now=clock.now - timedelta(hours=2))
     assert names(record) == {"leader", "behind"}
 
 
@@ -142,7 +142,7 @@ def test_news_that_was_due_goes_out_though_the_clock_was_put_back_and_embargoes_
         record, source, an_article(external_id="open at eight", embargo_until=later(-1800)), now=later(-3000)
     )
     routing.route(record, NOW)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     with a_sweep(record, clock) as sweep:
         sweep.run_once()
         clock.go_on(1)
@@ -162,7 +162,7 @@ def test_a_kill_is_not_held_by_the_embargo_of_its_story_when_the_clock_was_put_b
     clock = Clock()
     source = a_desk(record)
     an_endpoint(record)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     post(record, source, an_article(embargo_until=later(-60)), now=later(-120))
     deliver_all(record, NOW)
     post(record, source, a_takedown())
@@ -220,7 +220,7 @@ def test_the_sweep_reports_a_takedown_that_nobody_confirms_within_seconds_of_the
     notified: list[datetime] = []
     source = a_desk(record)
     endpoint = an_endpoint(record)
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     post(record, source, an_article())
     deliver_all(record, NOW)
     post(record, source, a_takedown())

@@ -54,7 +54,7 @@ class Hours:
         return self.seconds
 
 
-def test_the_living_keep_what_only_one_may_do_and_the_dead_do_not_whoever_is_ahead(record: Record) -> None:
+def test_the_living_keep_their_leases_and_the_dead_do_not_whichever_clock_is_ahead(record: Record) -> None:
     for dead, off in (("ahead", 60.0), ("far ahead", 3600.0)):
         first, second = Hours(off), Hours()
         leader = LeaderLease(record, Clocks(first, first.steady))
@@ -73,10 +73,10 @@ def test_the_living_keep_what_only_one_may_do_and_the_dead_do_not_whoever_is_ahe
 
 
 def test_a_lease_that_was_renewed_at_the_last_moment_is_not_taken_over(record: Record) -> None:
-    assert leases.take(record, "sweep", "one", now=later(60), lasts=LASTS)
-    seen = leases.held(record, "sweep")
+    assert leases.acquire(record, "sweep", "one", now=later(60), lasts=LASTS)
+    seen = leases.find(record, "sweep")
     assert seen is not None
-    assert leases.take(record, "sweep", "one", now=later(61), lasts=LASTS)
+    assert leases.acquire(record, "sweep", "one", now=later(61), lasts=LASTS)
     assert not leases.take_over(record, seen, "two", now=NOW, lasts=LASTS)
 
 
@@ -130,7 +130,7 @@ def rows(record: Record, query: str) -> list[Any]:
 def one_on_the_wire(record: Record, worker: str, now: datetime) -> Claimed:
     source = a_desk(record)
     an_endpoint(record, url="https://127.0.0.1:9/")
-    heartbeats.beat(record, worker, broker="up", now=now)
+    heartbeats.heartbeat(record, worker, broker="up", now=now)
     post(record, source, an_article(), now=now)
     routing.route(record, now)
     [claimed] = claims.claim(record, lease=worker, limit=9, cursor=Cursor(), now=now)[0]
@@ -157,7 +157,7 @@ def test_a_push_stays_its_living_workers_and_is_free_soon_after_its_death(record
     with a_looking_sweep(record, ours) as sweep:
         for second in range(20):
             theirs.seconds = ours.seconds = second
-            heartbeats.beat(record, "theirs", broker="up", now=theirs())
+            heartbeats.heartbeat(record, "theirs", broker="up", now=theirs())
             sweep.run_once()
             assert states(record) == ["sending"]
         died_at = ours.seconds
@@ -170,16 +170,16 @@ def test_a_push_stays_its_living_workers_and_is_free_soon_after_its_death(record
     assert settlements.settle(record, [late], lease="theirs", now=theirs()) == set()
 
 
-def test_what_a_leader_that_was_ahead_had_on_the_wire_is_free_soon_after_its_death(record: Record) -> None:
+def test_pushes_of_a_leader_whose_clock_was_ahead_are_free_soon_after_its_death(record: Record) -> None:
     theirs, ours = Hours(AHEAD), Hours(BEHIND)
     one_on_the_wire(record, "theirs", theirs())
-    assert leases.take(record, "sweep", "theirs", now=theirs(), lasts=LASTS)
+    assert leases.acquire(record, "sweep", "theirs", now=theirs(), lasts=LASTS)
     with a_looking_sweep(record, ours) as sweep:
         while states(record) == ["sending"]:
             sweep.run_once()
             ours.seconds += 1
             assert ours.seconds < 8
-    held = leases.held(record, "sweep")
+    held = leases.find(record, "sweep")
     assert held is not None
     assert held.holder == "looks"
 

@@ -14,10 +14,10 @@ from service.store.articles.sources import Source
 from service.store.coordination import leases
 from service.store.database.record import Record
 from service.store.deliveries import routing
-from service.store.feeds import archives, contents, documents
+from service.store.feeds import archives, placements
 from service.store.feeds.archives import PageDue
-from service.store.feeds.documents import FeedDue, Rendered
-from service.store.feeds.placements import PAGE
+from service.store.feeds.documents import Rendering
+from service.store.feeds.feeds import ARCHIVE_PAGE, FeedDue, due_feeds, open_feeds
 from service.store.schema.articles import article
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
@@ -70,31 +70,33 @@ def test_a_long_drain_keeps_its_lease_to_the_end(record: Record) -> None:
     taken: list[bool] = []
 
     def try_to_take(now: datetime) -> None:
-        taken.append(leases.take(record, "publish", "other", now=now, lasts=PUBLISH_LEASE))
+        taken.append(leases.acquire(record, "publish", "other", now=now, lasts=PUBLISH_LEASE))
 
     hours = SlowHours(try_to_take)
     a_publish_task(record, hours).drain()
     assert len(taken) > 12
     assert hours.seconds > 4 * PUBLISH_LEASE.total_seconds()
     assert not any(taken)
-    assert documents.due_feeds(record) == []
-    assert leases.take(record, "publish", "other", now=hours.now(), lasts=PUBLISH_LEASE), "it was given back"
+    assert due_feeds(record) == []
+    assert leases.acquire(record, "publish", "other", now=hours.now(), lasts=PUBLISH_LEASE), (
+        "it was given back"
+    )
 
 
 def test_a_publisher_that_has_lost_the_lease_builds_no_more_and_leaves_it_to_the_other(
     record: Record,
 ) -> None:
     ask_for_many(record)
-    before = len(documents.due_feeds(record))
+    before = len(due_feeds(record))
 
     def take_over(_: datetime) -> None:
-        lease = leases.held(record, "publish")
+        lease = leases.find(record, "publish")
         if lease is not None and lease.holder != "other":
             assert leases.take_over(record, lease, "other", now=later(3600), lasts=PUBLISH_LEASE)
 
     a_publish_task(record, SlowHours(take_over)).drain()
-    assert len(documents.due_feeds(record)) == before - 1
-    lease = leases.held(record, "publish")
+    assert len(due_feeds(record)) == before - 1
+    lease = leases.find(record, "publish")
     assert lease is not None
     assert lease.holder == "other"
 
@@ -132,7 +134,7 @@ def test_a_page_built_before_another_takedown_does_not_bring_back_the_killed_sto
     desk: FeedDesk,
 ) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(PAGE), 0)
+    publish(desk, source, range(ARCHIVE_PAGE), 0)
     desk.work(later(1))
     with_story_8 = desk.body("world", "atom", 1)
     kill(desk, source, "7", 10)
@@ -140,7 +142,7 @@ def test_a_page_built_before_another_takedown_does_not_bring_back_the_killed_sto
     kill(desk, source, "8", 20)
     desk.work(later(20))
     as_it_is = desk.body("world", "atom", 1)
-    made = {"atom": Rendered(with_story_8, "older")}
+    made = {"atom": Rendering(with_story_8, "older")}
     archives.store_page(desk.record, slow, made, due_at=None, now=later(21))
     assert desk.body("world", "atom", 1) == as_it_is
     assert b"Story 8." not in as_it_is
@@ -148,12 +150,12 @@ def test_a_page_built_before_another_takedown_does_not_bring_back_the_killed_sto
 
 def test_a_page_made_while_another_takedown_asks_for_it_stays_due(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(PAGE), 0)
+    publish(desk, source, range(ARCHIVE_PAGE), 0)
     desk.work(later(1))
     kill(desk, source, "7", 10)
     slow = the_due_page(desk, 10)
     kill(desk, source, "8", 20)
-    made = {"atom": Rendered(b"older", "older")}
+    made = {"atom": Rendering(b"older", "older")}
     archives.store_page(desk.record, slow, made, due_at=None, now=later(21))
     assert the_due_page(desk, 21).due_at == later(20)
     desk.work(later(22))
@@ -162,12 +164,12 @@ def test_a_page_made_while_another_takedown_asks_for_it_stays_due(desk: FeedDesk
 
 def test_a_story_killed_while_its_page_is_made_for_the_first_time_is_not_on_it(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
-    publish(desk, source, range(PAGE), 0)
-    (world,) = [each for each in documents.due_feeds(desk.record) if each.slug == "world"]
-    contents.number_new(desk.record, world, later(1))
+    publish(desk, source, range(ARCHIVE_PAGE), 0)
+    (world,) = [each for each in due_feeds(desk.record) if each.slug == "world"]
+    placements.number_new(desk.record, world, later(1))
     slow = the_due_page(desk, 1)
     kill(desk, source, "7", 2)
-    made = {fmt: Rendered(b"Story 7.", "older") for fmt in feeds.ARCHIVED}
+    made = {fmt: Rendering(b"Story 7.", "older") for fmt in feeds.ARCHIVED}
     archives.store_page(desk.record, slow, made, due_at=None, now=later(3))
     assert archives.get_page(desk.record, "world", 1, "atom") is None
     desk.work(later(4))
@@ -178,16 +180,16 @@ def test_a_story_killed_while_its_page_is_made_for_the_first_time_is_not_on_it(d
 def test_numbers_that_another_gave_count_for_a_publisher_that_read_the_feed_before(desk: FeedDesk) -> None:
     """Else its document would lead to no archive, though there is one, until something changes again."""
     source = a_desk(desk.record)
-    for n in range(PAGE):  # public when they are numbered, not when they are routed
+    for n in range(ARCHIVE_PAGE):  # public when they are numbered, not when they are routed
         post(desk.record, source, an_article(external_id=str(n), embargo_until=later(2)), now=later(0))
     route(desk, 1)
-    (early,) = [each for each in documents.due_feeds(desk.record) if each.slug == "world"]
+    (early,) = [each for each in due_feeds(desk.record) if each.slug == "world"]
     assert early.sequence == 0
-    contents.number_new(desk.record, early, later(2))
-    assert contents.number_new(desk.record, early, later(2)) == PAGE
+    placements.number_new(desk.record, early, later(2))
+    assert placements.number_new(desk.record, early, later(2)) == ARCHIVE_PAGE
 
 
-def test_two_that_build_at_once_leave_what_one_alone_would(desk: FeedDesk) -> None:
+def test_two_publishers_at_once_leave_the_documents_of_one_alone(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     desk.now = later(10_000)
     done, failures = threading.Event(), []
@@ -203,7 +205,7 @@ def test_two_that_build_at_once_leave_what_one_alone_would(desk: FeedDesk) -> No
     threads = [threading.Thread(target=build, args=(builder,)) for builder in builders]
     for thread in threads:
         thread.start()
-    for n in range(2 * PAGE + 30):
+    for n in range(2 * ARCHIVE_PAGE + 30):
         story = an_article(external_id=str(n), headline=f"Story {n}.", packages=["p"])
         post(desk.record, source, story, now=later(n))
         if n % 4 == 3:
@@ -225,19 +227,17 @@ def test_two_that_build_at_once_leave_what_one_alone_would(desk: FeedDesk) -> No
     killed = select(article.c.external_id).where(article.c.status == "killed")
     with desk.record.reading() as connection:
         gone = connection.execute(killed).scalars().all()
-    assert len(gone) == (2 * PAGE + 30) // 4
+    assert len(gone) == (2 * ARCHIVE_PAGE + 30) // 4
     for body in left.values():
         assert not [number for number in gone if f"Story {number}.".encode() in body]
 
 
 def everything(desk: FeedDesk) -> dict[tuple[str, int | None, str], bytes]:
-    open_feeds: list[FeedDue] = [each for each in documents.open_feeds(desk.record) if each.slug != "china"]
-    whole = {
-        (each.slug, None, fmt): desk.body(each.slug, fmt) for each in open_feeds for fmt in feeds.RENDITIONS
-    }
+    public: list[FeedDue] = [each for each in open_feeds(desk.record) if each.slug != "china"]
+    whole = {(each.slug, None, fmt): desk.body(each.slug, fmt) for each in public for fmt in feeds.RENDITIONS}
     return whole | {
         (each.slug, page, fmt): desk.body(each.slug, fmt, page)
-        for each in open_feeds
+        for each in public
         for page in range(1, each.pages + 1)
         for fmt in feeds.ARCHIVED
     }

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import feeds
-from service.store.feeds.contents import Place
-from service.store.feeds.documents import Rendered
+from service.store.feeds.contents import Placement
+from service.store.feeds.documents import Rendering
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,11 @@ Entries = Mapping[feeds.Format, Entry | None]
 
 
 def compose(
-    feed: feeds.Feed, shown: Sequence[Place], entries: Mapping[int, Entries], formats: Sequence[feeds.Format]
-) -> dict[feeds.Format, Rendered]:
+    feed: feeds.Feed,
+    shown: Sequence[Placement],
+    entries: Mapping[int, Entries],
+    formats: Sequence[feeds.Format],
+) -> dict[feeds.Format, Rendering]:
     """The feed's documents. `entries` by article; a story that has none in a format is left out of that one."""
     moments = [(place, feeds.distinct_time(place.changed_at, place.public_id)) for place in shown]
     documents = {}
@@ -46,8 +49,10 @@ def compose(
     return documents
 
 
-def _document(frame: feeds.Frame, entries: Sequence[Entry], stories: tuple[tuple[int, int], ...]) -> Rendered:
+def _document(
+    frame: feeds.Frame, entries: Sequence[Entry], stories: tuple[tuple[int, int], ...]
+) -> Rendering:
     etag = hashlib.blake2b(frame.head, digest_size=16)
     etag.update(b"".join(entry.digest for entry in entries))
     etag.update(frame.tail)
-    return Rendered(frame.around([entry.body for entry in entries]), etag.hexdigest(), stories)
+    return Rendering(frame.around([entry.body for entry in entries]), etag.hexdigest(), stories)

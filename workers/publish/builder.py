@@ -11,11 +11,11 @@ from time import perf_counter
 import feeds
 from service import logs
 from service.store.database.record import Record
-from service.store.feeds import archives, contents, documents, partner_contents, sections
+from service.store.feeds import archives, contents, documents, partner_contents, placements, sections
 from service.store.feeds.archives import PageDue
-from service.store.feeds.contents import Place
-from service.store.feeds.documents import FeedDue
+from service.store.feeds.contents import Placement
 from service.store.feeds.entries import prune_entries
+from service.store.feeds.feeds import FeedDue, due_feeds, open_feeds
 from workers.publish.assemble import compose
 from workers.publish.entry_cache import EntryCache
 from workers.publish.items import Publisher, feed_of
@@ -63,7 +63,7 @@ class FeedBuilder:
             return not self._stopping and goes_on()
 
         built = 0
-        if further() and (due := documents.due_feeds(self._record)):
+        if further() and (due := due_feeds(self._record)):
             publisher = self._publisher()
             for each in takewhile(further, due):
                 self.build(publisher, each, self._clock())
@@ -72,7 +72,7 @@ class FeedBuilder:
         if pages:
             publisher, known = (
                 self._publisher(),
-                {each.slug: each for each in documents.open_feeds(self._record)},
+                {each.slug: each for each in open_feeds(self._record)},
             )
             for page in takewhile(further, pages):
                 if page.feed in known:
@@ -100,18 +100,18 @@ class FeedBuilder:
             ms=round((perf_counter() - started) * 1000, 1),
         )
 
-    def _shown(self, due: FeedDue, now: datetime) -> tuple[FeedDue, list[Place], datetime | None]:
+    def _shown(self, due: FeedDue, now: datetime) -> tuple[FeedDue, list[Placement], datetime | None]:
         """The feed with its new stories numbered, the stories that stand in it, and when they change by themselves."""
         stays = self._withdrawn_stays
         if due.private:
-            found = partner_contents.shown(self._record, due, now, withdrawn_stays=stays)
-            return due, found.places, found.due_at
-        due = replace(due, sequence=contents.number_new(self._record, due, now))
-        shown = contents.places(self._record, due, now, withdrawn_stays=stays)
+            found = partner_contents.partner_contents(self._record, due, now, withdrawn_stays=stays)
+            return due, found.placements, found.due_at
+        due = replace(due, sequence=placements.number_new(self._record, due, now))
+        shown = contents.placements(self._record, due, now, withdrawn_stays=stays)
         return due, shown, contents.next_change(self._record, due, shown, now, withdrawn_stays=stays)
 
     def _build_page(self, publisher: Publisher, due: FeedDue, page: PageDue, now: datetime) -> None:
-        shown = contents.page_places(self._record, page.feed, page.page, now)
+        shown = contents.page_placements(self._record, page.feed, page.page, now)
         entries, new = self._cache.entries(publisher, shown)
         feed = replace(feed_of(publisher, due), page=page.page)
         bodies = compose(feed, shown, entries, feeds.ARCHIVED)

@@ -11,8 +11,8 @@ from cachetools import LRUCache
 import feeds
 from service import logs
 from service.store.database.record import Record
-from service.store.feeds.contents import Place, Story, stories
-from service.store.feeds.entries import NewEntry, kept_entries
+from service.store.feeds.contents import Placement, Story, stories
+from service.store.feeds.entries import NewEntry, find_entries
 from workers.publish.assemble import Entries, Entry
 from workers.publish.items import Publisher, item_of
 
@@ -32,7 +32,7 @@ class EntryCache:
         self._lock = threading.Lock()
 
     def entries(
-        self, publisher: Publisher, shown: Sequence[Place]
+        self, publisher: Publisher, shown: Sequence[Placement]
     ) -> tuple[Mapping[int, Entries], list[NewEntry]]:
         """The entries of these stories by article; and the new ones among them, to be written to the record."""
         profile = publisher.profile
@@ -52,10 +52,10 @@ class EntryCache:
         return found, new
 
     def _fetch(
-        self, publisher: Publisher, missing: Sequence[Place], new: list[NewEntry]
-    ) -> list[tuple[Place, Entries]]:
+        self, publisher: Publisher, missing: Sequence[Placement], new: list[NewEntry]
+    ) -> list[tuple[Placement, Entries]]:
         wanted = [(place.article_id, place.revision) for place in missing]
-        bodies = kept_entries(self._record, wanted, publisher.profile)
+        bodies = find_entries(self._record, wanted, publisher.profile)
         unwritten = [p for p in missing if any((p.article_id, fmt) not in bodies for fmt in feeds.RENDITIONS)]
         for story in stories(self._record, unwritten):
             for fmt, body in serialise(publisher, story).items():

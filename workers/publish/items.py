@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import feeds
 from service.store.feeds.contents import Story
-from service.store.feeds.documents import FeedDue
+from service.store.feeds.feeds import FeedDue
 
 
 @dataclass(frozen=True)

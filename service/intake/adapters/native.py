@@ -13,7 +13,7 @@ from service.intake import text
 from service.intake.adapters.json_body import decode
 from service.intake.article import PARTS, TAKEDOWNS, Article
 from service.intake.sanitise import clean
-from service.store.articles.accept import Posted
+from service.store.articles.posts import PostedArticle
 
 _NOTES = frozenset(("correction_note", "kill_reason", "reason", "ednote"))
 _PROSE = _NOTES | {"summary", "body_text", "caption", "notice", "usage_terms"}
@@ -46,7 +46,7 @@ class Reading:
     `section_places`: the first place of each section in the posted list, for errors that are found later.
     """
 
-    posted: Posted
+    posted: PostedArticle
     warnings: tuple[Note, ...]
     section_places: Mapping[str, int] = field(default_factory=dict)
 
@@ -192,8 +192,8 @@ def _once(sections: list[str], warnings: list[Note]) -> list[str]:
     return list(dict.fromkeys(sections))
 
 
-def _posted(article: Article, content: dict[str, Any] | None) -> Posted:
-    return Posted(
+def _posted(article: Article, content: dict[str, Any] | None) -> PostedArticle:
+    return PostedArticle(
         external_id=article.id,
         content=content,
         sections=tuple(content["sections"]) if content else (),

@@ -1,21 +1,21 @@
-"""What sources were told: the first answer to an idempotency key is kept, and given again word for word."""
+"""Idempotency: the first answer to a key is stored, and a repeat of the post gets it again word for word."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection
 
+from service.store.articles.posts import Post
 from service.store.database.sql import Statement, insert
 from service.store.errors import KeyReused
-from service.store.schema.articles import answer
+from service.store.schema.articles import answer as answer_table
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a source is told: `outcome` is accepted, repeat or stale."""
+    """The answer to a source: `outcome` is accepted, repeat or stale."""
 
     article: str
     revision: int
@@ -24,24 +24,28 @@ class Answer:
     outcome: str
 
 
-_GIVEN = Statement("SELECT body_hash, body FROM answer WHERE source_id = :source AND key = :key")
-_KEEP = insert(answer, "source_id key body_hash body given_at")
-
-
-def given(connection: Connection, source_id: int, key: str, body_hash: str) -> Answer | None:
-    """The answer that the key got before, if it did. Raises KeyReused when that was for another body."""
-    row = _GIVEN.row(connection, source=source_id, key=key)
+def find_answer(connection: Connection, post: Post) -> Answer | None:
+    """The answer that the post's key got before, if it did. Raises KeyReused when that was for another body."""
+    if post.key is None:
+        return None
+    row = _FIND.row(connection, source=post.source.id, key=post.key)
     if row is None:
         return None
-    first_hash, first = row
-    if first_hash != body_hash:
-        raise KeyReused(key)
-    return Answer(**json.loads(first))
+    body_hash, body = row
+    if body_hash != post.body_hash:
+        raise KeyReused(post.key)
+    return Answer(**json.loads(body))
 
 
-def keep(
-    connection: Connection, source_id: int, key: str, body_hash: str, told: Answer, now: datetime
-) -> None:
-    """In the transaction of what is answered for."""
-    values = {"source_id": source_id, "key": key, "body_hash": body_hash, "given_at": now}
-    _KEEP.run(connection, {**values, "body": json.dumps(asdict(told))})
+_FIND = Statement("SELECT body_hash, body FROM answer WHERE source_id = :source AND key = :key")
+
+
+def store_answer(connection: Connection, post: Post, answer: Answer) -> None:
+    """Stores the answer to the post's key, in the transaction of the change that it answers. Nothing for no key."""
+    if post.key is None:
+        return
+    values = {"source_id": post.source.id, "key": post.key, "body_hash": post.body_hash, "given_at": post.now}
+    _STORE.run(connection, {**values, "body": json.dumps(asdict(answer))})
+
+
+_STORE = insert(answer_table, "source_id key body_hash body given_at")

@@ -1,14 +1,15 @@
-"""What a source's post means: the event, worked out from the state held and the state posted. Pure."""
+"""The lifecycle of an article: the event that a post makes, decided from the current state and the posted one. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
 
 @dataclass(frozen=True)
-class State:
-    """An article as held, or as posted. `fingerprint` covers all that a reader or partner could see change."""
+class ArticleState:
+    """An article as it is, or as posted. `fingerprint` covers all that a reader or partner could see change."""
 
     status: str
     fingerprint: str
@@ -32,9 +33,14 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Stale:
-    """Older than what is held: recorded, and changes nothing."""
+    """Older than the current state: recorded, and changes nothing."""
 
     why: str
+
+
+def fingerprint(status: str, content: str) -> str:
+    """The fingerprint of an article with this status and this canonical content."""
+    return hashlib.sha256(f"{status}\n{content}".encode()).hexdigest()
 
 
 Verdict = Change | Repeat | Stale
@@ -46,57 +52,63 @@ _TYPE_OF_STATUS = {
 }
 
 
-def judge(held: State | None, posted: State) -> Verdict:
+def judge(current: ArticleState | None, posted: ArticleState) -> Verdict:
     """The event a post makes (interface.md, "The service works out the event")."""
-    if held is None:
+    if current is None:
         return Change(_TYPE_OF_STATUS.get(posted.status, "article.published"))
-    if older := _older(held, posted):
+    if older := _older(current, posted):
         return Stale(older)
-    if posted.fingerprint == held.fingerprint:
+    if posted.fingerprint == current.fingerprint:
         return Repeat()
-    if held.status == "killed" and posted.status != "killed":
-        return _revive(held, posted)
-    return Change(_type_of_change(held, posted))
+    if current.status == "killed" and posted.status != "killed":
+        return _revive(current, posted)
+    return Change(_type_of_change(current, posted))
 
 
-def _type_of_change(held: State, posted: State) -> str:
+def _type_of_change(current: ArticleState, posted: ArticleState) -> str:
     if posted.status in _TYPE_OF_STATUS:
-        # Also when the status stays: what changes in a story taken down is told as the takedown again, not as news.
+        # Also when the status stays: a change of a story taken down is sent as the takedown again, not as news.
         return _TYPE_OF_STATUS[posted.status]
-    if held.status != "usable":
+    if current.status != "usable":
         return "article.restored"
     return "article.corrected" if posted.corrected else "article.updated"
 
 
-def _revive(held: State, posted: State) -> Verdict:
+def _revive(current: ArticleState, posted: ArticleState) -> Verdict:
     """A killed story comes back only by something that is surely later than the kill, and never past the desk's own.
 
     A content system that repeats an old post without a version must not bring a killed story back to every outlet.
     """
-    if held.killed_by_desk:
+    if current.killed_by_desk:
         return Stale("the desk killed this article; only an operator can restore it: dateline restore")
     if posted.status != "usable":
         return Stale("the article is killed, which no other takedown replaces")
-    if not _surely_newer(held, posted):
+    if not _surely_newer(current, posted):
         return Stale("the article is killed; to restore it, post a higher version or a later updated_at")
     return Change("article.restored")
 
 
-def _older(held: State, posted: State) -> str | None:
-    if held.version is not None and posted.version is not None and held.version != posted.version:
+def _older(current: ArticleState, posted: ArticleState) -> str | None:
+    if current.version is not None and posted.version is not None and current.version != posted.version:
         return (
             None
-            if posted.version > held.version
-            else f"version {posted.version} is older than {held.version}"
+            if posted.version > current.version
+            else f"version {posted.version} is older than {current.version}"
         )
-    if held.updated_at is not None and posted.updated_at is not None and posted.updated_at < held.updated_at:
-        return f"updated_at {posted.updated_at.isoformat()} is older than {held.updated_at.isoformat()}"
+    if (
+        current.updated_at is not None
+        and posted.updated_at is not None
+        and posted.updated_at < current.updated_at
+    ):
+        return f"updated_at {posted.updated_at.isoformat()} is older than {current.updated_at.isoformat()}"
     return None
 
 
-def _surely_newer(held: State, posted: State) -> bool:
-    if held.version is not None and posted.version is not None:
-        return posted.version > held.version
+def _surely_newer(current: ArticleState, posted: ArticleState) -> bool:
+    if current.version is not None and posted.version is not None:
+        return posted.version > current.version
     return (
-        held.updated_at is not None and posted.updated_at is not None and posted.updated_at > held.updated_at
+        current.updated_at is not None
+        and posted.updated_at is not None
+        and posted.updated_at > current.updated_at
     )

@@ -1,27 +1,29 @@
-"""How an article changes: a new revision and its event, and what waits of the old one superseded. One transaction."""
+"""Revisions: an article changes by a new one and its event, in one transaction; old deliveries are superseded."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from service.store import names
-from service.store.articles.lifecycle import State
-from service.store.content import canonical, glance
+from service.store import events
+from service.store.articles.idempotency import Answer
+from service.store.articles.lifecycle import ArticleState
+from service.store.content import glance
 from service.store.database.sql import Row, Statement, insert
 from service.store.deliveries import transitions
-from service.store.deliveries.transitions import NewRevision
+from service.store.events import NewEvent
 from service.store.feeds import kinds
-from service.store.schema.articles import event, revision
+from service.store.schema.articles import article, revision
 from service.store.schema.base import from_micros
+
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Held:
+class CurrentArticle:
     """An article as read, and locked, for a change."""
 
     id: int
@@ -30,47 +32,105 @@ class Held:
     embargo_until: datetime | None
     expires_at: datetime | None
     changed_at: datetime
-    state: State
+    state: ArticleState
+
+    def next_change(self, now: datetime) -> datetime:
+        """The time of its next revision: times of an article strictly increase."""
+        return max(now, self.changed_at + _TICK)
+
+
+@dataclass(frozen=True)
+class NewArticle:
+    """The part of a new article that never changes."""
+
+    public_id: str
+    source_id: int
+    external_id: str
+    first_published_at: datetime
+
+
+@dataclass(frozen=True)
+class NewRevision:
+    """A revision to write, with its event. `content` is canonical JSON; `reason` is never sent to anyone."""
+
+    type: str
+    content: str
+    state: ArticleState
+    embargo_until: datetime | None
+    expires_at: datetime | None
+    changed_at: datetime
+    actor: str
+    reason: str | None
+
+    def columns(self) -> dict[str, Any]:
+        """Its values by the names of the article's columns."""
+        return {
+            "status": self.state.status,
+            "content_hash": self.state.fingerprint,
+            "version": self.state.version,
+            "source_updated_at": self.state.updated_at,
+            "embargo_until": self.embargo_until,
+            "expires_at": self.expires_at,
+            "killed_by_desk": self.state.killed_by_desk,
+            "changed_at": self.changed_at,
+        }
+
+
+class _ArticleRow(NamedTuple):
+    """A row as the driver returns it: times are in microseconds, and SQLite's booleans are 0 and 1."""
+
+    id: int
+    public_id: str
+    revision: int
+    embargo_until: int | None
+    expires_at: int | None
+    changed_at: int
+    status: str
+    content_hash: str
+    version: int | None
+    source_updated_at: int | None
+    killed_by_desk: bool
 
 
 # Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
-_HELD = (
+_ARTICLE = (
     "SELECT id, public_id, revision, embargo_until, expires_at, changed_at,"
     " status, content_hash, version, source_updated_at, killed_by_desk FROM article WHERE "
 )
-_LOCKED = " FOR NO KEY UPDATE"
-_BY_ID = Statement(_HELD + "id = :article", locking=_LOCKED)
-_BY_SOURCE = Statement(_HELD + "source_id = :source AND external_id = :external_id", locking=_LOCKED)
+_LOCK = " FOR NO KEY UPDATE"
+_BY_ID = Statement(_ARTICLE + "id = :article", locking=_LOCK)
+_BY_SOURCE = Statement(_ARTICLE + "source_id = :source AND external_id = :external_id", locking=_LOCK)
 
 
-def held_by_id(connection: Connection, article_id: int) -> Held | None:
-    """The article as held, locked against other changes until the transaction ends."""
-    return _held(_BY_ID.row(connection, article=article_id))
+def lock_by_id(connection: Connection, article_id: int) -> CurrentArticle | None:
+    """The article as it is, locked against other changes until the transaction ends."""
+    return _current(_BY_ID.row(connection, article=article_id))
 
 
-def held_by_source(connection: Connection, source_id: int, external_id: str) -> Held | None:
+def lock_by_source(connection: Connection, source_id: int, external_id: str) -> CurrentArticle | None:
     """The same, by the source and the source's own id."""
-    return _held(_BY_SOURCE.row(connection, source=source_id, external_id=external_id))
+    return _current(_BY_SOURCE.row(connection, source=source_id, external_id=external_id))
 
 
-def _held(row: Row | None) -> Held | None:
-    if row is None:
+def _current(values: Row | None) -> CurrentArticle | None:
+    if values is None:
         return None
-    number, public_id, newest, embargo, expiry, changed, status, digest, version, updated, by_desk = row
-    return Held(
-        id=number,
-        public_id=public_id,
-        revision=newest,
-        embargo_until=_moment(embargo),
-        expires_at=_moment(expiry),
-        changed_at=from_micros(changed),
-        state=State(
-            status=status,
-            fingerprint=digest,
-            version=version,
-            updated_at=_moment(updated),
-            killed_by_desk=bool(by_desk),
-        ),
+    row = _ArticleRow._make(values)
+    state = ArticleState(
+        status=row.status,
+        fingerprint=row.content_hash,
+        version=row.version,
+        updated_at=_moment(row.source_updated_at),
+        killed_by_desk=bool(row.killed_by_desk),
+    )
+    return CurrentArticle(
+        id=row.id,
+        public_id=row.public_id,
+        revision=row.revision,
+        embargo_until=_moment(row.embargo_until),
+        expires_at=_moment(row.expires_at),
+        changed_at=from_micros(row.changed_at),
+        state=state,
     )
 
 
@@ -78,85 +138,105 @@ def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
 
 
-_CONTENT = Statement("SELECT content FROM revision WHERE article_id = :article AND number = :number")
-
-
-def content_held(connection: Connection, held: Held) -> str:
+def current_content(connection: Connection, current: CurrentArticle) -> str:
     """The canonical content of the newest revision."""
-    ((content,),) = _CONTENT.rows(connection, article=held.id, number=held.revision)
+    content = _CONTENT.value(connection, article=current.id, number=current.revision)
+    assert content is not None, "every article has its newest revision"
     return str(content)
 
 
-def fingerprint(status: str, content: str) -> str:
-    """Of an article with this status and this canonical content."""
-    return hashlib.sha256(f"{status}\n{content}".encode()).hexdigest()
+_CONTENT = Statement("SELECT content FROM revision WHERE article_id = :article AND number = :number")
+
+
+def current_answer(connection: Connection, current: CurrentArticle, outcome: str) -> Answer:
+    """The answer to a post that changes nothing: it names the newest revision and its event."""
+    row = _NEWEST_EVENT.row(connection, article=current.id, number=current.revision)
+    assert row is not None, "every revision has its event"
+    event_id, kind = row
+    return Answer(current.public_id, current.revision, event_id, kind, outcome)
+
+
+_NEWEST_EVENT = Statement(
+    "SELECT public_id, type FROM event WHERE article_id = :article AND revision = :number"
+)
+
+
+def create(connection: Connection, new: NewArticle, first: NewRevision) -> Answer:
+    """Writes a new article with its first revision."""
+    number = int(_CREATE.value(connection, **vars(new), revision=1, **first.columns()))
+    return _write(connection, number, new.public_id, 1, first)
+
+
+_CREATE = insert(
+    article,
+    "public_id source_id external_id revision status content_hash version source_updated_at embargo_until"
+    " expires_at killed_by_desk first_published_at changed_at",
+    returning="id",
+)
+
+
+def advance(connection: Connection, current: CurrentArticle, new: NewRevision) -> Answer:
+    """Writes the article's next revision; what waits of the former ones is superseded."""
+    number = current.revision + 1
+    values = {"article": current.id, "current": current.revision, "revision": number}
+    changed = _ADVANCE.run(connection, {**values, **new.columns()})
+    assert changed == 1, "the article was locked, so nobody else advanced it"
+    # What waits to be sent of this article is stale from the moment the new revision commits.
+    stale = transitions.NewRevision(current.id, number, takedown=new.state.status != "usable")
+    transitions.supersede(connection, [stale], new.changed_at)
+    return _write(connection, current.id, current.public_id, number, new)
 
 
 _ADVANCE = Statement(
     "UPDATE article SET revision = :revision, status = :status, content_hash = :content_hash, version = :version,"
     " source_updated_at = :source_updated_at, embargo_until = :embargo_until, expires_at = :expires_at,"
-    " killed_by_desk = :killed_by_desk, changed_at = :changed_at WHERE id = :held AND revision = :held_revision"
+    " killed_by_desk = :killed_by_desk, changed_at = :changed_at WHERE id = :article AND revision = :current"
 )
 
 
-def advance(connection: Connection, held: Held, values: dict[str, Any]) -> None:
-    held_is = {"held": held.id, "held_revision": held.revision}
-    changed = _ADVANCE.run(connection, {**held_is, "revision": held.revision + 1, **values})
-    assert changed == 1, "the article was locked, so nobody else advanced it"
-    # What waits to be sent of this article is stale from the moment the new revision commits.
-    newest = NewRevision(held.id, held.revision + 1, takedown=values["status"] != "usable")
-    transitions.supersede(connection, [newest], values["changed_at"])
+def raise_version(connection: Connection, current: CurrentArticle, posted: ArticleState) -> None:
+    """Notes a higher version of the same content: what comes late and lies between the two is stale from now on."""
+    version = _later(current.state.version, posted.version)
+    updated_at = _later(current.state.updated_at, posted.updated_at)
+    if (version, updated_at) != (current.state.version, current.state.updated_at):
+        values = {"article": current.id, "version": version, "updated_at": updated_at}
+        _RAISE_VERSION.run(connection, values)
+
+
+_RAISE_VERSION = Statement(
+    "UPDATE article SET version = :version, source_updated_at = :updated_at WHERE id = :article"
+)
+
+
+def _later(current: Any, posted: Any) -> Any:
+    return current if posted is None or (current is not None and current > posted) else posted
+
+
+def _write(connection: Connection, article_id: int, public_id: str, number: int, new: NewRevision) -> Answer:
+    values = {
+        "article_id": article_id,
+        "number": number,
+        "content": new.content,
+        "accepted_at": new.changed_at,
+    }
+    _REVISION.run(connection, {**new.columns(), **values})
+    content = glance(new.content)
+    event_id = events.append(
+        connection,
+        NewEvent(
+            article_id=article_id,
+            revision=number,
+            type=new.type,
+            occurred_at=new.changed_at,
+            actor=new.actor,
+            reason=new.reason,
+            places={name: content[name] for name in kinds.FEED_FIELDS if name in content},
+        ),
+    )
+    return Answer(public_id, number, event_id, new.type, "accepted")
 
 
 _REVISION = insert(
     revision,
     "article_id number content content_hash status version source_updated_at embargo_until accepted_at",
 )
-_EVENT = insert(event, "public_id article_id revision type occurred_at actor reason places")
-
-
-def write_revision(
-    connection: Connection, article_id: int, number: int, content: str, values: dict[str, Any]
-) -> None:
-    _REVISION.run(
-        connection,
-        {
-            "article_id": article_id,
-            "number": number,
-            "content": content,
-            "content_hash": values["content_hash"],
-            "status": values["status"],
-            "version": values["version"],
-            "source_updated_at": values["source_updated_at"],
-            "embargo_until": values["embargo_until"],
-            "accepted_at": values["changed_at"],
-        },
-    )
-
-
-def write_event(
-    connection: Connection,
-    article_id: int,
-    number: int,
-    content: str,
-    kind: str,
-    actor: str,
-    reason: str | None,
-    at: datetime,
-) -> str:
-    whole = glance(content)
-    public_id = names.new_event_id()
-    _EVENT.run(
-        connection,
-        {
-            "public_id": public_id,
-            "article_id": article_id,
-            "revision": number,
-            "type": kind,
-            "occurred_at": at,
-            "actor": actor,
-            "reason": reason,
-            "places": canonical({name: whole[name] for name in kinds.SAYS_WHERE if name in whole}),
-        },
-    )
-    return public_id

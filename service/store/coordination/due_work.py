@@ -1,4 +1,4 @@
-"""What is due now, asked cheaply: the sweep looks once a second and writes only when there is something to do."""
+"""Due work, found cheaply: the sweep asks once a second, and writes only when there is something to do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from service.store import notices
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.deliveries import capacity, rates
-from service.store.feeds.placements import PAGE
+from service.store.feeds.feeds import ARCHIVE_PAGE
 from service.store.schema.base import from_micros
 
 _WORK = {
     "events": "SELECT 1 FROM event WHERE routed_at IS NULL",
     "feeds": (
         "SELECT 1 FROM feed WHERE closed_at IS NULL"
-        f" AND (wanted > built OR sequence >= (archived + 1) * {PAGE})"
+        f" AND (wanted > built OR sequence >= (archived + 1) * {ARCHIVE_PAGE})"
         " UNION ALL SELECT 1 FROM archive WHERE due_at <= :now"
     ),
     "waking": "SELECT 1 FROM feed WHERE due_at <= :now",
@@ -43,7 +43,7 @@ class DueWork:
 
 
 def due_now(record: Record, now: datetime) -> DueWork:
-    """One look at the record."""
+    """The work that is due, by one look at the record."""
     with record.reading() as connection:
         found = {name: bool(query.rows(connection, now=now)) for name, query in _EXISTS.items()}
         return DueWork(**found, deliveries=capacity.work_is_due(connection, now))
@@ -58,10 +58,10 @@ def deliveries_due(record: Record, now: datetime) -> bool:
 def next_moment(record: Record, now: datetime) -> datetime | None:
     """When the next embargo or expiry comes, or a rate lets the next push go: the sweep is there at that moment."""
     with record.reading() as connection:
-        ((moment,),) = _NEXT.rows(connection, now=now)
+        ends = _NEXT.value(connection, now=now)
         token = rates.next_token(connection, now)
-    ends = None if moment is None else from_micros(int(moment))
-    return min((each for each in (ends, token) if each is not None), default=None)
+    moments = (None if ends is None else from_micros(int(ends)), token)
+    return min((each for each in moments if each is not None), default=None)
 
 
 _NEXT = Statement("""

@@ -5,51 +5,53 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
-
+from service.store.coordination import leases
 from service.store.database.record import Record
-from service.store.schema.base import to_micros
+from service.store.database.sql import Statement
 
-ALIVE = timedelta(
-    seconds=4
-)  # a worker not heard of for this long is taken for dead, and what it sent is sent again
-
-
-FORGET = timedelta(hours=1)
+# A worker not heard of for this long counts as dead, and its claims are sent again.
+ALIVE = timedelta(seconds=4)
+STALE_AFTER = timedelta(hours=1)
 
 
-_BEAT = text(
-    "INSERT INTO worker (name, started_at, seen_at, broker) VALUES (:name, :now, :now, :broker)"
-    " ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, broker = excluded.broker"
-)
-
-
-def beat(record: Record, worker: str, *, broker: str, now: datetime) -> None:
-    """This worker is alive. `broker` is 'up', or in words why Redis cannot be used."""
+def heartbeat(record: Record, worker: str, *, broker: str, now: datetime) -> None:
+    """Notes that this worker is alive. `broker` is 'up', or says in words why Redis cannot be used."""
     with record.writing() as connection:
-        connection.execute(_BEAT, {"name": worker, "now": to_micros(now), "broker": broker})
+        _HEARTBEAT.run(connection, {"name": worker, "now": now, "broker": broker})
+
+
+_HEARTBEAT = Statement("""
+    INSERT INTO worker (name, started_at, seen_at, broker) VALUES (:name, :now, :now, :broker)
+    ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, broker = excluded.broker""")
 
 
 def leave(record: Record, worker: str) -> None:
-    """This worker ends in good order: what it still had on the wire is free at once."""
+    """Notes that this worker ends in good order: its claims and leases are free at once."""
     with record.writing() as connection:
-        connection.execute(text("DELETE FROM worker WHERE name = :name"), {"name": worker})
-        connection.execute(text("DELETE FROM lease WHERE holder = :name"), {"name": worker})
+        _LEAVE.run(connection, {"name": worker})
+        leases.release_all(connection, worker)
 
 
-def silent(record: Record, now: datetime) -> set[tuple[str, int]]:
-    """Workers that seem silent for an hour, with their last heartbeats; or to have been seen in an hour from now."""
-    query = text("SELECT name, seen_at FROM worker WHERE seen_at < :before OR seen_at > :after")
+_LEAVE = Statement("DELETE FROM worker WHERE name = :name")
+
+
+def stale_workers(record: Record, now: datetime) -> set[tuple[str, int]]:
+    """The workers not heard of for an hour, each with its last heartbeat; also those whose heartbeat is an hour ahead.
+
+    By the record's times: clocks differ, so the caller looks twice before it deletes one.
+    """
     with record.reading() as connection:
-        rows = connection.execute(
-            query, {"before": to_micros(now - FORGET), "after": to_micros(now + FORGET)}
-        )
-        return {(name, seen_at) for name, seen_at in rows}
+        rows = _STALE.rows(connection, before=now - STALE_AFTER, after=now + STALE_AFTER)
+    return {(name, seen_at) for name, seen_at in rows}
 
 
-def forget(record: Record, dead: Collection[tuple[str, int]]) -> int:
-    """Removes these workers' rows, but for those heard of since; returns how many."""
-    rows = [{"name": name, "seen_at": seen_at} for name, seen_at in dead]
+_STALE = Statement("SELECT name, seen_at FROM worker WHERE seen_at < :before OR seen_at > :after")
+
+
+def delete_stale(record: Record, workers: Collection[tuple[str, int]]) -> int:
+    """Deletes these workers' rows, except of those heard of since; returns how many."""
     with record.writing() as connection:
-        gone = text("DELETE FROM worker WHERE name = :name AND seen_at = :seen_at")
-        return sum(connection.execute(gone, row).rowcount for row in rows)
+        return sum(_DELETE.run(connection, {"name": name, "seen_at": seen_at}) for name, seen_at in workers)
+
+
+_DELETE = Statement("DELETE FROM worker WHERE name = :name AND seen_at = :seen_at")

@@ -2,8 +2,8 @@
 
 Documents and pages of archives come before their feeds, and the lock of all documents before both.
 
-An update of several rows locks them in whatever order its plan finds them, so whoever touches several deliveries locks
-them here first. SQLite lets one writer in at a time and needs none of it.
+An update of several rows locks them in the order in which its plan finds them, so a transaction that touches several
+deliveries locks them here first. SQLite lets one writer in at a time and needs none of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from sqlalchemy import Connection
 
 from service.store.database.sql import Statement
 
+# Numbers of our own.
 DOCUMENTS_LOCK = 0x0DA7E20D
+SCHEMA_LOCK = 0x0DA7E11E
 
 
 def lock_documents(connection: Connection) -> None:
@@ -26,10 +28,28 @@ def lock_documents(connection: Connection) -> None:
     for documents, nor the pushes with it. A renaming locks them the other way round.
     """
     if connection.dialect.name == "postgresql":
-        _DOCUMENTS.rows(connection, key=DOCUMENTS_LOCK)
+        _ADVISORY.rows(connection, key=DOCUMENTS_LOCK)
 
 
-_DOCUMENTS = Statement("SELECT pg_advisory_xact_lock(:key)")
+_ADVISORY = Statement("SELECT pg_advisory_xact_lock(:key)")
+
+
+def lock_schema(connection: Connection) -> None:
+    """Until the transaction ends nobody else migrates: two processes that start at once go one after the other."""
+    if connection.dialect.name == "postgresql":
+        _ADVISORY.rows(connection, key=SCHEMA_LOCK)
+
+
+def share_articles(connection: Connection, ids: Collection[int]) -> None:
+    """Until the transaction ends these articles do not change: a kill that is being accepted now is waited for.
+
+    One that comes later waits in turn, and then finds what is written here.
+    """
+    if ids and connection.dialect.name == "postgresql":
+        _ARTICLES.rows(connection, ids=sorted(ids))
+
+
+_ARTICLES = Statement("SELECT id FROM article WHERE id IN :ids[] ORDER BY id FOR SHARE")
 
 
 def lock_endpoints(connection: Connection, ids: Collection[int]) -> None:

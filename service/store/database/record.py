@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -44,17 +44,17 @@ class Record:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection on a consistent view (SQLite) or committed rows (PostgreSQL). Nothing written in it is kept."""
+        """A connection on a consistent view (SQLite) or committed rows (PostgreSQL). Writes are rolled back."""
         with _translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def surveying(self) -> Iterator[Connection]:
-        """`reading`, for what is asked now and then of much: each statement is planned for its own values."""
+        """`reading`, for rare questions about much: each statement is planned for its own values."""
         with self.reading() as connection:
             connection.begin()  # a hand-written statement begins none by itself, and SQLite's view is a transaction's
             if not self.is_sqlite:
-                connection.execute(_PLAN_EACH)
+                _PLAN_EACH.rows(connection)
             yield connection
 
     @contextmanager
@@ -159,7 +159,7 @@ _PLANNER = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-_PLAN_EACH = text(
+_PLAN_EACH = Statement(
     "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_bitmapscan', 'on', true)"
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
@@ -24,6 +24,8 @@ T = TypeVar("T")
 _Given = Callable[[Mapping[str, Any]], Any]  # what the driver is handed
 
 _LIST = re.compile(r"IN :(\w+)\[(\w*)\]")
+# SQLite compares texts byte by byte as they are; PostgreSQL does so in this collation.
+_BYTEWISE = re.compile(r' COLLATE "C"')
 _AS_LIST = {
     "postgresql": lambda found: f"= ANY(CAST(:{found[1]} AS {found[2] or 'bigint'}[]))",
     "sqlite": lambda found: f"IN (SELECT value FROM json_each(:{found[1]}))",
@@ -33,7 +35,8 @@ _AS_LIST = {
 class Statement:
     """SQL with `:name` where a value goes, and `IN :name[]` or `IN :name[text]` for a list of ids or texts.
 
-    `locking` is added on PostgreSQL; `postgresql` is said there instead of `sql`.
+    `locking` is added on PostgreSQL; `postgresql` is used there instead of `sql`. `COLLATE "C"` orders texts byte by
+    byte on both.
 
     Times are given as they are everywhere, but rows are the driver's own: in them times are microseconds
     (`schema.from_micros`), and SQLite's truth is 1 and 0.
@@ -47,6 +50,10 @@ class Statement:
         """All that a query, or RETURNING, gives."""
         rows: list[Row] = self._ran(connection, values).fetchall()
         return rows
+
+    def each(self, connection: Connection, **values: Any) -> Iterator[Row]:
+        """The same one by one, for a caller that may stop early: SQLite reads no further than it is asked."""
+        return iter(self._ran(connection, values))
 
     def row(self, connection: Connection, **values: Any) -> Row | None:
         """The only row, if there is one."""
@@ -75,7 +82,9 @@ class Statement:
 
     def _execute(self, connection: Connection, sql: str, given: Any, *, many: bool = False) -> Any:
         cursor = connection.connection.cursor()
-        for listener in connection.dispatch.before_cursor_execute:  # whoever watches what is said hears of it
+        for (
+            listener
+        ) in connection.dispatch.before_cursor_execute:  # those who listen to statements hear of these too
             listener(connection, cursor, sql, given, None, many)
         try:
             (cursor.executemany if many else cursor.execute)(sql, given)
@@ -91,6 +100,8 @@ class Statement:
 
     def _render(self, dialect: Dialect) -> tuple[str, _Given]:
         sql = _LIST.sub(_AS_LIST[dialect.name], self._sql[dialect.name])
+        if dialect.name == "sqlite":
+            sql = _BYTEWISE.sub("", sql)
         compiled: Any = text(sql).compile(dialect=dialect)
         given = _named if compiled.positiontup is None else _in_order(compiled.positiontup)
         made = self._rendered[dialect.name] = (str(compiled), given)
@@ -186,8 +197,8 @@ def insert(table: Table, columns: str, *, returning: str = "") -> Statement:
     """An INSERT of one row; its values are named as the columns are, which are given separated by blanks."""
     names = columns.split()
     values = ", ".join(f":{name}" for name in names)
-    told = f" RETURNING {returning}" if returning else ""
-    return Statement(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values}){told}")
+    answer = f" RETURNING {returning}" if returning else ""
+    return Statement(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values}){answer}")
 
 
 class Rows:

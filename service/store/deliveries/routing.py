@@ -18,7 +18,7 @@ from service.store.deliveries import recipients, transitions
 from service.store.deliveries.recipients import OWED_TO_HOLDERS
 from service.store.deliveries.states import UNSETTLED
 from service.store.deliveries.transitions import NewRevision
-from service.store.events import Event, unrouted
+from service.store.events import Event, mark_routed, unrouted
 from service.store.feeds.placements import place, section_feeds
 from service.store.schema.articles import TAKEDOWNS
 from service.store.schema.deliveries import delivery
@@ -63,11 +63,10 @@ def route(record: Record, now: datetime, limit: int = 50) -> RoutingResult:
         _supersede(connection, events, now)
         transitions.enqueue(connection, rows)
         _cancel_unheld(connection, events)
-        _ROUTED.run(connection, {"ids": [each.id for each in events], "now": now})
+        mark_routed(connection, [each.id for each in events], now)
     return RoutingResult(len(events), len(rows), feeds, more=len(events) == limit)
 
 
-_ROUTED = Statement("UPDATE event SET routed_at = :now WHERE id IN :ids[]")
 # The commit need not wait for the disk: what comes of a routing, first of all a claim, is committed after it, and on
 # the disk only together with it; lost before, it is done again.
 _ALONE = Statement("SELECT pg_try_advisory_xact_lock(:key), set_config('synchronous_commit', 'off', true)")

@@ -1,1 +1,1 @@
-"""Feeds: what stands in them, their documents and archives, and who fetched them."""
+"""Feeds: their contents, documents and archives, and the fetches of partners."""

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection
 
 from service.store.database.record import Record
-from service.store.feeds import kinds
-from service.store.feeds.documents import Document, Overtaken, Rendered, begin
-from service.store.feeds.entries import NewEntry, keep
+from service.store.database.sql import Query, Statement, insert
+from service.store.feeds import feeds, kinds
+from service.store.feeds.documents import Document, Overtaken, Rendering, Version, begin
+from service.store.feeds.entries import NewEntry, store_entries
+from service.store.feeds.feeds import ARCHIVE_PAGE
 from service.store.feeds.packing import pack, unpack
-from service.store.feeds.placements import PAGE
-from service.store.schema.articles import article
-from service.store.schema.feeds import archive, document, feed, placement
+from service.store.schema.base import from_micros
+from service.store.schema.feeds import archive
 
 
 @dataclass(frozen=True)
 class PageDue:
-    """A page to make. `due_at` is None for one that was never made; else what asked for it.
+    """A page to make. `due_at` is None for one that was never made; else the time for which it was asked for.
 
     `revisions` is the sum of those of its stories when it was read: it grows with each change of any of them.
     """
@@ -35,15 +36,18 @@ class PageDue:
 
 def get_page(record: Record, slug: str, page: int, fmt: str) -> Document | None:
     with record.reading() as connection:
-        row = connection.execute(
-            archive.select().where(archive.c.feed == slug, archive.c.page == page, archive.c.format == fmt)
-        ).one_or_none()
-    return None if row is None else Document(unpack(row.body), row.etag, row.modified_at)
+        stored = _GET.one(connection, feed=slug, page=page, format=fmt)
+    return None if stored is None else Document(unpack(stored.body), stored.etag, stored.modified_at)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A document or, with `page`, a page of an archive, and in which state it is."""
+_GET = Query(
+    Document,
+    "SELECT body, etag, modified_at FROM archive WHERE feed = :feed AND page = :page AND format = :format",
+)
+
+
+class Listing(NamedTuple):
+    """A document or, with `page`, a page of an archive, and its version."""
 
     feed: str
     page: int | None
@@ -51,75 +55,76 @@ class Listed:
     etag: str
 
 
-def listing(record: Record) -> list[Listed]:
+def listing(record: Record) -> list[Listing]:
     """All public documents and pages there are, without their bodies."""
-    all_documents = select(document.c.feed, document.c.format, document.c.etag).where(
-        document.c.feed.not_like(kinds.PRIVATE)
-    )
-    all_pages = select(archive.c.feed, archive.c.page, archive.c.format, archive.c.etag)
     with record.reading() as connection:
-        found = [Listed(row.feed, None, row.format, row.etag) for row in connection.execute(all_documents)]
-        return found + [Listed(*row) for row in connection.execute(all_pages)]
+        return [*_DOCUMENTS.all(connection), *_PAGES.all(connection)]
+
+
+_DOCUMENTS = Query(
+    Listing, f"SELECT feed, NULL, format, etag FROM document WHERE feed NOT LIKE '{kinds.PRIVATE_SLUGS}'"
+)
+_PAGES = Query(Listing, "SELECT feed, page, format, etag FROM archive")
 
 
 def due_pages(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
     """Pages to make: first those that a takedown or an embargo asks for, then those just complete, in order."""
-    again = (
-        select(archive.c.feed, archive.c.page, archive.c.due_at)
-        .where(archive.c.due_at <= now)
-        .order_by(archive.c.due_at, archive.c.feed, archive.c.page)
-        .limit(limit)
-    )
-    new = (
-        select(feed.c.slug, feed.c.archived)
-        .where(feed.c.sequence >= (feed.c.archived + 1) * PAGE, feed.c.closed_at.is_(None))
-        .order_by(feed.c.slug)
-        .limit(limit)
-    )
     with record.reading() as connection:
-        found = {(row.feed, row.page): row.due_at for row in connection.execute(again)}
-        due = [PageDue(slug, page, due_at) for (slug, page), due_at in found.items()]
-        first = [(row.slug, row.archived + 1) for row in connection.execute(new)]
-        return due + [PageDue(slug, page, None, _revisions(connection, slug, page)) for slug, page in first]
+        # A page is due in all its formats at once.
+        again = {(each.feed, each.page): each for each in _AGAIN.all(connection, now=now, limit=limit)}
+        complete = _COMPLETE.rows(connection, limit=limit)
+        first = [PageDue(slug, page, None, _revisions(connection, slug, page)) for slug, page in complete]
+    return [PageDue(*each) for each in again.values()] + first
+
+
+class _PageAgain(NamedTuple):
+    feed: str
+    page: int
+    due_at: datetime
+
+
+_AGAIN = Query(
+    _PageAgain,
+    "SELECT feed, page, due_at FROM archive WHERE due_at <= :now ORDER BY due_at, feed, page LIMIT :limit",
+)
+_COMPLETE = Statement(
+    f"SELECT slug, archived + 1 FROM feed WHERE sequence >= (archived + 1) * {ARCHIVE_PAGE} AND closed_at IS NULL"
+    " ORDER BY slug LIMIT :limit"
+)
+_ON_PAGE = "p.feed = :feed AND p.sequence > :first AND p.sequence <= :last"
+
+
+def span(page: int) -> dict[str, int]:
+    """The numbers of the stories on a page: after `first`, up to `last`."""
+    return {"first": (page - 1) * ARCHIVE_PAGE, "last": page * ARCHIVE_PAGE}
 
 
 def _revisions(connection: Connection, slug: str, page: int) -> int:
-    query = (
-        select(func.sum(article.c.revision))
-        .join(placement, placement.c.article_id == article.c.id)
-        .where(
-            placement.c.feed == slug,
-            placement.c.sequence > (page - 1) * PAGE,
-            placement.c.sequence <= page * PAGE,
-        )
-    )
-    return int(connection.execute(query).scalar() or 0)
+    return int(_REVISIONS.value(connection, feed=slug, **span(page)) or 0)
+
+
+_REVISIONS = Statement(
+    f"SELECT sum(a.revision) FROM article a JOIN placement p ON p.article_id = a.id WHERE {_ON_PAGE}"
+)
 
 
 def opens_at(record: Record, slug: str, page: int, now: datetime) -> datetime | None:
     """When the next story of this page that is under a new embargo comes out again."""
-    query = (
-        select(article.c.embargo_until)
-        .join(placement, placement.c.article_id == article.c.id)
-        .where(
-            placement.c.feed == slug,
-            placement.c.sequence > (page - 1) * PAGE,
-            placement.c.sequence <= page * PAGE,
-            article.c.status == "usable",
-            article.c.embargo_until > now,
-        )
-        .order_by(article.c.embargo_until)
-        .limit(1)
-    )
     with record.reading() as connection:
-        moment: datetime | None = connection.execute(query).scalar()
-    return moment
+        moment = _OPENS.value(connection, feed=slug, now=now, **span(page))
+    return None if moment is None else from_micros(moment)
+
+
+_OPENS = Statement(
+    f"SELECT a.embargo_until FROM article a JOIN placement p ON p.article_id = a.id WHERE {_ON_PAGE}"
+    " AND a.status = 'usable' AND a.embargo_until > :now ORDER BY a.embargo_until LIMIT 1"
+)
 
 
 def store_page(
     record: Record,
     due: PageDue,
-    bodies: Mapping[Any, Rendered],
+    renderings: Mapping[Any, Rendering],
     *,
     due_at: datetime | None,
     now: datetime,
@@ -131,43 +136,76 @@ def store_page(
     it has changed since: a takedown cannot ask again for a page that is not there. ETag and Last-Modified move only
     when its bytes do.
     """
-    packed = {each.etag: pack(each.body) for each in bodies.values()}
+    packed = {each.etag: pack(each.body) for each in renderings.values()}
+    key = {"feed": due.feed, "page": due.page}
     with suppress(Overtaken), record.writing() as connection:
         begin(connection, due.feed)
-        keep(connection, made, now)
-        this = (archive.c.feed == due.feed) & (archive.c.page == due.page)
-        query = select(archive.c.format, archive.c.etag, archive.c.modified_at, archive.c.due_at).where(this)
-        # Whoever asks for it again now waits for what is written here, and is heard after it.
-        held = {row.format: row for row in connection.execute(query.with_for_update())}
-        if due.due_at is not None and {row.due_at for row in held.values()} != {due.due_at}:
+        store_entries(connection, made, now)
+        # A request for it from now on waits for what is written here, and counts after it.
+        stored = {each.version.format: each for each in map(_stored, _STORED.rows(connection, **key))}
+        if due.due_at is not None and {each.due_at for each in stored.values()} != {due.due_at}:
             raise Overtaken  # or closed or renamed meanwhile
-        for fmt, rendered in bodies.items():
-            values = {
-                "body": packed[rendered.etag],
-                "etag": rendered.etag,
-                "modified_at": now.replace(microsecond=0),
-            }
-            if fmt not in held:
-                row = {"feed": due.feed, "page": due.page, "format": fmt, "due_at": due_at, **values}
-                connection.execute(archive.insert(), row)
-                continue
-            former = held[fmt]
-            if former.etag != rendered.etag:
-                values["modified_at"] = max(values["modified_at"], former.modified_at + timedelta(seconds=1))
-                connection.execute(update(archive).where(this, archive.c.format == fmt).values(**values))
-        connection.execute(update(archive).where(this).values(due_at=due_at))
+        for fmt, each in renderings.items():
+            values = {**key, "format": fmt, "body": packed[each.etag], "etag": each.etag}
+            if fmt not in stored:
+                first = {"modified_at": now.replace(microsecond=0), "due_at": due_at}
+                _INSERT.run(connection, {**values, **first})
+            elif stored[fmt].version.etag != each.etag:
+                modified_at = stored[fmt].version.next_modified(now)
+                _UPDATE.run(connection, {**values, "modified_at": modified_at})
+        _SET_DUE.run(connection, {**key, "due_at": due_at})
         if due.due_at is None:
             _count(connection, due)
         return True
     return False
 
 
+class _StoredPage(NamedTuple):
+    version: Version
+    due_at: datetime | None
+
+
+def _stored(row: Sequence[Any]) -> _StoredPage:
+    fmt, etag, modified_at, due_at = row
+    version = Version(fmt, etag, from_micros(modified_at))
+    return _StoredPage(version, None if due_at is None else from_micros(due_at))
+
+
+_STORED = Statement(
+    "SELECT format, etag, modified_at, due_at FROM archive WHERE feed = :feed AND page = :page",
+    locking=" FOR UPDATE",
+)
+_INSERT = insert(archive, "feed page format body etag modified_at due_at")
+_UPDATE = Statement(
+    "UPDATE archive SET body = :body, etag = :etag, modified_at = :modified_at"
+    " WHERE feed = :feed AND page = :page AND format = :format"
+)
+_SET_DUE = Statement("UPDATE archive SET due_at = :due_at WHERE feed = :feed AND page = :page")
+
+
 def _count(connection: Connection, due: PageDue) -> None:
-    """Of a new page. Last, as in `documents.store_documents`; from here on nothing is routed to the feed."""
-    mine = update(feed).where(
-        feed.c.slug == due.feed, feed.c.archived == due.page - 1, feed.c.closed_at.is_(None)
-    )
-    if connection.execute(mine.values(archived=due.page)).rowcount != 1:
+    """Counts a new page. Last, as in `documents.store_documents`; from here on nothing is routed to the feed."""
+    if not feeds.note_archived(connection, due.feed, due.page):
         raise Overtaken
     if _revisions(connection, due.feed, due.page) != due.revisions:
         raise Overtaken
+
+
+def make_again(connection: Connection, articles: Iterable[int], now: datetime) -> None:
+    """Asks for the pages on which these articles are to be made again."""
+    _MAKE_AGAIN.run_all(connection, [{"article": each, "now": now} for each in sorted(articles)])
+
+
+_MAKE_AGAIN = Statement(
+    "UPDATE archive SET due_at = :now WHERE EXISTS (SELECT 1 FROM placement p WHERE p.article_id = :article"
+    f" AND p.feed = archive.feed AND p.sequence > (archive.page - 1) * {ARCHIVE_PAGE}"
+    f" AND p.sequence <= archive.page * {ARCHIVE_PAGE})"
+)
+
+
+def delete_pages(connection: Connection, slug: str) -> None:
+    """Deletes all pages of a feed's archive."""
+    _DELETE.run(connection, {"feed": slug})
+
+
+_DELETE = Statement("DELETE FROM archive WHERE feed = :feed")

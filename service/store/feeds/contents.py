@@ -1,31 +1,25 @@
-"""What a feed shows: which stories stand in it now, in what order, and their content."""
+"""The contents of feeds: which stories stand in each now, in what order, and their content."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from operator import attrgetter
-from typing import Any
-
-from sqlalchemy import Connection, TextClause, bindparam, select, text, update
+from typing import Any, NamedTuple
 
 from service.store.content import read
 from service.store.database.record import Record
-from service.store.database.sql import Statement
-from service.store.feeds.documents import FeedDue
-from service.store.feeds.placements import PAGE
-from service.store.schema.articles import article, revision, source
+from service.store.database.sql import Query, Statement
+from service.store.feeds.archives import span
+from service.store.feeds.feeds import ARCHIVE_PAGE, FeedDue
 from service.store.schema.base import from_micros, to_micros
-from service.store.schema.feeds import feed
 
 NEWEST = 60  # stories
-MOST_NOTICES = 300  # of what was taken down
+MOST_NOTICES = 300  # of stories that were taken down
 
 
-@dataclass(frozen=True)
-class Place:
+class Placement(NamedTuple):
     """A story in a feed, without its content: with these the feed is spliced. `changed_at` never precedes the
     embargo. `withdrawn`: only its notice may be shown."""
 
@@ -60,6 +54,19 @@ _NOTICE = """a.status <> 'usable' AND EXISTS (
     SELECT 1 FROM revision r JOIN revision n ON n.article_id = r.article_id AND n.number = r.number + 1
     WHERE r.article_id = a.id AND r.status = 'usable'
     AND (r.embargo_until IS NULL OR r.embargo_until < n.accepted_at))"""
+
+
+class _Row(NamedTuple):
+    """A row as the driver returns it. `weight` says how much the notice of a story weighs: 1 goes before 2."""
+
+    article_id: int
+    public_id: str
+    revision: int
+    status: str
+    weight: int | None
+    changed_at: int
+
+
 _COLUMNS = """
     SELECT a.id, a.public_id, a.revision, a.status, p.withdrawn, CASE WHEN a.status = 'usable'
         AND a.embargo_until > a.changed_at THEN a.embargo_until ELSE a.changed_at END AS changed_at
@@ -67,63 +74,68 @@ _COLUMNS = """
 _IN_TIME = f"a.changed_at > :withdrawn AND {_NOTICE}"
 # What is killed and not yet placed as such shows its notice in its old place.
 _SHOWN = f"p.changed_at <= :now AND p.listed AND ({USABLE} OR {_IN_TIME})"
+_NEWEST_FIRST = ' ORDER BY p.changed_at DESC, a.public_id COLLATE "C" LIMIT :limit'
+_NEWEST = Statement(_COLUMNS + _SHOWN + _NEWEST_FIRST)
 # The weight is written out: so each half is read from the end of its part of the index, as far as the limit.
-_NOTICES = " UNION ALL ".join(
-    f"SELECT * FROM ({_COLUMNS} p.withdrawn = {weight} AND p.changed_at > :withdrawn"
-    f" AND {_NOTICE}{{order}}) AS weight{weight}"
-    for weight in (1, 2)
+_NOTICES = Statement(
+    " UNION ALL ".join(
+        f"SELECT * FROM ({_COLUMNS} p.withdrawn = {weight} AND p.changed_at > :withdrawn"
+        f" AND {_NOTICE}{_NEWEST_FIRST}) AS weight{weight}"
+        for weight in (1, 2)
+    )
+)
+_UNARCHIVED = Statement(
+    f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last"
+    f" AND (p.changed_at <= :now AND p.listed AND {USABLE} OR {_IN_TIME})"
+)
+_ON_PAGE = Statement(
+    f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last AND ({USABLE} OR {_NOTICE})"
+    " ORDER BY p.sequence DESC"
 )
 
 
-@cache
-def _statement(query: str) -> TextClause:
-    """Read once: to look for its parameters costs as much as to run it."""
-    return text(query)
-
-
-def places(record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timedelta) -> list[Place]:
-    """What the feed shows now, the last changed first, so that a correction of an old story shows too.
+def placements(record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timedelta) -> list[Placement]:
+    """The stories that the feed shows now, the last changed first, so that a correction of an old one shows too.
 
     Besides the newest stories it holds every notice in its time, and all that is on no complete page of its archive
     yet: nobody misses a story, or its end.
     """
     stories = newest(record, due.slug, now, withdrawn_stays=withdrawn_stays)
-    told = notices(record, [due.slug], now, withdrawn_stays=withdrawn_stays)
-    full = len(stories) == NEWEST or len(told) == MOST_NOTICES
-    if full and due.sequence % PAGE:
+    withdrawn = notices(record, [due.slug], now, withdrawn_stays=withdrawn_stays)
+    full = len(stories) == NEWEST or len(withdrawn) == MOST_NOTICES
+    if full and due.sequence % ARCHIVE_PAGE:
         stories = [*stories, *_unarchived(record, due, now, withdrawn_stays)]
-    return in_order({each.article_id: each for each in (*stories, *told)}.values())
+    return in_order({each.article_id: each for each in (*stories, *withdrawn)}.values())
 
 
 def newest(
     record: Record, slug: str, now: datetime, *, withdrawn_stays: timedelta, limit: int = NEWEST
-) -> list[Place]:
+) -> list[Placement]:
     """The stories of this feed that changed last, the newest first."""
-    query = _COLUMNS + _SHOWN + _newest_first(record)
-    values = {"feed": slug, **_moments(now, withdrawn_stays), "limit": limit}
+    moments = _moments(now, withdrawn_stays)
     with record.reading() as connection:
-        return [_place(row) for row in connection.execute(_statement(query), values).all()]
+        return list(map(_placement, _NEWEST.rows(connection, feed=slug, limit=limit, **moments)))
 
 
 def notices(
     record: Record, slugs: Collection[str], now: datetime, *, withdrawn_stays: timedelta
-) -> list[Place]:
-    """What was taken down in these feeds and has not been told for its whole time yet, however much came since.
+) -> list[Placement]:
+    """The stories taken down in these feeds whose notices have not been shown for their whole time yet.
 
     Of more than there is room for, what was killed or withheld goes before what was unpublished or has expired, then
     what is newer. It is shown at once, even if it was taken down by a clock that is ahead of `now`.
     """
-    query = _statement(_NOTICES.format(order=_newest_first(record)))
-    found: dict[int, Any] = {}
+    moments = _moments(now, withdrawn_stays)
+    found: dict[int, _Row] = {}
     with record.reading() as connection:
         for slug in slugs:
-            values = {"feed": slug, **_moments(now, withdrawn_stays), "limit": MOST_NOTICES}
-            found |= {row.id: row for row in connection.execute(query, values).all()}
-    rows = sorted(found.values(), key=lambda row: (row.withdrawn, -row.changed_at, row.public_id))
-    return [_place(row) for row in rows[:MOST_NOTICES]]
+            rows = _NOTICES.rows(connection, feed=slug, limit=MOST_NOTICES, **moments)
+            found |= {row.article_id: row for row in map(_Row._make, rows)}
+    ordered = sorted(found.values(), key=lambda row: (row.weight, -row.changed_at, row.public_id))
+    return list(map(_placement, ordered[:MOST_NOTICES]))
 
 
-def in_order(shown: Iterable[Place]) -> list[Place]:
+def in_order(shown: Iterable[Placement]) -> list[Placement]:
     """The last changed first; what changed at the same moment in the order of its ids."""
     return sorted(sorted(shown, key=_public_id), key=_changed_at, reverse=True)
 
@@ -132,150 +144,96 @@ _public_id = attrgetter("public_id")
 _changed_at = attrgetter("changed_at")
 
 
-def _unarchived(record: Record, due: FeedDue, now: datetime, withdrawn_stays: timedelta) -> list[Place]:
-    """What is on no complete page: notices, too, of which there are more than the feed has room for."""
-    query = (
-        f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last"
-        f" AND (p.changed_at <= :now AND p.listed AND {USABLE} OR {_IN_TIME})"
-    )
-    first = due.pages * PAGE
-    values = {"feed": due.slug, **_moments(now, withdrawn_stays), "first": first, "last": first + PAGE}
+def _unarchived(record: Record, due: FeedDue, now: datetime, withdrawn_stays: timedelta) -> list[Placement]:
+    """The stories on no complete page: notices, too, of which there are more than the feed has room for."""
+    moments = _moments(now, withdrawn_stays)
     with record.reading() as connection:
-        return [_place(row) for row in connection.execute(_statement(query), values).all()]
+        rows = _UNARCHIVED.rows(connection, feed=due.slug, **span(due.pages + 1), **moments)
+        return list(map(_placement, rows))
 
 
 def _moments(now: datetime, withdrawn_stays: timedelta) -> dict[str, int]:
     return {"now": to_micros(now), "withdrawn": to_micros(now - withdrawn_stays)}
 
 
-def page_places(record: Record, slug: str, page: int, now: datetime) -> list[Place]:
-    """What stands on a page of the archive, the newest first: wherever it has moved, and notices without end."""
-    query = (
-        f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last AND ({USABLE} OR {_NOTICE})"
-        " ORDER BY p.sequence DESC"
-    )
-    values = {"feed": slug, "first": (page - 1) * PAGE, "last": page * PAGE, "now": to_micros(now)}
+def page_placements(record: Record, slug: str, page: int, now: datetime) -> list[Placement]:
+    """The stories on a page of the archive, the newest first: wherever they have moved, and notices without end."""
     with record.reading() as connection:
-        return [_place(row) for row in connection.execute(_statement(query), values).all()]
+        return list(map(_placement, _ON_PAGE.rows(connection, feed=slug, now=now, **span(page))))
 
 
-def _newest_first(record: Record) -> str:
-    return f" ORDER BY p.changed_at DESC, {_by_id(record)} LIMIT :limit"
-
-
-def _by_id(record: Record) -> str:
-    """The order of ids, byte by byte, on either database."""
-    return "a.public_id" if record.is_sqlite else 'a.public_id COLLATE "C"'
-
-
-def _place(row: Any) -> Place:
-    return Place(row.id, row.public_id, row.revision, row.status != "usable", from_micros(row.changed_at))
+def _placement(row: Iterable[Any]) -> Placement:
+    article_id, public_id, revision, status, _, changed_at = row
+    return Placement(article_id, public_id, revision, status != "usable", from_micros(changed_at))
 
 
 def next_change(
-    record: Record, due: FeedDue, shown: Collection[Place], now: datetime, *, withdrawn_stays: timedelta
+    record: Record, due: FeedDue, shown: Collection[Placement], now: datetime, *, withdrawn_stays: timedelta
 ) -> datetime | None:
     """When the feed changes by itself: its next embargo ends, or the time of a notice in it."""
-    query = _statement(
-        "SELECT min(changed_at) FROM placement WHERE feed = :feed AND listed AND changed_at > :now"
-    )
     with record.reading() as connection:
-        opening = connection.execute(query, {"feed": due.slug, "now": to_micros(now)}).scalar()
-    moments = [place.changed_at + withdrawn_stays for place in shown if place.withdrawn]
+        opening = _OPENING.value(connection, feed=due.slug, now=now)
+    moments = [each.changed_at + withdrawn_stays for each in shown if each.withdrawn]
     if opening is not None:
         moments.append(from_micros(int(opening)))
     return min(moments, default=None)
 
 
-def number_new(record: Record, due: FeedDue, now: datetime) -> int:
-    """Gives what is public in this feed for the first time its numbers; returns the last number given in it."""
-    query = (
-        f"SELECT p.article_id FROM placement p JOIN article a ON a.id = p.article_id WHERE p.feed = :feed"
-        # `= true`: so SQLite looks at what has no number yet, and not at all that is listed.
-        f" AND p.sequence IS NULL AND p.listed = true AND p.changed_at <= :now AND {USABLE}"
-        f" ORDER BY p.changed_at, {_by_id(record)}"
-    )
-    values = {"feed": due.slug, "now": to_micros(now)}
-    with record.reading() as connection:
-        if connection.execute(_statement(query + " LIMIT 1"), values).first() is None:
-            # As it is now: another process may have numbered what was new when `due` was read.
-            return connection.execute(_SEQUENCE, {"which": due.slug}).scalar() or due.sequence
-    with record.writing() as connection:
-        last = connection.execute(_LAST, {"which": due.slug}).scalar()
-        if last is None:
-            return due.sequence  # renamed meanwhile
-        ids = connection.execute(_statement(query), values).scalars().all()
-        _number(connection, due.slug, last, ids)
-        return int(last) + len(ids)
-
-
-_SEQUENCE = select(feed.c.sequence).where(feed.c.slug == bindparam("which"))
-_LAST = _SEQUENCE.with_for_update(key_share=True)
-_GIVE = Statement(
-    "UPDATE placement SET sequence = :last + v.key + 1 FROM json_each(:ids) v"
-    " WHERE feed = :feed AND article_id = v.value",
-    postgresql="UPDATE placement SET sequence = :last + v.place"
-    " FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS v(which, place)"
-    " WHERE feed = :feed AND article_id = v.which",
+_OPENING = Statement(
+    "SELECT min(changed_at) FROM placement WHERE feed = :feed AND listed AND changed_at > :now"
 )
-_TELL = update(feed).where(feed.c.slug == bindparam("which")).values(sequence=bindparam("number"))
 
 
-def _number(connection: Connection, slug: str, last: int, ids: Collection[int]) -> None:
-    if not ids:
-        return
-    _GIVE.run(connection, {"feed": slug, "ids": list(ids), "last": last})
-    connection.execute(_TELL, {"which": slug, "number": last + len(ids)})
-
-
-def stories(record: Record, wanted: Collection[Place]) -> list[Story]:
+def stories(record: Record, wanted: Collection[Placement]) -> list[Story]:
     """These stories with their content, each in the revision that was seen."""
-    revisions = {place.article_id: place.revision for place in wanted}
-    query = (
-        select(
-            article.c.id,
-            article.c.public_id,
-            article.c.first_published_at,
-            revision.c.number,
-            revision.c.status,
-            revision.c.content,
-            revision.c.embargo_until,
-            revision.c.accepted_at,
-            source.c.name,
-        )
-        .join(revision, revision.c.article_id == article.c.id)
-        .join(source, source.c.id == article.c.source_id)
-    )
-    found = []
+    by_revision: dict[int, list[int]] = {}
+    for each in wanted:
+        by_revision.setdefault(each.revision, []).append(each.article_id)
     with record.reading() as connection:
-        for number, ids in _by_revision(revisions).items():
-            rows = connection.execute(query.where(article.c.id.in_(ids), revision.c.number == number))
-            found += [_story(row) for row in rows]
-    return found
+        return [
+            _story(row)
+            for number, articles in by_revision.items()
+            for row in _STORIES.all(connection, number=number, articles=articles)
+        ]
 
 
-def _by_revision(revisions: dict[int, int]) -> dict[int, list[int]]:
-    grouped: dict[int, list[int]] = {}
-    for article_id, number in revisions.items():
-        grouped.setdefault(number, []).append(article_id)
-    return grouped
+class _StoryRow(NamedTuple):
+    article_id: int
+    public_id: str
+    revision: int
+    status: str
+    content: str
+    first_published_at: datetime
+    accepted_at: datetime
+    embargo_until: datetime | None
+    source_name: str
 
 
-def _story(row: Any) -> Story:
+_STORIES = Query(
+    _StoryRow,
+    """
+    SELECT a.id, a.public_id, r.number, r.status, r.content, a.first_published_at, r.accepted_at, r.embargo_until,
+        s.name
+    FROM article a JOIN revision r ON r.article_id = a.id JOIN source s ON s.id = a.source_id
+    WHERE a.id IN :articles[] AND r.number = :number""",
+)
+
+
+def _story(row: _StoryRow) -> Story:
     # What was under embargo is published, and changes, when its time comes, not when it was filed.
     opened = row.embargo_until if row.embargo_until and _has_opened(row) else None
     return Story(
-        article_id=row.id,
+        article_id=row.article_id,
         public_id=row.public_id,
-        revision=row.number,
+        revision=row.revision,
         status=row.status,
         content=read(row.content),
         first_published_at=max(row.first_published_at, opened or row.first_published_at),
         changed_at=max(row.accepted_at, opened or row.accepted_at),
-        source_name=row.name,
+        source_name=row.source_name,
     )
 
 
-def _has_opened(row: Any) -> bool:
+def _has_opened(row: _StoryRow) -> bool:
     """A takedown does not wait for an embargo that was still to come."""
-    return bool(row.status == "usable" or row.embargo_until <= row.accepted_at)
+    return row.status == "usable" or (row.embargo_until is not None and row.embargo_until <= row.accepted_at)

@@ -1,13 +1,13 @@
 """The kinds of feeds, and in which of them an article stands by its content. Pure.
 
-| slug | what stands in it |
+| slug | its stories |
 |---|---|
 | `all` | everything |
 | `world` | a section: added by the operator |
 | `package/china-focus` | a package (a special report): named by the articles themselves |
 | `language/ur`, `language/zh-hans` | a language, and a language in one script |
-| `source/wire` | what one content system sent |
-| `partner/7` | what one partner reads, at an address of its own: in no list, and made of its sections' feeds |
+| `source/wire` | those of one content system |
+| `partner/7` | those for one partner, at an address of its own: in no list, and made of its sections' feeds |
 
 All but sections and partners are made when the first article needs them.
 """
@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import Any
 
 ALL = "all"
-KINDS = ("package", "language", "source")
+AUTOMATIC_KINDS = ("package", "language", "source")
 PARTNER = "partner"
-PRIVATE = f"{PARTNER}/%"  # the slugs of partners' own, as SQL's LIKE has it
-RESERVED = frozenset({ALL, *KINDS})  # no section may take these names
+PRIVATE_SLUGS = f"{PARTNER}/%"  # the slugs of partners' own, as SQL's LIKE has it
+RESERVED = frozenset({ALL, *AUTOMATIC_KINDS})  # no section may take these names
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _OTHER = re.compile(r"[^a-z0-9]+")
@@ -39,8 +39,8 @@ _NAMES = {
 }  # fmt: skip
 
 
-# What of a content says where its article stands.
-SAYS_WHERE = ("sections", "packages", "language")
+# The fields of a content that name the feeds of its article.
+FEED_FIELDS = ("sections", "packages", "language")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Definition:
     language: str | None = None
 
 
-def stands_in(
+def feeds_of(
     content: Mapping[str, Any], *, source: tuple[str, str], sections: Mapping[str, str]
 ) -> list[Definition]:
     """The feeds in which an article of this content stands. `source` is (slug, name); `sections` leads from
@@ -66,14 +66,16 @@ def stands_in(
 
 
 def package(name: str, title: str | None = None) -> Definition:
-    """A package's feed. What cannot be in an address is replaced; what is thereby lost is told by a digest."""
+    """A package's feed. Letters that no address can have are replaced; a digest keeps such names apart."""
     if _SLUG.fullmatch(name):
         return Definition(f"package/{name}", title or name)
     folded = unicodedata.normalize("NFKD", name).casefold()
-    kept = _OTHER.sub("-", folded).strip("-")[:48].strip("-")
-    lost = any(letter.isalnum() and not letter.isascii() for letter in folded) or len(folded) > 48 or not kept
+    plain = _OTHER.sub("-", folded).strip("-")[:48].strip("-")
+    lost = (
+        any(letter.isalnum() and not letter.isascii() for letter in folded) or len(folded) > 48 or not plain
+    )
     digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8] if lost else ""
-    return Definition("package/" + "-".join(filter(None, (kept, digest))), title or name)
+    return Definition("package/" + "-".join(filter(None, (plain, digest))), title or name)
 
 
 def languages(tag: str | None) -> Iterable[Definition]:
@@ -100,5 +102,5 @@ def of_partner(partner_feed_id: int) -> str:
 
 
 def is_private(slug: str) -> bool:
-    """A partner's own: it is shown to nobody else, and told of nowhere."""
+    """Whether it is a partner's own: it is shown to nobody else, and listed nowhere."""
     return kind_of(slug) == PARTNER

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from sqlalchemy import text
+from typing import NamedTuple
 
 from service.store.content import read
 from service.store.database.record import Record
+from service.store.database.sql import Statement
 from service.store.feeds.contents import USABLE
 from service.store.schema.base import from_micros, to_micros
 
-MOST = 50_000  # what one index of sitemaps of a thousand can hold in fifty files; nobody publishes more in two days
+# One index of sitemaps of a thousand holds as many in fifty files; nobody publishes more in two days.
+MOST_RECENT = 50_000
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,16 @@ class Recent:
     published_at: datetime
 
 
-# Whatever was first published within the window changed within it: the index on changed_at finds it.
-_RECENT = text(
+class _Row(NamedTuple):
+    """A row as the driver returns it: most are left out, so the time is converted later."""
+
+    content: str
+    source_name: str
+    published_at: int
+
+
+# A story that was first published within the window changed within it: the index on changed_at finds it.
+_RECENT = Statement(
     "SELECT r.content, s.name, CASE WHEN a.embargo_until > a.first_published_at THEN a.embargo_until"
     " ELSE a.first_published_at END AS published_at"
     " FROM article a JOIN revision r ON r.article_id = a.id AND r.number = a.revision"
@@ -38,19 +47,19 @@ _RECENT = text(
 
 def recent(record: Record, now: datetime, window: timedelta) -> list[Recent]:
     """The newest first; those without an address of their own, or dated in the future, are left out."""
-    since = to_micros(now - window)
+    since, until = to_micros(now - window), to_micros(now)
     found: list[Recent] = []
     with record.reading() as connection:
-        for row in connection.execute(_RECENT, {"since": since, "now": to_micros(now)}):
+        for row in map(_Row._make, _RECENT.each(connection, since=since, now=until)):
             content = read(row.content)
-            if not content.get("url") or not since < row.published_at <= to_micros(now):
+            if not content.get("url") or not since < row.published_at <= until:
                 continue
             found.append(
                 Recent(
-                    content["url"], row.name, content.get("language"), content["headline"],
+                    content["url"], row.source_name, content.get("language"), content["headline"],
                     from_micros(row.published_at),
                 )
             )  # fmt: skip
-            if len(found) == MOST:
+            if len(found) == MOST_RECENT:
                 break
     return found

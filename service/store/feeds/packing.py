@@ -1,4 +1,4 @@
-"""How documents lie in the record: compressed, a sixth of their size, so that to write one takes a moment.
+"""Documents as they are stored: compressed to a sixth of their size, so that to write one takes a moment.
 
 A feed of 60 stories is some 300 KB in each format, and another with every change of a story. PostgreSQL's own
 compression takes ten times as long for them as this does, with the rows locked; SQLite would write every page of them.
@@ -18,6 +18,6 @@ def pack(body: bytes) -> bytes:
 
 
 def unpack(stored: bytes) -> bytes:
-    """What was packed; what was written before documents were packed, as it is."""
+    """The body that was packed; one that was written before documents were packed, as it is."""
     stored = bytes(stored)
     return zstandard.ZstdDecompressor().decompress(stored) if stored.startswith(_MAGIC) else stored

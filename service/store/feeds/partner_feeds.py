@@ -1,4 +1,4 @@
-"""Partners' own feeds: made, given new tokens, revoked. What stands in them: `partner_places`; who read it: `fetches`.
+"""Partners' own feeds: made, given new tokens, revoked. `partner_contents` has their stories, `fetches` who read them.
 
 A token is known here by its SHA-256 alone, and to people by its number in its feed. A revoked feed stays in the record
 with its evidence.
@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from service.store import names
 from service.store.database import locks
+from service.store.database.sql import Statement
 from service.store.errors import NotFound, NotPossible
-from service.store.feeds import kinds
+from service.store.feeds import documents, feeds, kinds
+from service.store.feeds.feeds import make_feed
 from service.store.feeds.kinds import Definition
-from service.store.feeds.placements import make_feed
 from service.store.feeds.sections import ids_of
 from service.store.schema.articles import section
-from service.store.schema.feeds import document, feed, feed_token, partner_feed, partner_feed_section
+from service.store.schema.feeds import feed_token, partner_feed, partner_feed_section
 from service.store.schema.partners import partner
 
 ROTATION_OVERLAP = timedelta(days=7)
@@ -92,9 +93,33 @@ def revoke(connection: Connection, feed_id: int, now: datetime) -> bool:
     if _locked(connection, feed_id).revoked_at is not None:
         return False
     connection.execute(update(partner_feed).where(partner_feed.c.id == feed_id).values(revoked_at=now))
-    connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
-    connection.execute(delete(document).where(document.c.feed == slug))
+    feeds.close_feed(connection, slug, now)
+    documents.delete_documents(connection, slug)
     return True
+
+
+def count_fetch(connection: Connection, feed_id: int, token_id: int, now: datetime) -> int | None:
+    """Counts a fetch; returns how often the feed was fetched, with this time, or None if it was revoked."""
+    # The feed is locked before the token.
+    fetches: int | None = _COUNT_FEED.value(connection, feed=feed_id, now=now)
+    if fetches is not None:
+        _COUNT_TOKEN.run(connection, {"token": token_id, "now": now})
+    return fetches
+
+
+_COUNT_FEED = Statement(
+    "UPDATE partner_feed SET fetches = fetches + 1, fetched_at = :now WHERE id = :feed AND revoked_at IS NULL"
+    " RETURNING fetches"
+)
+_COUNT_TOKEN = Statement("UPDATE feed_token SET fetches = fetches + 1, fetched_at = :now WHERE id = :token")
+
+
+def note_refused(connection: Connection, token_id: int, now: datetime) -> None:
+    """Notes that the token was tried after its end."""
+    _NOTE_REFUSED.run(connection, {"token": token_id, "now": now})
+
+
+_NOTE_REFUSED = Statement("UPDATE feed_token SET refused_at = :now WHERE id = :token")
 
 
 def _locked(connection: Connection, feed_id: int) -> Row[Any]:

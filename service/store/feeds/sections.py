@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, literal, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
-from service.store.feeds import kinds
+from service.store.feeds import archives, documents, feeds, kinds, placements
+from service.store.feeds.feeds import make_feed, want
 from service.store.feeds.kinds import ALL, Definition
-from service.store.feeds.placements import make_feed, want
 from service.store.schema.articles import section
-from service.store.schema.feeds import archive, document, feed, moved, placement
+from service.store.schema.feeds import moved
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ def close(connection: Connection, slug: str, now: datetime) -> bool:
     if _find(connection, slug) is not None:
         return False
     connection.execute(update(section).where(section.c.slug == slug).values(closed_at=now))
-    connection.execute(update(feed).where(feed.c.slug == slug).values(closed_at=now, due_at=None))
-    for table in (document, archive):
-        connection.execute(delete(table).where(table.c.feed == slug))
+    feeds.close_feed(connection, slug, now)
+    documents.delete_documents(connection, slug)
+    archives.delete_pages(connection, slug)
     want(connection, [slug], now)  # partners that read it
     return True
 
@@ -116,7 +116,7 @@ def add_package(connection: Connection, name: str, title: str, now: datetime) ->
     """Gives a package's feed a title, and makes it if no article has yet; returns its slug."""
     definition = kinds.package(name, title)
     make_feed(connection, definition, now)
-    connection.execute(update(feed).where(feed.c.slug == definition.slug).values(title=title))
+    feeds.set_title(connection, definition.slug, title)
     want(connection, [definition.slug], now)
     return definition.slug
 
@@ -145,17 +145,12 @@ def _find(connection: Connection, slug: str) -> datetime | None:
 
 
 def _rename_feed(connection: Connection, slug: str, new: str, now: datetime) -> None:
-    """Under the new slug stands a copy of the feed, with its id; what belonged to the old one follows."""
-    kept = [column for column in feed.c if column.name not in {"slug", "wanted"}]
-    copied = select(literal(new), feed.c.wanted + 1, *kept).where(feed.c.slug == slug)
-    connection.execute(
-        insert(feed).from_select(["slug", "wanted", *(column.name for column in kept)], copied)
-    )
-    for table in (document, archive):  # their own addresses are in them: they are made anew
-        connection.execute(delete(table).where(table.c.feed == slug))
+    """Puts a copy of the feed, with its id, under the new slug; what belonged to the old one follows."""
+    feeds.copy_feed(connection, slug, new, now)
+    documents.delete_documents(connection, slug)  # their own addresses are in them: they are made anew
+    archives.delete_pages(connection, slug)
     connection.execute(delete(moved).where(moved.c.slug == new))
-    for table in (placement, moved):
-        connection.execute(update(table).where(table.c.feed == slug).values(feed=new))
-    connection.execute(delete(feed).where(feed.c.slug == slug))
-    connection.execute(update(feed).where(feed.c.slug == new).values(archived=0, wanted_at=now))
+    placements.move(connection, slug, new)
+    connection.execute(update(moved).where(moved.c.feed == slug).values(feed=new))
+    feeds.delete_feed(connection, slug)
     connection.execute(insert(moved).values(slug=slug, feed=new, moved_at=now))

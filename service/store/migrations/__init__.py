@@ -8,23 +8,20 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from service.store.database import locks
 from service.store.database.record import Record
 from service.store.errors import SchemaBehind
 
 _FOLDER = Path(__file__).parent
-_ADVISORY_LOCK = (
-    0x0DA7E11E  # any number of our own: two processes that migrate at once go one after the other
-)
 
 
 def migrate(record: Record) -> str:
     """Upgrades to the newest schema, in one transaction; returns its name. Run twice, it changes nothing."""
     config = _config()
     with record.writing() as connection:
-        if not record.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        locks.lock_schema(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         return _current(connection) or ""

@@ -33,10 +33,11 @@ EVENT_TYPES = (
 )
 
 
-# What asks a partner to take a story down: it goes only to those who hold it, ahead of everything.
+# Events that ask a partner to take a story down: they go only to holders, ahead of everything.
 TAKEDOWNS = ("article.withheld", "article.killed", "article.unpublished")
 
 
+# A desk section, with a feed of its own. Written by feeds/sections.py.
 section = Table(
     "section",
     metadata,
@@ -49,6 +50,7 @@ section = Table(
 )
 
 
+# A content system that may post articles. Written by articles/sources.py; resealing seals its secret anew.
 source = Table(
     "source",
     metadata,
@@ -64,6 +66,7 @@ source = Table(
 )
 
 
+# An article as it is now. Written by articles/revisions.py.
 article = Table(
     "article",
     metadata,
@@ -97,7 +100,7 @@ article = Table(
         sqlite_where=text("expires_at IS NOT NULL AND status = 'usable'"),
         postgresql_where=text("expires_at IS NOT NULL AND status = 'usable'"),
     ),
-    # What was taken down: partners that fetch are watched until they were told.
+    # Articles that were taken down: partners that fetch are watched until they have read so.
     Index(
         "ix_article_withdrawn",
         "changed_at",
@@ -107,6 +110,7 @@ article = Table(
 )
 
 
+# An article as it was accepted, never changed. Written by articles/revisions.py.
 revision = Table(
     "revision",
     metadata,
@@ -124,6 +128,7 @@ revision = Table(
 )
 
 
+# What happened to an article, with its revision. Written by events.py.
 event = Table(
     "event",
     metadata,
@@ -136,7 +141,7 @@ event = Table(
     Column("actor", Text, nullable=False),  # 'source:SLUG', 'operator', 'system'
     Column("reason", Text),  # of a kill; never sent to anyone
     Column("routed_at", Instant),
-    # What of the revision's content says where it stands: routing need not read the rest. NULL: look into the content.
+    # The fields of the revision's content that name its feeds: routing need not read the rest. NULL: look into it.
     Column("places", Text),
     UniqueConstraint("article_id", "revision"),  # one event per revision
     one_of("type", EVENT_TYPES, "type"),
@@ -149,7 +154,7 @@ event = Table(
 )
 
 
-# The first answer given to an idempotency key, given again word for word.
+# The first answer to an idempotency key, which a repeat gets word for word. Written by articles/idempotency.py.
 answer = Table(
     "answer",
     metadata,

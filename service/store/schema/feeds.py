@@ -1,4 +1,4 @@
-"""The tables of feeds: which there are, what stands in them, and what is made of it. Part of `schema`."""
+"""Tables of feeds: feeds, placements, entries, documents, archives; partners' own feeds and their fetches."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
 from service.store.schema.base import Id, Instant, metadata
 
 # A feed is due for building when wanted > built, or when due_at has come: an embargo in it ends, or a notice's time.
+# Written by feeds/feeds.py.
 feed = Table(
     "feed",
     metadata,
@@ -39,7 +40,7 @@ feed = Table(
     Column("archived", BigInteger, nullable=False, server_default=text("0")),  # the last page made of it
 )
 
-# An address that a feed once had: it leads there for ever.
+# An address that a feed once had: it leads there for ever. Written by feeds/sections.py.
 moved = Table(
     "moved",
     metadata,
@@ -50,6 +51,7 @@ moved = Table(
 
 # Where an article stands or stood: one row per (feed, article). `listed` goes false when it moves elsewhere or is taken
 # down; then `withdrawn` says how much its notice weighs: 1, killed or withheld; 2, unpublished.
+# Written by feeds/placements.py.
 placement = Table(
     "placement",
     metadata,
@@ -87,19 +89,21 @@ placement = Table(
 )
 
 # A story serialised: made once per revision, spliced into every feed it stands in. Pruned: it can be made again.
+# Written by feeds/entries.py.
 entry = Table(
     "entry",
     metadata,
     Column("article_id", Id, ForeignKey("article.id"), primary_key=True),
     Column("format", Text, primary_key=True),
     Column("revision", Integer, nullable=False),
-    Column("profile", Text, nullable=False),  # what else its bytes depend on
+    Column("profile", Text, nullable=False),  # all else that its bytes depend on
     Column("body", LargeBinary),  # NULL: this revision cannot be shown in this format
     Column("made_at", Instant, nullable=False),
     Index("ix_entry_made", "made_at"),
 )
 
 # A page of a feed's archive (RFC 5005), cut by `placement.sequence`. Made once; made again only for a takedown.
+# Written by feeds/archives.py.
 archive = Table(
     "archive",
     metadata,
@@ -121,6 +125,7 @@ archive = Table(
     ),
 )
 
+# A feed as rendered, in one format. Written by feeds/documents.py.
 document = Table(
     "document",
     metadata,
@@ -129,16 +134,17 @@ document = Table(
     Column("body", LargeBinary, nullable=False),
     Column("etag", Text, nullable=False),  # of the bytes, without quotes
     Column("modified_at", Instant, nullable=False),  # whole seconds; moves only with the bytes
-    # Of a partner's feed only. JSON: [[article id, revision], …], what is to be read in it; and the ETag of the last
+    # Of a partner's feed only. JSON: [[article id, revision], …], all that can be read in it; and the ETag of the last
     # version of which the receipts are written.
     Column("stories", Text),
     Column("noted", Text),
-    # The web looks several times a second for what is new, and builds for what there is: at this alone, for SQLite
-    # reads all of a body to find what stands behind it.
+    # The web looks several times a second for new versions, and builds for the stored ones: at this alone, for SQLite
+    # reads all of a body to find the columns behind it.
     Index("ix_document_listing", "feed", "format", "etag"),
 )
 
-# A feed for one partner, at an address that has a token in it. It stands in `feed` as 'partner/<id>'.
+# A feed for one partner, at an address that has a token in it. Its row in `feed` is 'partner/<id>'.
+# Written by feeds/partner_feeds.py.
 partner_feed = Table(
     "partner_feed",
     metadata,
@@ -151,6 +157,7 @@ partner_feed = Table(
     Column("fetches", BigInteger, nullable=False, server_default=text("0")),
 )
 
+# A section that a partner's feed shows. Written by feeds/partner_feeds.py.
 partner_feed_section = Table(
     "partner_feed_section",
     metadata,
@@ -158,7 +165,8 @@ partner_feed_section = Table(
     Column("section_id", Id, ForeignKey("section.id"), primary_key=True),
 )
 
-# What an address of a partner's feed has in it, as SHA-256. Numbered 1, 2, 3… per feed, in the order of making.
+# The token in an address of a partner's feed, as SHA-256. Numbered 1, 2, 3… per feed, in the order of making.
+# Written by feeds/partner_feeds.py.
 feed_token = Table(
     "feed_token",
     metadata,
@@ -174,7 +182,8 @@ feed_token = Table(
     UniqueConstraint("partner_feed_id", "number"),
 )
 
-# The evidence: what each fetch was answered, written before the answer. The newest of each feed are kept.
+# The evidence: the answer to each fetch, written before it goes out. The newest of each feed stay.
+# Written by feeds/fetches.py.
 feed_fetch = Table(
     "feed_fetch",
     metadata,

@@ -13,6 +13,7 @@ from sqlalchemy import (
 
 from service.store.schema.base import Id, Instant, metadata
 
+# The right to do what only one may do at a time. Written by coordination/leases.py.
 lease = Table(
     "lease",
     metadata,
@@ -22,6 +23,7 @@ lease = Table(
 )
 
 
+# A worker that is alive. Written by coordination/heartbeats.py.
 worker = Table(
     "worker",
     metadata,
@@ -32,9 +34,9 @@ worker = Table(
 )
 
 
-# What the operator must hear of: an outbox, so that none is lost. What happens again before the first try is
-# counted in the same row; from the first try on its words stay the same, as does its id.
-_UNTOLD = "sent_at IS NULL AND given_up_at IS NULL"
+# Words for the operator: an outbox, so that none is lost. What happens again before the first try is counted in the
+# same row; from the first try on its words stay the same, as does its id. Written by notices.py.
+_UNSENT = "sent_at IS NULL AND given_up_at IS NULL"
 
 
 notice = Table(
@@ -43,7 +45,7 @@ notice = Table(
     Column("id", Id, primary_key=True),
     Column("public_id", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),  # 'endpoint.off', 'delivery.dead', …
-    Column("about", Text, nullable=False),  # what it is about: 'endpoint:3', 'delivery:77'
+    Column("about", Text, nullable=False),  # its subject: 'endpoint:3', 'delivery:77'
     Column("words", Text, nullable=False),
     Column("count", Integer, nullable=False, server_default=text("1")),
     Column("endpoint_id", Id),
@@ -55,7 +57,7 @@ notice = Table(
     Column("given_up_at", Instant),
     Column("last_words", Text),  # why the last try failed
     Index("ix_notice_about", "about", "kind", "id"),
-    Index("ix_notice_due", "due_at", sqlite_where=text(_UNTOLD), postgresql_where=text(_UNTOLD)),
+    Index("ix_notice_due", "due_at", sqlite_where=text(_UNSENT), postgresql_where=text(_UNSENT)),
     Index(
         "uq_notice_gathering",
         "kind",
@@ -67,6 +69,7 @@ notice = Table(
 )
 
 
+# The acts of operators, and of the system itself. Written by audit.py.
 audit = Table(
     "audit",
     metadata,

@@ -24,6 +24,7 @@ ENDPOINT_STATES = ("live", "paused", "off")
 BREAKER_STATES = ("closed", "open", "half_open")
 
 
+# An outlet that republishes. Written by partners/partners.py.
 partner = Table(
     "partner",
     metadata,
@@ -36,6 +37,9 @@ partner = Table(
 )
 
 
+# An address to which a partner's events are pushed. Written by partners/endpoints.py, but for the columns that the work
+# itself changes: `secret_sealed` by partners/signing_keys.py, the breaker, failures and successes by
+# deliveries/health.py, `tokens` by deliveries/rates.py, and `sequence` where deliveries are numbered (deliveries/).
 endpoint = Table(
     "endpoint",
     metadata,
@@ -81,6 +85,7 @@ endpoint = Table(
 )
 
 
+# A section of which an endpoint gets the articles. Written by partners/endpoints.py.
 subscription = Table(
     "subscription",
     metadata,

@@ -1,12 +1,16 @@
 """Feeds of every kind, not only of sections; entries kept; archives. The feeds are asked for anew."""
 
+from __future__ import annotations
+
+import hashlib
 import json
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic import op
-
-from service.store.feeds import kinds
 
 revision = "0003"
 down_revision = "0002"
@@ -125,7 +129,7 @@ def _create_placement() -> None:
 
 
 def _place_articles(connection: sa.Connection, public_from: str) -> None:
-    """What was routed under sections alone stands in the feeds of the other kinds too."""
+    """Places the articles that were routed under sections alone in the feeds of the other kinds too."""
     made: set[str] = set()
     for article, changed_at, definitions in _articles(connection, public_from):
         for each in definitions:
@@ -136,9 +140,7 @@ def _place_articles(connection: sa.Connection, public_from: str) -> None:
             connection.execute(_PLACE, row)
 
 
-def _articles(
-    connection: sa.Connection, public_from: str
-) -> Iterator[tuple[int, int, list[kinds.Definition]]]:
+def _articles(connection: sa.Connection, public_from: str) -> Iterator[tuple[int, int, list[_Definition]]]:
     query = sa.text(
         f"SELECT a.id, {public_from} AS changed_at, r.content, s.slug, s.name FROM article a"
         " JOIN revision r ON r.article_id = a.id AND r.number = a.revision"
@@ -149,7 +151,7 @@ def _articles(
     last = 0
     while rows := connection.execute(query, {"last": last}).all():
         for last, changed_at, content, slug, name in rows:
-            yield last, changed_at, kinds.stands_in(json.loads(content), source=(slug, name), sections={})
+            yield last, changed_at, _stands_in(json.loads(content), (slug, name))
 
 
 _MAKE = sa.text(
@@ -161,6 +163,54 @@ _PLACE = sa.text(
     "INSERT INTO placement (feed, article_id, changed_at) VALUES (:feed, :article, :changed_at)"
     " ON CONFLICT (feed, article_id) DO NOTHING"
 )
+
+
+# The kinds of feeds as they were when this migration landed: the living module may change, this copy never does.
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_OTHER = re.compile(r"[^a-z0-9]+")
+_LANGUAGE = re.compile(r"([a-z]{2,3})(?:-([a-z]{4}))?(?:-.*)?")
+_NAMES = {
+    "ar": "العربية", "bn": "বাংলা", "de": "Deutsch", "en": "English", "es": "Español", "fa": "فارسی",
+    "fr": "Français", "hi": "हिन्दी", "id": "Bahasa Indonesia", "it": "Italiano", "ja": "日本語",
+    "ko": "한국어", "ms": "Bahasa Melayu", "pa": "ਪੰਜਾਬੀ", "ps": "پښتو", "pt": "Português", "ru": "Русский",
+    "sd": "سنڌي", "sw": "Kiswahili", "ta": "தமிழ்", "th": "ไทย", "tr": "Türkçe", "uk": "Українська",
+    "ur": "اردو", "vi": "Tiếng Việt", "zh": "中文", "zh-hans": "简体中文", "zh-hant": "繁體中文",
+}  # fmt: skip
+
+
+class _Definition(NamedTuple):
+    slug: str
+    title: str | None = None
+    language: str | None = None
+
+
+def _stands_in(content: Mapping[str, Any], source: tuple[str, str]) -> list[_Definition]:
+    found = [_Definition("all", "All sections")]
+    found += [_package(name) for name in content.get("packages", ())]
+    found += _languages(content.get("language"))
+    found.append(_Definition(f"source/{source[0]}", source[1]))
+    return list({each.slug: each for each in reversed(found)}.values())[::-1]
+
+
+def _package(name: str) -> _Definition:
+    if _SLUG.fullmatch(name):
+        return _Definition(f"package/{name}", name)
+    folded = unicodedata.normalize("NFKD", name).casefold()
+    kept = _OTHER.sub("-", folded).strip("-")[:48].strip("-")
+    lost = any(letter.isalnum() and not letter.isascii() for letter in folded) or len(folded) > 48 or not kept
+    digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8] if lost else ""
+    return _Definition("package/" + "-".join(filter(None, (kept, digest))), name)
+
+
+def _languages(tag: str | None) -> Iterable[_Definition]:
+    parts = _LANGUAGE.fullmatch((tag or "").lower())
+    if not parts:
+        return
+    primary, script = parts.groups()
+    yield _Definition(f"language/{primary}", _NAMES.get(primary, primary), primary)
+    if script:
+        slug = f"{primary}-{script}"
+        yield _Definition(f"language/{slug}", _NAMES.get(slug, slug), f"{primary}-{script.title()}")
 
 
 def downgrade() -> None:

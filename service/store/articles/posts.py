@@ -1,0 +1,79 @@
+"""Posts: a source's word on what an article is now, with all that it is accepted by. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from service.store.articles.lifecycle import ArticleState, fingerprint
+from service.store.articles.sources import Source
+from service.store.content import canonical
+from service.times import to_iso
+
+
+@dataclass(frozen=True)
+class PostedArticle:
+    """An article as its source describes it: validated, sanitised. `content` keys: docs/architecture.md, "content".
+
+    `content` is None (and `sections` empty) only for a takedown posted without content.
+    """
+
+    external_id: str
+    content: dict[str, Any] | None
+    sections: tuple[str, ...]
+    status: str
+    version: int | None = None
+    updated_at: datetime | None = None
+    embargo_until: datetime | None = None
+    expires_at: datetime | None = None
+    correction_note: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Post:
+    """One request of a source. `key` is its idempotency key, `body_hash` tells its body from any other.
+
+    `authority` is the host name in the public ids of new articles (RFC 4151).
+    """
+
+    source: Source
+    article: PostedArticle
+    key: str | None
+    body_hash: str
+    authority: str
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The canonical content of a post, and the state that it would put its article in."""
+
+    content: str
+    state: ArticleState
+
+
+def candidate(posted: PostedArticle) -> Candidate | None:
+    """None for a takedown posted without content: it takes over the article's own."""
+    if posted.content is None:
+        return None
+    content = {**posted.content, "sections": list(posted.sections)}
+    if posted.correction_note is not None:
+        content["correction_note"] = posted.correction_note
+    for name in ("embargo_until", "expires_at"):
+        if (moment := getattr(posted, name)) is not None:
+            content[name] = to_iso(moment)
+    return with_content(posted, canonical(content))
+
+
+def with_content(posted: PostedArticle, content: str) -> Candidate:
+    """The candidate of this post with this canonical content."""
+    state = ArticleState(
+        status=posted.status,
+        fingerprint=fingerprint(posted.status, content),
+        version=posted.version,
+        updated_at=posted.updated_at,
+        corrected=posted.correction_note is not None,
+    )
+    return Candidate(content, state)

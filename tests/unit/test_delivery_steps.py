@@ -73,6 +73,7 @@ def a_state(**changes: Any) -> LoopState:
         (a_state(closing=True, returning=1), Settle()),
         (a_state(closing=True, in_flight=1, look_again_at=NOW + 0.01), Wait(NOW + IDLE_POLL)),
         (a_state(closing=True, in_flight=1, hang_up_at=NOW + 0.02), Wait(NOW + 0.02)),
+        (a_state(closing=True, in_flight=1, hang_up_at=NOW), Wait(NOW + IDLE_POLL)),
         (a_state(closing=True, in_flight=1, hang_up_at=NOW - 1), Wait(NOW + IDLE_POLL)),
     ],
 )

@@ -35,16 +35,16 @@ END_SECONDS = 5
 WARN_EVERY = 60.0
 
 
-def serve(loaded: Settings) -> None:
+def serve(config: Settings) -> None:
     """Serves at `feeds_listen` until SIGTERM or SIGINT."""
-    keyed = key_files.ensure_keys(loaded)
+    config = key_files.ensure_keys(config)
     logs.bind(process="feeds")
-    record = open_record(keyed.database_url, keyed.secret_key)
+    record = open_record(config.database_url, config.secret_key)
     migrations.require_schema(record)
-    documents = DocumentCache(record, keyed.public_url)
+    documents = DocumentCache(record, config.public_url)
     documents.watch()
-    middleware = FeedMiddleware(app.create_feeds_app(keyed, record, documents).wsgi_app, documents)
-    server = FeedsServer(middleware, RequestCache(documents), *settings.host_and_port(keyed.feeds_listen))
+    middleware = FeedMiddleware(app.create_feeds_app(config, record, documents).wsgi_app, documents)
+    server = FeedsServer(middleware, RequestCache(documents), *settings.host_and_port(config.feeds_listen))
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn sends itself the signal again at its end: then the program should end by itself.
         signal.signal(number, _ignore)

@@ -152,8 +152,8 @@ class Settings(BaseSettings):
     @field_validator("allow_networks", mode="before")
     @classmethod
     def _networks(cls, value: str | Iterable[str | Network]) -> tuple[Network, ...]:
-        given = value.split(",") if isinstance(value, str) else [str(network) for network in value]
-        return tuple(ip_network(text.strip(), strict=False) for text in given if text.strip())
+        texts = value.split(",") if isinstance(value, str) else [str(network) for network in value]
+        return tuple(ip_network(text.strip(), strict=False) for text in texts if text.strip())
 
     @field_validator("log_level")
     @classmethod
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
 
     @property
     def host(self) -> str:
-        """Where the web process listens, without brackets (`::1`)."""
+        """The host of the web process's address, without brackets (`::1`)."""
         return host_and_port(self.listen)[0]
 
     @property
@@ -178,16 +178,16 @@ class Settings(BaseSettings):
 
 
 def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
-    """`overrides` (None: not given), else the environment, else `env_file`, else the defaults.
+    """`overrides` (None: no override), else the environment, else `env_file`, else the defaults.
 
     Raises `SettingsError`, which names the variable and the remedy.
     """
     _refuse_unknown(os.environ, where="the environment")
     if env_file is not None and env_file.is_file():
         _refuse_unknown(dotenv_values(env_file), where=str(env_file))
-    given = {name: value for name, value in overrides.items() if value is not None}
+    values = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**{"_env_file": env_file, **given})
+        return Settings(**{"_env_file": env_file, **values})
     except ValidationError as error:
         raise SettingsError("; ".join(_words(error))) from None
 

@@ -30,7 +30,7 @@ def from_iso(text: str) -> datetime:
 
 
 def parse_span(text: str) -> timedelta:
-    """How long: 90s, 30m, 1.5h, 7d, or 0. Raises ValueError."""
+    """A span as people write it: 90s, 30m, 1.5h, 7d, or 0. Raises ValueError."""
     if text == "0":
         return timedelta()
     parts = _SPAN.fullmatch(text)
@@ -40,7 +40,7 @@ def parse_span(text: str) -> timedelta:
 
 
 def span(length: timedelta) -> str:
-    """How long, in at most two units: '14 min', '2 h 5 min', '3 days'."""
+    """A length in at most two units: '14 min', '2 h 5 min', '3 days'."""
     seconds = int(max(length, timedelta()).total_seconds())
     if seconds < 60:
         return f"{seconds} s"

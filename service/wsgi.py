@@ -31,28 +31,28 @@ def create() -> WSGIApplication:
     granian copies the environment into that of every request: secrets do not belong there, and copying takes time.
     """
     end_with_parent()
-    loaded = key_files.ensure_keys(settings.load())
+    config = key_files.ensure_keys(settings.load())
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
-    logs.configure(loaded.log_level, json=not sys.stderr.isatty())
+    logs.configure(config.log_level, json=not sys.stderr.isatty())
     logs.bind(process="web")
-    record = open_record(loaded.database_url, loaded.secret_key)
+    record = open_record(config.database_url, config.secret_key)
     migrations.require_schema(record)
-    waker = celery_app.Waker(embedded_redis.redis_url_of(loaded))
-    documents = DocumentCache(record, loaded.public_url)
+    waker = celery_app.Waker(embedded_redis.redis_url_of(config))
+    documents = DocumentCache(record, config.public_url)
     documents.watch()
-    return app.create_app(loaded, record, waker.wake, documents=documents).wsgi_app
+    return app.create_app(config, record, waker.wake, documents=documents).wsgi_app
 
 
-def serve(loaded: Settings) -> None:
+def serve(config: Settings) -> None:
     """Serves until SIGTERM or SIGINT. The environment must hold the same settings: see `create`."""
     server = Granian(
         "service.wsgi:create",
         factory=True,
         interface=Interfaces.WSGI,
-        address=loaded.host,
-        port=loaded.port,
-        workers=processes(loaded),
+        address=config.host,
+        port=config.port,
+        workers=processes(config),
         blocking_threads=THREADS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
         websockets=False,
@@ -64,6 +64,6 @@ def serve(loaded: Settings) -> None:
     server.serve()
 
 
-def processes(loaded: Settings) -> int:
+def processes(config: Settings) -> int:
     """One on SQLite, because several would only wait for each other's locks; else DATELINE_WORKERS."""
-    return 1 if loaded.on_sqlite else loaded.workers
+    return 1 if config.on_sqlite else config.workers

@@ -42,14 +42,14 @@ class CommandResult:
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What a command works with: the settings of this call, the record, the workers, and the terminal."""
+    """The surroundings of a command: the settings of this call, the record, the workers, and the terminal."""
 
     settings: Settings
     as_json: bool
 
     @property
     def url(self) -> str:
-        """Where the service answers: the running `up` of this data directory, else the public URL."""
+        """The service's address: of the running `up` of this data directory, else the public URL."""
         state = supervise.read_state(self.settings.data_dir)
         return str(state["url"]) if state else self.settings.public_url
 

@@ -20,7 +20,7 @@ from service.webhooks import endpoint_urls, signatures
 
 @click.group()
 def endpoint() -> None:
-    """Where pushes go."""
+    """The addresses that pushes go to."""
 
 
 @endpoint.command("add")

@@ -90,7 +90,7 @@ class Moment(click.ParamType[datetime]):
 
 
 class Overlap(click.ParamType[timedelta]):
-    """How long something old still works: 30m, 12h, 7d, or 0."""
+    """A span for which something old still works: 30m, 12h, 7d, or 0."""
 
     name = "time"
 

@@ -98,7 +98,7 @@ def _as_text(markup: str) -> str:
 
 
 def _depth(markup: str) -> int:
-    """How deep the tags are nested, at most; a closing tag counts for an opening one of its own name."""
+    """The greatest depth of nested tags; a closing tag counts for an opening one of its own name."""
     if markup.count("<") <= _DEEPEST:
         return 0
     still: Counter[str] = Counter()

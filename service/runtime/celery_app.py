@@ -136,14 +136,14 @@ def send_hint(app: Any, task: str) -> None:
 
     It is the message that `app.send_task` makes, without its routing and its result, which nobody uses.
     """
-    made = app.amqp.as_task_v2(str(uuid.uuid4()), task, expires=HINT_SECONDS, ignore_result=True)
+    message = app.amqp.as_task_v2(str(uuid.uuid4()), task, expires=HINT_SECONDS, ignore_result=True)
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
-            made.body,
+            message.body,
             exchange="",
             routing_key=QUEUES[task],
-            headers=made.headers,
+            headers=message.headers,
             serializer="json",
             retry=False,
-            **made.properties,
+            **message.properties,
         )

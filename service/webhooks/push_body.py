@@ -12,32 +12,32 @@ from service.store.deliveries.push_content import PushContent
 from service.times import to_iso
 
 
-def body(told: PushContent) -> bytes:
+def body(push: PushContent) -> bytes:
     """`{"type", "timestamp", "data"}` as JSON in UTF-8 (interface.md, "A push to a partner").
 
     An article that was taken down is named, without any of its content: no headline, no text, no image.
     """
     data: dict[str, Any] = {
-        "article": told.article,
-        "revision": told.revision,
-        "status": told.status,
-        "supersedes": list(range(1, told.revision)),
+        "article": push.article,
+        "revision": push.revision,
+        "status": push.status,
+        "supersedes": list(range(1, push.revision)),
     }
-    happened = to_iso(told.occurred_at)
-    head = f'{{"type":{_json(told.type)},"timestamp":"{happened}","data":'
-    if told.status != "usable":
+    happened = to_iso(push.occurred_at)
+    head = f'{{"type":{_json(push.type)},"timestamp":"{happened}","data":'
+    if push.status != "usable":
         return f"{head}{_json(data)}}}".encode()
-    added = {"published_at": to_iso(told.first_published_at), "updated_at": happened}
-    names = glance(told.content).keys()
+    added = {"published_at": to_iso(push.first_published_at), "updated_at": happened}
+    names = glance(push.content).keys()
     if not names or not names.isdisjoint(_OURS):
-        content = read(told.content)
+        content = read(push.content)
         if "published_at" in content:
             del added["published_at"]
         if not content or content.keys() & (data.keys() | added.keys()):
             whole = json.dumps(data | content | added, ensure_ascii=False, separators=(",", ":"))
             return f"{head}{whole}}}".encode()
     # The content is JSON already: writing it again would cost more than all the rest.
-    return f"{head}{_json(data)[:-1]},{told.content[1:-1]},{_json(added)[1:]}}}".encode()
+    return f"{head}{_json(data)[:-1]},{push.content[1:-1]},{_json(added)[1:]}}}".encode()
 
 
 _OURS = frozenset({"article", "revision", "status", "supersedes", "published_at", "updated_at"})

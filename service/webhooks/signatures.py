@@ -112,9 +112,9 @@ def verify(
     message_id, timestamp, signatures = _needed(headers)
     _check_age(timestamp, now, tolerance_seconds)
     message = _message(message_id, timestamp, body)
-    given = [tuple(each.split(",", 1)) for each in signatures.split(" ") if "," in each]
+    pairs = [tuple(each.split(",", 1)) for each in signatures.split(" ") if "," in each]
     for secret in secrets:
-        if any(_matches(secret, version, signature, message) for version, signature in given):
+        if any(_matches(secret, version, signature, message) for version, signature in pairs):
             return message_id
     raise BadSignature("No signature matches: check the signing secret, and that the raw body was signed.")
 
@@ -172,10 +172,10 @@ def _matches(secret: str, version: str, signature: str, message: bytes) -> bool:
     if version != ("v1a" if asymmetric else "v1"):
         return False
     try:
-        given = base64.b64decode(signature, validate=True)
+        raw = base64.b64decode(signature, validate=True)
         if not asymmetric:
-            return hmac.compare_digest(_hmac(_decoded(secret, SHARED), message), given)
-        _public_key(secret).verify(given, message)
+            return hmac.compare_digest(_hmac(_decoded(secret, SHARED), message), raw)
+        _public_key(secret).verify(raw, message)
     except (ValueError, InvalidSignature):
         return False
     return True

@@ -9,11 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from feeds import (, ItemAuthor, ItemImage, ItemOrigin, ItemRights
+from feeds import (
     FORMATS,
     Feed,
     Format,
     Item,
+    ItemAuthor,
+    ItemImage,
+    ItemOrigin,
+    ItemRights,
     changed_at,
     render,
     text,

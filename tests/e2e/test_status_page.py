@@ -133,7 +133,7 @@ def test_an_operator_logs_in_and_reads_who_got_what(
 
 
 def read(reader: Reader, kind: str) -> None:
-    """What must hold of every page: it fits, is styled, and is dark for who wants it dark."""
+    """Checks the page: it fits, is styled, and is dark for a reader who wants it dark."""
     page = reader.page
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), page.url
     assert page.evaluate("() => document.styleSheets[0].cssRules.length > 20"), page.url

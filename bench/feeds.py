@@ -97,8 +97,8 @@ def an_item(number: int, **fields: Any) -> feeds.Item:
         "url": f"https://paper.example/world/{number}",
         "summary": "Ships are back in the harbour.",
         "body_html": BODY,
-        "authors": (feeds.Author("Ann Lee"),),
-        "origin": feeds.Origin("Harbour Daily", "https://harbour.example/story"),
+        "authors": (feeds.ItemAuthor("Ann Lee"),),
+        "origin": feeds.ItemOrigin("Harbour Daily", "https://harbour.example/story"),
         "sections": (("world", "World"),),
     }
     return feeds.Item(**{**given, **fields})

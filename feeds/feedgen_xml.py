@@ -15,13 +15,12 @@ from feedgen.feed import FeedGenerator
 from lxml import etree
 
 from feeds.model import EntryError, Feed, Item, Tombstone
-from feeds.public import content_html, creators, description, rights_text, summary
+from feeds.public import DEFAULT_IMAGE_TYPE, content_html, creators, description, rights_text, summary
 from feeds.repairs import ATOM, NAMESPACES, EntryRepair, FeedRepair, entry_links
 from feeds.text import rfc2822, rfc3339
 
 SECTION = "urn:x-dateline:section"
 PACKAGE = "urn:x-dateline:package"
-UNKNOWN_IMAGE = "image/jpeg"
 
 _CONTENT = "http://purl.org/rss/1.0/modules/content/"
 _TAILS = {"rss": b"</channel></rss>", "atom": b"</feed>"}
@@ -164,7 +163,7 @@ def _describe_rss(entry: Any, item: Item, content: str) -> None:
     # RSS readers know one enclosure, of a public host; all the images are in media:content.
     image = next((image for image in item.images if "." in (urlsplit(image.url).hostname or "")), None)
     if image:
-        entry.enclosure(image.url, image.bytes or 0, image.type or UNKNOWN_IMAGE)
+        entry.enclosure(image.url, image.bytes or 0, image.type or DEFAULT_IMAGE_TYPE)
     if item.origin and item.origin.url:
         entry.source(url=item.origin.url, title=item.origin.name)
 

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from feeds.model import Feed, Image, Item, Tombstone
-from feeds.public import content_html, content_text, creators
+from feeds.model import Feed, Item, ItemImage, Tombstone
+from feeds.public import DEFAULT_IMAGE_TYPE, content_html, content_text, creators
 from feeds.text import line, rfc3339
 
 VERSION = "https://jsonfeed.org/version/1.1"
-# A reader ignores an attachment without a type; most news pictures have this one.
-UNKNOWN_IMAGE = "image/jpeg"
 
 
 def item_bytes(item: Item) -> bytes:
@@ -94,11 +92,11 @@ def _dateline(item: Item) -> dict[str, Any]:
     )
 
 
-def _attachment(image: Image) -> dict[str, Any]:
+def _attachment(image: ItemImage) -> dict[str, Any]:
     return _present(
         {
             "url": image.url,
-            "mime_type": image.type or UNKNOWN_IMAGE,
+            "mime_type": image.type or DEFAULT_IMAGE_TYPE,
             "title": image.caption or image.alt,
             "size_in_bytes": image.bytes,
         }

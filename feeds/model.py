@@ -30,14 +30,14 @@ class EntryError(ValueError):
 
 
 @dataclass(frozen=True)
-class Author:
+class ItemAuthor:
     name: str
     url: str | None = None
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Who published the story first, if it is republished. `url`: the story there, or its publisher."""
+class ItemOrigin:
+    """The first publisher of a republished story. `url`: the story there, or the publisher."""
 
     name: str
     url: str | None = None
@@ -45,7 +45,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Image:
+class ItemImage:
     """`type` is a media type, `width` and `height` are pixels, `bytes` the file's size."""
 
     url: str
@@ -59,7 +59,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Rights:
+class ItemRights:
     holder: str | None = None
     notice: str | None = None
     usage_terms: str | None = None
@@ -85,16 +85,16 @@ class Item:
     summary: str | None = None
     body_html: str | None = None
     body_text: str | None = None
-    authors: tuple[Author, ...] = ()
-    origin: Origin | None = None
+    authors: tuple[ItemAuthor, ...] = ()
+    origin: ItemOrigin | None = None
     original_author: str | None = None
     original_headline: str | None = None
     responsible_editor: str | None = None
-    rights: Rights | None = None
+    rights: ItemRights | None = None
     sections: tuple[tuple[str, str], ...] = ()
     packages: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
-    images: tuple[Image, ...] = ()
+    images: tuple[ItemImage, ...] = ()
     correction_note: str | None = None
     source_name: str | None = None
     withdrawn: Withdrawal | None = None

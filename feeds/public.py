@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from feeds.model import Author, EntryError, Feed, Image, Item, Origin, Rights, Tombstone
+from feeds.model import EntryError, Feed, Item, ItemAuthor, ItemImage, ItemOrigin, ItemRights, Tombstone
 from feeds.text import language, lead, line, prose, uri
 from feeds.wording import correction_label, notice
 
+# Readers ignore an attachment without a media type. Most news pictures have this one.
+DEFAULT_IMAGE_TYPE = "image/jpeg"
 _TAG = re.compile(r"<[^>]*>")
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
 _TYPES = {
@@ -94,15 +96,15 @@ def description(item: Item) -> str:
     return _noted(item, item.summary or lead(text) or item.headline, " ")
 
 
-def creators(item: Item) -> tuple[Author, ...]:
+def creators(item: Item) -> tuple[ItemAuthor, ...]:
     """The authors, and after them the original author if he is not one of them."""
     original = item.original_author
     if original is None or any(author.name == original for author in item.authors):
         return item.authors
-    return (*item.authors, Author(original))
+    return (*item.authors, ItemAuthor(original))
 
 
-def rights_text(rights: Rights | None) -> str | None:
+def rights_text(rights: ItemRights | None) -> str | None:
     if rights is None:
         return None
     return " – ".join(part for part in (rights.notice or rights.holder, rights.usage_terms) if part) or None
@@ -162,7 +164,7 @@ def _usable(item: Item) -> Item:
         summary=_block(item.summary),
         body_html=_block(item.body_html),
         body_text=_block(item.body_text),
-        authors=tuple(Author(name, uri(a.url)) for a in item.authors if (name := line(a.name))),
+        authors=tuple(ItemAuthor(name, uri(a.url)) for a in item.authors if (name := line(a.name))),
         origin=_origin(item.origin),
         original_author=line(item.original_author),
         original_headline=line(item.original_headline),
@@ -186,19 +188,21 @@ def _lines(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(clean for text in texts if (clean := line(text))))
 
 
-def _origin(origin: Origin | None) -> Origin | None:
+def _origin(origin: ItemOrigin | None) -> ItemOrigin | None:
     name = line(origin.name) if origin else None
-    return Origin(name, uri(origin.url), line(origin.country)) if origin and name else None
+    return ItemOrigin(name, uri(origin.url), line(origin.country)) if origin and name else None
 
 
-def _rights(rights: Rights | None) -> Rights | None:
+def _rights(rights: ItemRights | None) -> ItemRights | None:
     if rights is None:
         return None
-    return Rights(line(rights.holder), line(rights.notice), line(rights.usage_terms), uri(rights.licence_url))
+    return ItemRights(
+        line(rights.holder), line(rights.notice), line(rights.usage_terms), uri(rights.licence_url)
+    )
 
 
-def _image(image: Image, url: str) -> Image:
-    return Image(
+def _image(image: ItemImage, url: str) -> ItemImage:
+    return ItemImage(
         url=url,
         alt=line(image.alt),
         credit=line(image.credit),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from lxml import etree
 
-from feeds.model import Feed, Image, Item, Tombstone
+from feeds.model import Feed, Item, ItemImage, Tombstone
 from feeds.public import creators, rights_text
 from feeds.text import rfc2822, rfc3339
 
@@ -173,7 +173,7 @@ def _add(parent: etree._Element, namespace: str | None, name: str, text: str | N
         etree.SubElement(parent, f"{{{namespace}}}{name}" if namespace else name).text = text
 
 
-def _add_media(entry: etree._Element, image: Image) -> None:
+def _add_media(entry: etree._Element, image: ItemImage) -> None:
     """Media RSS: right in the entry, for a group is for renditions of one and the same object."""
     media = etree.SubElement(entry, f"{{{MEDIA}}}content", url=image.url, medium="image")
     facts = {"type": image.type, "width": image.width, "height": image.height, "fileSize": image.bytes}

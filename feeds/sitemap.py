@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from feeds.text import line, rfc3339, uri
 
-MOST = 1_000  # stories in one file
+SITEMAP_STORIES = 1_000  # stories in one file
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SITEMAPS = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _NEWS = "http://www.google.com/schemas/sitemap-news/0.9"
@@ -30,7 +30,7 @@ class NewsEntry:
 
 
 def sitemap_bytes(stories: Sequence[NewsEntry]) -> bytes:
-    """A sitemap of these stories, at most MOST of them."""
+    """A sitemap of these stories, at most SITEMAP_STORIES of them."""
     shown = "".join(_url(story) for story in stories)
     return f'{_HEAD}<urlset xmlns="{_SITEMAPS}" xmlns:news="{_NEWS}">\n{shown}</urlset>\n'.encode()
 

@@ -8,7 +8,7 @@ from feeds.model import Withdrawal
 
 
 @dataclass(frozen=True)
-class Notice:
+class WithdrawalNotice:
     """The words in the place of a withdrawn story."""
 
     title: str
@@ -52,10 +52,10 @@ def correction_label(language: str | None) -> str:
     return _CORRECTION[_spoken(language)]
 
 
-def notice(kind: Withdrawal, language: str | None) -> Notice:
+def notice(kind: Withdrawal, language: str | None) -> WithdrawalNotice:
     spoken = _spoken(language)
     title, text = _NOTICES[spoken][kind]
-    return Notice(title, text, spoken)
+    return WithdrawalNotice(title, text, spoken)
 
 
 def _spoken(language: str | None) -> str:

@@ -19,7 +19,7 @@ URL = "https://news.example.org"
 
 
 def publish(desk: FeedDesk, source: Source, external_id: str, **changes: Any) -> str:
-    """A story of the section world unless told, built into its feeds; returns its public id."""
+    """Posts a story (of the section world unless given) and builds its feeds; returns its public id."""
     story = an_article(**{"external_id": external_id, "headline": f"Story {external_id}", **changes})
     answer = post(desk.record, source, story, now=desk.now)
     desk.work()
@@ -27,7 +27,7 @@ def publish(desk: FeedDesk, source: Source, external_id: str, **changes: Any) ->
 
 
 class FeedDesk:
-    """Route and publish at a moment of one's choice, and read what readers would read."""
+    """Routes and publishes at a chosen moment, and reads the documents as readers would."""
 
     def __init__(self, record: Record, *, withdrawn_stays: timedelta = timedelta(days=14)) -> None:
         self.record = record
@@ -35,7 +35,7 @@ class FeedDesk:
         self.press = Press(record, URL, lambda: self.now, withdrawn_stays=withdrawn_stays)
 
     def work(self, now: datetime | None = None) -> int:
-        """What workers do when they look at this moment; returns how many documents were built."""
+        """Routes and builds as workers do at this moment; returns the number of built documents."""
         self.now = now or self.now
         while routing.route(self.record, self.now).more:
             pass

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from feeds import Author, Feed, Image, Item, Origin, Rights
+from feeds import Feed, Item, ItemAuthor, ItemImage, ItemOrigin, ItemRights
 
 T = datetime(2026, 1, 2, 8, 0, tzinfo=UTC)
 
@@ -32,19 +32,19 @@ def a_full_item(number: int = 1, **fields: Any) -> Item:
         **{
             "revision": 3,
             "body_text": "Ships returned on Friday.",
-            "authors": (Author("Ann Lee", "https://paper.example/ann"), Author("Bo Ek")),
-            "origin": Origin("Harbour Daily", "https://harbour.example/story", "CN"),
+            "authors": (ItemAuthor("Ann Lee", "https://paper.example/ann"), ItemAuthor("Bo Ek")),
+            "origin": ItemOrigin("Harbour Daily", "https://harbour.example/story", "CN"),
             "original_author": "李雷",
             "original_headline": "港口重新开放",
             "responsible_editor": "韩梅梅",
-            "rights": Rights(
+            "rights": ItemRights(
                 "The Paper", "© 2026 The Paper", "No archiving.", "https://paper.example/licence"
             ),
             "sections": (("world", "World"), ("china", "China")),
             "packages": ("shipping",),
             "keywords": ("ports", "trade"),
             "images": (
-                Image(
+                ItemImage(
                     "https://img.example/ship.jpg",
                     alt="A ship",
                     credit="Photo: Z. Hu",
@@ -54,7 +54,7 @@ def a_full_item(number: int = 1, **fields: Any) -> Item:
                     height=800,
                     bytes=12345,
                 ),
-                Image("https://img.example/crane.png", alt="A crane"),
+                ItemImage("https://img.example/crane.png", alt="A crane"),
             ),
             "correction_note": "An earlier version named the wrong port.",
             "source_name": "The Paper",
@@ -81,7 +81,7 @@ def a_feed(**fields: Any) -> Feed:
 def some_items() -> list[Item]:
     return [
         a_full_item(1),
-        an_item(2, language="zh-Hans", headline="港口重新开放", origin=Origin("新华社"), summary=None),
+        an_item(2, language="zh-Hans", headline="港口重新开放", origin=ItemOrigin("新华社"), summary=None),
         an_item(
             3, language="ur", headline="بندرگاہ دوبارہ کھل گئی", body_html=None, body_text="جہاز واپس آ گئے۔"
         ),

@@ -24,7 +24,7 @@ from tests.publisher import PUBLIC_URL
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServerAnswer:
     """The parts of an answer that tests look at: all but its date and whether the connection goes on."""
 
     status_code: int
@@ -33,7 +33,7 @@ class Answer:
 
 
 @dataclass
-class Running:
+class FeedsServerInThread:
     """`open` is like that of Werkzeug's client, and sees the record as it is."""
 
     server: FeedsServer
@@ -44,7 +44,7 @@ class Running:
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
-    def open(self, path: str, *, method: str = "GET", headers: Headers | None = None) -> Answer:
+    def open(self, path: str, *, method: str = "GET", headers: Headers | None = None) -> ServerAnswer:
         """Asks three times on one connection, so that it is answered in every way there is; they must be alike.
 
         A request for new entries (A-IM) is answered differently the second time, so it is sent once.
@@ -60,20 +60,20 @@ class Running:
         return first
 
 
-def _ask(client: http.client.HTTPConnection, path: str, method: str, headers: Headers) -> Answer:
+def _ask(client: http.client.HTTPConnection, path: str, method: str, headers: Headers) -> ServerAnswer:
     client.putrequest(method, quote(path, safe="/%?=&"), skip_accept_encoding=True)
     for name, value in headers:
         client.putheader(name, value)
     client.endheaders()
     answer = client.getresponse()
     read = [(name, value) for name, value in answer.getheaders() if name not in {"date", "connection"}]
-    return Answer(answer.status, Headers(read), answer.read())
+    return ServerAnswer(answer.status, Headers(read), answer.read())
 
 
 @contextmanager
 def a_feeds_server(
     record: Record, public_url: str = PUBLIC_URL, *, loop: str = "auto", connections: int = 0
-) -> Iterator[Running]:
+) -> Iterator[FeedsServerInThread]:
     documents = DocumentCache(record, public_url)
     documents.watch()
     app = create_feeds_app(Settings(public_url=public_url), record, documents)
@@ -89,7 +89,7 @@ def a_feeds_server(
         assert time.monotonic() < deadline, "the feeds server did not start"
         time.sleep(0.005)
     try:
-        yield Running(server, requests, documents, server.servers[0].sockets[0].getsockname()[1])
+        yield FeedsServerInThread(server, requests, documents, server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(20)

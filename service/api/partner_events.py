@@ -51,7 +51,7 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
 
 
 @dataclass(frozen=True)
-class _Query:
+class _EventsQuery:
     asked: Asked
     with_data: bool
 
@@ -62,14 +62,14 @@ class _Query:
         return urlencode(parameters | ({"include": "data"} if self.with_data else {}))
 
 
-def _query(partner_id: int) -> _Query:
+def _query(partner_id: int) -> _EventsQuery:
     include = request.args.get("include")
     if include not in (None, "data"):
         raise Problem(400, "query", "?include= can only be data")
     most = MAX_LIMIT_WITH_DATA if include else MAX_LIMIT
     endpoint = _number("endpoint", 0, 2**62) if "endpoint" in request.args else None
     limit = max(_number("limit", DEFAULT_LIMIT, most), 1)
-    return _Query(Asked(partner_id, _number("after", 0, 2**62), limit, endpoint), include is not None)
+    return _EventsQuery(Asked(partner_id, _number("after", 0, 2**62), limit, endpoint), include is not None)
 
 
 def _number(name: str, default: int, most: int) -> int:
@@ -88,7 +88,7 @@ def _bodies(record: Record, page: Page) -> dict[int, dict[str, Any]]:
 
 
 def _event(
-    each: PartnerEvent, query: _Query, body: dict[str, Any] | None
+    each: PartnerEvent, query: _EventsQuery, body: dict[str, Any] | None
 ) -> PartnerEventFacts | PartnerEventWithData:
     facts: dict[str, Any] = {
         "sequence": each.sequence,

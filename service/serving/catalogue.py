@@ -61,7 +61,9 @@ class NewsSitemap:
 
 def news_files(entries: list[sitemap.NewsEntry], public_url: str) -> dict[str, bytes]:
     """One file, or an index and the files that it names."""
-    parts = [entries[at : at + sitemap.MOST] for at in range(0, len(entries), sitemap.MOST)]
+    parts = [
+        entries[at : at + sitemap.SITEMAP_STORIES] for at in range(0, len(entries), sitemap.SITEMAP_STORIES)
+    ]
     if len(parts) <= 1:
         return {"news.xml": sitemap.sitemap_bytes(entries)}
     names = {f"news-{number}.xml": part for number, part in enumerate(parts, 1)}

@@ -24,9 +24,9 @@ from service.store.feeds import documents
 
 log = logs.get("document_cache")
 
-REFRESH_SECONDS = 0.2
+DOCUMENT_REFRESH_SECONDS = 0.2
 # A refresh takes no more than this share of the time, however many feeds there are.
-REFRESH_SHARE = 0.05
+DOCUMENT_REFRESH_SHARE = 0.05
 DOCUMENT_CACHE_BYTES = 128 << 20
 # A document that has not changed for so long is worth compressing well. One that changes all the time is not.
 STABLE_SECONDS = 5.0
@@ -173,7 +173,7 @@ class DocumentCache:
             except Exception:
                 # The thread must live: without it the feeds would never change.
                 log.exception("document_cache.refresh_failed")
-            pause = max(REFRESH_SECONDS, (monotonic() - began) / REFRESH_SHARE)
+            pause = max(DOCUMENT_REFRESH_SECONDS, (monotonic() - began) / DOCUMENT_REFRESH_SHARE)
 
     def _log_availability(self, error: RecordUnavailable | None) -> None:
         if error is not None and not self._record_away:

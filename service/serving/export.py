@@ -39,7 +39,7 @@ _SAFE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """The work of one round, and the number of files now. `busy`: another process was exporting, so it did nothing."""
 
     written: int = 0
@@ -79,12 +79,12 @@ class Exporter:
         self._closing.set()
         self._thread.join(5)
 
-    def sync(self) -> Exported:
+    def sync(self) -> ExportResult:
         """Writes changed files and deletes those that are gone. After a kill half-way, the next round does the rest."""
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._lock() as locked:
             if not locked:
-                return Exported(busy=True)
+                return ExportResult(busy=True)
             manifest = self._read_manifest()
             files = dict(self._files())
             stale = [path for path, file in files.items() if not self._has(manifest, path, file.etag)]
@@ -104,7 +104,7 @@ class Exporter:
             if stale or gone:
                 self._write_manifest(manifest)
                 log.info("feeds.exported", written=len(stale), deleted=len(gone), files=len(manifest))
-            return Exported(len(stale), len(gone), len(manifest))
+            return ExportResult(len(stale), len(gone), len(manifest))
 
     def _run(self) -> None:
         pause = EXPORT_SECONDS

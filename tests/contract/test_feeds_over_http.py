@@ -196,7 +196,7 @@ def test_a_killed_story_leaves_nothing_of_itself_in_the_feeds(desk: Desk) -> Non
         )
 
 
-def test_building_again_what_has_not_changed_moves_no_validator(sqlite_desk: Desk) -> None:
+def test_building_an_unchanged_feed_again_changes_no_validator(sqlite_desk: Desk) -> None:
     sqlite_desk.post()
     build(sqlite_desk)
     first = sqlite_desk.get("/feeds/world.json")
@@ -207,7 +207,7 @@ def test_building_again_what_has_not_changed_moves_no_validator(sqlite_desk: Des
     assert [again.headers[name] for name in VALIDATORS] == [first.headers[name] for name in VALIDATORS]
 
 
-def test_a_feed_not_built_yet_is_a_503_and_one_that_is_none_a_404_with_what_there_is(record: Record) -> None:
+def test_unbuilt_feed_is_a_503_and_unknown_feed_a_404_that_lists_the_feeds(record: Record) -> None:
     client = an_app(record).test_client()
     the_problem(client.get("/feeds/all.rss"), 404)  # no section, no feed
     some_sections(record)

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md and docs/operations.md do what is said there, exactly as they are written."""
+"""The examples of docs/api.md and docs/operations.md work exactly as they are written there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOKEN = "operator-operator-operator"
 
 
 @dataclass(frozen=True)
-class Door:
+class WebInThread:
     """A running web with the source `newsroom` and the section `world`."""
 
     url: str
@@ -47,7 +47,7 @@ class Door:
 
 
 @pytest.fixture
-def door(sqlite_record: Record, tmp_path: Path) -> Iterator[Door]:
+def web(sqlite_record: Record, tmp_path: Path) -> Iterator[WebInThread]:
     key = credentials.new_api_key()
     sections.add(sqlite_record, "world", "World", "en", builders.NOW)
     sources.add(
@@ -58,7 +58,7 @@ def door(sqlite_record: Record, tmp_path: Path) -> Iterator[Door]:
     server = make_server("127.0.0.1", 0, create_app(chosen, sqlite_record, lambda: None), threaded=True)
     thread = Thread(target=server.serve_forever)
     thread.start()
-    yield Door(f"http://127.0.0.1:{server.port}", key.text)
+    yield WebInThread(f"http://127.0.0.1:{server.port}", key.text)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -68,42 +68,44 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
-def run(words: list[str], door: Door) -> dict[str, Any]:
-    ran = subprocess.run(words, env=door.environment, capture_output=True, text=True, check=False, timeout=60)
+def run(words: list[str], web: WebInThread) -> dict[str, Any]:
+    ran = subprocess.run(words, env=web.environment, capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 0, ran.stderr
-    told: dict[str, Any] = json.loads(ran.stdout)
-    return told
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
 
 
-def curl(text: str, door: Door) -> dict[str, Any]:
+def curl(text: str, web: WebInThread) -> dict[str, Any]:
     if shutil.which("curl") is None:
         pytest.skip("there is no curl on this machine")
-    return run(["sh", "-c", text.replace("curl ", "curl -s ", 1)], door)
+    return run(["sh", "-c", text.replace("curl ", "curl -s ", 1)], web)
 
 
-def test_signed_example_in_python_is_accepted(door: Door) -> None:
+def test_signed_example_in_python_is_accepted(web: WebInThread) -> None:
     (example,) = blocks("api.md", "python")
-    first = run([sys.executable, "-c", example], door)
+    first = run([sys.executable, "-c", example], web)
     assert (first["type"], first["outcome"]) == ("article.published", "accepted")
-    assert run([sys.executable, "-c", example], door)["outcome"] == "repeat"
+    assert run([sys.executable, "-c", example], web)["outcome"] == "repeat"
 
 
-def test_examples_with_curl_do_what_is_said(door: Door) -> None:
-    first, kept, by_id, event = [block for block in blocks("api.md", "sh") if "curl" in block]
-    posted = curl(first.partition("API_KEY=dateline_…\n")[2], door)
+def test_curl_examples_do_as_documented(web: WebInThread) -> None:
+    first, keyed, by_id, event = [block for block in blocks("api.md", "sh") if "curl" in block]
+    posted = curl(first.partition("API_KEY=dateline_…\n")[2], web)
     assert posted["type"] == "article.published"
-    taken_back = curl(kept, door)
+    taken_back = curl(keyed, web)
     assert (taken_back["type"], taken_back["revision"]) == ("article.withheld", 2)
-    assert curl(kept, door) == taken_back, "the same key gets the same answer"
+    assert curl(keyed, web) == taken_back, "the same key gets the same answer"
     by_own_id, by_last_part = by_id.strip().splitlines()
     last_part = posted["article"].rpartition("/")[2]
-    article = curl(by_own_id, door)
+    article = curl(by_own_id, web)
     assert article["status"] == "withheld"
-    assert curl(re.sub(r"articles/\w+", f"articles/{last_part}", by_last_part), door) == article
-    assert curl(re.sub(r"evt_\w+", posted["event"], event), door)["type"] == "article.published"
+    assert curl(re.sub(r"articles/\w+", f"articles/{last_part}", by_last_part), web) == article
+    assert curl(re.sub(r"evt_\w+", posted["event"], event), web)["type"] == "article.published"
 
 
-def test_backup_taken_at_work_is_a_whole_record(door: Door, tmp_path: Path, sqlite_record: Record) -> None:
+def test_backup_taken_at_work_is_a_whole_record(
+    web: WebInThread, tmp_path: Path, sqlite_record: Record
+) -> None:
     (backup,) = [block for block in blocks("operations.md", "sh") if ".backup(" in block]
     line = backup.splitlines()[0].replace("python3", sys.executable).replace("var/dateline.db", "dateline.db")
     with sqlite_record.writing():  # somebody writes meanwhile

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from service.serving.compression import SUFFIXES
-from service.serving.export import LOCK, MANIFEST, Exported, Exporter
+from service.serving.export import LOCK, MANIFEST, Exporter, ExportResult
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.feeds import sections
@@ -49,10 +49,10 @@ def files(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
 
-def test_files_are_what_is_served(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
+def test_files_equal_the_served_documents(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
     done = exporter(desk, tmp_path / "out").sync()
     found = files(tmp_path / "out")
-    assert done == Exported(written=len(found), deleted=0, files=len(found))
+    assert done == ExportResult(written=len(found), deleted=0, files=len(found))
     for slug in ("world", "all", "package/p", "language/en", "source/wire"):
         for fmt in ("rss", "atom", "json", "html"):
             assert found[f"feeds/{slug}.{fmt}"] == desk.body(slug, fmt)
@@ -69,7 +69,7 @@ def test_files_are_what_is_served(desk: FeedDesk, source: Source, tmp_path: Path
             assert zstandard.ZstdDecompressor().decompress(found[f"{path}.zst"]) == body
 
 
-def test_only_what_changed_is_written(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
+def test_only_changed_files_are_written(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
     exporter(desk, tmp_path).sync()
     assert exporter(desk, tmp_path).sync().written == 0
     before = (tmp_path / "feeds/china.rss").stat().st_ino, (tmp_path / "feeds/world.rss").stat().st_ino
@@ -118,11 +118,11 @@ def test_a_damaged_manifest_deletes_nothing_and_leads_nowhere_outside(
 def test_one_process_at_a_time_works_on_a_directory(desk: FeedDesk, source: Source, tmp_path: Path) -> None:
     with (tmp_path / LOCK).open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        assert exporter(desk, tmp_path).sync() == Exported(busy=True)
+        assert exporter(desk, tmp_path).sync() == ExportResult(busy=True)
     assert exporter(desk, tmp_path).sync().written > 0
 
 
-def test_what_cannot_be_written_leaves_the_former_file_whole(
+def test_failed_write_leaves_the_former_file_whole(
     desk: FeedDesk, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exporter(desk, tmp_path / "out").sync()

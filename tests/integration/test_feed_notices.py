@@ -105,7 +105,7 @@ def test_a_story_taken_down_twice_stays_from_the_last_time_on(desk: FeedDesk) ->
     assert notices(desk) == []
 
 
-def test_a_takedown_by_a_clock_that_is_ahead_is_told_at_once_and_not_later(desk: FeedDesk) -> None:
+def test_takedown_by_a_clock_that_is_ahead_shows_at_once_and_not_later(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     given = publish(desk, source, "bad")
     post(desk.record, source, a_takedown("killed", external_id="bad"), now=later(90))
@@ -113,7 +113,7 @@ def test_a_takedown_by_a_clock_that_is_ahead_is_told_at_once_and_not_later(desk:
     assert notices(desk) == [given]
 
 
-def test_a_kill_that_is_not_routed_yet_shows_as_a_notice_in_whatever_is_built_meanwhile(
+def test_kill_that_is_not_routed_yet_shows_as_a_notice_in_every_build_meanwhile(
     desk: FeedDesk,
 ) -> None:
     source = a_desk(desk.record)
@@ -196,11 +196,11 @@ def test_a_notice_in_its_time_is_always_in_the_document(
     sqlite_template: Path, steps: list[tuple[str, str | int]]
 ) -> None:
     with blank(sqlite_template) as record:
-        Newsroom(record).does(steps)
+        NoticesModel(record).does(steps)
 
 
-class Newsroom:
-    """Does what it is told, an hour apart, and keeps by itself which notices have to stand where."""
+class NoticesModel:
+    """Acts on a desk, an hour apart, and predicts by itself the notices in each feed."""
 
     def __init__(self, record: Record) -> None:
         self.desk = FeedDesk(record)

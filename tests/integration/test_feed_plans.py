@@ -1,4 +1,4 @@
-"""What it costs to read what stands in a feed: a long past makes it no dearer. In rows, not in time."""
+"""The cost of reading a feed's stories does not grow with the past. Counted in rows, not in time."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _pages(connection: Any, statement: str, given: Any) -> int:
 
 
 @pytest.mark.parametrize("analysed", [True, False], ids=["analysed", "never analysed"])
-def test_what_stands_in_a_section_is_found_as_fast_after_a_long_past(record: Record, analysed: bool) -> None:
+def test_stories_of_a_section_are_found_as_fast_after_a_long_past(record: Record, analysed: bool) -> None:
     a_desk(record)
     add(record, PAST_ROWS, 1, YOUNG)
     add(record, NEW_ROWS, 1_000_000, 100)

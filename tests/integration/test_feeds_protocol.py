@@ -15,7 +15,7 @@ from service.serving.server import protocol, request_cache
 from service.store.database.record import Record
 from tests import postgres
 from tests.desk import eventually
-from tests.feeds_server import Running, a_feeds_server
+from tests.feeds_server import FeedsServerInThread, a_feeds_server
 from tests.publisher import RSS, PressRoom, a_story, some_stories
 from tests.wire import Wire
 
@@ -45,14 +45,16 @@ def leaving() -> Iterator[ExitStack]:
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
-def server(room: PressRoom, leaving: ExitStack, request: pytest.FixtureRequest) -> Iterator[Running]:
+def server(
+    room: PressRoom, leaving: ExitStack, request: pytest.FixtureRequest
+) -> Iterator[FeedsServerInThread]:
     running = leaving.enter_context(a_feeds_server(room.record, loop=request.param))
     yield running
     running.server.should_exit = True
     running.documents.close()
 
 
-def whole(server: Running, request: bytes = GET) -> bytes:
+def whole(server: FeedsServerInThread, request: bytes = GET) -> bytes:
     """The document; the request is known afterwards."""
     with Wire(server.port) as wire:
         wire.send(request).reply()
@@ -61,12 +63,12 @@ def whole(server: Running, request: bytes = GET) -> bytes:
     return body
 
 
-def is_known(server: Running, request: bytes) -> None:
+def is_known(server: FeedsServerInThread, request: bytes) -> None:
     """The server's thread notes it after it has answered."""
     eventually(lambda: server.requests.find(request) is not None, within=10, what="the request is known")
 
 
-def test_a_request_is_known_once_it_was_answered_and_is_answered_alike(server: Running) -> None:
+def test_a_request_is_known_once_it_was_answered_and_is_answered_alike(server: FeedsServerInThread) -> None:
     with Wire(server.port) as wire:
         replies = [wire.send(GET).reply() for _ in range(5)]
         unchanged = a_request(If_None_Match=replies[0].headers["etag"])
@@ -78,7 +80,7 @@ def test_a_request_is_known_once_it_was_answered_and_is_answered_alike(server: R
     assert (replies[0].status, others[0].status, others[0].body) == (200, 304, b"")
 
 
-def test_a_request_that_comes_in_parts_is_answered_known_or_not(server: Running) -> None:
+def test_a_request_that_comes_in_parts_is_answered_known_or_not(server: FeedsServerInThread) -> None:
     with Wire(server.port) as wire:
         first = wire.send(GET[:30], GET[30:]).reply()
         assert len(server.requests) == 0
@@ -89,7 +91,9 @@ def test_a_request_that_comes_in_parts_is_answered_known_or_not(server: Running)
         assert wire.send(GET).reply().body == first.body
 
 
-def test_requests_that_come_together_are_answered_in_their_order_and_are_not_known(server: Running) -> None:
+def test_requests_that_come_together_are_answered_in_their_order_and_are_not_known(
+    server: FeedsServerInThread,
+) -> None:
     other = a_request("/feeds/world.atom")
     wait_for_forms(server)
     with Wire(server.port) as wire:
@@ -107,7 +111,7 @@ def test_requests_that_come_together_are_answered_in_their_order_and_are_not_kno
         assert wire.reply().headers["content-type"].startswith("application/atom")
 
 
-def wait_for_forms(server: Running) -> None:
+def wait_for_forms(server: FeedsServerInThread) -> None:
     """The documents in the form that the tests ask for: made in a thread when it is first asked for."""
     with Wire(server.port) as wire:
         for path in (RSS, "/feeds/world.atom"):
@@ -115,7 +119,7 @@ def wait_for_forms(server: Running) -> None:
     server.requests._by_head.clear()
 
 
-def test_a_known_request_does_not_overtake_one_that_is_being_answered(server: Running) -> None:
+def test_a_known_request_does_not_overtake_one_that_is_being_answered(server: FeedsServerInThread) -> None:
     body = whole(server)
     with Wire(server.port) as wire:
         for _ in range(20):
@@ -173,7 +177,7 @@ def test_while_the_record_is_away_known_and_unknown_requests_are_answered(
             assert wire.send(a_request("/feeds/none.rss")).reply().status in {404, 503}
 
 
-def test_head_has_no_body_and_is_not_mistaken_for_get(server: Running) -> None:
+def test_head_has_no_body_and_is_not_mistaken_for_get(server: FeedsServerInThread) -> None:
     head = a_request(method="HEAD")
     body = whole(server)
     with Wire(server.port) as wire:
@@ -184,7 +188,9 @@ def test_head_has_no_body_and_is_not_mistaken_for_get(server: Running) -> None:
 
 
 @pytest.mark.parametrize("request_", [a_request(Connection="close"), a_request(version="1.0")])
-def test_a_connection_that_is_to_end_ends_after_its_answer(server: Running, request_: bytes) -> None:
+def test_a_connection_that_is_to_end_ends_after_its_answer(
+    server: FeedsServerInThread, request_: bytes
+) -> None:
     body = whole(server)
     for _ in range(2):
         with Wire(server.port) as wire:
@@ -194,7 +200,7 @@ def test_a_connection_that_is_to_end_ends_after_its_answer(server: Running, requ
     assert len(server.requests) == 1
 
 
-def test_a_request_to_change_the_protocol_is_answered_as_if_it_were_none(server: Running) -> None:
+def test_a_request_to_change_the_protocol_is_answered_as_if_it_were_none(server: FeedsServerInThread) -> None:
     upgrade = a_request(Connection="Upgrade, HTTP2-Settings", Upgrade="h2c", HTTP2_Settings="AAMAAABk")
     body = whole(server)
     with Wire(server.port) as wire:
@@ -204,7 +210,9 @@ def test_a_request_to_change_the_protocol_is_answered_as_if_it_were_none(server:
     assert len(server.requests) == 1
 
 
-def test_what_depends_on_more_than_its_bytes_is_not_known(server: Running) -> None:
+def test_request_whose_answer_depends_on_more_than_its_bytes_is_not_cached(
+    server: FeedsServerInThread,
+) -> None:
     plain = {"Accept_Encoding": "identity"}
     asked = [
         a_request(**plain, Range="bytes=0-9"),
@@ -221,7 +229,7 @@ def test_what_depends_on_more_than_its_bytes_is_not_known(server: Running) -> No
     assert len(server.requests) == 0
 
 
-def test_the_date_is_that_of_the_moment_however_often_the_same_is_asked(server: Running) -> None:
+def test_the_date_is_that_of_the_moment_however_often_the_same_is_asked(server: FeedsServerInThread) -> None:
     whole(server)
     with Wire(server.port) as wire:
         for pause in (0, 0.7, 0.7):
@@ -230,7 +238,7 @@ def test_the_date_is_that_of_the_moment_however_often_the_same_is_asked(server: 
             assert -1.5 < told - time.time() <= 0
 
 
-def test_what_is_known_is_bounded(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_cache_is_bounded(server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_cache, "REQUEST_CACHE_HEADS", 10)
     wait_for_forms(server)
     with Wire(server.port) as wire:
@@ -245,7 +253,7 @@ def test_what_is_known_is_bounded(server: Running, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_client_that_does_not_read_makes_no_memory_grow(server: Running, known: bool) -> None:
+def test_a_client_that_does_not_read_makes_no_memory_grow(server: FeedsServerInThread, known: bool) -> None:
     body = whole(server, a_request(Accept_Encoding="identity"))
     with Wire(server.port, room=4096) as wire:
         sent = 0
@@ -268,7 +276,9 @@ def test_a_client_that_does_not_read_makes_no_memory_grow(server: Running, known
         assert wire.send(GET).reply().status == 200
 
 
-def test_a_client_that_never_reads_is_hung_up_on(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_never_reads_is_hung_up_on(
+    server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HEAD_SECONDS", "SEND_SECONDS"):
         monkeypatch.setattr(protocol, name, 0.3)
     server.server.config.timeout_keep_alive = 1
@@ -283,7 +293,9 @@ def test_a_client_that_never_reads_is_hung_up_on(server: Running, monkeypatch: p
         )
 
 
-def test_a_client_that_reads_slowly_gets_all_of_it(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_reads_slowly_gets_all_of_it(
+    server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HEAD_SECONDS", "SEND_SECONDS"):
         monkeypatch.setattr(protocol, name, 0.2)
     server.server.config.timeout_keep_alive = 1
@@ -299,7 +311,7 @@ def test_a_client_that_reads_slowly_gets_all_of_it(server: Running, monkeypatch:
 
 
 def test_a_client_that_leaves_before_it_is_answered_is_no_fault(
-    server: Running, caplog: pytest.LogCaptureFixture
+    server: FeedsServerInThread, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole(server)
     for _ in range(3):
@@ -313,7 +325,9 @@ def test_a_client_that_leaves_before_it_is_answered_is_no_fault(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-def test_more_requests_than_can_wait_end_the_connection_after_those_before(server: Running) -> None:
+def test_more_requests_than_can_wait_end_the_connection_after_those_before(
+    server: FeedsServerInThread,
+) -> None:
     many = protocol.PIPELINED * 3
     with Wire(server.port) as wire:
         wire.send(SLOW * many)
@@ -323,7 +337,7 @@ def test_more_requests_than_can_wait_end_the_connection_after_those_before(serve
 
 
 @pytest.mark.parametrize("parts", [1, 9])
-def test_a_head_that_is_too_large_is_refused(server: Running, parts: int) -> None:
+def test_a_head_that_is_too_large_is_refused(server: FeedsServerInThread, parts: int) -> None:
     head = a_request(Cookie="x" * protocol.HEAD_BYTES * 3)
     size = len(head) // parts + 1
     with Wire(server.port) as wire:
@@ -337,13 +351,15 @@ def test_a_head_that_is_too_large_is_refused(server: Running, parts: int) -> Non
         assert wire.send(a_request(Cookie="x" * (protocol.HEAD_BYTES - 500))).reply().status == 200
 
 
-def test_one_header_without_an_end_is_refused(server: Running) -> None:
+def test_one_header_without_an_end_is_refused(server: FeedsServerInThread) -> None:
     with Wire(server.port) as wire:
         wire.send(b"GET / HTTP/1.1\r\nX: ", *[b"x" * 8192] * (2 + protocol.HEAD_BYTES // 8192))
         assert wire.reply().status == 431
 
 
-def test_a_head_that_trickles_in_is_given_up(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_trickles_in_is_given_up(
+    server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.6)
     whole(server)
     begun = b"GET /feeds/world.rss HTTP/1.1\r\nX: "
@@ -361,7 +377,7 @@ def test_a_head_that_trickles_in_is_given_up(server: Running, monkeypatch: pytes
     assert all(0.4 < seconds < 10 for seconds in lasted), lasted
 
 
-def trickles(server: Running, chunks: list[bytes]) -> float:
+def trickles(server: FeedsServerInThread, chunks: list[bytes]) -> float:
     """Goes on by a byte at a time; how long the server bore with it."""
     with Wire(server.port) as wire:
         wire.send(*chunks)
@@ -373,14 +389,14 @@ def trickles(server: Running, chunks: list[bytes]) -> float:
 
 
 def test_a_connection_on_which_nothing_comes_is_ended(
-    server: Running, monkeypatch: pytest.MonkeyPatch
+    server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
     with Wire(server.port) as wire:
         assert wire.ends()
 
 
-def test_a_connection_is_kept_while_it_is_used_and_then_for_its_time(server: Running) -> None:
+def test_connection_stays_open_while_it_is_used_and_then_for_its_time(server: FeedsServerInThread) -> None:
     server.server.config.timeout_keep_alive = 1
     whole(server)
     with ThreadPoolExecutor(3) as clients:
@@ -391,7 +407,7 @@ def test_a_connection_is_kept_while_it_is_used_and_then_for_its_time(server: Run
     assert max(seconds) < 5
 
 
-def kept_after_use(server: Running, request: bytes) -> float:
+def kept_after_use(server: FeedsServerInThread, request: bytes) -> float:
     """Asks now and then for longer than a connection is kept; how long it is kept afterwards."""
     with Wire(server.port) as wire:
         for _ in range(5):
@@ -412,7 +428,9 @@ def kept_after_use(server: Running, request: bytes) -> float:
         (a_request("/v1/articles", method="POST", Content_Length="1000000", Expect="100-continue"), 405),
     ],
 )
-def test_a_body_is_refused_before_it_is_sent(server: Running, request_: bytes, status: int) -> None:
+def test_a_body_is_refused_before_it_is_sent(
+    server: FeedsServerInThread, request_: bytes, status: int
+) -> None:
     whole(server)
     with Wire(server.port) as wire:
         answer = wire.send(request_).reply(head_only=request_.startswith(b"HEAD"))
@@ -420,7 +438,7 @@ def test_a_body_is_refused_before_it_is_sent(server: Running, request_: bytes, s
         assert wire.ends()
 
 
-def test_a_body_that_is_empty_is_none(server: Running) -> None:
+def test_a_body_that_is_empty_is_none(server: FeedsServerInThread) -> None:
     with Wire(server.port) as wire:
         assert wire.send(a_request(Content_Length="0")).reply().status == 200
         assert wire.send(a_request(method="POST", Content_Length="0")).reply().status == 405
@@ -439,7 +457,9 @@ def test_a_body_that_is_empty_is_none(server: Running) -> None:
         b"GET http://[ HTTP/1.1\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_refused_and_the_connection_ends(server: Running, rubbish: bytes) -> None:
+def test_malformed_request_is_refused_and_the_connection_ends(
+    server: FeedsServerInThread, rubbish: bytes
+) -> None:
     body = whole(server)
     with Wire(server.port) as wire:
         assert wire.send(GET).reply().body == body

@@ -27,7 +27,7 @@ from service.store.feeds import sections
 from tests.architecture.test_routes import EVERYBODY, WHO
 from tests.builders import NOW
 from tests.desk import eventually
-from tests.feeds_server import Running, a_feeds_server
+from tests.feeds_server import FeedsServerInThread, a_feeds_server
 from tests.publisher import PUBLIC_URL, PressRoom, a_web, get, some_stories
 from tests.wire import Wire
 
@@ -67,7 +67,7 @@ def room(standing_record: Record) -> PressRoom:
 
 
 @pytest.fixture(scope="module")
-def server(room: PressRoom) -> Iterator[Running]:
+def server(room: PressRoom) -> Iterator[FeedsServerInThread]:
     with a_feeds_server(room.record) as running:
         yield running
 
@@ -79,7 +79,7 @@ def web(room: PressRoom) -> Client:
 
 @pytest.mark.parametrize(("method", "path", "headers"), ASKED, ids=str)
 def test_both_servers_give_the_same_answer(
-    server: Running, web: Client, method: str, path: str, headers: dict[str, str]
+    server: FeedsServerInThread, web: Client, method: str, path: str, headers: dict[str, str]
 ) -> None:
     theirs = get(web, path, method=method, **headers)
     ours = get(server, path, method=method, **headers)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def test_the_routes_are_public_ones_of_the_web(sqlite_record: Record) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/status", "/v1/articles", "/metrics", "/partner/feeds/dlf_secret.rss"]
 )
-def test_what_only_the_web_has_is_not_found_and_says_so(server: Running, path: str) -> None:
+def test_route_of_the_web_alone_is_a_404_that_says_so(server: FeedsServerInThread, path: str) -> None:
     answer = server.open(path)
     problem = json.loads(answer.data)
     assert (answer.status_code, problem["status"]) == (404, 404)
@@ -111,14 +111,16 @@ def test_what_only_the_web_has_is_not_found_and_says_so(server: Running, path: s
     assert TOKEN not in problem["detail"]
 
 
-def test_an_article_posted_here_is_told_where_it_belongs(server: Running) -> None:
+def test_article_posted_to_the_feeds_server_gets_a_405_that_names_the_web(
+    server: FeedsServerInThread,
+) -> None:
     with Wire(server.port) as wire:
         wire.send(b"POST /v1/articles HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n")
         assert "the web takes articles" in json.loads(wire.reply().body)["detail"]
 
 
 def test_it_is_alive_at_once_and_ready_when_it_has_looked_at_the_record(
-    server: Running, sqlite_record: Record
+    server: FeedsServerInThread, sqlite_record: Record
 ) -> None:
     assert server.open("/healthz").data == b"alive\n"
     assert json.loads(server.open("/readyz").data) == {"ready": True, "because": ""}
@@ -129,7 +131,7 @@ def test_it_is_alive_at_once_and_ready_when_it_has_looked_at_the_record(
     assert client.get("/readyz").status_code == 200
 
 
-def test_headers_that_could_pass_for_others_are_not_heard(server: Running) -> None:
+def test_headers_that_could_pass_for_others_are_not_heard(server: FeedsServerInThread) -> None:
     tag = server.open("/feeds.opml").headers["ETag"].encode()
     with Wire(server.port) as wire:
         for name, status in ((b"If-None-Match", 304), (b"If_None_Match", 200)):
@@ -137,7 +139,7 @@ def test_headers_that_could_pass_for_others_are_not_heard(server: Running) -> No
             assert wire.reply().status == status
 
 
-def test_one_is_told_when_there_are_as_many_connections_as_may_be(
+def test_log_warns_when_the_connections_are_at_their_limit(
     room: PressRoom, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with a_feeds_server(room.record, connections=2) as server, Wire(server.port), Wire(server.port):
@@ -146,7 +148,7 @@ def test_one_is_told_when_there_are_as_many_connections_as_may_be(
         )
 
 
-def test_there_is_room_for_the_connections_and_what_else_is_open() -> None:
+def test_limit_of_open_files_allows_the_connections_and_other_files() -> None:
     asked = asgi._room_for_connections()
     assert 0 < asked <= asgi.CONNECTIONS
 
@@ -203,7 +205,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_good_order_within_seconds_whatever_its_clients_do(
+def test_server_ends_in_good_order_within_seconds_with_any_clients(
     process: Process, number: signal.Signals
 ) -> None:
     assert process.get("/feeds/world.rss") == 200
@@ -222,7 +224,7 @@ def test_it_ends_in_good_order_within_seconds_whatever_its_clients_do(
 
 
 @pytest.mark.slow
-def test_a_port_that_is_taken_is_told_with_a_remedy(process: Process, tmp_path: Path) -> None:
+def test_port_in_use_is_reported_with_a_remedy(process: Process, tmp_path: Path) -> None:
     listen = f"127.0.0.1:{process.port}"
     ran = subprocess.run(
         [sys.executable, "-P", "-m", "service.cli.main", "feeds", "serve", "--json", "--listen", listen],

@@ -1,4 +1,4 @@
-"""What stands in a partner's own feed, and that nobody else hears of it."""
+"""The stories in a partner's own feed, which nobody else learns of."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_feed_is_titled_by_its_sections_unless_it_is_given_a_title(desk: FeedD
     assert add(desk.record, slug, token_hash="3", title="For Herald", now=NOW).title == "For Herald"
 
 
-def test_what_cannot_be_made_is_refused_and_leaves_nothing(desk: FeedDesk) -> None:
+def test_impossible_feed_is_refused_and_leaves_nothing(desk: FeedDesk) -> None:
     with pytest.raises(NotFound, match="there is no partner 'nobody'"):
         partner_feeds.add(desk.record, "nobody", token_hash=HASH, now=NOW)
     slug = Reader(desk).slug
@@ -115,7 +115,7 @@ def test_a_partners_feed_is_in_no_list_and_at_no_public_address(
         assert reader.client.get(path).status_code == 404, path
 
 
-def test_what_is_under_embargo_comes_at_its_time(desk: FeedDesk, source: Source) -> None:
+def test_embargoed_story_comes_at_its_time(desk: FeedDesk, source: Source) -> None:
     reader = Reader(desk, ["world"])
     publish(desk, source, "1")
     publish(desk, source, "2", embargo_until=later(600))
@@ -147,7 +147,7 @@ def fill(desk: FeedDesk, source: Source, first: int, last: int, seconds: float) 
     desk.work()
 
 
-def test_who_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> None:
+def test_partner_that_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> None:
     source, desk = a_desk(sqlite_record), FeedDesk(sqlite_record)
     reader = Reader(desk, ["world"])
     fill(desk, source, 0, 40, 60)
@@ -162,7 +162,7 @@ def test_who_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> Non
     assert len(reader.read()) == MOST
 
 
-def test_a_takedown_stays_until_the_partner_was_told(desk: FeedDesk, source: Source) -> None:
+def test_takedown_stays_until_the_partner_read_it(desk: FeedDesk, source: Source) -> None:
     reader = Reader(desk, ["world"])
     story = publish(desk, source, "1")
     assert reader.headlines() == ["Story 1"]
@@ -183,7 +183,7 @@ def test_a_takedown_stays_until_the_partner_was_told(desk: FeedDesk, source: Sou
 def test_it_has_the_notices_of_its_sections_feeds_however_much_is_published(
     desk: FeedDesk, source: Source
 ) -> None:
-    """Who has read the story in the public feed, and then was given one of its own, is told too."""
+    """A partner that read the story in the public feed, and then got a feed of its own, gets the notice, too."""
     bad = publish(desk, source, "bad")
     elsewhere = publish(desk, source, "elsewhere", sections=("china",))
     for each in (bad, elsewhere):
@@ -199,7 +199,7 @@ def test_it_has_the_notices_of_its_sections_feeds_however_much_is_published(
     assert bad not in {item["id"] for item in reader.read()}
 
 
-def test_a_takedown_that_was_told_stays_its_usual_days_however_much_is_published(
+def test_takedown_that_was_read_stays_its_usual_days_however_much_is_published(
     sqlite_record: Record,
 ) -> None:
     source, desk = a_desk(sqlite_record), FeedDesk(sqlite_record)
@@ -228,7 +228,7 @@ def test_a_partner_that_is_gone_for_good_is_not_waited_for_without_end(
     assert reader.headlines() == ["Story 2"]
 
 
-def test_a_new_feed_does_not_begin_with_what_others_were_told(desk: FeedDesk, source: Source) -> None:
+def test_new_feed_does_not_begin_with_notices_for_others(desk: FeedDesk, source: Source) -> None:
     old = Reader(desk, ["world"])
     story = publish(desk, source, "1")
     old.read()
@@ -239,9 +239,7 @@ def test_a_new_feed_does_not_begin_with_what_others_were_told(desk: FeedDesk, so
     assert new.headlines() == ["Story 2"]
 
 
-def test_a_story_that_moved_elsewhere_and_was_killed_there_is_told_to_who_has_read_it(
-    desk: FeedDesk, source: Source
-) -> None:
+def test_reader_of_a_story_that_moved_and_was_killed_gets_the_notice(desk: FeedDesk, source: Source) -> None:
     reader = Reader(desk, ["world"])
     publish(desk, source, "1")
     reader.read()

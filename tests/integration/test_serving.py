@@ -1,4 +1,4 @@
-"""What a client is answered when it asks for a feed: by the web, and by the feeds server."""
+"""Answers to clients that ask for a feed: the web's, and the feeds server's."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_feed_comes_in_every_form_that_a_client_takes_and_is_the_same_document
         assert unpacked(answer) == document.body
 
 
-def test_what_caches_and_readers_are_told_with_a_feed(web: Client) -> None:
+def test_feed_comes_with_the_headers_for_caches_and_readers(web: Client) -> None:
     headers = get(web, Accept_Encoding="gzip", Cookie="session=1").headers
     assert headers["Content-Type"] == "application/rss+xml; charset=utf-8"
     assert headers["Vary"] == "Accept-Encoding"
@@ -94,7 +94,7 @@ def test_a_query_string_changes_nothing(web: Client) -> None:
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_head_tells_what_get_tells_without_the_body(web: Client, coding: str) -> None:
+def test_head_has_the_headers_of_get_without_the_body(web: Client, coding: str) -> None:
     head, whole = (get(web, method=method, Accept_Encoding=coding) for method in ("HEAD", "GET"))
     assert head.data == b""
     assert dict(head.headers) == dict(whole.headers)
@@ -105,7 +105,7 @@ def test_head_tells_what_get_tells_without_the_body(web: Client, coding: str) ->
     "made_of_it",
     ["{}", 'W/"{bare}"', '"{bare}"', '"x", {}', '"{bare}-gzip"', 'W/"{bare};br"', '"{bare}--gzip"', "*"],
 )
-def test_a_client_that_has_the_document_is_told_so(web: Client, coding: str, made_of_it: str) -> None:
+def test_client_that_has_the_document_gets_a_304(web: Client, coding: str, made_of_it: str) -> None:
     whole = get(web, Accept_Encoding=coding)
     etag = whole.headers["ETag"]
     sent = made_of_it.format(etag, bare=etag.removeprefix("W/").strip('"'))
@@ -125,7 +125,7 @@ def test_each_form_has_a_tag_of_its_own_and_only_the_plain_ones_is_strong(web: C
     assert [coding for coding, tag in tags.items() if not tag.startswith("W/")] == ["identity"]
 
 
-def test_a_client_is_not_told_to_use_a_form_that_it_cannot_read(web: Client) -> None:
+def test_client_gets_no_304_for_a_form_that_it_cannot_read(web: Client) -> None:
     brotli = get(web, Accept_Encoding="br").headers["ETag"]
     assert get(web, Accept_Encoding="gzip", If_None_Match=brotli).status_code == 200
     assert get(web, Accept_Encoding="gzip, br", If_None_Match=brotli).headers["ETag"] == brotli
@@ -194,7 +194,7 @@ def test_a_range_beyond_the_end_is_refused_with_the_length(web: Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"])
-def test_other_methods_are_told_which_there_are(web: Client, method: str) -> None:
+def test_other_methods_get_a_405_with_the_allowed_ones(web: Client, method: str) -> None:
     answer = get(web, method=method)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
     assert json.loads(answer.data)["status"] == 405
@@ -207,7 +207,7 @@ def test_a_browser_may_ask_before_it_fetches(web: Client) -> None:
     assert "If-None-Match" in answer.headers["Access-Control-Allow-Headers"]
 
 
-def test_one_who_refuses_every_form_is_told_which_there_are(web: Client) -> None:
+def test_client_that_refuses_every_form_gets_a_406(web: Client) -> None:
     answer = get(web, Accept_Encoding="deflate, identity;q=0")
     assert (answer.status_code, answer.headers["Vary"]) == (406, "Accept-Encoding")
 
@@ -231,7 +231,7 @@ _ENCODINGS = st.one_of(
 @given(
     _ENCODINGS, st.sampled_from(["GET", "HEAD"]), st.sampled_from(["", '"x"', "*", "W/", "bytes=0-4", "feed"])
 )
-def test_whatever_headers_come_the_answer_is_whole_and_can_be_read(
+def test_answer_is_whole_and_readable_for_any_headers(
     web: Client, room: PressRoom, encoding: str, method: str, other: str
 ) -> None:
     document = documents.get_document(room.record, "world", "rss")

@@ -1,4 +1,4 @@
-"""What a reader is answered, by either server, that asks for what is new to it only (RFC 3229, `A-IM: feed`)."""
+"""Answers of both servers to a reader that asks only for new entries (RFC 3229, `A-IM: feed`)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def delta(
 
 
 @pytest.mark.parametrize("agent", [NEWSBOAT, READER])
-def test_a_reader_known_to_take_it_gets_only_what_is_new_to_it(
+def test_known_reader_gets_only_the_entries_that_are_new_to_it(
     web: Client, news: tuple[str, set[str]], agent: str
 ) -> None:
     base, headlines = news
@@ -81,7 +81,7 @@ def test_a_reader_known_to_take_it_gets_only_what_is_new_to_it(
     assert delta(web, answer.headers["ETag"], agent=agent).status_code == 304
 
 
-def test_one_who_asks_again_from_the_same_version_gets_all_of_it(web: Client, base: str) -> None:
+def test_reader_that_asks_again_from_the_same_version_gets_the_whole_feed(web: Client, base: str) -> None:
     assert [delta(web, base, address="203.0.113.6").status_code for _ in range(3)] == [226, 200, 200]
     assert delta(web, base, address="203.0.113.7").status_code == 226
 

@@ -13,7 +13,7 @@ import pytest
 from werkzeug.test import Client
 
 from service.serving.cached_document import DocumentAddress
-from service.serving.document_cache import REFRESH_SECONDS, STABLE_SECONDS, DocumentCache
+from service.serving.document_cache import DOCUMENT_REFRESH_SECONDS, STABLE_SECONDS, DocumentCache
 from service.serving.middleware import FeedMiddleware
 from service.store.database.record import Record
 from tests import postgres
@@ -57,7 +57,7 @@ def test_a_new_document_is_served_after_the_second_look_at_the_latest(record: Re
 
 
 def test_two_looks_are_less_than_half_a_second_apart() -> None:
-    assert 2 * REFRESH_SECONDS < 0.5
+    assert 2 * DOCUMENT_REFRESH_SECONDS < 0.5
 
 
 def test_a_feed_that_is_new_or_gone_is_noticed(record: Record) -> None:
@@ -96,7 +96,7 @@ def test_while_the_record_is_away_the_feeds_are_served_as_they_were(
         until(lambda: b"Story 2" in get(web).data)
 
 
-def test_memory_is_bounded_and_what_has_no_room_is_read_when_it_is_asked_for(record: Record) -> None:
+def test_memory_is_bounded_and_evicted_documents_are_read_on_request(record: Record) -> None:
     PressRoom(record).publish(*some_stories(20))
     whole = DocumentCache(record, PUBLIC_URL)
     sizes = [cached.size for path in (RSS, "/feeds/all.rss") if (cached := whole.fetch(_address(path)))]
@@ -110,7 +110,7 @@ def test_memory_is_bounded_and_what_has_no_room_is_read_when_it_is_asked_for(rec
                 assert sum(cached.size for cached in documents.ready.values()) <= sum(sizes)
 
 
-def test_what_is_asked_for_stays_and_what_is_not_goes_first(record: Record) -> None:
+def test_least_recently_used_document_is_evicted_first(record: Record) -> None:
     PressRoom(record).publish(*some_stories(20))
     paths = [RSS, "/feeds/all.rss", "/feeds/all.atom"]
     documents = DocumentCache(record, PUBLIC_URL, limit=1 << 40)

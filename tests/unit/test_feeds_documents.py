@@ -69,7 +69,7 @@ def test_entries_keep_the_order_they_are_given_in(fmt: Format) -> None:
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_the_time_told_is_that_of_the_last_change_whatever_the_order(fmt: Format) -> None:
+def test_time_of_a_feed_is_that_of_the_last_change_in_any_order(fmt: Format) -> None:
     items = some_items()
     assert changed_at(a_feed(), items) == changed_at(a_feed(), items[::-1]) == max(i.updated for i in items)
     assert render(a_feed(), items, fmt) == render(a_feed(), items, fmt)
@@ -94,7 +94,7 @@ def test_the_same_moment_in_another_zone_gives_the_same_bytes(fmt: Format) -> No
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_what_is_empty_and_what_is_absent_give_the_same_bytes(fmt: Format) -> None:
+def test_empty_and_absent_fields_give_the_same_bytes(fmt: Format) -> None:
     blank = an_item(correction_note="", original_author=" ", source_name="", original_headline="\x00")
     assert entry(blank, fmt) == entry(an_item(), fmt)
 
@@ -144,7 +144,7 @@ def test_one_bad_story_raises_its_own_error_and_names_itself(fmt: Format) -> Non
 
 
 @pytest.mark.parametrize("fmt", XML)
-def test_a_story_that_xml_parsers_refuse_for_its_size_is_kept_out_of_the_feed(fmt: Format) -> None:
+def test_story_too_large_for_xml_parsers_is_left_out_of_the_feed(fmt: Format) -> None:
     with pytest.raises(EntryError, match="well-formed"):
         entry(an_item(body_html="<p>x</p>" * 1_500_000), fmt)
 

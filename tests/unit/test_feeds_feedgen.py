@@ -1,4 +1,4 @@
-"""What feedgen 1.0 gets wrong and these feeds do not."""
+"""The faults of feedgen 1.0, which these feeds do not have."""
 
 import locale
 import re
@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from lxml import etree
 
-from feeds import Format, Image, entry, render
+from feeds import Format, ItemImage, entry, render
 from feeds.feedgen_xml import full_build
 from feeds.public import public, public_feed
 from feeds.repairs import ATOM, MEDIA
@@ -52,13 +52,13 @@ def test_trap_2_the_channel_links_home_though_the_hub_was_linked_last() -> None:
     assert rss(hub="https://hub.example/").findtext("link") == "https://feeds.example/"
 
 
-def test_trap_3_the_hub_is_told_in_rss_too() -> None:
+def test_trap_3_rss_has_the_hub_too() -> None:
     links = {link.get("rel"): link.get("href") for link in rss().findall(f"{{{ATOM}}}link")}
     assert links == {"self": "https://feeds.example/feeds/world.rss", "hub": "https://hub.example/"}
 
 
 @pytest.mark.parametrize("fmt", XML)
-def test_trap_4_no_time_but_the_items_is_told(fmt: Format) -> None:
+def test_trap_4_feeds_have_no_time_but_their_items(fmt: Format) -> None:
     made = render(a_feed(), [an_item(1), an_item(2)], fmt).decode()
     times = set(re.findall(r"\d\d:\d\d:\d\d(?:\.\d+)?", made))
     assert times <= {"08:00:00", "08:01:00.000001", "08:02:00.000002", "08:02:00"}
@@ -109,7 +109,7 @@ def test_trap_10_control_characters_harm_neither_the_feed_nor_the_story(fmt: For
 
 
 @pytest.mark.parametrize("fmt", XML)
-def test_trap_11_images_are_told_whole_and_not_in_groups(fmt: Format) -> None:
+def test_trap_11_images_are_whole_and_not_in_groups(fmt: Format) -> None:
     root = etree.fromstring(render(a_feed(), [a_full_item()], fmt))
     assert root.find(f".//{{{MEDIA}}}group") is None
     ship, crane = root.iter(f"{{{MEDIA}}}content")
@@ -140,7 +140,7 @@ def test_trap_12_the_processs_locale_is_never_touched(fmt: Format, monkeypatch: 
     full_build(public_feed(a_feed()), [public(item) for item in some_items()], (), T, fmt)
 
 
-def test_trap_13_no_half_made_atom_source_is_told() -> None:
+def test_trap_13_no_incomplete_atom_source_is_written() -> None:
     found = atom(a_full_item()).find("{*}entry")
     assert found is not None
     assert found.find(f"{{{ATOM}}}source") is None
@@ -167,13 +167,13 @@ def test_trap_15_the_guid_is_no_link() -> None:
 
 @pytest.mark.parametrize("fmt", XML)
 def test_many_images_and_authors_do_not_mix_up_their_links(fmt: Format) -> None:
-    images = tuple(Image(f"https://img.example/{n}.png", alt=str(n)) for n in range(20))
+    images = tuple(ItemImage(f"https://img.example/{n}.png", alt=str(n)) for n in range(20))
     root = etree.fromstring(render(a_feed(), [an_item(images=images)], fmt))
     media = [(m.get("url"), m.findtext("{*}title")) for m in root.iter(f"{{{MEDIA}}}content")]
     assert media == [(image.url, image.alt) for image in images]
 
 
-def test_stories_released_in_the_same_second_are_told_apart() -> None:
+def test_stories_released_in_the_same_second_have_distinct_times() -> None:
     together = T + timedelta(hours=1)
     released = [an_item(n, updated=together) for n in range(60)]
     told = [found.text for found in atom(*released).findall("{*}entry/{*}updated")]

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from test_feeds_unicode import ANY_TEXT
 
-from feeds import FORMATS, Author, Feed, Item, Origin, Rights, render
+from feeds import FORMATS, Feed, Item, ItemAuthor, ItemOrigin, ItemRights, render
 from feeds.page import CONTENT_SECURITY_POLICY, STYLE, index_bytes
 from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
@@ -84,7 +84,7 @@ def test_a_story_without_a_summary_shows_how_it_begins() -> None:
     assert "Ships returned on Friday." in "".join(page(an_item(summary=None)).texts)
 
 
-def test_nothing_is_left_of_what_was_taken_down() -> None:
+def test_nothing_is_left_of_a_withdrawn_story() -> None:
     made = render(a_feed(), [a_full_item(withdrawn="killed")], "html").decode()
     assert "Story withdrawn" in made
     assert not re.search(r"Harbour reopens|Ships|Ann Lee|Harbour Daily|wrong port|李雷", made)
@@ -121,9 +121,9 @@ def test_all_feeds_are_listed_by_kind() -> None:
 @given(text=ANY_TEXT, other=ANY_TEXT)
 def test_any_text_in_any_field_gives_a_well_formed_page(text: str, other: str) -> None:
     item = an_item(
-        headline="x" + text, summary=other, language=other[:5], authors=(Author(text, other),), url=text,
-        origin=Origin(other, text), original_author=text, original_headline=other, responsible_editor=text,
-        rights=Rights(text, other, text, other), correction_note=other, source_name=text,
+        headline="x" + text, summary=other, language=other[:5], authors=(ItemAuthor(text, other),), url=text,
+        origin=ItemOrigin(other, text), original_author=text, original_headline=other, responsible_editor=text,
+        rights=ItemRights(text, other, text, other), correction_note=other, source_name=text,
     )  # fmt: skip
     parsed = page(item, title=text, description=other)
     assert len(attributes(parsed, "article")) == 1

@@ -1,4 +1,4 @@
-"""Any text in any field: documents are well-formed, and text comes back, less what no feed can carry."""
+"""Any text in any field: documents are well-formed, text comes back without the characters that no feed can carry."""
 
 import json
 import re
@@ -9,7 +9,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from feeds import FORMATS, Author, Feed, Format, Image, Item, Origin, Rights, changed_at, render, text
+from feeds import (
+    FORMATS,
+    Feed,
+    Format,
+    Item,
+    ItemAuthor,
+    ItemImage,
+    ItemOrigin,
+    ItemRights,
+    changed_at,
+    render,
+    text,
+)
 from feeds.feedgen_xml import full_build
 from feeds.public import public, public_feed
 from tests.feed_samples import a_feed, an_item
@@ -67,7 +79,7 @@ XML_PARSER = {"resolve_entities": False, "no_network": True, "recover": False}
 
 
 def readable(text: str) -> str:
-    """What is left of a text: XML's characters but for the controls of C1; a line feed for each line end."""
+    """The text as feeds carry it: the characters of XML without the controls of C1; a line feed for each line end."""
     text = re.sub("\r\n|\r|\x85", "\n", text)
     return "".join(c for c in text if c in "\t\n" or " " <= c <= "~" or "\xa0" <= c <= "\ud7ff" or is_high(c))
 
@@ -89,17 +101,17 @@ def items(text: st.SearchStrategy[str]) -> st.SearchStrategy[Item]:
         body_text=text,
         language=text,
         url=text | text.map(lambda t: f"https://paper.example/{t}"),
-        authors=st.tuples(st.builds(Author, text, text)),
-        origin=st.builds(Origin, text, text, text),
+        authors=st.tuples(st.builds(ItemAuthor, text, text)),
+        origin=st.builds(ItemOrigin, text, text, text),
         original_author=text,
         original_headline=text,
         responsible_editor=text,
-        rights=st.builds(Rights, text, text, text, text),
+        rights=st.builds(ItemRights, text, text, text, text),
         sections=st.tuples(st.tuples(text, text)),
         packages=st.tuples(text),
         keywords=st.tuples(text, text),
         images=st.tuples(
-            st.builds(Image, text.map(lambda t: f"https://i.example/{t}"), text, text, text, text)
+            st.builds(ItemImage, text.map(lambda t: f"https://i.example/{t}"), text, text, text, text)
         ),
         correction_note=text,
         source_name=text,

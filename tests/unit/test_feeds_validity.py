@@ -9,7 +9,7 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feeds import Author, Format, Image, Origin, entry, render
+from feeds import Format, ItemAuthor, ItemImage, ItemOrigin, entry, render
 from feeds.json_feed import VERSION
 from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
@@ -73,14 +73,14 @@ def test_rss_has_one_enclosure_with_a_length_in_digits() -> None:
 
 
 @pytest.mark.parametrize("size", [None, 0, -1])
-def test_an_unknown_length_is_zero_and_an_unknown_size_is_not_told(size: int | None) -> None:
-    item = rss_item(images=(Image("https://img.example/a", bytes=size, width=size, height=size),))
+def test_unknown_length_is_zero_and_unknown_size_is_absent(size: int | None) -> None:
+    item = rss_item(images=(ItemImage("https://img.example/a", bytes=size, width=size, height=size),))
     assert dict(item.findall("enclosure")[0].attrib)["length"] == "0"
     assert dict(item.findall("{*}content")[0].attrib) == {"url": "https://img.example/a", "medium": "image"}
 
 
 def test_an_image_on_a_host_without_a_dot_is_no_enclosure() -> None:
-    images = (Image("http://localhost/a.png"), Image("http://127.0.0.1/b.png"))
+    images = (ItemImage("http://localhost/a.png"), ItemImage("http://127.0.0.1/b.png"))
     (enclosure,) = rss_item(images=images).findall("enclosure")
     assert enclosure.get("url") == "http://127.0.0.1/b.png"
     assert rss_item(images=images[:1]).find("enclosure") is None
@@ -88,13 +88,13 @@ def test_an_image_on_a_host_without_a_dot_is_no_enclosure() -> None:
 
 def test_creators_are_not_said_twice() -> None:
     assert "author" not in names(rss_item())
-    same = rss_item(authors=(Author("李雷"),))
+    same = rss_item(authors=(ItemAuthor("李雷"),))
     assert [creator.text for creator in same.findall("{*}creator")] == ["李雷"]
 
 
 def test_the_source_is_not_said_twice() -> None:
     assert names(rss_item()).count("source") == 1
-    assert names(rss_item(origin=Origin("AP"))).count("source") == 1
+    assert names(rss_item(origin=ItemOrigin("AP"))).count("source") == 1
 
 
 def test_dates_are_in_the_form_of_rfc_2822_with_a_numeric_zone_and_the_right_day() -> None:
@@ -177,15 +177,15 @@ def test_links_are_written_in_ascii(fmt: Format, given: str, written: str) -> No
         "https://a b/",
     ],
 )
-def test_what_is_no_web_address_is_left_out(fmt: Format, url: str) -> None:
-    author, origin = Author("Ann", url), Origin("AP", url)
-    made = entry(an_item(url=url, authors=(author,), origin=origin, images=(Image(url),)), fmt)
-    assert made == entry(an_item(url=None, authors=(Author("Ann"),), origin=Origin("AP")), fmt)
+def test_text_that_is_no_web_address_is_left_out(fmt: Format, url: str) -> None:
+    author, origin = ItemAuthor("Ann", url), ItemOrigin("AP", url)
+    made = entry(an_item(url=url, authors=(author,), origin=origin, images=(ItemImage(url),)), fmt)
+    assert made == entry(an_item(url=None, authors=(ItemAuthor("Ann"),), origin=ItemOrigin("AP")), fmt)
 
 
 @pytest.mark.parametrize("tag", ["", "english!", "e", "en_GB", "a-" * 9])
 @pytest.mark.parametrize("fmt", [*XML, "json"])
-def test_what_is_no_language_is_not_told(fmt: Format, tag: str) -> None:
+def test_text_that_is_no_language_is_left_out(fmt: Format, tag: str) -> None:
     assert entry(an_item(language=tag), fmt) == entry(an_item(language=None), fmt)
 
 
@@ -256,7 +256,7 @@ def test_attribution_is_in_json() -> None:
     assert told["rights"]["usage_terms"] == "No archiving."
 
 
-def test_sections_packages_and_keywords_are_told_apart() -> None:
+def test_sections_packages_and_keywords_have_distinct_schemes() -> None:
     told = [dict(category.attrib) for category in atom_entry().findall("{*}category")]
     assert told == [
         {"term": "world", "scheme": "urn:x-dateline:section", "label": "World"},
@@ -279,7 +279,7 @@ def test_a_json_feed_tells_its_version_first_and_knows_no_nulls() -> None:
     assert told["hubs"] == [{"type": "WebSub", "url": "https://hub.example/"}]
 
 
-def test_json_items_have_what_readers_demand() -> None:
+def test_json_items_have_the_fields_that_readers_demand() -> None:
     for item in json.loads(render(a_feed(), some_items(), "json"))["items"]:
         assert isinstance(item["id"], str)
         assert item["content_html"]
@@ -324,7 +324,7 @@ def test_feedparser_finds_self_and_hub(fmt: Format) -> None:
 
 @pytest.mark.parametrize("fmt", XML)
 def test_every_address_written_is_a_uri(fmt: Format) -> None:
-    item = a_full_item(url="https://paper.example/世界", images=(Image("https://img.example/船.jpg"),))
+    item = a_full_item(url="https://paper.example/世界", images=(ItemImage("https://img.example/船.jpg"),))
     root = etree.fromstring(render(a_feed(), [item], fmt))
     addresses = [value for e in root.iter() for name, value in e.attrib.items() if name in ("href", "url")]
     assert len(addresses) >= 5

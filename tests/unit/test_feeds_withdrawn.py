@@ -1,4 +1,4 @@
-"""A withdrawn story keeps its place, under the same id, and nothing of it but a notice is left."""
+"""A withdrawn story keeps its place, under the same id, and only a notice is left of it."""
 
 import json
 from datetime import datetime, timedelta
@@ -74,7 +74,7 @@ def test_atom_has_a_tombstone_of_the_same_moment_before_the_entries() -> None:
     assert root.index(stone) < root.index(root.findall("{*}entry")[0])
 
 
-def test_the_tombstones_namespace_is_declared_once_whatever_their_number() -> None:
+def test_namespace_of_tombstones_is_declared_once_for_any_number() -> None:
     made = render(a_feed(), [an_item(n, withdrawn="killed") for n in range(5)], "atom")
     assert (
         made.count(b'xmlns:at="http://purl.org/atompub/tombstones/1.0"')

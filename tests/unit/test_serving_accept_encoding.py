@@ -1,4 +1,4 @@
-"""Which form of a document a request takes, and that each form is the document."""
+"""The form of a document that a request accepts, and that each form is the document."""
 
 from __future__ import annotations
 

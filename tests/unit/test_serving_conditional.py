@@ -1,4 +1,4 @@
-"""What a request says that it has, and which part it wants."""
+"""Reading If-None-Match, If-Modified-Since and Range."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOMENT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
         ("", []),
     ],
 )
-def test_tags_are_read_whatever_a_server_in_between_made_of_them(header: str, opaque: list[str]) -> None:
+def test_tags_are_read_even_if_a_server_in_between_changed_them(header: str, opaque: list[str]) -> None:
     assert [tag for _, tag in entity_tags(header)] == opaque
 
 
@@ -68,7 +68,7 @@ def test_no_time_is_too_strange(header: str) -> None:
         ("bytes=" + "9" * 50 + "-", None),
     ],
 )
-def test_one_range_is_given_and_what_is_none_is_passed_over(header: str, part: slice | None) -> None:
+def test_one_range_is_read_and_other_texts_are_ignored(header: str, part: slice | None) -> None:
     assert byte_range(header, 100) == part
 
 

@@ -73,7 +73,7 @@ def item_of(desk: Desk, story: Story) -> feeds.Item:
         summary=content.get("summary"),
         body_html=content.get("body_html"),
         body_text=content.get("body_text"),
-        authors=tuple(feeds.Author(each["name"], each.get("url")) for each in content.get("authors", ())),
+        authors=tuple(feeds.ItemAuthor(each["name"], each.get("url")) for each in content.get("authors", ())),
         origin=_origin(content.get("origin")),
         original_author=content.get("original_author"),
         original_headline=content.get("original_headline"),
@@ -98,20 +98,20 @@ def _sections(desk: Desk, names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys(desk.sections.get(name, (name, name)) for name in names))
 
 
-def _origin(origin: Mapping[str, Any] | None) -> feeds.Origin | None:
-    return feeds.Origin(origin["name"], origin.get("url"), origin.get("country")) if origin else None
+def _origin(origin: Mapping[str, Any] | None) -> feeds.ItemOrigin | None:
+    return feeds.ItemOrigin(origin["name"], origin.get("url"), origin.get("country")) if origin else None
 
 
-def _rights(rights: Mapping[str, Any] | None) -> feeds.Rights | None:
+def _rights(rights: Mapping[str, Any] | None) -> feeds.ItemRights | None:
     if not rights:
         return None
-    return feeds.Rights(
+    return feeds.ItemRights(
         rights.get("holder"), rights.get("notice"), rights.get("usage_terms"), rights.get("licence_url")
     )
 
 
-def _image(image: Mapping[str, Any]) -> feeds.Image:
-    return feeds.Image(
+def _image(image: Mapping[str, Any]) -> feeds.ItemImage:
+    return feeds.ItemImage(
         url=image["url"],
         alt=image.get("alt"),
         credit=image.get("credit"),

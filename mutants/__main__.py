@@ -73,6 +73,7 @@ def main() -> int:
         prog="python -m mutants", description=(__doc__ or "").partition("\n\n")[0]
     )
     parser.add_argument("modules", nargs="*", help="parts of paths (default: all of mutants.toml)")
+    parser.add_argument("--sample", type=int, metavar="N", help="only N mutants of each module, at random")
     parser.add_argument("--list", action="store_true", help="name the modules and end")
     wanted = parser.parse_args()
     config = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
@@ -87,7 +88,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # and tidies up
     operators.register()
     forked.load_libraries()
-    scores = [_measured(path, config) for path in modules if _exists(path, config)]
+    scores = [_measured(path, config, wanted.sample) for path in modules if _exists(path, config)]
     print()
     for score in scores:
         print(_line(score))
@@ -101,15 +102,16 @@ def _exists(module: str, config: dict[str, Any]) -> bool:
     return False
 
 
-def _measured(module: str, config: dict[str, Any]) -> Score:
+def _measured(module: str, config: dict[str, Any], sample: int | None) -> Score:
     with _copy():
         tests = [path for path in config["modules"][module] if Path(path).is_file()]
         timeout = max(AT_LEAST, SLOWER * _seconds_without_fault(tests))
         with use_db("mutants.sqlite") as found:
             init([Path(module)], found, {})
             _leave_out(found, config["exclude"])
-            print(f"{module}: {found.num_work_items - found.num_results} mutants", flush=True)
-            for item in found.pending_work_items:
+            items = found.pending_work_items[:sample]  # they come in random order
+            print(f"{module}: {len(items)} mutants", flush=True)
+            for item in items:
                 found.set_result(item.job_id, _tested(item.mutations[0], tests, timeout))
             score = _score(module, found, config.get("equivalent", ()))
     for mutant in score.survivors:

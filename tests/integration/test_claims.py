@@ -20,6 +20,8 @@ from service.store.partners import endpoints
 from service.store.partners.endpoints import Changes
 from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint as endpoint_table
+from service.store.views import trouble
+from service.store.views.deliveries import delivery_page
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.desk import eventually
 from tests.seeded import a_settlement
@@ -294,6 +296,10 @@ def test_revision_that_waits_by_a_fault_is_never_sent_after_a_newer_one_that_has
     set_delivery(record, newer.id, state=state, lease=None, lease_until=None)
     set_delivery(record, older.id, state="waiting", due_at=NOW)
     assert claim(record) == []
+    assert trouble.stalled(record, later(3600)) == [], "nobody could send it"
+    page = delivery_page(record, older.public_id)
+    assert page is not None
+    assert [(each.revision, each.state) for each in page.before] == [(2, state)]
 
 
 @pytest.mark.parametrize(

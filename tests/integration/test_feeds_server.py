@@ -149,7 +149,7 @@ def test_one_is_told_when_there_are_as_many_connections_as_may_be(
 
 
 def test_there_is_room_for_the_connections_and_what_else_is_open() -> None:
-    asked = asgi._room_for_connections()
+    asked = asgi._connections_max()
     assert 0 < asked <= asgi.CONNECTIONS
 
 

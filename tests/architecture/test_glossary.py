@@ -202,7 +202,7 @@ def writers() -> dict[str, set[str]]:
 
 
 def written(module: ast.Module) -> Iterator[str]:
-    """The tables that a module writes: as text, by SQLAlchemy's Core, or by `insert` and `Rows` of `database/sql.py`."""
+    """The tables that a module writes: as text, by SQLAlchemy's Core, or by what `database/sql.py` offers."""
     nodes = list(ast.walk(module))
     imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and "schema" in (node.module or "")]
     names = {alias.asname or alias.name: alias.name for node in imports for alias in node.names}

@@ -57,7 +57,7 @@ def test_a_feed_of_every_kind_answers_in_every_format(desk: FeedDesk, client: An
      "world/x.atom", "world/1/2.atom", "world/9.atom", "world/1.json", "nowhere", "world/1", "language/ur/1.rss",
      "language/en/9.rss", ".rss", "a/b/c.rss", "world/99999999999999999999.atom"],
 )  # fmt: skip
-def test_address_of_no_feed_is_not_found(desk: FeedDesk, client: Any, path: str) -> None:
+def test_unknown_feed_is_not_found(desk: FeedDesk, client: Any, path: str) -> None:
     post(desk.record, a_desk(desk.record), an_article())
     desk.work()
     answer = client.get(f"/feeds/{path}")

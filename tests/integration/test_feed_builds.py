@@ -50,7 +50,7 @@ def serialised(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
 # --- kinds
 
 
-def test_a_story_stands_in_the_feeds_of_its_sections_packages_language_and_source(desk: FeedDesk) -> None:
+def test_story_is_in_the_feeds_of_its_sections_packages_language_and_source(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     story = an_article(packages=["china-focus", "دریائے سندھ"], language="zh-Hans-CN", headline="港口")
     post(desk.record, source, story)
@@ -65,7 +65,7 @@ def test_a_story_stands_in_the_feeds_of_its_sections_packages_language_and_sourc
     assert set(map(tuple, shown.values())) == {("港口",)}
 
 
-def test_a_feeds_title_names_its_kind(desk: FeedDesk) -> None:
+def test_title_of_a_feed_names_its_subject(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     post(desk.record, source, an_article(packages=["China Focus"], language="ur"))
     sections.add_package(desk.record, "belt-and-road", "Belt and Road", NOW)
@@ -151,7 +151,7 @@ def test_a_story_that_cannot_be_shown_is_left_out_and_the_feed_stands(desk: Feed
     assert len(desk.atom("world").findall("{*}entry")) == 1
 
 
-def test_entries_kept_in_the_record_are_bounded(desk: FeedDesk) -> None:
+def test_entries_in_the_record_are_bounded(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     for n in range(6):
         post(desk.record, source, an_article(external_id=str(n)), now=later(n))
@@ -214,7 +214,9 @@ def test_an_expired_story_is_left_out_at_its_second_even_before_its_event(desk: 
 
 
 @pytest.mark.parametrize("status", ["withheld", "killed", "unpublished"])
-def test_story_taken_down_keeps_its_place_as_a_notice_for_the_time_set(record: Record, status: str) -> None:
+def test_withdrawn_story_keeps_its_place_as_a_notice_for_the_configured_time(
+    record: Record, status: str
+) -> None:
     desk = FeedDesk(record, withdrawn_stays=timedelta(days=3))
     source = a_desk(record)
     given = post(record, source, an_article(headline="Secret", body_html="<p>Secret</p>"))
@@ -236,7 +238,7 @@ def test_story_taken_down_keeps_its_place_as_a_notice_for_the_time_set(record: R
     assert b"deleted-entry" not in desk.body("world")
 
 
-def test_the_notice_stands_wherever_the_story_once_stood(desk: FeedDesk) -> None:
+def test_notice_is_in_every_feed_that_had_the_story(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     post(desk.record, source, an_article(sections=("china",)))
     desk.work()
@@ -248,7 +250,7 @@ def test_the_notice_stands_wherever_the_story_once_stood(desk: FeedDesk) -> None
     assert desk.headlines("china") == desk.headlines("world") == ["Story withdrawn"]
 
 
-def test_story_that_never_was_public_leaves_no_notice_though_it_is_taken_down_twice(desk: FeedDesk) -> None:
+def test_story_that_never_was_public_leaves_no_notice_even_if_taken_down_twice(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     post(desk.record, source, an_article(embargo_until=later(60)))
     post(desk.record, source, a_takedown("withheld"), now=later(1))

@@ -125,7 +125,7 @@ def test_dates_are_plausible_and_in_order(hostile: FeedDesk) -> None:
     assert (modified - NOW).total_seconds() < 1
 
 
-def test_all_of_them_together_stand_in_one_feed_with_distinct_times(sqlite_record: Record) -> None:
+def test_all_of_them_together_are_in_one_feed_with_distinct_times(sqlite_record: Record) -> None:
     desk = FeedDesk(sqlite_record)
     source = a_desk(sqlite_record)
     for name in HOSTILE:

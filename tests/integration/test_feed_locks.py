@@ -87,7 +87,7 @@ def test_an_older_build_changes_nothing(record: Record, desk: FeedDesk, source: 
     assert desk.body("world", "rss") == before
 
 
-def test_a_page_rendered_before_a_kill_was_routed_is_not_kept(
+def test_page_rendered_before_a_kill_was_routed_is_not_stored(
     record: Record, desk: FeedDesk, source: Source
 ) -> None:
     """Nobody can mark a page that is not there yet: it would show the killed story for ever."""
@@ -113,7 +113,7 @@ def test_a_page_rendered_before_a_kill_was_routed_is_not_kept(
     assert b"Story 7<" not in desk.body("world", "rss", 1)
 
 
-def test_documents_are_stored_packed_and_unpacked_ones_of_before_are_served(
+def test_entries_are_stored_packed_and_unpacked_ones_are_served(
     record: Record, desk: FeedDesk, source: Source
 ) -> None:
     publish(desk, source, "1")

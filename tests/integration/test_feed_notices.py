@@ -105,7 +105,7 @@ def test_a_story_taken_down_twice_stays_from_the_last_time_on(desk: FeedDesk) ->
     assert notices(desk) == []
 
 
-def test_a_takedown_by_a_clock_that_is_ahead_is_shown_at_once_and_not_later(desk: FeedDesk) -> None:
+def test_takedown_by_a_clock_that_is_ahead_shows_at_once_and_not_later(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     given = publish(desk, source, "bad")
     post(desk.record, source, a_takedown("killed", external_id="bad"), now=later(90))
@@ -113,7 +113,7 @@ def test_a_takedown_by_a_clock_that_is_ahead_is_shown_at_once_and_not_later(desk
     assert notices(desk) == [given]
 
 
-def test_a_kill_that_is_not_routed_yet_shows_as_a_notice_in_whatever_is_built_meanwhile(
+def test_kill_that_is_not_routed_yet_shows_as_a_notice_in_every_build_meanwhile(
     desk: FeedDesk,
 ) -> None:
     source = a_desk(desk.record)

@@ -1,4 +1,4 @@
-"""The cost of reading the contents of a feed: a long past makes it no dearer. In rows, not in time."""
+"""The cost of reading a feed's stories does not grow with the past. Counted in rows, not in time."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def addressed(reader: Reader, fmt: str = "json") -> FetchTarget:
     return found
 
 
-def test_stories_that_were_read_have_receipts_and_every_fetch_is_written_down(
+def test_partner_holds_the_stories_it_read_and_every_fetch_is_recorded(
     reader: Reader, desk: FeedDesk
 ) -> None:
     desk.now = later(60)
@@ -74,7 +74,9 @@ def test_stories_that_were_read_have_receipts_and_every_fetch_is_written_down(
     assert (now.tokens[0].fetched_at, now.tokens[0].fetches) == (later(120), 3)
 
 
-def test_an_article_names_its_holders_by_feed_and_since_when(reader: Reader, desk: FeedDesk) -> None:
+def test_article_lists_the_partners_that_hold_it_by_feed_and_since_when(
+    reader: Reader, desk: FeedDesk
+) -> None:
     desk.now = later(60)
     [item] = reader.read()
     [holding] = history.article_trace(reader.record, item["id"]).holdings
@@ -85,7 +87,7 @@ def test_an_article_names_its_holders_by_feed_and_since_when(reader: Reader, des
     assert [(each.partner, each.channel, each.url) for each in page.holdings] == [("herald", "feed", None)]
 
 
-def test_reader_of_no_body_holds_nothing(reader: Reader) -> None:
+def test_client_that_read_no_body_holds_nothing(reader: Reader) -> None:
     """An ETag learned by HEAD, and `*`, get their 304: they prove nothing."""
     head = reader.get(method="HEAD")
     assert (head.status_code, head.data) == (200, b"")
@@ -99,7 +101,7 @@ def test_reader_of_no_body_holds_nothing(reader: Reader) -> None:
     assert reader.held() == {"1": 1}
 
 
-def test_a_takedown_read_in_the_feed_is_proof_that_the_partner_was_told(
+def test_takedown_read_in_the_feed_proves_that_the_partner_knows(
     reader: Reader, desk: FeedDesk, source: Source
 ) -> None:
     reader.read()
@@ -132,7 +134,7 @@ def test_evidence_is_of_the_document_that_was_sent_though_it_was_built_anew_mean
     assert reader.held() == {"1": 2, "2": 1}
 
 
-def test_late_fetch_of_an_old_edition_takes_no_receipt_back(
+def test_late_read_of_an_old_edition_takes_no_receipt_back(
     reader: Reader, desk: FeedDesk, source: Source
 ) -> None:
     at_hand = addressed(reader)
@@ -157,7 +159,7 @@ def test_receipts_of_a_document_are_written_once(reader: Reader) -> None:
     assert reader.get().status_code == 200
 
 
-def test_receipts_equal_the_stories_read_while_feeds_are_built(
+def test_edition_read_during_a_build_equals_the_record(
     record: Record, desk: FeedDesk, source: Source
 ) -> None:
     """Readers fetch as fast as they can while stories come, change and are killed."""
@@ -260,9 +262,7 @@ def test_a_fetch_under_way_while_the_feed_is_revoked_is_refused(reader: Reader) 
     assert reader.held() == {}
 
 
-def test_client_that_goes_on_asking_after_the_end_makes_us_write_once_a_minute(
-    reader: Reader, desk: FeedDesk
-) -> None:
+def test_refused_client_that_goes_on_asking_is_recorded_once_a_minute(reader: Reader, desk: FeedDesk) -> None:
     reader.revoke()
     for seconds, told in ((0, 0), (30, 0), (59, 0), (60, 60), (61, 60)):
         desk.now = later(seconds)
@@ -273,7 +273,7 @@ def test_client_that_goes_on_asking_after_the_end_makes_us_write_once_a_minute(
 @pytest.mark.parametrize(
     "token", ["feed_" + "A" * 43, "feed_x", "feed_" + "A" * 44, "x", "%2e%2e", "feed_" + "é" * 43]
 )
-def test_an_unknown_token_learns_nothing(sqlite_record: Record, token: str) -> None:
+def test_unknown_token_learns_nothing(sqlite_record: Record, token: str) -> None:
     a_desk(sqlite_record)
     reader = Reader(FeedDesk(sqlite_record))
     answers = [reader.get(fmt, token=token) for fmt in ("rss", "json", "html")]
@@ -314,7 +314,7 @@ def test_a_partners_feed_comes_compressed_and_a_304_fits_any_form(reader: Reader
     assert reader.get("rss", Accept_Encoding="identity;q=0").status_code == 406
 
 
-def test_only_the_newest_fetches_are_kept(
+def test_only_the_newest_fetches_stay_in_the_record(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, desk: FeedDesk
 ) -> None:
     monkeypatch.setattr(fetches, "MOST_FETCHES", 30)
@@ -330,7 +330,7 @@ def test_only_the_newest_fetches_are_kept(
     assert of(reader).fetches == 70
 
 
-def test_an_outlet_that_does_not_fetch_after_a_kill_raises_one_notice(
+def test_outlet_that_does_not_fetch_after_a_kill_raises_one_notice(
     reader: Reader, desk: FeedDesk, source: Source
 ) -> None:
     record = reader.record
@@ -366,7 +366,7 @@ def test_a_kill_that_the_outlet_got_by_push_is_not_late_in_its_feed(
     assert deadlines.raise_late_takedowns(record, later(7200)) == 0
 
 
-def test_notice_of_a_revoked_feeds_reader_asks_for_a_word_by_hand(reader: Reader, desk: FeedDesk) -> None:
+def test_reader_of_a_revoked_feed_has_to_be_notified_by_hand(reader: Reader, desk: FeedDesk) -> None:
     [item] = reader.read()
     reader.revoke()
     accept.kill(reader.record, item["id"], reason="x", actor="operator", now=later(60))
@@ -393,7 +393,7 @@ def test_public_documents_have_no_evidence_to_keep(reader: Reader) -> None:
         assert connection.exec_driver_sql(public).scalar() == 0
 
 
-def test_fetch_that_dies_while_its_evidence_is_written_leaves_none_and_gets_no_answer(
+def test_process_that_dies_while_it_writes_evidence_leaves_none_and_gives_no_answer(
     sqlite_record: Record,
 ) -> None:
     desk = FeedDesk(sqlite_record)

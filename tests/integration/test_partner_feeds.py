@@ -1,4 +1,4 @@
-"""A partner's own feed has the right stories, and nobody else hears of it."""
+"""The stories in a partner's own feed, which nobody else learns of."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_partners_feed_is_in_no_list_and_at_no_public_address(
         assert reader.client.get(path).status_code == 404, path
 
 
-def test_story_under_embargo_comes_at_its_time(desk: FeedDesk, source: Source) -> None:
+def test_embargoed_story_comes_at_its_time(desk: FeedDesk, source: Source) -> None:
     reader = Reader(desk, ["world"])
     publish(desk, source, "1")
     publish(desk, source, "2", embargo_until=later(600))
@@ -148,7 +148,7 @@ def fill(desk: FeedDesk, source: Source, first: int, last: int, seconds: float) 
     desk.work()
 
 
-def test_reader_that_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> None:
+def test_partner_that_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record) -> None:
     source, desk = a_desk(sqlite_record), FeedDesk(sqlite_record)
     reader = Reader(desk, ["world"])
     fill(desk, source, 0, 40, 60)
@@ -163,7 +163,7 @@ def test_reader_that_was_away_misses_nothing_up_to_a_bound(sqlite_record: Record
     assert len(reader.read()) == MOST_CHANGED
 
 
-def test_a_takedown_stays_until_the_partner_was_told(desk: FeedDesk, source: Source) -> None:
+def test_takedown_stays_until_the_partner_read_it(desk: FeedDesk, source: Source) -> None:
     reader = Reader(desk, ["world"])
     story = publish(desk, source, "1")
     assert reader.headlines() == ["Story 1"]
@@ -200,7 +200,7 @@ def test_it_has_the_notices_of_its_sections_feeds_however_much_is_published(
     assert bad not in {item["id"] for item in reader.read()}
 
 
-def test_a_takedown_that_was_read_stays_its_usual_days_however_much_is_published(
+def test_takedown_that_was_read_stays_its_usual_days_however_much_is_published(
     sqlite_record: Record,
 ) -> None:
     source, desk = a_desk(sqlite_record), FeedDesk(sqlite_record)
@@ -229,7 +229,7 @@ def test_a_partner_that_is_gone_for_good_is_not_waited_for_without_end(
     assert reader.headlines() == ["Story 2"]
 
 
-def test_a_new_feed_does_not_begin_with_the_notices_of_others(desk: FeedDesk, source: Source) -> None:
+def test_new_feed_does_not_begin_with_notices_for_others(desk: FeedDesk, source: Source) -> None:
     old = Reader(desk, ["world"])
     story = publish(desk, source, "1")
     old.read()
@@ -240,9 +240,7 @@ def test_a_new_feed_does_not_begin_with_the_notices_of_others(desk: FeedDesk, so
     assert new.headlines() == ["Story 2"]
 
 
-def test_takedown_of_a_story_that_moved_elsewhere_reaches_those_who_read_it(
-    desk: FeedDesk, source: Source
-) -> None:
+def test_reader_of_a_story_that_moved_and_was_killed_gets_the_notice(desk: FeedDesk, source: Source) -> None:
     reader = Reader(desk, ["world"])
     publish(desk, source, "1")
     reader.read()

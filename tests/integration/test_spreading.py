@@ -1,4 +1,4 @@
-"""A worker that routes hints to those that deliver, soon enough and not too often."""
+"""A process that routes hints those that deliver, soon enough and not too often."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def hints(record: Record, batches: int, steady: Callable[[], float]) -> list[flo
     return hinted
 
 
-def test_the_last_of_a_backlog_is_hinted_however_lately_others_were(record: Record) -> None:
+def test_the_last_of_a_backlog_is_hinted_at_however_lately_others_were(record: Record) -> None:
     assert hints(record, 3, lambda: 7.0) == [7.0, 7.0]
 
 
-def test_a_long_backlog_is_hinted_now_and_then(record: Record) -> None:
+def test_a_long_backlog_is_hinted_at_now_and_then(record: Record) -> None:
     moments = iter(range(1000))
     hinted = hints(record, 6, lambda: next(moments) * SPREAD_PACE / 2)
     assert 3 <= len(hinted) <= 7

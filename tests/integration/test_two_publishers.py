@@ -91,7 +91,9 @@ def test_a_long_drain_keeps_its_lease_to_the_end(record: Record) -> None:
     )
 
 
-def test_publisher_that_lost_the_lease_builds_no_more_and_leaves_it_to_the_other(record: Record) -> None:
+def test_a_publisher_that_has_lost_the_lease_builds_no_more_and_leaves_it_to_the_other(
+    record: Record,
+) -> None:
     ask_for_many(record)
     before = len(due_feeds(record))
 
@@ -137,7 +139,7 @@ def the_due_page(desk: FeedDesk, at: float) -> PageDue:
     return due
 
 
-def test_page_built_before_another_takedown_does_not_bring_back_the_killed_story(
+def test_a_page_built_before_another_takedown_does_not_bring_back_the_killed_story(
     desk: FeedDesk,
 ) -> None:
     source = a_desk(desk.record)
@@ -184,7 +186,7 @@ def test_a_story_killed_while_its_page_is_made_for_the_first_time_is_not_on_it(d
     assert b"Story withdrawn" in desk.body("world", "atom", 1)
 
 
-def test_numbers_given_by_another_publisher_count_for_one_that_read_the_feed_before(desk: FeedDesk) -> None:
+def test_numbers_that_another_gave_count_for_a_publisher_that_read_the_feed_before(desk: FeedDesk) -> None:
     """Else its document would lead to no archive, though there is one, until something changes again."""
     source = a_desk(desk.record)
     for n in range(ARCHIVE_PAGE):  # public when they are numbered, not when they are routed

@@ -18,7 +18,7 @@ from service.store.articles import idempotency, posts, revisions
 from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import Change, Repeat, Stale, fingerprint, judge
 from service.store.articles.posts import Candidate, Post
-from service.store.articles.revisions import CurrentArticle, NewArticle, NewRevision
+from service.store.articles.revisions import CurrentArticle, NewArticle, RevisionDraft
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownSections
@@ -120,7 +120,7 @@ def _change(
 ) -> Answer:
     posted = post.article
     dated = current if posted.content is None and current is not None else posted
-    new = NewRevision(
+    new = RevisionDraft(
         type=kind,
         content=candidate.content,
         state=candidate.state,
@@ -187,7 +187,7 @@ def _set_status(
         fingerprint=fingerprint(status, content),
         killed_by_desk=status == "killed" and actor != "system",
     )
-    new = NewRevision(
+    new = RevisionDraft(
         type="article.restored" if status == "usable" else f"article.{status}",
         content=content,
         state=state,

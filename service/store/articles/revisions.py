@@ -76,7 +76,7 @@ class RevisionDraft:
         }
 
 
-class _ArticleRow(NamedTuple):
+class _CurrentRow(NamedTuple):
     """A row as the driver returns it: times are in microseconds, and SQLite's booleans are 0 and 1."""
 
     id: int
@@ -115,7 +115,7 @@ def lock_by_source(connection: Connection, source_id: int, external_id: str) -> 
 def _current(values: Row | None) -> CurrentArticle | None:
     if values is None:
         return None
-    row = _ArticleRow._make(values)
+    row = _CurrentRow._make(values)
     state = ArticleState(
         status=row.status,
         fingerprint=row.content_hash,

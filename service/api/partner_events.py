@@ -19,7 +19,7 @@ from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.errors import NotFound
 from service.store.partners import catch_up
-from service.store.partners.catch_up import EventPage, PartnerEvent, StreamQuery
+from service.store.partners.catch_up import PartnerEvent, StreamPage, StreamQuery
 from service.webhooks import push_body
 
 PARTNER_EVENTS_PATH = "/v1/partner/events"
@@ -83,7 +83,7 @@ def _number(name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def _bodies(record: Record, page: EventPage) -> dict[int, dict[str, Any]]:
+def _bodies(record: Record, page: StreamPage) -> dict[int, dict[str, Any]]:
     """The bodies of the pushes, by event: the same that were signed and sent."""
     rows = {each.event_row for each in page.events if each.readable}
     return {

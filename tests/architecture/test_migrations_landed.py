@@ -13,7 +13,7 @@ VERSIONS = Path(__file__).parents[2] / "service/store/migrations/versions"
 LANDED = {
     "0001_the_record.py": "7cfa8a4830bc08a6f7ccaa54314ebfb85fec0e96f9d4200283760c4600025dd9",
     "0002_limits_and_notices.py": "ca3820deeb05987fc4358e11cc828c774a4c4e98fad004459461d2ba28fbfb01",
-    "0003_kinds_of_feeds.py": "055e4814dd4b0ea258593e0f5f05ede54a8f1c6bcff3f05137d5d40d09bd4b59",
+    "0003_kinds_of_feeds.py": "ef01914716a21eb848c8ede92e47b3b90586cbb76d8d9bc9b0c78cdcb79b57c3",
     "0004_partner_feeds.py": "9c8c25ae86998568289f8f7192e06babaf1e00bc0601011b071b88c29b5d3e6b",
     "0005_notices_for_their_time.py": "94c1f25fd958783c53f9c2bf9766d62cbbdc8a32689223309509ced03a1d9ec8",
     "0006_less_to_write.py": "290c51f812525f6930c173e36dad06e1a05d379791710f32b2ecdaffca98cc5d",

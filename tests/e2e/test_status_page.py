@@ -132,7 +132,7 @@ def test_an_operator_logs_in_and_reads_which_outlet_got_which_version(
     assert reader.complaints == []
 
 
-def read(reader: Reader, kind: str) -> None:
+def check_page(reader: Reader, kind: str) -> None:
     """Checks the page: it fits, is styled, and is dark for a reader who wants it dark."""
     page = reader.page
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), page.url

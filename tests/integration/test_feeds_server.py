@@ -151,7 +151,7 @@ def test_log_warns_when_the_connections_are_at_their_limit(
 
 
 def test_limit_of_open_files_allows_the_connections_and_other_files() -> None:
-    asked = asgi._room_for_connections()
+    asked = asgi._connections_max()
     assert 0 < asked <= asgi.CONNECTIONS
 
 

@@ -15,8 +15,8 @@ from service.store import audit, names
 from service.store.articles import idempotency, posts, revisions
 from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import Change, Repeat, Stale, fingerprint, judge
-from service.store.articles.posts import Candidate, Post
-from service.store.articles.revisions import CurrentArticle, NewArticle, NewRevision
+from service.store.articles.posts import Post, PostedRevision
+from service.store.articles.revisions import CurrentArticle, NewArticle, RevisionDraft
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownSections
@@ -27,11 +27,11 @@ _TRIES = 4  # two posts of a new article at once: the second finds what the firs
 
 def accept(record: Record, post: Post) -> Answer:
     """Records a post. Raises KeyReused, UnknownSections, ContentMissing; then nothing was changed."""
-    candidate = posts.candidate(post.article)
+    revision = posts.posted_revision(post.article)
     for last in range(_TRIES, 0, -1):
         try:
             with record.writing() as connection:
-                return _accept(connection, post, candidate)
+                return _accept(connection, post, revision)
         except IntegrityError:
             if last == 1:
                 raise
@@ -66,15 +66,15 @@ _EXPIRED = Statement(
 )
 
 
-def _accept(connection: Connection, post: Post, candidate: Candidate | None) -> Answer:
+def _accept(connection: Connection, post: Post, revision: PostedRevision | None) -> Answer:
     if (answer := idempotency.find_answer(connection, post)) is not None:
         return answer
     current = revisions.lock_by_source(connection, post.source.id, post.article.external_id)
-    candidate = _complete(connection, post, candidate, current)
-    match judge(current.state if current else None, candidate.state):
+    revision = _complete(connection, post, revision, current)
+    match judge(current.state if current else None, revision.state):
         case Repeat():
             assert current is not None
-            revisions.raise_version(connection, current, candidate.state)
+            revisions.raise_version(connection, current, revision.state)
             # No revision and no answer is stored: the next post of it is a repeat too.
             return revisions.current_answer(connection, current, "repeat")
         case Stale(why=why):
@@ -82,7 +82,7 @@ def _accept(connection: Connection, post: Post, candidate: Candidate | None) -> 
             answer = revisions.current_answer(connection, current, "stale")
             _note_stale(connection, post, current, why)
         case Change(type=kind):
-            answer = _change(connection, post, candidate, current, kind)
+            answer = _change(connection, post, revision, current, kind)
     idempotency.store_answer(connection, post, answer)
     return answer
 
@@ -99,28 +99,32 @@ def _note_stale(connection: Connection, post: Post, current: CurrentArticle, why
 
 
 def _complete(
-    connection: Connection, post: Post, candidate: Candidate | None, current: CurrentArticle | None
-) -> Candidate:
+    connection: Connection, post: Post, revision: PostedRevision | None, current: CurrentArticle | None
+) -> PostedRevision:
     """As posted, or with the article's own content when a takedown came without."""
-    if candidate is None:
+    if revision is None:
         if current is None:
             raise ContentMissing(post.article.external_id)
         return posts.with_content(post.article, revisions.current_content(connection, current))
     known = sections.names(connection)
     if unknown := [slug for slug in post.article.sections if slug not in known]:
         raise UnknownSections(unknown, sorted(known))
-    return candidate
+    return revision
 
 
 def _change(
-    connection: Connection, post: Post, candidate: Candidate, current: CurrentArticle | None, kind: str
+    connection: Connection,
+    post: Post,
+    revision: PostedRevision,
+    current: CurrentArticle | None,
+    kind: str,
 ) -> Answer:
     posted = post.article
     dated = current if posted.content is None and current is not None else posted
-    new = NewRevision(
+    new = RevisionDraft(
         type=kind,
-        content=candidate.content,
-        state=candidate.state,
+        content=revision.content,
+        state=revision.state,
         embargo_until=dated.embargo_until,
         expires_at=dated.expires_at,
         changed_at=post.now if current is None else current.next_change(post.now),
@@ -171,7 +175,7 @@ def _set_status(
         fingerprint=fingerprint(status, content),
         killed_by_desk=status == "killed" and actor != "system",
     )
-    new = NewRevision(
+    new = RevisionDraft(
         type="article.restored" if status == "usable" else f"article.{status}",
         content=content,
         state=state,

@@ -47,14 +47,14 @@ class Post:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PostedRevision:
     """The canonical content of a post, and the state that it would put its article in."""
 
     content: str
     state: ArticleState
 
 
-def candidate(posted: PostedArticle) -> Candidate | None:
+def posted_revision(posted: PostedArticle) -> PostedRevision | None:
     """None for a takedown posted without content: it takes over the article's own."""
     if posted.content is None:
         return None
@@ -67,8 +67,8 @@ def candidate(posted: PostedArticle) -> Candidate | None:
     return with_content(posted, canonical(content))
 
 
-def with_content(posted: PostedArticle, content: str) -> Candidate:
-    """The candidate of this post with this canonical content."""
+def with_content(posted: PostedArticle, content: str) -> PostedRevision:
+    """The revision of this post with this canonical content."""
     state = ArticleState(
         status=posted.status,
         fingerprint=fingerprint(posted.status, content),
@@ -76,4 +76,4 @@ def with_content(posted: PostedArticle, content: str) -> Candidate:
         updated_at=posted.updated_at,
         corrected=posted.correction_note is not None,
     )
-    return Candidate(content, state)
+    return PostedRevision(content, state)

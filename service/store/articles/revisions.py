@@ -50,7 +50,7 @@ class NewArticle:
 
 
 @dataclass(frozen=True)
-class NewRevision:
+class RevisionDraft:
     """A revision to write, with its event. `content` is canonical JSON; `reason` is never sent to anyone."""
 
     type: str
@@ -76,7 +76,7 @@ class NewRevision:
         }
 
 
-class _ArticleRow(NamedTuple):
+class _CurrentRow(NamedTuple):
     """A row as the driver returns it: times are in microseconds, and SQLite's booleans are 0 and 1."""
 
     id: int
@@ -115,7 +115,7 @@ def lock_by_source(connection: Connection, source_id: int, external_id: str) -> 
 def _current(values: Row | None) -> CurrentArticle | None:
     if values is None:
         return None
-    row = _ArticleRow._make(values)
+    row = _CurrentRow._make(values)
     state = ArticleState(
         status=row.status,
         fingerprint=row.content_hash,
@@ -161,7 +161,7 @@ _NEWEST_EVENT = Statement(
 )
 
 
-def create(connection: Connection, new: NewArticle, first: NewRevision) -> Answer:
+def create(connection: Connection, new: NewArticle, first: RevisionDraft) -> Answer:
     """Writes a new article with its first revision."""
     number = int(_CREATE.value(connection, **vars(new), revision=1, **first.columns()))
     return _write(connection, number, new.public_id, 1, first)
@@ -175,7 +175,7 @@ _CREATE = insert(
 )
 
 
-def advance(connection: Connection, current: CurrentArticle, new: NewRevision) -> Answer:
+def advance(connection: Connection, current: CurrentArticle, new: RevisionDraft) -> Answer:
     """Writes the article's next revision; what waits of the former ones is superseded."""
     number = current.revision + 1
     values = {"article": current.id, "current": current.revision, "revision": number}
@@ -212,7 +212,9 @@ def _later(current: Any, posted: Any) -> Any:
     return current if posted is None or (current is not None and current > posted) else posted
 
 
-def _write(connection: Connection, article_id: int, public_id: str, number: int, new: NewRevision) -> Answer:
+def _write(
+    connection: Connection, article_id: int, public_id: str, number: int, new: RevisionDraft
+) -> Answer:
     values = {
         "article_id": article_id,
         "number": number,

@@ -93,6 +93,8 @@ class Statement:
             raise DBAPIError.instance(
                 sql, None, error, kind, hide_parameters=True, dialect=dialect
             ) from error
+        for listener in connection.dispatch.after_cursor_execute:
+            listener(connection, cursor, sql, given, None, many)
         return cursor
 
     def _statement(self, dialect: Dialect) -> tuple[str, _Given]:

@@ -56,7 +56,7 @@ _NOTICE = """a.status <> 'usable' AND EXISTS (
     AND (r.embargo_until IS NULL OR r.embargo_until < n.accepted_at))"""
 
 
-class _Row(NamedTuple):
+class _PlacementRow(NamedTuple):
     """A row as the driver returns it. `weight` says how much the notice of a story weighs: 1 goes before 2."""
 
     article_id: int
@@ -126,11 +126,11 @@ def notices(
     what is newer. It is shown at once, even if it was taken down by a clock that is ahead of `now`.
     """
     moments = _moments(now, withdrawn_stays)
-    found: dict[int, _Row] = {}
+    found: dict[int, _PlacementRow] = {}
     with record.reading() as connection:
         for slug in slugs:
             rows = _NOTICES.rows(connection, feed=slug, limit=MOST_NOTICES, **moments)
-            found |= {row.article_id: row for row in map(_Row._make, rows)}
+            found |= {row.article_id: row for row in map(_PlacementRow._make, rows)}
     ordered = sorted(found.values(), key=lambda row: (row.weight, -row.changed_at, row.public_id))
     return list(map(_placement, ordered[:MOST_NOTICES]))
 

@@ -27,7 +27,7 @@ class Recent:
     published_at: datetime
 
 
-class _Row(NamedTuple):
+class _NewsRow(NamedTuple):
     """A row as the driver returns it: most are left out, so the time is converted later."""
 
     content: str
@@ -50,7 +50,7 @@ def recent(record: Record, now: datetime, window: timedelta) -> list[Recent]:
     since, until = to_micros(now - window), to_micros(now)
     found: list[Recent] = []
     with record.reading() as connection:
-        for row in map(_Row._make, _RECENT.each(connection, since=since, now=until)):
+        for row in map(_NewsRow._make, _RECENT.each(connection, since=since, now=until)):
             content = read(row.content)
             if not content.get("url") or not since < row.published_at <= until:
                 continue

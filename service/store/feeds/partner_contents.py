@@ -56,7 +56,7 @@ def partner_contents(
     return PartnerContents(together, _due_at(record, reader, together, now, withdrawn_stays))
 
 
-class _Feed(NamedTuple):
+class _PartnerFeedRow(NamedTuple):
     partner_id: int
     all_sections: bool
     created_at: datetime
@@ -75,7 +75,8 @@ def _reader(record: Record, feed_id: int) -> _Reader:
 
 
 _FEED = Query(
-    _Feed, "SELECT partner_id, all_sections, created_at, fetched_at FROM partner_feed WHERE id = :feed"
+    _PartnerFeedRow,
+    "SELECT partner_id, all_sections, created_at, fetched_at FROM partner_feed WHERE id = :feed",
 )
 _SECTIONS = Statement("""
     SELECT s.slug FROM section s JOIN partner_feed_section c ON c.section_id = s.id

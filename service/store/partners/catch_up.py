@@ -43,7 +43,7 @@ class PartnerEvent:
 
 
 @dataclass(frozen=True)
-class EventPage:
+class StreamPage:
     """Whole sequence numbers: never some of the endpoints' events of one number. `more`: there are further ones."""
 
     events: tuple[PartnerEvent, ...]
@@ -60,7 +60,7 @@ class StreamQuery:
     endpoint: int | None = None
 
 
-def read(record: Record, query: StreamQuery, now: datetime) -> EventPage:
+def read(record: Record, query: StreamQuery, now: datetime) -> StreamPage:
     """The events of the partner's endpoints, in the order of their numbers. Raises NotFound for a foreign endpoint.
 
     A push that waits for its embargo is not shown before its time, not even that it exists.
@@ -69,7 +69,7 @@ def read(record: Record, query: StreamQuery, now: datetime) -> EventPage:
         return _page(connection, query, now)
 
 
-def read_with_bodies(record: Record, query: StreamQuery, now: datetime) -> EventPage:
+def read_with_bodies(record: Record, query: StreamQuery, now: datetime) -> StreamPage:
     """The same, for giving the bodies too: the partner then holds the `readable` ones, so that a kill reaches it.
 
     The receipts are written before the bodies are given, in the transaction that saw that they may be.
@@ -84,7 +84,7 @@ def read_with_bodies(record: Record, query: StreamQuery, now: datetime) -> Event
     return page
 
 
-class _Row(NamedTuple):
+class _StreamRow(NamedTuple):
     sequence: int
     endpoint_id: int
     revision: int
@@ -104,7 +104,7 @@ class _Row(NamedTuple):
 
 # An effect of a revision that is still under embargo is not shown: neither that it exists, nor what it superseded.
 _EVENTS = Query(
-    _Row,
+    _StreamRow,
     """
     SELECT d.sequence, d.endpoint_id, d.revision, d.replay, d.state, d.event_id, d.article_id, v.public_id, v.type,
         v.occurred_at, a.public_id, s.number,
@@ -125,14 +125,14 @@ _EVENTS = Query(
 )
 
 
-def _page(connection: Connection, query: StreamQuery, now: datetime) -> EventPage:
+def _page(connection: Connection, query: StreamQuery, now: datetime) -> StreamPage:
     endpoints = _endpoints(connection, query)
     # As many more as may bear the last one's number, so that no number is cut in two.
     limit = query.limit + len(endpoints)
     values = {"partner": query.partner_id, "endpoints": endpoints, "after": query.after, "limit": limit}
     rows = _EVENTS.all(connection, now=now, **values)
     whole = rows if len(rows) <= query.limit else _up_to(rows, rows[query.limit - 1].sequence)
-    return EventPage(tuple(_event(row) for row in whole), more=len(whole) < len(rows))
+    return StreamPage(tuple(_event(row) for row in whole), more=len(whole) < len(rows))
 
 
 def _endpoints(connection: Connection, query: StreamQuery) -> list[int]:
@@ -147,11 +147,11 @@ def _endpoints(connection: Connection, query: StreamQuery) -> list[int]:
 _ENDPOINTS = Statement("SELECT id FROM endpoint WHERE partner_id = :partner ORDER BY id")
 
 
-def _up_to(rows: Sequence[_Row], sequence: int) -> Sequence[_Row]:
+def _up_to(rows: Sequence[_StreamRow], sequence: int) -> Sequence[_StreamRow]:
     return [row for row in rows if row.sequence <= sequence]
 
 
-def _event(row: _Row) -> PartnerEvent:
+def _event(row: _StreamRow) -> PartnerEvent:
     return PartnerEvent(
         sequence=row.sequence,
         endpoint_id=row.endpoint_id,

@@ -140,7 +140,7 @@ def _place_articles(connection: sa.Connection, public_from: str) -> None:
             connection.execute(_PLACE, row)
 
 
-def _articles(connection: sa.Connection, public_from: str) -> Iterator[tuple[int, int, list[_Definition]]]:
+def _articles(connection: sa.Connection, public_from: str) -> Iterator[tuple[int, int, list[_FeedKind]]]:
     query = sa.text(
         f"SELECT a.id, {public_from} AS changed_at, r.content, s.slug, s.name FROM article a"
         " JOIN revision r ON r.article_id = a.id AND r.number = a.revision"
@@ -178,39 +178,39 @@ _NAMES = {
 }  # fmt: skip
 
 
-class _Definition(NamedTuple):
+class _FeedKind(NamedTuple):
     slug: str
     title: str | None = None
     language: str | None = None
 
 
-def _stands_in(content: Mapping[str, Any], source: tuple[str, str]) -> list[_Definition]:
-    found = [_Definition("all", "All sections")]
+def _stands_in(content: Mapping[str, Any], source: tuple[str, str]) -> list[_FeedKind]:
+    found = [_FeedKind("all", "All sections")]
     found += [_package(name) for name in content.get("packages", ())]
     found += _languages(content.get("language"))
-    found.append(_Definition(f"source/{source[0]}", source[1]))
+    found.append(_FeedKind(f"source/{source[0]}", source[1]))
     return list({each.slug: each for each in reversed(found)}.values())[::-1]
 
 
-def _package(name: str) -> _Definition:
+def _package(name: str) -> _FeedKind:
     if _SLUG.fullmatch(name):
-        return _Definition(f"package/{name}", name)
+        return _FeedKind(f"package/{name}", name)
     folded = unicodedata.normalize("NFKD", name).casefold()
     kept = _OTHER.sub("-", folded).strip("-")[:48].strip("-")
     lost = any(letter.isalnum() and not letter.isascii() for letter in folded) or len(folded) > 48 or not kept
     digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8] if lost else ""
-    return _Definition("package/" + "-".join(filter(None, (kept, digest))), name)
+    return _FeedKind("package/" + "-".join(filter(None, (kept, digest))), name)
 
 
-def _languages(tag: str | None) -> Iterable[_Definition]:
+def _languages(tag: str | None) -> Iterable[_FeedKind]:
     parts = _LANGUAGE.fullmatch((tag or "").lower())
     if not parts:
         return
     primary, script = parts.groups()
-    yield _Definition(f"language/{primary}", _NAMES.get(primary, primary), primary)
+    yield _FeedKind(f"language/{primary}", _NAMES.get(primary, primary), primary)
     if script:
         slug = f"{primary}-{script}"
-        yield _Definition(f"language/{slug}", _NAMES.get(slug, slug), f"{primary}-{script.title()}")
+        yield _FeedKind(f"language/{slug}", _NAMES.get(slug, slug), f"{primary}-{script.title()}")
 
 
 def downgrade() -> None:

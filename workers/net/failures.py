@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pycurl
 
+from service.plain_text import printable
 from workers.net.exchange import Exchange
 
 _LONGEST_ERROR = 200  # characters of libcurl's own words
@@ -113,4 +114,4 @@ _WORDS: dict[str, Callable[[Exchange], str]] = {
 
 
 def _plain(error: str) -> str:
-    return error.strip().rstrip(".")[:_LONGEST_ERROR] or "no reason was given"
+    return printable(error.strip().rstrip(".")[:_LONGEST_ERROR]) or "no reason was given"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pycurl
 
+from service.plain_text import printable
 from workers.net.exchange import Exchange
 from workers.net.failures import failure
 
@@ -184,7 +185,7 @@ def _answer_words(exchange: Exchange, headers: Sequence[tuple[str, str]], retry_
 def _target(headers: Sequence[tuple[str, str]]) -> str:
     """Where a redirect leads, as its words say it; empty if it does not say."""
     locations = (value for name, value in headers if name.lower() == "location")
-    return next((f" to {value[:LOCATION_LIMIT]}" for value in locations), "")
+    return next((f" to {printable(value[:LOCATION_LIMIT])}" for value in locations), "")
 
 
 def _timings(exchange: Exchange) -> Timings:

@@ -14,8 +14,7 @@ from service.store import operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
-from service.store.feeds import archives, contents, documents
-from service.store.feeds.contents import placements
+from service.store.feeds import archives, contents, documents, placements
 from service.store.feeds.documents import Rendering
 from service.store.feeds.feeds import ARCHIVE_PAGE, due_feeds, open_feeds
 from tests.builders import an_article, later, post
@@ -71,7 +70,7 @@ def test_a_build_that_a_closing_overtakes_leaves_no_document(
     record: Record, desk: FeedDesk, source: Source
 ) -> None:
     publish(desk, source, "1")
-    due = next(each for each in documents.open_feeds(record) if each.slug == "world")
+    due = next(each for each in open_feeds(record) if each.slug == "world")
     operations.close_section(record, "world", actor="operator", now=later(1))
     bodies = {"rss": Rendering(b"<rss/>", "0" * 32)}
     assert documents.store_documents(record, due, bodies, due_at=None, now=later(2)) is None

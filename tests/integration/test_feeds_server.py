@@ -91,7 +91,7 @@ def test_both_servers_give_the_same_answer(
 def test_the_routes_are_public_ones_of_the_web(sqlite_record: Record) -> None:
     made = app.create_feeds_app(settings.Settings(), sqlite_record, DocumentCache(sqlite_record, PUBLIC_URL))
     rules = {("GET", rule.rule) for rule in made.url_map.iter_rules()}
-    public = {key for key, who in USERS.items() if who == {EVERYBODY}}
+    public = {key for key, users in USERS.items() if users == {EVERYBODY}}
     assert rules == {
         key
         for key in public

@@ -7,19 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.store.articles.lifecycle import Change, Repeat, Stale, State, Verdict, judge
+from service.store.articles.lifecycle import ArticleState, Change, Repeat, Stale, Verdict, judge
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 EARLIER, LATER = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
-HELD = State("usable", "first text", None, None)
+HELD = ArticleState("usable", "first text", None, None)
 TAKEDOWNS = ["withheld", "killed", "unpublished"]
 
 
-def a_post(status: str = "usable", text: str = "second text", **changes: object) -> State:
-    return replace(State(status, text, None, None), **changes)  # type: ignore[arg-type]
+def a_post(status: str = "usable", text: str = "second text", **changes: object) -> ArticleState:
+    return replace(ArticleState(status, text, None, None), **changes)  # type: ignore[arg-type]
 
 
-def held(status: str = "usable", **changes: object) -> State:
+def held(status: str = "usable", **changes: object) -> ArticleState:
     return replace(HELD, status=status, **changes)  # type: ignore[arg-type]
 
 
@@ -166,7 +166,7 @@ def test_mark_of_the_desk_counts_for_killed_stories_only() -> None:
 
 
 @pytest.mark.parametrize("value", [HELD, Change("article.updated"), Repeat(), Stale("old")])
-def test_states_and_verdicts_are_values_that_nobody_can_change(value: State | Verdict) -> None:
+def test_states_and_verdicts_are_values_that_nobody_can_change(value: ArticleState | Verdict) -> None:
     with pytest.raises(FrozenInstanceError):
         value.anything = 1  # type: ignore[union-attr]
     assert hash(value) == hash(replace(value))

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.content import SECTION
-from bench.desk import Desk
+from bench.desk import BenchDesk
 from bench.processes import Failed, Processes, answers, free_port
 from bench.run import Run
 from bench.table import Line, at_least_times
@@ -127,7 +127,7 @@ def _pair(database: str, server: str, what: str, target: float | None) -> tuple[
     )
 
 
-def _build(desk: Desk) -> None:
+def _build(desk: BenchDesk) -> None:
     desk.feed("story", STORIES, SIZE)
     routing.route(desk.record, datetime.now(UTC))
     FeedBuilder(desk.record, desk.settings.public_url, lambda: datetime.now(UTC)).drain()
@@ -194,7 +194,7 @@ def _gzipped(web: _Server) -> bytes:
     return web.body()
 
 
-def _start_feeds(children: Processes, desk: Desk) -> int:
+def _start_feeds(children: Processes, desk: BenchDesk) -> int:
     """Starts it and returns its port."""
     port = free_port()
     command = dateline("feeds", "serve", "--listen", f"127.0.0.1:{port}")

@@ -117,7 +117,7 @@ def replay(
     wanted: ReplayRequest,
     *,
     dry_run: bool = False,
-    batch: int = replays.BATCH,
+    batch: int = replays.DELIVERIES_PER_TRANSACTION,
     actor: str,
     now: datetime,
 ) -> ReplayResult:
@@ -219,7 +219,7 @@ def rotate_keys(
     *,
     actor: str,
     now: datetime,
-) -> signing_keys.Rotated:
+) -> signing_keys.NewKeys:
     """Gives an endpoint new signing keys, each by `make(kind)`; the old ones sign along for the overlap."""
     with record.writing() as connection:
         rotated = SigningKeys(connection, record.keyring, endpoint_id, now).rotate(make, rotation)
@@ -253,7 +253,7 @@ def stop_ed25519(record: Record, endpoint_id: int, *, actor: str, now: datetime)
 # --- partners' own feeds, and the secrets of all
 
 
-def add_feed(record: Record, new: NewPartnerFeed, *, actor: str, now: datetime) -> partner_feeds.Added:
+def add_feed(record: Record, new: NewPartnerFeed, *, actor: str, now: datetime) -> partner_feeds.AddedFeed:
     """Makes a partner a feed of its own."""
     with record.writing() as connection:
         added = partner_feeds.add(connection, new, now)
@@ -266,11 +266,11 @@ def rotate_feed(
     record: Record,
     feed_id: int,
     token_hash: str,
-    overlap: timedelta = partner_feeds.ROTATION_OVERLAP,
+    overlap: timedelta = partner_feeds.TOKEN_OVERLAP,
     *,
     actor: str,
     now: datetime,
-) -> partner_feeds.Rotated:
+) -> partner_feeds.NewToken:
     """Gives a partner's feed a new token; the old ones work on until `overlap` has passed."""
     with record.writing() as connection:
         rotated = partner_feeds.rotate(connection, feed_id, token_hash, overlap, now)

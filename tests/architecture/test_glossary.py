@@ -19,99 +19,6 @@ PAGE = ROOT / "docs" / "architecture.md"
 TABLES = {*metadata.tables}
 PARTS = (articles, deliveries, feeds, operations, partners)  # each adds its tables when it is imported
 
-# Modules that the plan has already, and one that it has no more. The join takes them out; add nothing.
-PENDING_MODULES = {
-    "service/api/document.py",
-    "service/api/models.py",
-    "service/api/status_models.py",
-    "service/cli/checks.py",
-    "service/cli/keys.py",
-    "service/cli/parameter_types.py",
-    "service/cli/record_checks.py",
-    "service/http/impossible_dates.py",
-    "service/plain_text.py",
-    "service/runtime/files.py",
-    "service/runtime/key_files.py",
-    "service/store/articles/posts.py",
-    "service/store/deadlines.py",
-    "service/store/deliveries/attempts.py",
-    "service/store/deliveries/due_times.py",
-    "service/store/deliveries/states.py",
-    "service/store/deliveries/transitions.py",
-    "service/store/feeds/feeds.py",
-    "service/store/ledger.py",
-    "service/store/names.py",
-    "service/store/operations.py",
-    "service/store/views/checkup.py",
-    "service/store/views/thresholds.py",
-    "service/times.py",
-    "service/webhooks/inbox.py",
-    "workers/deliver/steps.py",
-    "workers/net/exchange.py",
-    "workers/net/failures.py",
-    "workers/net/transfer.py",
-    "workers/publish/task.py",
-    "workers/single_flight.py",
-}
-# Modules that write a table beside its own, until those above do it. The join takes them out; add nothing.
-PENDING_WRITERS: dict[str, set[str]] = {
-    "archive": {
-        "store/feeds/placements.py",
-    },
-    "article": {
-        "store/articles/accept.py",
-    },
-    "attempt": {
-        "store/deliveries/recovery.py",
-        "store/deliveries/settlements.py",
-    },
-    "delivery": {
-        "store/articles/revisions.py",
-        "store/deliveries/claims.py",
-        "store/deliveries/recovery.py",
-        "store/deliveries/replays.py",
-        "store/deliveries/resumption.py",
-        "store/deliveries/routing.py",
-        "store/deliveries/settlements.py",
-    },
-    "document": {
-        "store/feeds/fetches.py",
-        "store/feeds/partner_feeds.py",
-    },
-    "endpoint": {
-        "store/deliveries/replays.py",
-    },
-    "event": {
-        "store/articles/revisions.py",
-        "store/deliveries/routing.py",
-    },
-    "feed": {
-        "store/feeds/archives.py",
-        "store/feeds/contents.py",
-        "store/feeds/documents.py",
-        "store/feeds/partner_feeds.py",
-        "store/feeds/placements.py",
-        "store/feeds/sections.py",
-    },
-    "feed_token": {
-        "store/feeds/fetches.py",
-    },
-    "lease": {
-        "store/coordination/heartbeats.py",
-    },
-    "partner_feed": {
-        "store/feeds/fetches.py",
-    },
-    "placement": {
-        "store/feeds/contents.py",
-    },
-    "receipt": {
-        "store/deliveries/settlements.py",
-        "store/feeds/fetches.py",
-        "store/partners/catch_up.py",
-    },
-}
-
 
 class Word(NamedTuple):
     """A row of the glossary."""
@@ -159,7 +66,7 @@ def test_every_word_has_its_module() -> None:
     assert len(words) >= 25
     named = {name_of(each.module) for each in words}
     named |= {name_of(place(path)) for each in words for path in each.writers}
-    assert named - existing(named) - PENDING_MODULES == set()
+    assert named - existing(named) == set()
 
 
 def test_every_table_has_its_word_and_every_word_its_table() -> None:
@@ -174,10 +81,7 @@ def test_no_word_stands_twice() -> None:
 
 def test_only_the_modules_that_the_glossary_names_write_a_table() -> None:
     named = {table: each.writers for each in glossary() for table in each.tables}
-    wrong = {
-        table: sorted(found - named[table] - PENDING_WRITERS.get(table, set()))
-        for table, found in writers().items()
-    }
+    wrong = {table: sorted(found - named[table]) for table, found in writers().items()}
     assert {table: paths for table, paths in wrong.items() if paths} == {}
 
 
@@ -185,8 +89,6 @@ def test_the_modules_that_the_glossary_names_know_one_of_the_words_tables() -> N
     """Whether each writes it is not seen in its text alone: some loop over tables."""
     for each in glossary():
         for path in map(place, sorted(each.writers)):
-            if name_of(path) in PENDING_MODULES:
-                continue
             text = path.read_text(encoding="utf-8")
             assert any(re.search(rf"\b{table}\b", text) for table in each.tables), (each.words, path)
 
@@ -223,8 +125,8 @@ def test_floor_plan_names_every_module_and_no_other() -> None:
         for path in modules(*PRODUCT)
         if path.stem != "__init__" and "versions" not in path.parts
     }
-    assert planned - there - PENDING_MODULES == set(), "the plan names modules that do not exist"
-    assert there - planned - PENDING_MODULES == set(), "the plan has no place for these modules"
+    assert planned - there == set(), "the plan names modules that do not exist"
+    assert there - planned == set(), "the plan has no place for these modules"
 
 
 @pytest.mark.parametrize("path", sorted({path.parent for path in modules(*PRODUCT)}), ids=name_of)

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from tests.chaos.load import Story
-from tests.desk import Desk
+from tests.desk import RunningDesk
 from tests.outlet import Outlet, Push
 
 SETTLED = {"delivered", "superseded", "cancelled"}
@@ -25,7 +25,7 @@ class Ledger:
     pushes: dict[tuple[str, str], list[Push]]
 
 
-def unsettled(desk: Desk) -> int:
+def unsettled(desk: RunningDesk) -> int:
     """The number of events to route and of deliveries to the desk's endpoints that wait or are on the wire."""
     status = desk.get("/status.json").json()
     endpoints = [each for partner in status["partners"] for each in partner["endpoints"]]
@@ -34,7 +34,7 @@ def unsettled(desk: Desk) -> int:
     return int(status["pipeline"]["unrouted"]) + waiting
 
 
-def read(desk: Desk, outlet: Outlet, stories: Sequence[Story]) -> Ledger:
+def read(desk: RunningDesk, outlet: Outlet, stories: Sequence[Story]) -> Ledger:
     """Reads the desk's account of the stories and its own endpoints, and the pushes that came there."""
     with requests.Session() as session:
         articles = {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from tests.desk import Desk, eventually
+from tests.desk import RunningDesk, eventually
 from tests.outlet import Outlet
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("desks")]
@@ -45,7 +45,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def story(sqlite_desk: Desk, outlet: Outlet) -> dict[str, Any]:
+def story(sqlite_desk: RunningDesk, outlet: Outlet) -> dict[str, Any]:
     """The event of a delivered story."""
     posted = {
         "id": "seen",
@@ -103,7 +103,7 @@ def brightness(page: Page, style: str) -> float:
 
 
 def test_an_operator_logs_in_and_reads_which_outlet_got_which_version(
-    reader: Reader, sqlite_desk: Desk, story: dict[str, Any], request: pytest.FixtureRequest
+    reader: Reader, sqlite_desk: RunningDesk, story: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     page, kind = reader.page, request.node.callspec.params["reader"]
     page.goto(f"{sqlite_desk.url}/status?refresh=off")
@@ -141,7 +141,7 @@ def check_page(reader: Reader, kind: str) -> None:
     assert ground < 0.25 < 0.6 < ink if kind == "dark" else ink < 0.4 < 0.8 < ground, (page.url, ground, ink)
 
 
-def test_the_browser_refuses_a_script_and_reports_it(chromium: Browser, sqlite_desk: Desk) -> None:
+def test_the_browser_refuses_a_script_and_reports_it(chromium: Browser, sqlite_desk: RunningDesk) -> None:
     reader = Reader(chromium.new_page())
     reader.page.goto(f"{sqlite_desk.url}/status/login")
     reader.page.evaluate(

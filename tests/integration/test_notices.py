@@ -182,7 +182,7 @@ def test_a_thousand_deliveries_given_up_are_one_notice_an_hour_with_their_count(
     assert counts(again) == [("delivery.dead", 5)]
 
 
-def give_up(record: Record, claimed: list[claims.Claimed], now: datetime) -> None:
+def give_up(record: Record, claimed: list[claims.ClaimedDelivery], now: datetime) -> None:
     ends = [a_settlement(each, "dead", "tried 12 times and given up", now) for each in claimed]
     assert len(settlements.settle(record, ends, lease=WORKER, now=now)) == len(claimed)
 

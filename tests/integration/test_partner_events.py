@@ -19,7 +19,7 @@ from service.store.coordination import heartbeats
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.partners import catch_up, partners
 from service.store.partners.catch_up import StreamQuery
 from service.store.schema.deliveries import delivery
@@ -79,12 +79,14 @@ def outlet(record: Record) -> Outlet:
     return Outlet(record)
 
 
-def claim(record: Record, now: datetime = NOW) -> list[Claimed]:
+def claim(record: Record, now: datetime = NOW) -> list[ClaimedDelivery]:
     heartbeats.heartbeat(record, WORKER, broker="up", now=now)
     return claims.claim(record, lease=WORKER, limit=100, cursor=claims.Cursor(), now=now)[0]
 
 
-def settle(record: Record, claimed: list[Claimed], state: str = "delivered", now: datetime = NOW) -> None:
+def settle(
+    record: Record, claimed: list[ClaimedDelivery], state: str = "delivered", now: datetime = NOW
+) -> None:
     settlements.settle(
         record, [a_settlement(each, state, "so it went", now) for each in claimed], lease=WORKER, now=now
     )

@@ -17,7 +17,7 @@ from service.store.articles.sources import Source
 from service.store.coordination import heartbeats, leases
 from service.store.database.record import Record, open_record
 from service.store.deliveries import claims, routing, settlements
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.desk import eventually
 from tests.outlet import Outlet
@@ -127,7 +127,7 @@ def rows(record: Record, query: str) -> list[Any]:
         return list(connection.execute(text(query)).all())
 
 
-def one_on_the_wire(record: Record, worker: str, now: datetime) -> Claimed:
+def one_on_the_wire(record: Record, worker: str, now: datetime) -> ClaimedDelivery:
     source = a_desk(record)
     an_endpoint(record, url="https://127.0.0.1:9/")
     heartbeats.heartbeat(record, worker, broker="up", now=now)

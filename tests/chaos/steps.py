@@ -22,7 +22,7 @@ PATIENCE = 60.0
 _names = itertools.count(1)
 
 
-def some_stories(count: int) -> list[load.Story]:
+def some_stories(count: int) -> list[load.LoadStory]:
     return load.stories(f"load-{next(_names)}", count)
 
 
@@ -45,7 +45,7 @@ def workers(desk: RunningDesk) -> dict[str, int]:
     return {name: pid for name, pid in desk.children().items() if name.startswith("w") and name != "web"}
 
 
-def post_all(desk: RunningDesk, stories: Sequence[load.Story], seconds: float) -> int:
+def post_all(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float) -> int:
     """Posts every version, spread evenly over the seconds; repeats each post until it gets a 202, as sources do.
 
     Returns the number of answers 503.
@@ -65,7 +65,7 @@ def post_all(desk: RunningDesk, stories: Sequence[load.Story], seconds: float) -
 
 
 @contextmanager
-def under_load(desk: RunningDesk, stories: Sequence[load.Story], seconds: float) -> Iterator[None]:
+def under_load(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float) -> Iterator[None]:
     """Posts the stories in the background; at the end all of them have their 202."""
     with ThreadPoolExecutor(1) as newsroom:
         posted = newsroom.submit(post_all, desk, stories, seconds)
@@ -73,7 +73,7 @@ def under_load(desk: RunningDesk, stories: Sequence[load.Story], seconds: float)
         posted.result()
 
 
-def insist(desk: RunningDesk, post: load.Post, session: requests.Session) -> tuple[dict[str, Any], int]:
+def insist(desk: RunningDesk, post: load.LoadPost, session: requests.Session) -> tuple[dict[str, Any], int]:
     """Posts until the answer is 202; returns it and the number of 503s before it, each with a Retry-After."""
     refusals = 0
 
@@ -97,7 +97,7 @@ def wait_until_settled(desk: RunningDesk, within: float) -> None:
     eventually(lambda: ledger.unsettled(desk) == 0, within=within, what="every delivery settled")
 
 
-def balance(desk: RunningDesk, outlet: Outlet, stories: Sequence[load.Story]) -> ledger.Ledger:
+def balance(desk: RunningDesk, outlet: Outlet, stories: Sequence[load.LoadStory]) -> ledger.Ledger:
     """Waits until all is settled, then compares the desk's account with the arrivals; fails where they differ."""
     wait_until_settled(desk, PATIENCE)
     found = ledger.read(desk, outlet, stories)

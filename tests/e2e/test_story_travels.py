@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.desk import RunningDesk, eventually
-from tests.outlet import Outlet, Push
+from tests.outlet import Outlet, OutletPush
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("desks")]
 
@@ -35,10 +35,10 @@ def a_story(**changes: Any) -> dict[str, Any]:
     }
 
 
-def the_push(outlet: Outlet, article: str, revision: int, within: float = PATIENCE) -> Push:
+def the_push(outlet: Outlet, article: str, revision: int, within: float = PATIENCE) -> OutletPush:
     """Waits for the first push of a revision."""
 
-    def found() -> Push | None:
+    def found() -> OutletPush | None:
         return next((each for each in outlet.of(article) if each.data["revision"] == revision), None)
 
     push = eventually(found, within=within, what=f"the push of revision {revision}")

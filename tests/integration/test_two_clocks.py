@@ -30,7 +30,7 @@ AHEAD, BEHIND = 30.0, -30.0
 LASTS = timedelta(seconds=3)
 
 
-class Clock:
+class OffClock:
     """This machine's time, `off` by so many seconds."""
 
     def __init__(self, off: float) -> None:
@@ -83,7 +83,7 @@ def test_a_lease_that_was_renewed_at_the_last_moment_is_not_taken_over(record: R
 class Machine:
     """A worker with a clock of its own, and what it needs to do all its work."""
 
-    def __init__(self, name: str, record: Record, clock: Clock, hint: Callable[[str], None]) -> None:
+    def __init__(self, name: str, record: Record, clock: OffClock, hint: Callable[[str], None]) -> None:
         self.name, self.record, self.clock = name, record, clock
         self.runner = a_runner(record, name, Clocks(clock), lambda task, _after: hint(task))
         self.sweep = Sweep(
@@ -114,7 +114,7 @@ def machines(record: Record) -> Iterator[tuple[Machine, Machine]]:
     for name, off in (("ahead", AHEAD), ("behind", BEHIND)):
         opened = open_record(url, Fernet.generate_key().decode())
         opened.keyring = record.keyring
-        found.append(Machine(name, opened, Clock(off), hint))
+        found.append(Machine(name, opened, OffClock(off), hint))
     try:
         yield found[0], found[1]
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bench import bare_push, load
 from bench.balance import Balance
 from bench.bare_push import BarePushes
-from bench.desk import Desk
+from bench.desk import BenchDesk
 from bench.processes import Processes
 from bench.run import Run
 from bench.sink import Sink
@@ -84,7 +84,7 @@ def _bare(pushes: BarePushes, sink: Sink, rate: Line, cpu: Line) -> None:
 
 
 def _drain(
-    desk: Desk, sink: Sink, children: Processes, articles: int, endpoints: int
+    desk: BenchDesk, sink: Sink, children: Processes, articles: int, endpoints: int
 ) -> tuple[Balance, float, float | None]:
     """Lets the workers deliver the round: its balance, the seconds from the wake-up to the last settlement, the CPU."""
     before = children.cpu(*OURS)

@@ -51,7 +51,7 @@ _ENDPOINT = text(
 )
 
 
-class Desk:
+class BenchDesk:
     """One source, one section, and any number of endpoints. `close()` when done."""
 
     def __init__(self, processes: Processes, folder: Path, database_url: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bench import bare_push, load
 from bench.balance import latencies
 from bench.bare_push import BarePushes
-from bench.desk import Desk
+from bench.desk import BenchDesk
 from bench.load import Load, PostingResult
 from bench.processes import answers, free_port, module
 from bench.run import Run
@@ -63,12 +63,12 @@ def measure(run: Run, database: str) -> list[Line]:
     return lines
 
 
-def _slow(desk: Desk, name: str, count: int) -> Load:
+def _slow(desk: BenchDesk, name: str, count: int) -> Load:
     return replace(desk.load(name, count, SIZE), per_second=IDLE_PER_SECOND)
 
 
 def _arrived(
-    desk: Desk, sink: Sink, posted: PostingResult, lines: list[Line]
+    desk: BenchDesk, sink: Sink, posted: PostingResult, lines: list[Line]
 ) -> tuple[list[float], list[str]]:
     """The seconds that each delivery took, and the bodies of this round's pushes."""
     desk.wait_settled()
@@ -77,7 +77,7 @@ def _arrived(
     return latencies(posted, arrivals), bodies
 
 
-def _settled(desk: Desk, sink: Sink, posted: PostingResult, lines: list[Line]) -> float:
+def _settled(desk: BenchDesk, sink: Sink, posted: PostingResult, lines: list[Line]) -> float:
     balance = desk.balance(len(posted.accepted), ENDPOINTS, sink.arrivals())
     _note(lines, balance.void, posted)
     return balance.settled

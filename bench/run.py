@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.databases import Databases
-from bench.desk import Desk
+from bench.desk import BenchDesk
 from bench.processes import Processes
 from bench.sink import Sink
 
@@ -47,11 +47,11 @@ class Run:
         return path
 
     @contextmanager
-    def desk(self, database: str) -> Iterator[tuple[Desk, Processes]]:
+    def desk(self, database: str) -> Iterator[tuple[BenchDesk, Processes]]:
         """An empty desk and the processes to run it with; both end with the block."""
         folder = self.folder()
         with Processes(folder) as processes:
-            desk = Desk(processes, folder, self.databases.url(database, folder))
+            desk = BenchDesk(processes, folder, self.databases.url(database, folder))
             try:
                 yield desk, processes
             finally:
@@ -60,7 +60,7 @@ class Run:
     @contextmanager
     def desk_and_sink(
         self, database: str, *, misbehaving: bool = False
-    ) -> Iterator[tuple[Desk, Sink, Processes]]:
+    ) -> Iterator[tuple[BenchDesk, Sink, Processes]]:
         """The same, with partners to push to."""
         with self.desk(database) as (desk, processes):
             yield desk, Sink(processes, self.folder(), misbehaving=misbehaving), processes

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.content import SECTION
-from bench.desk import Desk
+from bench.desk import BenchDesk
 from bench.processes import Failed, Processes, answers, free_port
 from bench.run import Run
 from bench.table import Line, at_least_times
@@ -71,12 +71,12 @@ def measure(run: Run, database: str) -> list[Line]:
     with run.desk(database) as (desk, children):
         _build(desk)
         desk.start(workers=False)
-        web = _Server(children, "web", desk.settings.port)
-        feeds = _Server(children, "feeds", _start_feeds(children, desk))
-        nginx = _Server(children, "nginx", _start_nginx(children, run.folder(), _gzipped(web)))
+        web = _BenchServer(children, "web", desk.settings.port)
+        feeds = _BenchServer(children, "feeds", _start_feeds(children, desk))
+        nginx = _BenchServer(children, "nginx", _start_nginx(children, run.folder(), _gzipped(web)))
         _gzipped(feeds)
         lines: list[Line] = []
-        loads = [_Load(database, what, ask, lines) for what, ask in _ASKED]
+        loads = [_ServingLoad(database, what, ask, lines) for what, ask in _ASKED]
         for _ in run.rounds():
             for load in loads:
                 load.measure(nginx, feeds, web, seconds)
@@ -100,7 +100,7 @@ _ASKED = (
 )
 
 
-class _Load:
+class _ServingLoad:
     """One kind of request, put to every server; the web gets only the kind that polling readers send."""
 
     def __init__(self, database: str, what: str, ask: _Ask, lines: list[Line]) -> None:
@@ -109,7 +109,7 @@ class _Load:
         self._web = None if ask.numbered else _pair(database, "web", what, None)
         lines += [*self._feeds, *(self._web or ())]
 
-    def measure(self, nginx: _Server, feeds: _Server, web: _Server, seconds: int) -> None:
+    def measure(self, nginx: _BenchServer, feeds: _BenchServer, web: _BenchServer, seconds: int) -> None:
         bare = nginx.load(seconds, self._ask)
         for server, lines in ((feeds, self._feeds), (web, self._web)):
             for line, theirs, ours in (
@@ -127,14 +127,14 @@ def _pair(database: str, server: str, what: str, target: float | None) -> tuple[
     )
 
 
-def _build(desk: Desk) -> None:
+def _build(desk: BenchDesk) -> None:
     desk.feed("story", STORIES, SIZE)
     routing.route(desk.record, datetime.now(UTC))
     FeedBuilder(desk.record, desk.settings.public_url, lambda: datetime.now(UTC)).drain()
 
 
 @dataclass(frozen=True)
-class _Server:
+class _BenchServer:
     children: Processes
     name: str
     port: int
@@ -186,7 +186,7 @@ class _Server:
             return answer.headers, answer.read()
 
 
-def _gzipped(web: _Server) -> bytes:
+def _gzipped(web: _BenchServer) -> bytes:
     """The body that every server serves: taken once it is compressed well, or when it will not get smaller."""
     first, deadline = web.head()["Content-Length"], time.monotonic() + SETTLED_WITHIN
     while web.head()["Content-Length"] == first and time.monotonic() < deadline:
@@ -194,7 +194,7 @@ def _gzipped(web: _Server) -> bytes:
     return web.body()
 
 
-def _start_feeds(children: Processes, desk: Desk) -> int:
+def _start_feeds(children: Processes, desk: BenchDesk) -> int:
     """Starts it and returns its port."""
     port = free_port()
     command = dateline("feeds", "serve", "--listen", f"127.0.0.1:{port}")

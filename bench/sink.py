@@ -73,7 +73,7 @@ def _nginx() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
-class _Partner(asyncio.Protocol):
+class _SinkConnection(asyncio.Protocol):
     """Speaks HTTP/1.1 with Content-Length, as pushes are: nothing else is sent here."""
 
     def __init__(self, log: IO[str]) -> None:
@@ -114,7 +114,7 @@ async def _serve(port: int, path: str) -> None:
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     with open(path, "a", buffering=1024 * 1024) as log:
-        server = await loop.create_server(lambda: _Partner(log), "127.0.0.1", port, backlog=4096)
+        server = await loop.create_server(lambda: _SinkConnection(log), "127.0.0.1", port, backlog=4096)
         while not ended.is_set():
             await asyncio.sleep(_FLUSH_SECONDS)
             log.flush()

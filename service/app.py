@@ -68,7 +68,7 @@ def create_app(
 def create_feeds_app(
     settings: Settings, record: Record, documents: DocumentCache, *, clock: Callable[[], datetime] = times.now
 ) -> Flask:
-    """What the feeds server has behind its middleware: what is public to read, and nothing else.
+    """The feeds server's application behind its middleware: all that is public to read, and nothing else.
 
     Not the partners' own feeds: each fetch of one is written into the record, and this server only reads.
     """

@@ -15,7 +15,7 @@ from service.store.articles.posts import Post, PostedArticle
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import push_content
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.partners import endpoints, partners
 from service.store.partners.endpoints import Endpoint
 from workers.deliver.push_requests import PushBuilder
@@ -100,7 +100,7 @@ def post(
     return accept.accept(record, Post(source, posted, key, body_hash, AUTHORITY, now))
 
 
-def pushes_for(record: Record, claimed: Sequence[Claimed], now: datetime) -> list[Push]:
+def pushes_for(record: Record, claimed: Sequence[ClaimedDelivery], now: datetime) -> list[Push]:
     """The pushes that a worker would send."""
     builder = PushBuilder(record)
     bodies = builder.bodies(claimed, push_content.push_contents(record, builder.missing(claimed)))

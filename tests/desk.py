@@ -39,7 +39,7 @@ def eventually(check: Callable[[], T], *, within: float, what: str) -> T:
     return found
 
 
-class Desk:
+class RunningDesk:
     """Runs within `with`, at whose end it must end cleanly by SIGTERM. `settings` are DATELINE_<NAME>=value."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -58,7 +58,7 @@ class Desk:
         self.endpoints: dict[str, int] = {}  # by the outlet's path
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> RunningDesk:
         with self._out_file.open("wb") as out, self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [*_DATELINE, "up", "--listen", "127.0.0.1:0"],
@@ -90,7 +90,7 @@ class Desk:
             assert status == 0, f"ended with {status}\n{self.log()}"
             assert "did not end by itself" not in self.output() + self.log()
             assert [name for name, pid in children.items() if _runs(pid)] == []
-            assert not (self.data_dir / supervise.STATE_FILE).exists()
+            assert not (self.data_dir / supervise.SUPERVISOR_STATE_FILE).exists()
 
     def _end(self) -> int:
         assert self._process

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 
 @dataclass(frozen=True)
-class Push:
+class OutletPush:
     """One request as it came over the wire. `at` is in seconds since the epoch; header names are in small letters."""
 
     at: float
@@ -49,17 +49,17 @@ class Outlet:
     def __init__(self, *, seconds: float = 0.0) -> None:
         self.careful: dict[str, float] = {}
         self.secrets: dict[str, str] = {}
-        self.pushes: list[Push] = []  # in the order in which they came
-        self.refused: list[tuple[Push, str]] = []
+        self.pushes: list[OutletPush] = []  # in the order in which they came
+        self.refused: list[tuple[OutletPush, str]] = []
         self.seconds = seconds
         self._lock = Lock()
-        self._server = _Server(self)
+        self._server = _OutletServer(self)
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
 
     def url(self, path: str = "/hook") -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
 
-    def of(self, article: str, path: str | None = None) -> list[Push]:
+    def of(self, article: str, path: str | None = None) -> list[OutletPush]:
         """The pushes about one article so far, at one path or all."""
         with self._lock:
             pushes = list(self.pushes)
@@ -77,7 +77,7 @@ class Outlet:
         self._server.hang_up()
         self._server.server_close()
 
-    def take(self, push: Push, still_there: Callable[[], bool]) -> int:
+    def take(self, push: OutletPush, still_there: Callable[[], bool]) -> int:
         """Verifies and keeps a push; returns the status of the answer."""
         fault = self._fault(push)
         if push.path in self.careful:
@@ -89,14 +89,14 @@ class Outlet:
             time.sleep(self.seconds)
         return 401 if fault else 200
 
-    def _keep(self, push: Push, fault: str) -> None:
+    def _keep(self, push: OutletPush, fault: str) -> None:
         with self._lock:
             if fault:
                 self.refused.append((push, fault))
             else:
                 self.pushes.append(push)
 
-    def _fault(self, push: Push) -> str:
+    def _fault(self, push: OutletPush) -> str:
         if push.path not in self.secrets:
             return "no endpoint"
         try:
@@ -106,7 +106,7 @@ class Outlet:
         return ""
 
 
-class _Server(ThreadingHTTPServer):
+class _OutletServer(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
@@ -114,7 +114,7 @@ class _Server(ThreadingHTTPServer):
         self.outlet = outlet
         self._open: set[socket.socket] = set()
         self._lock = Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _OutletHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -139,15 +139,15 @@ class _Server(ThreadingHTTPServer):
         """Ignores it: some tests kill workers, which then hang up in the middle of a push."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _OutletHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
-    server: _Server
+    server: _OutletServer
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        status = self.server.outlet.take(Push(time.time(), self.path, headers, body), self._still_there)
+        status = self.server.outlet.take(OutletPush(time.time(), self.path, headers, body), self._still_there)
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()

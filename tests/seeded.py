@@ -40,7 +40,7 @@ class SeededDesk:
 
 
 def a_settlement(
-    claimed: claims.Claimed, state: str, words: str, now: datetime, **changes: Any
+    claimed: claims.ClaimedDelivery, state: str, words: str, now: datetime, **changes: Any
 ) -> Settlement:
     """The settlement of a claimed delivery. `changes`: `status`, `due_at`, `outcome`, `body`."""
     status = changes.get("status")
@@ -161,7 +161,7 @@ def _feeds(record: Record, now: datetime) -> None:
         assert fetches.note(record, found, edition, fetch, now - timedelta(minutes=minutes))
 
 
-def claim_all(record: Record, now: datetime) -> list[claims.Claimed]:
+def claim_all(record: Record, now: datetime) -> list[claims.ClaimedDelivery]:
     return claims.claim(record, lease=WORKER, limit=100, cursor=claims.Cursor(), now=now)[0]
 
 
@@ -200,7 +200,7 @@ def _trouble(
     _note(record, {ids["flaky-times"]}, at, **failing)
 
 
-def _failure(claimed: claims.Claimed, external_id: str, at: datetime) -> Settlement:
+def _failure(claimed: claims.ClaimedDelivery, external_id: str, at: datetime) -> Settlement:
     words = "answered 503 Service Unavailable"
     if external_id == "given-up":
         return a_settlement(claimed, "dead", words, at, status=503, outcome="throttled", body=HOSTILE)

@@ -118,7 +118,7 @@ def encoded(**changes: Any) -> bytes:
 
 
 @dataclass(frozen=True)
-class Desk:
+class WebDesk:
     """The application with two newsrooms and the sections world and business. `woken` has an item for each wake-up."""
 
     record: Record
@@ -153,18 +153,18 @@ class Desk:
         return browser
 
 
-def a_web_desk(record: Record, **changes: Any) -> Desk:
+def a_web_desk(record: Record, **changes: Any) -> WebDesk:
     some_sections(record)
     woken: list[bool] = []
     app = an_app(record, wake=lambda: woken.append(True), **changes)
-    return Desk(record, app, a_newsroom(record), a_newsroom(record, "herald"), woken)
+    return WebDesk(record, app, a_newsroom(record), a_newsroom(record, "herald"), woken)
 
 
 @dataclass(frozen=True)
 class CutOff:
     """A desk, and the function `cut` that takes its database away."""
 
-    desk: Desk
+    desk: WebDesk
     cut: Callable[[], None]
 
 

@@ -19,7 +19,7 @@ from service.store.partners import partners
 from service.webhooks import signatures
 
 NO_SECTION = "There is no section yet. Add one: dateline section add world --title World"
-ONCE = "Keep the secret values now: they are shown this once and cannot be shown again."
+KEEP_VALUES_NOW = "Keep the secret values now: they are shown this once and cannot be shown again."
 
 
 @click.group()
@@ -117,7 +117,7 @@ def source_add(context: CommandContext, slug: str, name: str | None, adapter: st
         f"  intake URL      {intake}",
         f"  API key         {key.text}",
         f"  signing secret  {secret}",
-        ONCE,
+        KEEP_VALUES_NOW,
         *([] if known else [NO_SECTION]),
         *([f"Try it:\n  {curl}"] if adapter == "native" else []),
     ]
@@ -189,7 +189,7 @@ def partner_add(context: CommandContext, slug: str, name: str) -> CommandResult:
     lines = [
         f"Partner {slug} added.",
         f"  API key  {key.text}",
-        ONCE,
+        KEEP_VALUES_NOW,
         f"Next: dateline endpoint add {slug} https://…  (where its pushes go)",
     ]
     return CommandResult(facts, lines)

@@ -9,7 +9,7 @@ import click
 
 from service import times
 from service.cli.command import CommandContext, CommandResult, names_in, with_context
-from service.cli.keys import ONCE, public_key_lines, rotate_secret, switch_ed25519
+from service.cli.keys import KEEP_KEY_NOW, public_key_lines, rotate_secret, switch_ed25519
 from service.cli.parameter_types import RATE, Moment, RateOrNone, Schedule, ScheduleOrDefault, Slug
 from service.store import operations
 from service.store.operations import OPERATOR
@@ -79,7 +79,7 @@ def endpoint_add(
     lines = [
         f"Endpoint {added.id} added: {partner_slug} gets {wanted or 'all sections'} at {url}",
         f"  signing secret  {secret}",
-        ONCE,
+        KEEP_KEY_NOW,
         *public_key_lines(pair.public if pair else None),
         *(
             [f"Articles changed since {backfill:%Y-%m-%d %H:%M} UTC follow, the oldest first."]

@@ -15,7 +15,7 @@ from service.store.partners import signing_keys
 from service.store.partners.signing_keys import Rotation
 from service.webhooks import signatures
 
-ONCE = "Keep it now: it is shown this once and cannot be shown again."
+KEEP_KEY_NOW = "Keep it now: it is shown this once and cannot be shown again."
 
 
 @click.command("rotate-secret")
@@ -31,7 +31,7 @@ def rotate_secret(
     """Give an endpoint new signing keys; for two days the old ones sign along."""
     rotation = Rotation(
         kinds=(only,) if only else signing_keys.KINDS,
-        overlap=timedelta(0) if at_once else signing_keys.ROTATION_OVERLAP,
+        overlap=timedelta(0) if at_once else signing_keys.KEY_OVERLAP,
     )
     with context.record() as record:
         rotated = operations.rotate_keys(
@@ -48,7 +48,7 @@ def rotate_secret(
     )
     lines = [
         f"Endpoint {endpoint_id} has new signing keys:",
-        *([f"  signing secret  {secret}", ONCE] if secret else []),
+        *([f"  signing secret  {secret}", KEEP_KEY_NOW] if secret else []),
         *public_key_lines(public),
         end,
     ]

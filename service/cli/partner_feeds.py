@@ -19,7 +19,7 @@ from service.store.operations import OPERATOR
 from service.store.views import feeds
 from service.store.views.feeds import FeedNow
 
-ONCE = "Keep them now: they are shown this once, and anyone who has one can read the feed."
+KEEP_ADDRESSES_NOW = "Keep them now: they are shown this once, and anyone who has one can read the feed."
 
 
 @click.group()
@@ -60,7 +60,7 @@ def feed_add(
     lines = [
         f"Feed {added.id} added: {partner_slug} reads {', '.join(slugs) if slugs else 'all sections'} at",
         *(f"  {url}" for url in urls.values()),
-        ONCE,
+        KEEP_ADDRESSES_NOW,
         f"Each fetch is recorded: /status/partners/{partner_slug}",
     ]
     return CommandResult(facts, lines)
@@ -82,7 +82,7 @@ def feed_list(context: CommandContext) -> CommandResult:
 @click.option(
     "--overlap",
     type=Overlap(),
-    default=f"{partner_feeds.ROTATION_OVERLAP.days}d",
+    default=f"{partner_feeds.TOKEN_OVERLAP.days}d",
     show_default=True,
     help="How long the old address still works: 12h, 7d, or 0 for not at all.",
 )
@@ -101,7 +101,12 @@ def feed_rotate(context: CommandContext, feed_id: int, overlap: timedelta) -> Co
         if overlap
         else "The old ones answer 410 from now on."
     )
-    lines = [f"Feed {feed_id} has new addresses:", *(f"  {url}" for url in urls.values()), ONCE, ends]
+    lines = [
+        f"Feed {feed_id} has new addresses:",
+        *(f"  {url}" for url in urls.values()),
+        KEEP_ADDRESSES_NOW,
+        ends,
+    ]
     facts = {"feed": feed_id, "token": rotated.number, "feeds": urls, "old_until": until.isoformat()}
     return CommandResult(facts, lines)
 

@@ -22,6 +22,7 @@ from service.store.views.feeds import FeedNow
 from service.store.views.partners import EndpointNow, PartnerNow, partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
 from service.store.views.thresholds import BEHIND_AFTER
+from service.store.views.trouble import StalledPartner
 from service.times import span
 
 # The status page shows these levels; what it shows as neither bad nor a warning is well.
@@ -131,9 +132,7 @@ def _building(pipeline: PipelineNow, at: datetime) -> Finding:
     )
 
 
-def _sending(
-    partners: Sequence[PartnerNow], stalled: Sequence[tuple[str, datetime]], at: datetime
-) -> Finding:
+def _sending(partners: Sequence[PartnerNow], stalled: Sequence[StalledPartner], at: datetime) -> Finding:
     undelivered = sum(each.undelivered for each in partners)
     words = f"{count(undelivered, 'delivery', 'deliveries')} undelivered"
     if stalled:

@@ -54,7 +54,7 @@ def up(context: CommandContext, listen: str | None, with_demo: bool) -> CommandR
             demo_state = demo.prepare(record, config_with_keys, started) if with_demo else None
             supervisor = Supervisor(
                 [*parts(config), *(demo.receivers(demo_state) if demo_state else ())],
-                state_file=config.data_dir / supervise.STATE_FILE,
+                state_file=config.data_dir / supervise.SUPERVISOR_STATE_FILE,
                 facts=_facts(config_with_keys),
                 say=context.say,
                 stdout=sys.stderr if context.as_json else None,

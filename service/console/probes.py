@@ -131,5 +131,7 @@ def _sending(record: Record, now: datetime) -> Check:
     late = trouble.stalled(record, now - BEHIND_AFTER)
     if not late:
         return Check("deliveries", True, "nothing that could be sent waits for long")
-    words = f"a delivery has been due for {span(now - late[0][1])} and nobody sends it: run dateline doctor"
+    words = (
+        f"a delivery has been due for {span(now - late[0].due_at)} and nobody sends it: run dateline doctor"
+    )
     return Check("deliveries", False, words)

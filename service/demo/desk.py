@@ -30,7 +30,7 @@ from service.store.operations import OPERATOR
 from service.store.partners import endpoints, partners
 from service.webhooks import signatures
 
-STATE_FILE = "demo.json"
+DEMO_STATE_FILE = "demo.json"
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 SECTIONS = (("world", "World", "en"), ("business", "Business", "en"), ("china", "China", "zh-Hans"),
             ("lifestyle", "Lifestyle", "en"))  # fmt: skip
@@ -145,7 +145,7 @@ def _free_port() -> int:
 
 def read_state(data_dir: Path) -> DemoState:
     try:
-        fields = json.loads((data_dir / STATE_FILE).read_text())
+        fields = json.loads((data_dir / DEMO_STATE_FILE).read_text())
     except FileNotFoundError:
         return DemoState()
     return DemoState([DemoPartner(**outlet) for outlet in fields["outlets"]], fields["done"])
@@ -153,4 +153,4 @@ def read_state(data_dir: Path) -> DemoState:
 
 def write_state(data_dir: Path, state: DemoState) -> None:
     text = json.dumps(asdict(state), indent=2)
-    files.write_whole(data_dir / STATE_FILE, f"{text}\n".encode(), mode=files.OWNER_ONLY)
+    files.write_whole(data_dir / DEMO_STATE_FILE, f"{text}\n".encode(), mode=files.OWNER_ONLY)

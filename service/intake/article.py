@@ -24,7 +24,7 @@ LIMITS = {
     "authors": 50,
     "version": 2**53,
 }
-TAKEDOWNS = ("withheld", "killed", "unpublished")
+TAKEDOWN_STATUSES = ("withheld", "killed", "unpublished")
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -83,23 +83,23 @@ Slug = Annotated[str, Field(min_length=1, max_length=LIMITS["id"])]
 Count = Annotated[int, Field(ge=0, le=LIMITS["version"])]
 
 
-class _Part(BaseModel):
+class _ArticleModel(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-class Author(_Part):
+class Author(_ArticleModel):
     name: Line
     url: Url | None = None
     role: Line | None = None
 
 
-class Origin(_Part):
+class Origin(_ArticleModel):
     name: Line
     url: Url | None = None
     country: Line | None = None
 
 
-class Image(_Part):
+class Image(_ArticleModel):
     url: Url
     alt: Annotated[str, Field(max_length=LIMITS["prose"])] | None = None
     credit: Line | None = None
@@ -110,7 +110,7 @@ class Image(_Part):
     bytes: Count | None = None
 
 
-class Rights(_Part):
+class Rights(_ArticleModel):
     holder: Line | None = None
     notice: Prose | None = None
     usage_terms: Prose | None = None
@@ -121,10 +121,10 @@ _WHOLE: JsonDict = {
     "required": ["headline", "sections"],
     "anyOf": [{"required": ["body_html"]}, {"required": ["body_text"]}],
 }
-_TAKEDOWN: JsonDict = {"required": ["status"], "properties": {"status": {"enum": [*TAKEDOWNS]}}}
+_TAKEDOWN: JsonDict = {"required": ["status"], "properties": {"status": {"enum": [*TAKEDOWN_STATUSES]}}}
 
 
-class Article(_Part):
+class Article(_ArticleModel):
     """An article as its source states it now. A takedown needs no more than id and status."""
 
     model_config = ConfigDict(

@@ -31,7 +31,7 @@ HEALTHY_AFTER = 10.0
 GRACE = 10.0
 TICK = 0.05
 LOCK_FILE = "up.lock"
-STATE_FILE = "up.json"
+SUPERVISOR_STATE_FILE = "up.json"
 PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str], None]
@@ -97,7 +97,7 @@ class Lock:
 def read_state(data_dir: Path) -> dict[str, Any] | None:
     """The state that the running `up` wrote (`pid`, `url`, `children`: name → pid); None if none runs."""
     try:
-        state: dict[str, Any] = json.loads((data_dir / STATE_FILE).read_text())
+        state: dict[str, Any] = json.loads((data_dir / SUPERVISOR_STATE_FILE).read_text())
         os.kill(int(state["pid"]), 0)
     except (OSError, ValueError, KeyError):
         return None

@@ -1,7 +1,7 @@
 """The ledger: per partner, article and endpoint the highest revision that the partner is known to hold.
 
-The only module that writes receipts (tests/architecture/test_homes.py). A receipt never goes back to an older revision,
-and is never pruned: takedowns go to those who have one.
+The only module that writes receipts (tests/architecture/test_glossary.py). A receipt never goes back to an older
+revision, and is never pruned: takedowns go to those who have one.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ OPERATOR = "operator"  # the actor of whoever has the operator's token, or the m
 
 
 @dataclass(frozen=True)
-class _Line:
+class _AuditLine:
     """A line of the audit that is still to be written: who acts, and when."""
 
     actor: str
@@ -54,7 +54,7 @@ def add_section(
     """Adds a section, with its feed."""
     with record.writing() as connection:
         added = sections.add(connection, slug, title, language, now)
-        _Line(actor, now).write(connection, "section.added", slug, title=title, language=language)
+        _AuditLine(actor, now).write(connection, "section.added", slug, title=title, language=language)
     return added
 
 
@@ -62,21 +62,21 @@ def rename_section(record: Record, slug: str, new: str, *, actor: str, now: date
     """Gives a section another slug; its old addresses lead to the new ones for ever."""
     with record.writing() as connection:
         sections.rename(connection, slug, new, now)
-        _Line(actor, now).write(connection, "section.renamed", slug, to=new)
+        _AuditLine(actor, now).write(connection, "section.renamed", slug, to=new)
 
 
 def close_section(record: Record, slug: str, *, actor: str, now: datetime) -> None:
     """Ends a section's feed for good. Closed already: nothing happens."""
     with record.writing() as connection:
         if sections.close(connection, slug, now):
-            _Line(actor, now).write(connection, "section.closed", slug)
+            _AuditLine(actor, now).write(connection, "section.closed", slug)
 
 
 def add_package(record: Record, name: str, title: str, *, actor: str, now: datetime) -> str:
     """Gives a package's feed a title, and makes the feed if there is none; returns the feed's slug."""
     with record.writing() as connection:
         slug = sections.add_package(connection, name, title, now)
-        _Line(actor, now).write(connection, "package.added", slug, title=title)
+        _AuditLine(actor, now).write(connection, "package.added", slug, title=title)
     return slug
 
 
@@ -84,7 +84,7 @@ def add_source(record: Record, new: NewSource, *, actor: str, now: datetime) -> 
     """Adds a source."""
     with record.writing() as connection:
         added = sources.add(connection, record.keyring, new, now)
-        _Line(actor, now).write(connection, "source.added", new.slug, adapter=new.adapter)
+        _AuditLine(actor, now).write(connection, "source.added", new.slug, adapter=new.adapter)
     return added
 
 
@@ -95,7 +95,7 @@ def kill(record: Record, article: str, *, reason: str, actor: str, now: datetime
     """Kills an article everywhere; its source cannot bring it back. Killed already: a repeat."""
     with record.writing() as connection:
         answer = accept.kill(connection, article, reason, actor, now)
-        _write_article_line(connection, answer, reason, _Line(actor, now))
+        _write_article_line(connection, answer, reason, _AuditLine(actor, now))
     return answer
 
 
@@ -103,11 +103,11 @@ def restore(record: Record, article: str, *, reason: str | None, actor: str, now
     """Brings back an article that was taken down."""
     with record.writing() as connection:
         answer = accept.restore(connection, article, reason, actor, now)
-        _write_article_line(connection, answer, reason, _Line(actor, now))
+        _write_article_line(connection, answer, reason, _AuditLine(actor, now))
     return answer
 
 
-def _write_article_line(connection: Connection, answer: Answer, reason: str | None, line: _Line) -> None:
+def _write_article_line(connection: Connection, answer: Answer, reason: str | None, line: _AuditLine) -> None:
     if answer.outcome == "accepted":
         line.write(connection, answer.type, answer.article, reason=reason, revision=answer.revision)
 
@@ -117,7 +117,7 @@ def replay(
     wanted: ReplayRequest,
     *,
     dry_run: bool = False,
-    batch: int = replays.BATCH,
+    batch: int = replays.DELIVERIES_PER_TRANSACTION,
     actor: str,
     now: datetime,
 ) -> ReplayResult:
@@ -135,13 +135,13 @@ def replay(
             continue
         with record.writing() as connection:
             part = replays.send_again(connection, ids, now)
-            _write_replay_line(connection, wanted, part, _Line(actor, now))
+            _write_replay_line(connection, wanted, part, _AuditLine(actor, now))
         parts.append(part)
     return replays.total(wanted, parts)
 
 
 def _write_replay_line(
-    connection: Connection, wanted: ReplayRequest, part: ReplayResult, line: _Line
+    connection: Connection, wanted: ReplayRequest, part: ReplayResult, line: _AuditLine
 ) -> None:
     if part.count:
         target = wanted.delivery or wanted.article or wanted.endpoint or "dead"
@@ -158,7 +158,7 @@ def add_partner(record: Record, new: NewPartner, *, actor: str, now: datetime) -
     """Adds a partner."""
     with record.writing() as connection:
         added = partners.add(connection, new, now)
-        _Line(actor, now).write(connection, "partner.added", new.slug, name=new.name)
+        _AuditLine(actor, now).write(connection, "partner.added", new.slug, name=new.name)
     return added
 
 
@@ -166,7 +166,7 @@ def add_endpoint(record: Record, new: NewEndpoint, *, actor: str, now: datetime)
     """Adds an endpoint to a partner."""
     with record.writing() as connection:
         added = endpoints.add(connection, record.keyring, new, now)
-        _Line(actor, now).write(
+        _AuditLine(actor, now).write(
             connection,
             "endpoint.added",
             added.id,
@@ -185,7 +185,7 @@ def change_endpoint(
     with record.writing() as connection:
         changed, different = endpoints.change(connection, endpoint_id, changes, actor, now)
         if different:
-            _Line(actor, now).write(connection, "endpoint.changed", endpoint_id, **different)
+            _AuditLine(actor, now).write(connection, "endpoint.changed", endpoint_id, **different)
     return changed, tuple(different)
 
 
@@ -193,7 +193,7 @@ def pause_endpoint(record: Record, endpoint_id: int, *, reason: str, actor: str,
     """Has an endpoint's deliveries wait; takedowns go on. Paused already: nothing happens."""
     with record.writing() as connection:
         change = endpoints.pause(connection, endpoint_id, reason, actor, now)
-        _write_state_line(connection, "endpoint.paused", change, _Line(actor, now))
+        _write_state_line(connection, "endpoint.paused", change, _AuditLine(actor, now))
     return change.endpoint
 
 
@@ -201,11 +201,11 @@ def resume_endpoint(record: Record, endpoint_id: int, *, actor: str, now: dateti
     """Lets an endpoint's deliveries go again, newest revisions only. Live already: nothing happens."""
     with record.writing() as connection:
         change = endpoints.resume(connection, endpoint_id, actor, now)
-        _write_state_line(connection, "endpoint.resumed", change, _Line(actor, now))
+        _write_state_line(connection, "endpoint.resumed", change, _AuditLine(actor, now))
     return change.endpoint
 
 
-def _write_state_line(connection: Connection, action: str, change: StateChange, line: _Line) -> None:
+def _write_state_line(connection: Connection, action: str, change: StateChange, line: _AuditLine) -> None:
     if change.before != change.endpoint.state:
         detail = {"reason": change.endpoint.state_reason, "was": change.before}
         line.write(connection, action, change.endpoint.id, **detail)
@@ -219,12 +219,12 @@ def rotate_keys(
     *,
     actor: str,
     now: datetime,
-) -> signing_keys.Rotated:
+) -> signing_keys.NewKeys:
     """Gives an endpoint new signing keys, each by `make(kind)`; the old ones sign along for the overlap."""
     with record.writing() as connection:
         rotated = SigningKeys(connection, record.keyring, endpoint_id, now).rotate(make, rotation)
         detail = {"kinds": rotated.kinds, "old_until": rotated.old_until.isoformat()}
-        _Line(actor, now).write(connection, "endpoint.secret_rotated", endpoint_id, **detail)
+        _AuditLine(actor, now).write(connection, "endpoint.secret_rotated", endpoint_id, **detail)
     return rotated
 
 
@@ -235,7 +235,7 @@ def sign_with_ed25519(
     with record.writing() as connection:
         keys = SigningKeys(connection, record.keyring, endpoint_id, now)
         if keys.add_ed25519(make):
-            _Line(actor, now).write(connection, "endpoint.ed25519_on", endpoint_id)
+            _AuditLine(actor, now).write(connection, "endpoint.ed25519_on", endpoint_id)
         key = keys.newest("v1a")
     assert key is not None
     return key
@@ -246,19 +246,19 @@ def stop_ed25519(record: Record, endpoint_id: int, *, actor: str, now: datetime)
     with record.writing() as connection:
         removed = SigningKeys(connection, record.keyring, endpoint_id, now).remove_ed25519()
         if removed:
-            _Line(actor, now).write(connection, "endpoint.ed25519_off", endpoint_id)
+            _AuditLine(actor, now).write(connection, "endpoint.ed25519_off", endpoint_id)
     return removed
 
 
 # --- partners' own feeds, and the secrets of all
 
 
-def add_feed(record: Record, new: NewPartnerFeed, *, actor: str, now: datetime) -> partner_feeds.Added:
+def add_feed(record: Record, new: NewPartnerFeed, *, actor: str, now: datetime) -> partner_feeds.AddedFeed:
     """Makes a partner a feed of its own."""
     with record.writing() as connection:
         added = partner_feeds.add(connection, new, now)
         detail = {"partner": new.partner, "sections": new.sections, "title": added.title}
-        _Line(actor, now).write(connection, "partner_feed.added", added.id, **detail)
+        _AuditLine(actor, now).write(connection, "partner_feed.added", added.id, **detail)
     return added
 
 
@@ -266,16 +266,16 @@ def rotate_feed(
     record: Record,
     feed_id: int,
     token_hash: str,
-    overlap: timedelta = partner_feeds.ROTATION_OVERLAP,
+    overlap: timedelta = partner_feeds.TOKEN_OVERLAP,
     *,
     actor: str,
     now: datetime,
-) -> partner_feeds.Rotated:
+) -> partner_feeds.NewToken:
     """Gives a partner's feed a new token; the old ones work on until `overlap` has passed."""
     with record.writing() as connection:
         rotated = partner_feeds.rotate(connection, feed_id, token_hash, overlap, now)
         detail = {"token": rotated.number, "old_until": rotated.old_until.isoformat()}
-        _Line(actor, now).write(connection, "partner_feed.rotated", feed_id, **detail)
+        _AuditLine(actor, now).write(connection, "partner_feed.rotated", feed_id, **detail)
     return rotated
 
 
@@ -284,7 +284,7 @@ def revoke_feed(record: Record, feed_id: int, *, actor: str, now: datetime) -> b
     with record.writing() as connection:
         revoked = partner_feeds.revoke(connection, feed_id, now)
         if revoked:
-            _Line(actor, now).write(connection, "partner_feed.revoked", feed_id)
+            _AuditLine(actor, now).write(connection, "partner_feed.revoked", feed_id)
     return revoked
 
 
@@ -292,5 +292,5 @@ def reseal(record: Record, *, actor: str, now: datetime) -> dict[str, int]:
     """Seals every stored secret with the first key, in batches; returns how many, by table."""
     counts = resealing.reseal(record)
     with record.writing() as connection:
-        _Line(actor, now).write(connection, "secrets.resealed", "all", **counts)
+        _AuditLine(actor, now).write(connection, "secrets.resealed", "all", **counts)
     return counts

@@ -52,7 +52,7 @@ class Receiver:
         self._on_push = on_push
         self._count = 0
         self._lock = Lock()
-        self._server = _Server(_address(listen), self)
+        self._server = _ReceiverServer(_address(listen), self)
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 
     @property
@@ -127,7 +127,7 @@ def _address(listen: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-class _Server(ThreadingHTTPServer):
+class _ReceiverServer(ThreadingHTTPServer):
     daemon_threads = False  # server_close() then waits for them
     request_queue_size = 128
 
@@ -137,7 +137,7 @@ class _Server(ThreadingHTTPServer):
         self._lock = Lock()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
-        super().__init__(address, _Handler)
+        super().__init__(address, _ReceiverHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -164,13 +164,13 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ReceiverHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "dateline-receive"
     sys_version = ""
     timeout = IDLE_SECONDS
     wbufsize = -1  # an answer in one packet
-    server: _Server
+    server: _ReceiverServer
     _REFUSALS: ClassVar = {BadSignature: 401, NotAPush: 400}
 
     def do_POST(self) -> None:

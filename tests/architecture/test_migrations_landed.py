@@ -33,7 +33,7 @@ def test_every_landed_migration_is_unchanged() -> None:
 
 @pytest.mark.parametrize("path", migrations(), ids=lambda path: path.name)
 def test_a_migration_imports_nothing_that_lives(path: Path) -> None:
-    """What it calls may not change after it landed, so it carries its own copy."""
+    """The code that it calls may not change after it landed, so it carries its own copy."""
     imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import postgres
-from tests.desk import Desk
+from tests.desk import RunningDesk
 from tests.outlet import Outlet
 
 LONG = os.environ.get("CHAOS") == "long"
@@ -27,8 +27,8 @@ def outlet() -> Iterator[Outlet]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Iterator[Desk]:
-    with Desk(tmp_path_factory.mktemp("faults-sqlite"), workers=str(WORKERS)) as running:
+def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Iterator[RunningDesk]:
+    with RunningDesk(tmp_path_factory.mktemp("faults-sqlite"), workers=str(WORKERS)) as running:
         running.furnish(outlet, "/sqlite-1", "/sqlite-2", "/sqlite-3", max_in_flight=IN_FLIGHT)
         yield running
 
@@ -36,25 +36,25 @@ def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Ite
 @pytest.fixture(scope="session")
 def postgresql_desk(
     tmp_path_factory: pytest.TempPathFactory, outlet: Outlet, postgres_server: Any
-) -> Iterator[Desk]:
+) -> Iterator[RunningDesk]:
     folder = tmp_path_factory.mktemp("faults-postgresql")
     with (
         postgres.database(postgres_server, "faults") as url,
-        Desk(folder, workers=str(WORKERS), database_url=url) as running,
+        RunningDesk(folder, workers=str(WORKERS), database_url=url) as running,
     ):
         running.furnish(outlet, "/postgresql-1", "/postgresql-2", "/postgresql-3", max_in_flight=IN_FLIGHT)
         yield running
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def desk(request: pytest.FixtureRequest) -> Desk:
+def desk(request: pytest.FixtureRequest) -> RunningDesk:
     """A running desk with three endpoints, on each database in turn."""
-    running: Desk = request.getfixturevalue(f"{request.param}_desk")
+    running: RunningDesk = request.getfixturevalue(f"{request.param}_desk")
     return running
 
 
 @pytest.fixture(params=["sqlite", "postgresql"] if LONG else ["sqlite"])
-def any_desk(request: pytest.FixtureRequest) -> Desk:
+def any_desk(request: pytest.FixtureRequest) -> RunningDesk:
     """A running desk for faults that do not concern the database: in the short form on SQLite alone."""
-    running: Desk = request.getfixturevalue(f"{request.param}_desk")
+    running: RunningDesk = request.getfixturevalue(f"{request.param}_desk")
     return running

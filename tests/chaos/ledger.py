@@ -9,9 +9,9 @@ from typing import Any
 
 import requests
 
-from tests.chaos.load import Story
-from tests.desk import Desk
-from tests.outlet import Outlet, Push
+from tests.chaos.load import LoadStory
+from tests.desk import RunningDesk
+from tests.outlet import Outlet, OutletPush
 
 SETTLED = {"delivered", "superseded", "cancelled"}
 
@@ -22,10 +22,10 @@ class Ledger:
 
     events: list[dict[str, Any]]
     articles: dict[str, dict[str, Any]]
-    pushes: dict[tuple[str, str], list[Push]]
+    pushes: dict[tuple[str, str], list[OutletPush]]
 
 
-def unsettled(desk: Desk) -> int:
+def unsettled(desk: RunningDesk) -> int:
     """The number of events to route and of deliveries to the desk's endpoints that wait or are on the wire."""
     status = desk.get("/status.json").json()
     endpoints = [each for partner in status["partners"] for each in partner["endpoints"]]
@@ -34,7 +34,7 @@ def unsettled(desk: Desk) -> int:
     return int(status["pipeline"]["unrouted"]) + waiting
 
 
-def read(desk: Desk, outlet: Outlet, stories: Sequence[Story]) -> Ledger:
+def read(desk: RunningDesk, outlet: Outlet, stories: Sequence[LoadStory]) -> Ledger:
     """Reads the desk's account of the stories and its own endpoints, and the pushes that came there."""
     with requests.Session() as session:
         articles = {
@@ -45,14 +45,14 @@ def read(desk: Desk, outlet: Outlet, stories: Sequence[Story]) -> Ledger:
     ours = set(desk.endpoints.values())
     for event in events:
         event["deliveries"] = [each for each in event["deliveries"] if each["endpoint_id"] in ours]
-    pushes: dict[tuple[str, str], list[Push]] = defaultdict(list)
+    pushes: dict[tuple[str, str], list[OutletPush]] = defaultdict(list)
     for push in list(outlet.pushes):
         if push.data["article"] in articles:
             pushes[push.path, push.data["article"]].append(push)
     return Ledger(events, articles, pushes)
 
 
-def assert_nothing_is_lost(ledger: Ledger, stories: Sequence[Story], paths: Collection[str]) -> None:
+def assert_nothing_is_lost(ledger: Ledger, stories: Sequence[LoadStory], paths: Collection[str]) -> None:
     """Every version that got a 202 is a revision, and each endpoint was pushed every story's newest one."""
     for story in stories:
         row = ledger.articles[story.public_id]

@@ -14,7 +14,7 @@ REPEATED = 10  # every tenth post is sent twice
 
 
 @dataclass(frozen=True)
-class Post:
+class LoadPost:
     """One POST: the article's body and the id under which its source sends it."""
 
     message_id: str
@@ -22,7 +22,7 @@ class Post:
 
 
 @dataclass
-class Story:
+class LoadStory:
     """An article of the load: all its versions, the newest last, and the public id that Dateline gave it."""
 
     versions: list[dict[str, Any]]
@@ -33,8 +33,8 @@ class Story:
         return bool(self.versions[-1].get("status") == "killed")
 
 
-def stories(prefix: str, count: int) -> list[Story]:
-    return [Story(_versions(f"{prefix}-{number}", number)) for number in range(count)]
+def stories(prefix: str, count: int) -> list[LoadStory]:
+    return [LoadStory(_versions(f"{prefix}-{number}", number)) for number in range(count)]
 
 
 def _versions(name: str, number: int) -> list[dict[str, Any]]:
@@ -54,17 +54,17 @@ def _versions(name: str, number: int) -> list[dict[str, Any]]:
     return versions
 
 
-def in_order(stories: Sequence[Story], seed: int) -> Iterator[tuple[Story, Post]]:
+def in_order(stories: Sequence[LoadStory], seed: int) -> Iterator[tuple[LoadStory, LoadPost]]:
     """Every version of every story: the stories mixed, each one's versions in order and close together; some twice."""
     chance = random.Random(seed)
-    turns: list[tuple[float, Story, dict[str, Any]]] = []
+    turns: list[tuple[float, LoadStory, dict[str, Any]]] = []
     for story in stories:
         moment = chance.random()
         for article in story.versions:
             turns.append((moment, story, article))
             moment += chance.random() * SOON
     for count, (_, story, article) in enumerate(sorted(turns, key=lambda turn: turn[0])):
-        post = Post(f"{article['id']}/{article['version']}", article)
+        post = LoadPost(f"{article['id']}/{article['version']}", article)
         yield story, post
         if count % REPEATED == 0:
             yield story, post

@@ -15,14 +15,14 @@ import requests
 from service.runtime import embedded_redis
 from service.settings import Settings
 from tests.chaos import ledger, load
-from tests.desk import Desk, eventually
+from tests.desk import RunningDesk, eventually
 from tests.outlet import Outlet
 
 PATIENCE = 60.0
 _names = itertools.count(1)
 
 
-def some_stories(count: int) -> list[load.Story]:
+def some_stories(count: int) -> list[load.LoadStory]:
     return load.stories(f"load-{next(_names)}", count)
 
 
@@ -31,21 +31,21 @@ def a_story() -> dict[str, Any]:
     return {"id": f"f{number}", "headline": f"Fault {number}", "body_html": "<p>-</p>", "sections": ["world"]}
 
 
-def redis_of(desk: Desk) -> redis.Redis:
+def redis_of(desk: RunningDesk) -> redis.Redis:
     path = embedded_redis.socket_path(Settings(data_dir=desk.data_dir))
     return redis.Redis(unix_socket_path=str(path), socket_timeout=5)
 
 
-def wipe_redis(desk: Desk) -> None:
+def wipe_redis(desk: RunningDesk) -> None:
     with redis_of(desk) as client:
         client.flushall()
 
 
-def workers(desk: Desk) -> dict[str, int]:
+def workers(desk: RunningDesk) -> dict[str, int]:
     return {name: pid for name, pid in desk.children().items() if name.startswith("w") and name != "web"}
 
 
-def post_all(desk: Desk, stories: Sequence[load.Story], seconds: float) -> int:
+def post_all(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float) -> int:
     """Posts every version, spread evenly over the seconds; repeats each post until it gets a 202, as sources do.
 
     Returns the number of answers 503.
@@ -65,7 +65,7 @@ def post_all(desk: Desk, stories: Sequence[load.Story], seconds: float) -> int:
 
 
 @contextmanager
-def under_load(desk: Desk, stories: Sequence[load.Story], seconds: float) -> Iterator[None]:
+def under_load(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float) -> Iterator[None]:
     """Posts the stories in the background; at the end all of them have their 202."""
     with ThreadPoolExecutor(1) as newsroom:
         posted = newsroom.submit(post_all, desk, stories, seconds)
@@ -73,7 +73,7 @@ def under_load(desk: Desk, stories: Sequence[load.Story], seconds: float) -> Ite
         posted.result()
 
 
-def insist(desk: Desk, post: load.Post, session: requests.Session) -> tuple[dict[str, Any], int]:
+def insist(desk: RunningDesk, post: load.LoadPost, session: requests.Session) -> tuple[dict[str, Any], int]:
     """Posts until the answer is 202; returns it and the number of 503s before it, each with a Retry-After."""
     refusals = 0
 
@@ -93,11 +93,11 @@ def insist(desk: Desk, post: load.Post, session: requests.Session) -> tuple[dict
     return eventually(accepted, within=20, what=f"a 202 for {post.message_id}"), refusals
 
 
-def wait_until_settled(desk: Desk, within: float) -> None:
+def wait_until_settled(desk: RunningDesk, within: float) -> None:
     eventually(lambda: ledger.unsettled(desk) == 0, within=within, what="every delivery settled")
 
 
-def balance(desk: Desk, outlet: Outlet, stories: Sequence[load.Story]) -> ledger.Ledger:
+def balance(desk: RunningDesk, outlet: Outlet, stories: Sequence[load.LoadStory]) -> ledger.Ledger:
     """Waits until all is settled, then compares the desk's account with the arrivals; fails where they differ."""
     wait_until_settled(desk, PATIENCE)
     found = ledger.read(desk, outlet, stories)
@@ -109,11 +109,11 @@ def balance(desk: Desk, outlet: Outlet, stories: Sequence[load.Story]) -> ledger
     return found
 
 
-def seen_workers(desk: Desk) -> list[dict[str, Any]]:
+def seen_workers(desk: RunningDesk) -> list[dict[str, Any]]:
     return list(desk.get("/status.json").json()["pipeline"]["workers"])
 
 
-def wait_until_all_is_well(desk: Desk) -> None:
+def wait_until_all_is_well(desk: RunningDesk) -> None:
     """Waits until the web answers, every worker runs and reaches Redis, and no delivery is under way."""
 
     def well() -> bool:
@@ -131,7 +131,7 @@ def wait_until_all_is_well(desk: Desk) -> None:
         raise AssertionError(f"{error}: {found}; {desk.log()[-3000:]}") from None
 
 
-def seconds_until_pushed(desk: Desk, outlet: Outlet, story: dict[str, Any]) -> float:
+def seconds_until_pushed(desk: RunningDesk, outlet: Outlet, story: dict[str, Any]) -> float:
     """The seconds from the 202 until the last endpoint has the story."""
     article = desk.post(story).json()["article"]
     accepted = time.time()

@@ -23,7 +23,7 @@ from tests.chaos.steps import (
     wipe_redis,
     workers,
 )
-from tests.desk import Desk, eventually
+from tests.desk import RunningDesk, eventually
 from tests.outlet import Outlet
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desks")]
@@ -36,7 +36,7 @@ KILL_EVERY = 1.0
 class Saboteur:
     """Kills the worker that has worked longest, once a second, and wipes Redis twice. It spares starting workers."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: RunningDesk) -> None:
         self.kills = 0
         self.wipes = 0
         self._desk = desk
@@ -70,7 +70,7 @@ class Saboteur:
 
 
 def test_the_ledger_balances_after_a_worker_was_killed_each_second_and_redis_wiped_twice(
-    desk: Desk, outlet: Outlet
+    desk: RunningDesk, outlet: Outlet
 ) -> None:
     stories = some_stories(ARTICLES)
     saboteur = Saboteur(desk)
@@ -99,7 +99,7 @@ def test_the_ledger_balances_after_a_worker_was_killed_each_second_and_redis_wip
 
 
 def test_deliveries_go_on_at_most_three_seconds_late_while_redis_does_not_answer(
-    any_desk: Desk, outlet: Outlet
+    any_desk: RunningDesk, outlet: Outlet
 ) -> None:
     wait_until_all_is_well(any_desk)
     any_desk.kill("redis", signal.SIGSTOP)
@@ -114,7 +114,9 @@ def test_deliveries_go_on_at_most_three_seconds_late_while_redis_does_not_answer
     assert seconds_until_pushed(any_desk, outlet, a_story()) < 3
 
 
-def test_a_killed_redis_is_started_again_and_no_push_waits_for_it(any_desk: Desk, outlet: Outlet) -> None:
+def test_a_killed_redis_is_started_again_and_no_push_waits_for_it(
+    any_desk: RunningDesk, outlet: Outlet
+) -> None:
     wait_until_all_is_well(any_desk)
     killed = any_desk.kill("redis")
     assert seconds_until_pushed(any_desk, outlet, a_story()) < 3
@@ -125,7 +127,7 @@ def test_a_killed_redis_is_started_again_and_no_push_waits_for_it(any_desk: Desk
 
 
 def test_a_story_is_pushed_though_the_web_is_killed_right_after_its_202(
-    any_desk: Desk, outlet: Outlet
+    any_desk: RunningDesk, outlet: Outlet
 ) -> None:
     wait_until_all_is_well(any_desk)
     answer = any_desk.post(a_story())
@@ -139,7 +141,7 @@ def test_a_story_is_pushed_though_the_web_is_killed_right_after_its_202(
 
 
 def test_a_new_worker_pushes_everything_due_within_five_seconds_after_all_workers_died(
-    any_desk: Desk, outlet: Outlet
+    any_desk: RunningDesk, outlet: Outlet
 ) -> None:
     wait_until_all_is_well(any_desk)
     articles = [any_desk.post(a_story()).json()["article"] for _ in range(5)]

@@ -11,18 +11,18 @@ import pytest
 
 from tests.chaos import ledger
 from tests.chaos.ledger import Ledger
-from tests.chaos.load import Story
-from tests.outlet import Push
+from tests.chaos.load import LoadStory
+from tests.outlet import OutletPush
 
 PATHS = ("/one", "/two")
 KEPT, KILLED = "tag:kept", "tag:killed"
 
 
-def the_stories() -> list[Story]:
+def the_stories() -> list[LoadStory]:
     """One story in three versions, and one in two versions that is then killed."""
     return [
-        Story([{"version": number} for number in (1, 2, 3)], KEPT),
-        Story([{"version": 1}, {"version": 2}, {"version": 3, "status": "killed"}], KILLED),
+        LoadStory([{"version": number} for number in (1, 2, 3)], KEPT),
+        LoadStory([{"version": 1}, {"version": 2}, {"version": 3, "status": "killed"}], KILLED),
     ]
 
 
@@ -32,7 +32,7 @@ class Books:
 
     revisions: dict[str, int] = field(default_factory=lambda: {KEPT: 3, KILLED: 3})
     deliveries: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
-    pushes: dict[tuple[str, str], list[Push]] = field(default_factory=dict)
+    pushes: dict[tuple[str, str], list[OutletPush]] = field(default_factory=dict)
     routed_at: str | None = "2026-11-24T08:00:00Z"
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Books:
         state = "superseded" if superseded else "delivered"
         return {"id": name(path, article, revision), "state": state, "attempts": tries}
 
-    def of(self, path: str = "/one", article: str = KEPT) -> list[Push]:
+    def of(self, path: str = "/one", article: str = KEPT) -> list[OutletPush]:
         return self.pushes[path, article]
 
     def closed(self) -> Ledger:
@@ -61,9 +61,9 @@ def name(path: str, article: str, revision: int) -> str:
     return f"dlv_{path}{article}{revision}"
 
 
-def a_push(path: str, article: str, revision: int, *, id: str = "", words: str = "") -> Push:
+def a_push(path: str, article: str, revision: int, *, id: str = "", words: str = "") -> OutletPush:
     body = json.dumps({"data": {"article": article, "revision": revision, "headline": words}}).encode()
-    return Push(0.0, path, {"webhook-id": id or name(path, article, revision)}, body)
+    return OutletPush(0.0, path, {"webhook-id": id or name(path, article, revision)}, body)
 
 
 def audit(books: Books) -> int:

@@ -22,7 +22,7 @@ from tests.builders import SECRET
 from tests.chaos import ledger
 from tests.chaos.conftest import LONG
 from tests.chaos.steps import a_story, balance, some_stories, under_load
-from tests.desk import Desk, eventually
+from tests.desk import RunningDesk, eventually
 from tests.integration.test_transport import a_certificate, a_server, answering
 from tests.outlet import Outlet
 
@@ -70,7 +70,7 @@ def misbehaving_partners(folder: Path) -> Iterator[dict[str, str]]:
         yield {name: server.url for name, server in servers.items()}
 
 
-def furnish(desk: Desk, urls: dict[str, str]) -> dict[str, int]:
+def furnish(desk: RunningDesk, urls: dict[str, str]) -> dict[str, int]:
     """Adds an endpoint at each URL; returns their numbers by their behaviour."""
     keyed = key_files.ensure_keys(Settings(data_dir=desk.data_dir))
     record = open_record(keyed.database_url, keyed.secret_key)
@@ -89,8 +89,12 @@ def furnish(desk: Desk, urls: dict[str, str]) -> dict[str, int]:
 
 
 def test_partners_that_misbehave_delay_no_other_and_their_faults_are_named(tmp_path: Path) -> None:
-    # They misbehave on while the desk ends; Desk asserts that it ends soon and in good order.
-    with Outlet() as outlet, misbehaving_partners(tmp_path) as urls, Desk(tmp_path, workers="2") as desk:
+    # They misbehave on while the desk ends; RunningDesk asserts that it ends soon and in good order.
+    with (
+        Outlet() as outlet,
+        misbehaving_partners(tmp_path) as urls,
+        RunningDesk(tmp_path, workers="2") as desk,
+    ):
         desk.furnish(outlet, *HEALTHY)
         numbers = furnish(desk, urls)
         stories = some_stories(STORIES)
@@ -109,7 +113,7 @@ def test_partners_that_misbehave_delay_no_other_and_their_faults_are_named(tmp_p
     assert "the worker was stopped before an answer came; it may have arrived" in desk.log()
 
 
-def post_and_see_it_come(desk: Desk, outlet: Outlet) -> str:
+def post_and_see_it_come(desk: RunningDesk, outlet: Outlet) -> str:
     """Posts a story, asserts that both healthy partners have it soon, and returns its event."""
     answer, accepted = desk.post(a_story()).json(), time.time()
     pushes = eventually(
@@ -121,15 +125,15 @@ def post_and_see_it_come(desk: Desk, outlet: Outlet) -> str:
     return str(answer["event"])
 
 
-def deliveries(desk: Desk, event: str) -> dict[int, dict[str, Any]]:
+def deliveries(desk: RunningDesk, event: str) -> dict[int, dict[str, Any]]:
     return {each["endpoint_id"]: each for each in desk.get(f"/v1/events/{event}").json()["deliveries"]}
 
 
-def state_of(desk: Desk, event: str, endpoint: int) -> str:
+def state_of(desk: RunningDesk, event: str, endpoint: int) -> str:
     return str(deliveries(desk, event)[endpoint]["state"])
 
 
-def tried(desk: Desk, event: str, numbers: dict[str, int]) -> dict[str, dict[str, Any]]:
+def tried(desk: RunningDesk, event: str, numbers: dict[str, int]) -> dict[str, dict[str, Any]]:
     """The event's deliveries by their partners' behaviour; none until every partner that answers has answered."""
     found = deliveries(desk, event)
     named = {name: found[number] for name, number in numbers.items()}

@@ -22,7 +22,7 @@ from tests.chaos.steps import (
     wait_until_all_is_well,
     workers,
 )
-from tests.desk import Desk, eventually
+from tests.desk import RunningDesk, eventually
 from tests.outlet import Outlet
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desks")]
@@ -34,7 +34,7 @@ LATE = 3.0  # the longest time that a push takes while Redis is away
 
 
 def test_workers_take_hints_again_by_themselves_after_redis_stood_still_and_was_killed(
-    any_desk: Desk, outlet: Outlet
+    any_desk: RunningDesk, outlet: Outlet
 ) -> None:
     wait_until_all_is_well(any_desk)
     stories = some_stories(ARTICLES)
@@ -58,7 +58,7 @@ def test_workers_take_hints_again_by_themselves_after_redis_stood_still_and_was_
 
 
 def test_a_worker_that_stood_still_while_sending_sends_nothing_stale_when_it_goes_on(
-    sqlite_desk: Desk, outlet: Outlet
+    sqlite_desk: RunningDesk, outlet: Outlet
 ) -> None:
     wait_until_all_is_well(sqlite_desk)
     stories = some_stories(ARTICLES)
@@ -77,7 +77,7 @@ def test_a_worker_that_stood_still_while_sending_sends_nothing_stale_when_it_goe
     wait_until_all_is_well(sqlite_desk)
 
 
-def stop_one_that_sends(desk: Desk) -> int:
+def stop_one_that_sends(desk: RunningDesk) -> int:
     """Stops a worker that has pushes on the wire, but not while it holds the file's lock: that would stop everybody."""
     found: list[int] = []
 
@@ -94,7 +94,7 @@ def stop_one_that_sends(desk: Desk) -> int:
     return found[0]
 
 
-def sends(desk: Desk, worker: str) -> bool:
+def sends(desk: RunningDesk, worker: str) -> bool:
     with closing(sqlite3.connect(desk.data_dir / "dateline.db", timeout=0.1, isolation_level=None)) as record:
         try:
             record.execute("BEGIN IMMEDIATE")

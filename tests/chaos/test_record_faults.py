@@ -21,7 +21,7 @@ from tests.chaos.steps import (
     wait_until_settled,
     workers,
 )
-from tests.desk import Desk, eventually
+from tests.desk import RunningDesk, eventually
 from tests.outlet import Outlet
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desks")]
@@ -30,7 +30,7 @@ ARTICLES, SECONDS = (300, 20.0) if LONG else (60, 5.0)
 
 
 def test_the_ledger_balances_after_the_connections_were_cut_twice_and_the_database_crashed(
-    postgresql_desk: Desk, outlet: Outlet, postgres_server: Any
+    postgresql_desk: RunningDesk, outlet: Outlet, postgres_server: Any
 ) -> None:
     wait_until_all_is_well(postgresql_desk)
     postgres.admin(postgres_server, "ALTER SYSTEM SET synchronous_commit = on")  # a commit outlives a crash
@@ -51,7 +51,7 @@ def test_the_ledger_balances_after_the_connections_were_cut_twice_and_the_databa
 
 
 def test_an_article_is_refused_in_words_and_changes_nothing_while_the_disk_is_full(
-    sqlite_desk: Desk, outlet: Outlet
+    sqlite_desk: RunningDesk, outlet: Outlet
 ) -> None:
     wait_until_all_is_well(sqlite_desk)
     story, before = a_story(), sqlite_desk.children()
@@ -68,7 +68,9 @@ def test_an_article_is_refused_in_words_and_changes_nothing_while_the_disk_is_fu
     assert sqlite_desk.children() == before, "a part ended because the disk was full"
 
 
-def test_the_ledger_balances_after_the_disk_was_full_under_load(sqlite_desk: Desk, outlet: Outlet) -> None:
+def test_the_ledger_balances_after_the_disk_was_full_under_load(
+    sqlite_desk: RunningDesk, outlet: Outlet
+) -> None:
     wait_until_all_is_well(sqlite_desk)
     stories = some_stories(ARTICLES)
     with under_load(sqlite_desk, stories, SECONDS):
@@ -81,7 +83,7 @@ def test_the_ledger_balances_after_the_disk_was_full_under_load(sqlite_desk: Des
 
 
 @contextmanager
-def no_room(desk: Desk) -> Iterator[None]:
+def no_room(desk: RunningDesk) -> Iterator[None]:
     """Keeps the processes that write to the record from writing to any file, their logs included."""
     if not hasattr(resource, "prlimit"):
         pytest.skip("only Linux can limit a running process")

@@ -9,23 +9,23 @@ import pytest
 
 from service.store.database.record import Record, open_record
 from tests import postgres
-from tests.web import SECRET_KEY, CutOff, Desk, a_web_desk
+from tests.web import SECRET_KEY, CutOff, WebDesk, a_web_desk
 
 
 @pytest.fixture
-def desk(record: Record) -> Desk:
+def desk(record: Record) -> WebDesk:
     """A desk of its own for the test, on each database in turn."""
     return a_web_desk(record)
 
 
 @pytest.fixture
-def sqlite_desk(sqlite_record: Record) -> Desk:
+def sqlite_desk(sqlite_record: Record) -> WebDesk:
     """Where the database does not matter."""
     return a_web_desk(sqlite_record)
 
 
 @pytest.fixture(scope="module")
-def shared_sqlite_desk(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def shared_sqlite_desk(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDesk]:
     """One desk for all tests of a module."""
     path = tmp_path_factory.mktemp("shared") / "dateline.db"
     shutil.copy(sqlite_template, path)
@@ -35,7 +35,7 @@ def shared_sqlite_desk(sqlite_template: Path, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared_desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+def shared_desk(request: pytest.FixtureRequest) -> Iterator[WebDesk]:
     """One desk for all tests of a module, on each database in turn."""
     if request.param == "sqlite":
         yield request.getfixturevalue("shared_sqlite_desk")

@@ -21,9 +21,9 @@ from tests.builders import an_endpoint
 from tests.web import (
     OPERATOR,
     CutOff,
-    Desk,
     Headers,
     Newsroom,
+    WebDesk,
     a_newsroom,
     a_partner,
     a_web_desk,
@@ -50,7 +50,7 @@ def told(answer: Any, outcome: str = "accepted") -> dict[str, Any]:
     return body
 
 
-def test_a_new_article_is_answered_with_its_public_id_revision_event_type_and_outcome(desk: Desk) -> None:
+def test_a_new_article_is_answered_with_its_public_id_revision_event_type_and_outcome(desk: WebDesk) -> None:
     answer = desk.post()
     body = told(answer)
     assert set(body) == {"article", "revision", "event", "type", "outcome"}
@@ -63,7 +63,7 @@ def test_a_new_article_is_answered_with_its_public_id_revision_event_type_and_ou
     assert desk.woken == [True]
 
 
-def test_each_change_gets_the_type_of_its_event(sqlite_desk: Desk) -> None:
+def test_each_change_gets_the_type_of_its_event(sqlite_desk: WebDesk) -> None:
     steps: list[tuple[dict[str, Any], str]] = [
         ({"version": 1}, "published"),
         ({"version": 2, "headline": "Harbour reopens at noon"}, "updated"),
@@ -79,13 +79,13 @@ def test_each_change_gets_the_type_of_its_event(sqlite_desk: Desk) -> None:
         assert (body["revision"], body["type"]) == (revision, f"article.{kind}")
 
 
-def test_a_takedown_needs_no_more_than_id_and_status(sqlite_desk: Desk) -> None:
+def test_a_takedown_needs_no_more_than_id_and_status(sqlite_desk: WebDesk) -> None:
     first = told(sqlite_desk.post())
     killed = told(sqlite_desk.post({"id": "42", "status": "killed"}))
     assert (killed["article"], killed["revision"], killed["type"]) == (first["article"], 2, "article.killed")
 
 
-def test_the_same_content_again_is_a_repeat_that_stores_nothing_and_wakes_nobody(desk: Desk) -> None:
+def test_the_same_content_again_is_a_repeat_that_stores_nothing_and_wakes_nobody(desk: WebDesk) -> None:
     first = told(desk.post())
     with nothing_changes(desk.record):
         again = told(desk.post(), "repeat")
@@ -104,7 +104,7 @@ def test_the_same_content_again_is_a_repeat_that_stores_nothing_and_wakes_nobody
     ],
 )
 def test_a_post_older_than_the_revision_here_is_stale_and_changes_nothing(
-    desk: Desk, newer: dict[str, Any], older: dict[str, Any]
+    desk: WebDesk, newer: dict[str, Any], older: dict[str, Any]
 ) -> None:
     first = told(desk.post(the_article(**newer)))
     with nothing_changes(desk.record):
@@ -115,7 +115,7 @@ def test_a_post_older_than_the_revision_here_is_stale_and_changes_nothing(
 
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "webhook-id"])
-def test_a_repeated_key_gets_the_first_answer_word_for_word(desk: Desk, name: str) -> None:
+def test_a_repeated_key_gets_the_first_answer_word_for_word(desk: WebDesk, name: str) -> None:
     body = encoded(body_html="<p onclick='x()'>A<script>x()</script></p>")
     headers = {**JSON, **desk.wire.bearer, name: "key-1"}
     first = desk.client.post("/v1/articles", data=body, headers=headers)
@@ -128,7 +128,7 @@ def test_a_repeated_key_gets_the_first_answer_word_for_word(desk: Desk, name: st
     assert again.headers["Location"] == first.headers["Location"]
 
 
-def test_a_signed_id_is_its_key_and_another_header_cannot_make_it_a_new_one(desk: Desk) -> None:
+def test_a_signed_id_is_its_key_and_another_header_cannot_make_it_a_new_one(desk: WebDesk) -> None:
     body = encoded()
     first = desk.client.post("/v1/hooks/wire", data=body, headers=JSON | desk.wire.signed(body))
     told(first)
@@ -138,7 +138,7 @@ def test_a_signed_id_is_its_key_and_another_header_cannot_make_it_a_new_one(desk
         assert desk.client.post("/v1/hooks/wire", data=body, headers=replayed).data == first.data
 
 
-def test_two_sources_may_use_the_same_key_and_the_same_id(desk: Desk) -> None:
+def test_two_sources_may_use_the_same_key_and_the_same_id(desk: WebDesk) -> None:
     ours = told(desk.post(idempotency_key="1"))
     headers = {**JSON, **desk.herald.bearer, "Idempotency-Key": "1"}
     theirs = told(desk.client.post("/v1/articles", data=encoded(), headers=headers))
@@ -146,7 +146,7 @@ def test_two_sources_may_use_the_same_key_and_the_same_id(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/articles", "/v1/articles?source=wire", "/v1/hooks/wire"])
-def test_a_signature_opens_the_door_at_each_address(sqlite_desk: Desk, path: str) -> None:
+def test_a_signature_opens_the_door_at_each_address(sqlite_desk: WebDesk, path: str) -> None:
     body = encoded()
     told(sqlite_desk.client.post(path, data=body, headers=JSON | sqlite_desk.wire.signed(body)))
 
@@ -156,14 +156,14 @@ def test_a_signature_opens_the_door_at_each_address(sqlite_desk: Desk, path: str
     ["application/json", "application/json; charset=utf-8", 'Application/JSON; charset="UTF-8"',
      "application/vnd.contentful.management.v1+json"],
 )  # fmt: skip
-def test_json_is_taken_under_each_of_its_names(sqlite_desk: Desk, content_type: str) -> None:
+def test_json_is_taken_under_each_of_its_names(sqlite_desk: WebDesk, content_type: str) -> None:
     headers = {**sqlite_desk.wire.bearer, "Content-Type": content_type}
     told(sqlite_desk.client.post("/v1/articles", data=encoded(), headers=headers))
 
 
 @pytest.mark.parametrize("at_hook", [True, False])
 def test_a_source_just_added_may_post_at_once_by_key_and_by_signature(
-    sqlite_desk: Desk, at_hook: bool
+    sqlite_desk: WebDesk, at_hook: bool
 ) -> None:
     told(sqlite_desk.post())  # the sources are known from here on
     new = a_newsroom(sqlite_desk.record, "new-paper")
@@ -173,7 +173,7 @@ def test_a_source_just_added_may_post_at_once_by_key_and_by_signature(
     told(sqlite_desk.client.post(path, data=body, headers=JSON | new.bearer), "repeat")
 
 
-def test_a_warning_names_each_cut_of_the_sanitiser_with_its_place(sqlite_desk: Desk) -> None:
+def test_a_warning_names_each_cut_of_the_sanitiser_with_its_place(sqlite_desk: WebDesk) -> None:
     article = the_article(
         body_html='<p onclick="x()">A<script>x()</script> <a href="javascript:x()">b</a></p>',
         headline="Harbour\x00 reopens",
@@ -192,14 +192,14 @@ def test_a_warning_names_each_cut_of_the_sanitiser_with_its_place(sqlite_desk: D
     assert content["sections"] == ["world", "business"]
 
 
-def impatient(desk: Desk) -> None:
+def impatient(desk: WebDesk) -> None:
     """Lets this desk's connections wait for a lock for no more than an instant."""
     with desk.record.reading() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 20")
 
 
 def test_a_busy_record_is_a_503_that_says_when_to_come_again_and_nothing_was_accepted(
-    sqlite_desk: Desk,
+    sqlite_desk: WebDesk,
 ) -> None:
     path = sqlite_desk.record.engine.url.database
     impatient(sqlite_desk)
@@ -244,7 +244,7 @@ def test_a_connection_that_the_database_ended_costs_no_article(record: Record) -
     told(desk.post(), "repeat")
 
 
-def test_an_articles_trace_shows_its_revisions_its_events_and_each_partners_revision(desk: Desk) -> None:
+def test_an_articles_trace_shows_its_revisions_its_events_and_each_partners_revision(desk: WebDesk) -> None:
     at = now()
     endpoint = an_endpoint(desk.record, "evening-post", url="https://evening-post.example.org/in")
     first = told(
@@ -273,7 +273,7 @@ def test_an_articles_trace_shows_its_revisions_its_events_and_each_partners_revi
     assert desk.get("/v1/articles?source=wire&external_id=42", OPERATOR).json == body
 
 
-def test_an_article_is_shown_to_the_operator_and_its_own_source_only(desk: Desk) -> None:
+def test_an_article_is_shown_to_the_operator_and_its_own_source_only(desk: WebDesk) -> None:
     name = told(desk.post())["article"]
     partner = a_partner(desk.record, "evening-post")
     for path in (f"/v1/articles/{name}", "/v1/articles?source=wire&external_id=42"):
@@ -286,7 +286,7 @@ def test_an_article_is_shown_to_the_operator_and_its_own_source_only(desk: Desk)
             assert refused.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_source_cannot_find_out_which_ids_another_has(sqlite_desk: Desk) -> None:
+def test_a_source_cannot_find_out_which_ids_another_has(sqlite_desk: WebDesk) -> None:
     told(sqlite_desk.post())
     theirs, nobodys = (
         sqlite_desk.get(f"/v1/articles?source=wire&external_id={each}", sqlite_desk.herald.bearer)
@@ -300,7 +300,9 @@ NAMELESS = ("", "?source=wire", "?external_id=42", "?source=&external_id=", "?so
 
 
 @pytest.mark.parametrize("query", NAMELESS)
-def test_a_search_that_names_no_article_is_refused_with_the_way_to_ask(shared_desk: Desk, query: str) -> None:
+def test_a_search_that_names_no_article_is_refused_with_the_way_to_ask(
+    shared_desk: WebDesk, query: str
+) -> None:
     assert "external_id" in the_problem(shared_desk.get(f"/v1/articles{query}", OPERATOR), 400)["detail"]
 
 
@@ -309,7 +311,7 @@ ODD_NAMES = ("x", "%25", "_", "%5c", "..%2f..%2fetc%2fpasswd", "%2e%2e", "%00", 
 
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=range(len(ODD_NAMES)))
-def test_names_of_nothing_are_a_404_wherever_they_stand(shared_desk: Desk, name: str) -> None:
+def test_names_of_nothing_are_a_404_wherever_they_stand(shared_desk: WebDesk, name: str) -> None:
     for number in range(2):  # "%" would match both
         told(shared_desk.post(the_article(id=f"{name[:20]}{number}")))
     for path in (f"/v1/articles/{name}", f"/v1/events/{name}", f"/feeds/{name}.rss", f"/feeds/world.{name}"):
@@ -319,14 +321,14 @@ def test_names_of_nothing_are_a_404_wherever_they_stand(shared_desk: Desk, name:
         assert browser.get(f"/status/{page}/{name}").status_code == 404
 
 
-def test_a_wildcard_is_no_name_of_an_article_to_kill(desk: Desk) -> None:
+def test_a_wildcard_is_no_name_of_an_article_to_kill(desk: WebDesk) -> None:
     told(desk.post())
     for name in ("%", "_" * 26, "%" * 3):
         with pytest.raises(NotFound):
             operations.kill(desk.record, name, reason="typo", actor="operator", now=now())
 
 
-def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(desk: Desk) -> None:
+def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(desk: WebDesk) -> None:
     endpoint = an_endpoint(desk.record, "evening-post", url="https://evening-post.example.org/in")
     event = told(desk.post())["event"]
     seeded.deliver_all(desk.record, now())
@@ -346,7 +348,7 @@ def test_an_events_trace_tells_its_deliveries_and_attempts_to_the_operator_only(
         the_problem(desk.get(f"/v1/events/{event}", stranger), 401)
 
 
-def a_partner_with_endpoint(desk: Desk, slug: str) -> Headers:
+def a_partner_with_endpoint(desk: WebDesk, slug: str) -> Headers:
     key = a_partner(desk.record, slug)
     operations.add_endpoint(
         desk.record,
@@ -357,7 +359,7 @@ def a_partner_with_endpoint(desk: Desk, slug: str) -> Headers:
     return key
 
 
-def test_a_partner_reads_its_events_page_by_page_and_sees_the_superseded_ones(desk: Desk) -> None:
+def test_a_partner_reads_its_events_page_by_page_and_sees_the_superseded_ones(desk: WebDesk) -> None:
     key = a_partner_with_endpoint(desk, "evening-post")
     for number in range(3):
         told(desk.post(the_article(id=str(number))))
@@ -380,7 +382,7 @@ def test_a_partner_reads_its_events_page_by_page_and_sees_the_superseded_ones(de
     assert empty == {"events": [], "next": after, "more": False}
 
 
-def test_a_partner_sees_nobody_elses_events_and_nobody_sees_a_partners(desk: Desk) -> None:
+def test_a_partner_sees_nobody_elses_events_and_nobody_sees_a_partners(desk: WebDesk) -> None:
     ours = a_partner_with_endpoint(desk, "evening-post")
     told(desk.post())
     routing.route(desk.record, now())
@@ -391,7 +393,7 @@ def test_a_partner_sees_nobody_elses_events_and_nobody_sees_a_partners(desk: Des
         the_problem(desk.get("/v1/partner/events", stranger), 401)
 
 
-def test_a_partner_does_not_hear_of_a_story_before_its_embargo_ends(desk: Desk) -> None:
+def test_a_partner_does_not_hear_of_a_story_before_its_embargo_ends(desk: WebDesk) -> None:
     key = a_partner_with_endpoint(desk, "evening-post")
     ends = (now() + timedelta(hours=1)).isoformat()
     told(desk.post(the_article(headline=SECRET_HEADLINE, embargo_until=ends)))
@@ -403,7 +405,7 @@ def test_a_partner_does_not_hear_of_a_story_before_its_embargo_ends(desk: Desk) 
 
 @pytest.mark.parametrize("query", ["after=x", "after=-1", "after=1.5", "after=", "after=٣", "limit=1001",
                                    "after=" + "9" * 30, "limit=" + "9" * 5000])  # fmt: skip
-def test_a_sequence_number_that_is_none_is_a_400(sqlite_desk: Desk, query: str) -> None:
+def test_a_sequence_number_that_is_none_is_a_400(sqlite_desk: WebDesk, query: str) -> None:
     key = a_partner(sqlite_desk.record, "evening-post")
     assert "whole number" in the_problem(sqlite_desk.get(f"/v1/partner/events?{query}", key), 400)["detail"]
 

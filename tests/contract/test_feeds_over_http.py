@@ -17,7 +17,7 @@ from tests.web import (
     OPERATOR,
     PUBLIC_URL,
     CutOff,
-    Desk,
+    WebDesk,
     an_app,
     now,
     some_sections,
@@ -36,13 +36,13 @@ VALIDATORS = ("ETag", "Last-Modified", "Cache-Control", "Link")
 SECRET_HEADLINE = "Merger of the two largest ferry lines agreed"
 
 
-def build(desk: Desk) -> None:
+def build(desk: WebDesk) -> None:
     routing.route(desk.record, now())
     FeedBuilder(desk.record, PUBLIC_URL, now).drain()
 
 
 @pytest.fixture(scope="module")
-def feeds(shared_desk: Desk) -> Desk:
+def feeds(shared_desk: WebDesk) -> WebDesk:
     """A desk with built feeds, and an embargoed story."""
     assert shared_desk.post().status_code == 202
     ends = (now() + timedelta(hours=1)).isoformat()
@@ -53,7 +53,7 @@ def feeds(shared_desk: Desk) -> Desk:
 
 
 @pytest.mark.parametrize("fmt", TYPES)
-def test_a_feed_comes_with_exactly_the_promised_headers(feeds: Desk, fmt: str) -> None:
+def test_a_feed_comes_with_exactly_the_promised_headers(feeds: WebDesk, fmt: str) -> None:
     answer = feeds.get(f"/feeds/world.{fmt}")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == TYPES[fmt]
@@ -79,7 +79,7 @@ PLACES = ("/feeds/world.rss", "/feeds/all.atom", "/feeds/business.json", "/feeds
 
 
 @pytest.mark.parametrize("path", PLACES)
-def test_head_is_get_without_the_body(feeds: Desk, path: str) -> None:
+def test_head_is_get_without_the_body(feeds: WebDesk, path: str) -> None:
     full, head = feeds.get(path), feeds.client.head(path)
     assert head.status_code == 200
     assert head.data == b""
@@ -88,14 +88,14 @@ def test_head_is_get_without_the_body(feeds: Desk, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PLACES)
-def test_no_feed_sets_a_cookie_or_varies_by_one(feeds: Desk, path: str) -> None:
+def test_no_feed_sets_a_cookie_or_varies_by_one(feeds: WebDesk, path: str) -> None:
     for browser in (feeds.client, feeds.inside()):
         answer = browser.get(path)
         assert "Set-Cookie" not in answer.headers
         assert "Cookie" not in answer.headers.get("Vary", "")
 
 
-def asked(desk: Desk, path: str, **headers: str) -> Any:
+def asked(desk: WebDesk, path: str, **headers: str) -> Any:
     return desk.get(path, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -106,7 +106,9 @@ OTHERS = ('"x"', 'W/"x"', "{}", "'{}'", '"{}x"', '"x{}"', '"gzip"', '""', "", ",
 
 
 @pytest.mark.parametrize("tags", MATCHING)
-def test_a_reader_that_has_the_feed_gets_a_304_however_its_tag_was_rewritten(feeds: Desk, tags: str) -> None:
+def test_a_reader_that_has_the_feed_gets_a_304_however_its_tag_was_rewritten(
+    feeds: WebDesk, tags: str
+) -> None:
     for path in PLACES:
         full = feeds.get(path)
         answer = asked(feeds, path, If_None_Match=tags.format(full.headers["ETag"].strip('"')))
@@ -118,14 +120,14 @@ def test_a_reader_that_has_the_feed_gets_a_304_however_its_tag_was_rewritten(fee
 
 
 @pytest.mark.parametrize("tags", OTHERS, ids=range(len(OTHERS)))
-def test_a_reader_with_another_tag_gets_the_feed(feeds: Desk, tags: str) -> None:
+def test_a_reader_with_another_tag_gets_the_feed(feeds: WebDesk, tags: str) -> None:
     full = feeds.get("/feeds/world.rss")
     answer = asked(feeds, "/feeds/world.rss", If_None_Match=tags.format(full.headers["ETag"].strip('"')))
     assert answer.status_code == 200
     assert answer.data == full.data
 
 
-def test_a_reader_that_knows_only_the_time_gets_a_304_until_the_feed_changes(feeds: Desk) -> None:
+def test_a_reader_that_knows_only_the_time_gets_a_304_until_the_feed_changes(feeds: WebDesk) -> None:
     full = feeds.get("/feeds/world.rss")
     modified = parsedate_to_datetime(full.headers["Last-Modified"])
     for since, status in (
@@ -147,11 +149,11 @@ def test_a_reader_that_knows_only_the_time_gets_a_304_until_the_feed_changes(fee
      "9" * 5000, "\x7f"],
     ids=range(10),
 )  # fmt: skip
-def test_a_time_that_is_none_is_passed_over(feeds: Desk, since: str) -> None:
+def test_a_time_that_is_none_is_passed_over(feeds: WebDesk, since: str) -> None:
     assert asked(feeds, "/feeds/world.rss", If_Modified_Since=since).status_code == 200
 
 
-def test_the_tag_beats_the_time(feeds: Desk) -> None:
+def test_the_tag_beats_the_time(feeds: WebDesk) -> None:
     full = feeds.get("/feeds/world.rss")
     late = format_datetime(now() + timedelta(days=1), usegmt=True)
     early = "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -161,7 +163,7 @@ def test_the_tag_beats_the_time(feeds: Desk) -> None:
     assert feeds.get("/feeds/world.rss", ask).status_code == 304
 
 
-def test_opml_names_every_feed_and_is_well_formed(feeds: Desk) -> None:
+def test_opml_names_every_feed_and_is_well_formed(feeds: WebDesk) -> None:
     answer = feeds.get("/feeds.opml")
     assert answer.headers["Content-Type"] == "text/x-opml; charset=utf-8"
     opml = etree.fromstring(answer.data)
@@ -175,11 +177,11 @@ def test_opml_names_every_feed_and_is_well_formed(feeds: Desk) -> None:
 
 
 @pytest.mark.parametrize("path", [f"/feeds/{slug}.{fmt}" for slug in ("world", "all") for fmt in TYPES])
-def test_an_embargoed_story_is_in_no_feed(feeds: Desk, path: str) -> None:
+def test_an_embargoed_story_is_in_no_feed(feeds: WebDesk, path: str) -> None:
     assert SECRET_HEADLINE.encode() not in feeds.get(path).data
 
 
-def test_a_killed_story_leaves_nothing_of_itself_in_the_feeds(desk: Desk) -> None:
+def test_a_killed_story_leaves_nothing_of_itself_in_the_feeds(desk: WebDesk) -> None:
     desk.post(the_article(body_html="<p>Ninety-nine ferries.</p>"))
     build(desk)
     before = {fmt: desk.get(f"/feeds/world.{fmt}") for fmt in TYPES}
@@ -196,7 +198,7 @@ def test_a_killed_story_leaves_nothing_of_itself_in_the_feeds(desk: Desk) -> Non
         )
 
 
-def test_building_an_unchanged_feed_again_changes_no_validator(sqlite_desk: Desk) -> None:
+def test_building_an_unchanged_feed_again_changes_no_validator(sqlite_desk: WebDesk) -> None:
     sqlite_desk.post()
     build(sqlite_desk)
     first = sqlite_desk.get("/feeds/world.json")
@@ -232,6 +234,6 @@ def test_a_record_that_is_away_is_the_feed_as_it_was_and_never_an_empty_one(cut_
     assert int(never_held.headers["Retry-After"]) > 0
 
 
-def test_the_json_feed_and_the_trace_name_the_same_article(feeds: Desk) -> None:
+def test_the_json_feed_and_the_trace_name_the_same_article(feeds: WebDesk) -> None:
     [item] = json.loads(feeds.get("/feeds/world.json").data)["items"]
     assert feeds.get(f"/v1/articles/{item['id']}", OPERATOR).json["external_id"] == "42"

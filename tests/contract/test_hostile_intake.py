@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from service.intake.routes import MAX_BYTES, MAX_KEY
 from service.webhooks import signatures
 from tests.web import (
-    Desk,
     Headers,
     Newsroom,
+    WebDesk,
     a_newsroom,
     encoded,
     nothing_changes,
@@ -35,7 +35,7 @@ KINDS = {400: "not-json", 401: "unauthenticated", 413: "too-large", 415: "media-
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refusal:
     """A request and how it is refused. `at`: the fields that the answer names, exactly."""
 
     what: str
@@ -53,12 +53,12 @@ class Refused:
         return self.what
 
 
-def no_json(what: str, body: bytes) -> Refused:
-    return Refused(what, 400, body)
+def no_json(what: str, body: bytes) -> Refusal:
+    return Refusal(what, 400, body)
 
 
-def wrong(what: str, *at: str, **fields: Any) -> Refused:
-    return Refused(what, 422, encoded(**fields), at=at)
+def wrong(what: str, *at: str, **fields: Any) -> Refusal:
+    return Refusal(what, 422, encoded(**fields), at=at)
 
 
 def raw(**values: bytes) -> bytes:
@@ -164,16 +164,16 @@ NO_TIMES = (
     "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-02T08:00:00 Z", "٢٠٢٦-01-02T08:00:00Z",
 )  # fmt: skip
 WRONG_FIELDS = [
-    Refused("an empty object", 422, b"{}", at=("/id", "/headline", "/sections", "/body_html")),
-    Refused("nothing but an id", 422, b'{"id": "42"}', at=("/headline", "/sections", "/body_html")),
-    Refused("everything null", 422, raw(id=b"null", headline=b"null", sections=b"null", body_html=b"null"),
+    Refusal("an empty object", 422, b"{}", at=("/id", "/headline", "/sections", "/body_html")),
+    Refusal("nothing but an id", 422, b'{"id": "42"}', at=("/headline", "/sections", "/body_html")),
+    Refusal("everything null", 422, raw(id=b"null", headline=b"null", sections=b"null", body_html=b"null"),
             at=("/id", "/headline", "/sections", "/body_html")),
     wrong("no id", "/id", id=None),
     wrong("an empty id", "/id", id=""),
     wrong("a blank id", "/id", id=" \t\n"),
     wrong("an id of NULs", "/id", id="\0\0"),
     wrong("an id of 201 characters", "/id", id="4" * 201),
-    Refused("an id that is half of an emoji", 422, raw(id=b'"\\ud83d"'), at=("/id",)),
+    Refusal("an id that is half of an emoji", 422, raw(id=b'"\\ud83d"'), at=("/id",)),
     wrong("no headline", "/headline", headline=None),
     wrong("an empty headline", "/headline", headline=""),
     wrong("a headline of control characters", "/headline", headline="\x00\x01\x1b\x7f"),
@@ -214,16 +214,16 @@ WRONG_FIELDS = [
     wrong("a licence without an address", "/rights/licence_url", rights={"licence_url": "ask us"}),
     wrong("a summary of 2,001 characters", "/summary", summary="x" * 2001),
     wrong("several wrong things at once", "/id", "/url", "/version", id=7, url="x", version="3"),
-    Refused("a takedown of what nobody has", 422, b'{"id": "nobodys", "status": "killed"}', at=("/id",)),
-    Refused("a takedown with half a body", 422, b'{"id": "42", "status": "killed", "headline": "A"}',
+    Refusal("a takedown of what nobody has", 422, b'{"id": "nobodys", "status": "killed"}', at=("/id",)),
+    Refusal("a takedown with half a body", 422, b'{"id": "42", "status": "killed", "headline": "A"}',
             at=("/sections", "/body_html")),
     *[wrong(f"{url[:30]!r} as an address", "/url", url=url) for url in NO_URLS],
     *[wrong(f"{time!r} as a time", "/embargo_until", embargo_until=time) for time in NO_TIMES],
 ]  # fmt: skip
 
 
-def header(what: str, status: int, kind: str = "", **headers: str) -> Refused:
-    return Refused(what, status, kind=kind, headers={n.replace("_", "-"): v for n, v in headers.items()})
+def header(what: str, status: int, kind: str = "", **headers: str) -> Refusal:
+    return Refusal(what, status, kind=kind, headers={n.replace("_", "-"): v for n, v in headers.items()})
 
 
 HEADERS = [
@@ -238,8 +238,8 @@ HEADERS = [
     header("Latin-1 by name", 415, Content_Type="application/json; charset=iso-8859-1"),
     header("gzip", 415, Content_Encoding="gzip"),
     header("an encoding that nobody knows", 415, Content_Encoding="identity, x-secret"),
-    Refused("gzip of a real gzip body", 415, gzip.compress(GOOD), {"Content-Encoding": "gzip"}),
-    Refused("no credentials", 401, without=("Authorization",)),
+    Refusal("gzip of a real gzip body", 415, gzip.compress(GOOD), {"Content-Encoding": "gzip"}),
+    Refusal("no credentials", 401, without=("Authorization",)),
     header("an empty Authorization", 401, Authorization=""),
     header("a scheme without a key", 401, Authorization="Bearer"),
     header("a blank key", 401, Authorization="Bearer   "),
@@ -254,42 +254,42 @@ HEADERS = [
     header("an empty idempotency key", 400, "idempotency-key", Idempotency_Key=""),
     header("an idempotency key that is not ASCII", 400, "idempotency-key", Idempotency_Key="schlüssel"),
     header("an unsigned webhook-id too long", 400, "idempotency-key", webhook_id="k" * (MAX_KEY + 1)),
-    Refused("a tab in the idempotency key", 400, kind="idempotency-key", environ={"HTTP_IDEMPOTENCY_KEY": "a\tb"}),
-    Refused("a NUL in the idempotency key", 400, kind="idempotency-key", environ={"HTTP_IDEMPOTENCY_KEY": "a\0b"}),
-    Refused("a line feed in the idempotency key", 400, kind="idempotency-key",
+    Refusal("a tab in the idempotency key", 400, kind="idempotency-key", environ={"HTTP_IDEMPOTENCY_KEY": "a\tb"}),
+    Refusal("a NUL in the idempotency key", 400, kind="idempotency-key", environ={"HTTP_IDEMPOTENCY_KEY": "a\0b"}),
+    Refusal("a line feed in the idempotency key", 400, kind="idempotency-key",
             environ={"HTTP_IDEMPOTENCY_KEY": "a\r\nX-Evil: 1"}),
-    Refused("a control character in the key", 401, environ={"HTTP_AUTHORIZATION": "Bearer dateline_\x01"}),
-    Refused("a control character in the content type", 415, environ={"CONTENT_TYPE": "application/\x00json"}),
-    Refused("a byte more than 1 MiB", 413, b" " * (MAX_BYTES + 1)),
-    Refused("a valid article of more than 1 MiB", 413, encoded(body_text="x" * MAX_BYTES)),
-    Refused("a body said to be of a terabyte", 413, environ={"CONTENT_LENGTH": str(2**40)}),
-    Refused("a body without a length, a byte too long", 413, b" " * (MAX_BYTES + 1),
+    Refusal("a control character in the key", 401, environ={"HTTP_AUTHORIZATION": "Bearer dateline_\x01"}),
+    Refusal("a control character in the content type", 415, environ={"CONTENT_TYPE": "application/\x00json"}),
+    Refusal("a byte more than 1 MiB", 413, b" " * (MAX_BYTES + 1)),
+    Refusal("a valid article of more than 1 MiB", 413, encoded(body_text="x" * MAX_BYTES)),
+    Refusal("a body said to be of a terabyte", 413, environ={"CONTENT_LENGTH": str(2**40)}),
+    Refusal("a body without a length, a byte too long", 413, b" " * (MAX_BYTES + 1),
             environ={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}, without=("Content-Length",)),
-    Refused("a body without a length, far too long", 413, b" " * (3 * MAX_BYTES),
+    Refusal("a body without a length, far too long", 413, b" " * (3 * MAX_BYTES),
             environ={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}, without=("Content-Length",)),
-    Refused("a body without a length, no JSON", 400, b"{",
+    Refusal("a body without a length, no JSON", 400, b"{",
             environ={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}, without=("Content-Length",)),
-    Refused("a length that is none", 400, environ={"CONTENT_LENGTH": "many"}),
-    Refused("a negative length", 400, environ={"CONTENT_LENGTH": "-1"}),
+    Refusal("a length that is none", 400, environ={"CONTENT_LENGTH": "many"}),
+    Refusal("a negative length", 400, environ={"CONTENT_LENGTH": "-1"}),
 ]  # fmt: skip
 
 PLACES = [
-    Refused("another source's address", 403, path="/v1/hooks/herald", kind="not-yours"),
-    Refused("another source in the query", 403, path="/v1/articles?source=herald", kind="not-yours"),
-    Refused("a source that is none", 403, path="/v1/hooks/nobody", kind="not-yours"),
-    Refused("a source with a NUL", 404, path="/v1/hooks/wi%00re", kind="not-found"),
-    Refused("a source that is SQL", 403, path="/v1/hooks/wire'--", kind="not-yours"),
-    Refused("a source that is not UTF-8", 403, path="/v1/hooks/%ff%fe", kind="not-yours"),
-    Refused("a source that climbs", 403, path="/v1/hooks/%2e%2e", kind="not-yours"),
-    Refused("a source that climbs further", 404, path="/v1/hooks/..%2f..%2fetc%2fpasswd", kind="not-found"),
-    Refused("a source of 10,000 characters", 403, path="/v1/hooks/" + "x" * 10_000, kind="not-yours"),
-    Refused("no source", 404, path="/v1/hooks/", kind="not-found"),
-    Refused("PUT", 405, method="PUT", kind="method-not-allowed"),
-    Refused("PATCH", 405, method="PATCH", kind="method-not-allowed"),
-    Refused("DELETE", 405, method="DELETE", kind="method-not-allowed"),
-    Refused("a method of their own", 405, method="BREW", kind="method-not-allowed"),
-    Refused("GET of a hook", 405, method="GET", path="/v1/hooks/wire", kind="method-not-allowed"),
-    Refused(
+    Refusal("another source's address", 403, path="/v1/hooks/herald", kind="not-yours"),
+    Refusal("another source in the query", 403, path="/v1/articles?source=herald", kind="not-yours"),
+    Refusal("a source that is none", 403, path="/v1/hooks/nobody", kind="not-yours"),
+    Refusal("a source with a NUL", 404, path="/v1/hooks/wi%00re", kind="not-found"),
+    Refusal("a source that is SQL", 403, path="/v1/hooks/wire'--", kind="not-yours"),
+    Refusal("a source that is not UTF-8", 403, path="/v1/hooks/%ff%fe", kind="not-yours"),
+    Refusal("a source that climbs", 403, path="/v1/hooks/%2e%2e", kind="not-yours"),
+    Refusal("a source that climbs further", 404, path="/v1/hooks/..%2f..%2fetc%2fpasswd", kind="not-found"),
+    Refusal("a source of 10,000 characters", 403, path="/v1/hooks/" + "x" * 10_000, kind="not-yours"),
+    Refusal("no source", 404, path="/v1/hooks/", kind="not-found"),
+    Refusal("PUT", 405, method="PUT", kind="method-not-allowed"),
+    Refusal("PATCH", 405, method="PATCH", kind="method-not-allowed"),
+    Refusal("DELETE", 405, method="DELETE", kind="method-not-allowed"),
+    Refusal("a method of their own", 405, method="BREW", kind="method-not-allowed"),
+    Refusal("GET of a hook", 405, method="GET", path="/v1/hooks/wire", kind="method-not-allowed"),
+    Refusal(
         "POST to an article", 405, path="/v1/articles/01J00000000000000000000000", kind="method-not-allowed"
     ),
 ]
@@ -300,7 +300,7 @@ REACHING = [
 EVERYTHING = NO_JSON + WRONG_TYPES + WRONG_FIELDS + HEADERS + PLACES
 
 
-def ask(desk: Desk, refused: Refused) -> Any:
+def ask(desk: WebDesk, refused: Refusal) -> Any:
     headers = {**JSON, **desk.wire.bearer, **refused.headers}
     environ: dict[str, Any] = {"CONTENT_LENGTH": str(len(refused.body)), **refused.environ}
     for name in refused.without:
@@ -315,7 +315,7 @@ def ask(desk: Desk, refused: Refused) -> Any:
     )
 
 
-def check(desk: Desk, refused: Refused) -> None:
+def check(desk: WebDesk, refused: Refusal) -> None:
     woken = len(desk.woken)
     with nothing_changes(desk.record):
         problem = the_problem(ask(desk, refused), refused.status)
@@ -326,14 +326,14 @@ def check(desk: Desk, refused: Refused) -> None:
 
 @pytest.mark.parametrize("refused", EVERYTHING, ids=str)
 def test_a_body_that_is_no_article_is_refused_in_the_promised_way_and_changes_nothing(
-    shared_sqlite_desk: Desk, refused: Refused
+    shared_sqlite_desk: WebDesk, refused: Refusal
 ) -> None:
     check(shared_sqlite_desk, refused)
 
 
 @pytest.mark.parametrize("refused", REACHING, ids=str)
 def test_a_post_that_reaches_the_record_is_refused_alike_on_each_database(
-    shared_desk: Desk, refused: Refused
+    shared_desk: WebDesk, refused: Refusal
 ) -> None:
     check(shared_desk, refused)
 
@@ -344,7 +344,7 @@ def test_there_are_enough_of_them_and_each_has_a_name_of_its_own() -> None:
     assert {each.status for each in EVERYTHING} >= {400, 401, 403, 404, 405, 413, 415, 422}
 
 
-def test_a_401_says_how_to_authenticate_and_a_405_names_the_allowed_methods(sqlite_desk: Desk) -> None:
+def test_a_401_says_how_to_authenticate_and_a_405_names_the_allowed_methods(sqlite_desk: WebDesk) -> None:
     nobody = sqlite_desk.client.post("/v1/articles", data=GOOD, headers=JSON)
     assert nobody.headers["WWW-Authenticate"].startswith("Bearer")
     assert "POST" in sqlite_desk.client.put("/v1/articles").headers["Allow"]
@@ -388,7 +388,7 @@ FORGED: dict[str, Spoil] = {
 @pytest.mark.parametrize("path", ["/v1/hooks/wire", "/v1/articles", "/v1/articles?source=wire"])
 @pytest.mark.parametrize("forged", FORGED)
 def test_a_signature_that_does_not_verify_is_refused(
-    shared_sqlite_desk: Desk, forged: str, path: str
+    shared_sqlite_desk: WebDesk, forged: str, path: str
 ) -> None:
     desk = shared_sqlite_desk
     headers = JSON | FORGED[forged](desk.wire, desk.herald)
@@ -399,7 +399,7 @@ def test_a_signature_that_does_not_verify_is_refused(
     assert problem["type"] == "/docs#problem-unauthenticated"
 
 
-def test_another_sources_good_signature_opens_only_its_own_door(sqlite_desk: Desk) -> None:
+def test_another_sources_good_signature_opens_only_its_own_door(sqlite_desk: WebDesk) -> None:
     headers = JSON | sqlite_desk.herald.signed(GOOD)
     for path in ("/v1/hooks/wire", "/v1/articles?source=wire"):
         with nothing_changes(sqlite_desk.record):
@@ -410,7 +410,7 @@ def test_another_sources_good_signature_opens_only_its_own_door(sqlite_desk: Des
 
 
 @pytest.mark.parametrize("id", ["i" * (MAX_KEY + 1), "identité", "two\twords"])
-def test_a_signed_id_that_cannot_be_a_key_is_refused(sqlite_desk: Desk, id: str) -> None:
+def test_a_signed_id_that_cannot_be_a_key_is_refused(sqlite_desk: WebDesk, id: str) -> None:
     spoilt = sqlite_desk.wire.signed(GOOD, id=id)
     environ = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in spoilt.items()}
     environ["HTTP_WEBHOOK_ID"] = id
@@ -419,7 +419,7 @@ def test_a_signed_id_that_cannot_be_a_key_is_refused(sqlite_desk: Desk, id: str)
         assert the_problem(answer, 400)["type"] == "/docs#problem-idempotency-key"
 
 
-def test_a_key_used_for_another_body_is_a_conflict_and_changes_nothing(desk: Desk) -> None:
+def test_a_key_used_for_another_body_is_a_conflict_and_changes_nothing(desk: WebDesk) -> None:
     assert desk.post(GOOD, idempotency_key="k1").status_code == 202
     with nothing_changes(desk.record):
         for other in (encoded(headline="Another"), GOOD + b" "):
@@ -428,14 +428,16 @@ def test_a_key_used_for_another_body_is_a_conflict_and_changes_nothing(desk: Des
             assert "k1" in problem["detail"]
 
 
-def test_a_source_whose_adapter_is_not_in_this_version_is_refused_with_the_reason(sqlite_desk: Desk) -> None:
+def test_a_source_whose_adapter_is_not_in_this_version_is_refused_with_the_reason(
+    sqlite_desk: WebDesk,
+) -> None:
     odd = a_newsroom(sqlite_desk.record, "odd", adapter="telegraph")
     with nothing_changes(sqlite_desk.record):
         answer = sqlite_desk.client.post("/v1/hooks/odd", data=GOOD, headers=JSON | odd.bearer)
         assert "telegraph" in the_problem(answer, 422)["detail"]
 
 
-def test_a_refused_revision_leaves_the_article_as_it_was(desk: Desk) -> None:
+def test_a_refused_revision_leaves_the_article_as_it_was(desk: WebDesk) -> None:
     held = json.loads(desk.post(GOOD).data)
     with nothing_changes(desk.record):
         the_problem(desk.post(encoded(headline="")), 422)
@@ -443,16 +445,16 @@ def test_a_refused_revision_leaves_the_article_as_it_was(desk: Desk) -> None:
     assert json.loads(desk.post(GOOD).data) == held | {"outcome": "repeat"}
 
 
-def test_a_body_of_exactly_one_mebibyte_is_taken(sqlite_desk: Desk) -> None:
+def test_a_body_of_exactly_one_mebibyte_is_taken(sqlite_desk: WebDesk) -> None:
     room = MAX_BYTES - len(encoded(body_text=""))
     body = encoded(body_text="x" * room)
     assert len(body) == MAX_BYTES
     assert sqlite_desk.post(body).status_code == 202
 
 
-def test_a_body_in_chunks_without_a_length_is_read(sqlite_desk: Desk) -> None:
+def test_a_body_in_chunks_without_a_length_is_read(sqlite_desk: WebDesk) -> None:
     environ = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
-    chunked = Refused("chunks", 202, environ=environ, without=("Content-Length",))
+    chunked = Refusal("chunks", 202, environ=environ, without=("Content-Length",))
     assert ask(sqlite_desk, chunked).status_code == 202
 
 
@@ -474,7 +476,7 @@ ODD_BUT_GOOD = {
 
 
 @pytest.mark.parametrize("odd", ODD_BUT_GOOD)
-def test_an_odd_article_is_accepted_and_can_be_read_back(shared_desk: Desk, odd: str) -> None:
+def test_an_odd_article_is_accepted_and_can_be_read_back(shared_desk: WebDesk, odd: str) -> None:
     answer = shared_desk.post(encoded(**{"id": odd, **ODD_BUT_GOOD[odd]}))
     assert answer.status_code == 202, answer.get_data(as_text=True)
     given = json.loads(answer.data)
@@ -497,7 +499,7 @@ NEARLY = ARTICLES.map(lambda changes: {**json.loads(GOOD), **changes})
 @given(value=JSON_VALUES | ARTICLES | NEARLY)
 @example(value={**json.loads(GOOD), "id": "\ud800\0"})
 @example(value={**json.loads(GOOD), "headline": "\udfff\ud800A"})
-def test_no_json_breaks_the_intake(shared_desk: Desk, value: Any) -> None:
+def test_no_json_breaks_the_intake(shared_desk: WebDesk, value: Any) -> None:
     before = rows(shared_desk.record)
     answer = shared_desk.post(json.dumps(value).encode())
     assert answer.status_code in {202, 400, 422}, answer.get_data(as_text=True)
@@ -507,7 +509,7 @@ def test_no_json_breaks_the_intake(shared_desk: Desk, value: Any) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(body=st.binary(max_size=200), key=st.text(alphabet=st.characters(codec="latin-1"), max_size=30))
-def test_no_bytes_and_no_header_break_the_intake(shared_desk: Desk, body: bytes, key: str) -> None:
+def test_no_bytes_and_no_header_break_the_intake(shared_desk: WebDesk, body: bytes, key: str) -> None:
     names = (
         "HTTP_AUTHORIZATION",
         "HTTP_IDEMPOTENCY_KEY",

@@ -1,4 +1,4 @@
-"""What we send is verified by the libraries that partners use: standardwebhooks for JavaScript, run by node.
+"""The libraries that partners use verify our pushes: standardwebhooks for JavaScript, run by node.
 
 That for Python is in tests/unit/test_signatures.py. Both know `v1` only, and must not stumble over `v1a` beside it.
 """

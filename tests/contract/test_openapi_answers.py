@@ -14,17 +14,17 @@ from service.store.database.record import Record
 from service.store.deliveries import routing
 from tests import seeded
 from tests.builders import an_endpoint
-from tests.web import OPERATOR, Desk, a_newsroom, a_partner, an_app, now, the_article
+from tests.web import OPERATOR, WebDesk, a_newsroom, a_partner, an_app, now, the_article
 
 IMPOSSIBLE = "Thu, 01 Jan 2026 00:00:00 +99999999999999"
 
 
 @pytest.fixture(scope="module")
-def desk(standing_record: Record) -> Desk:
+def desk(standing_record: Record) -> WebDesk:
     """A desk with partners of every kind, and two more newsrooms."""
     seeded.a_desk_at_work(standing_record, now())
     rooms = [a_newsroom(standing_record, slug) for slug in ("tribune", "gazette")]
-    return Desk(standing_record, an_app(standing_record), *rooms, [])
+    return WebDesk(standing_record, an_app(standing_record), *rooms, [])
 
 
 def described(answer: Any, model: type[BaseModel], status: int = 200) -> Any:
@@ -33,21 +33,21 @@ def described(answer: Any, model: type[BaseModel], status: int = 200) -> Any:
     return model.model_validate_json(answer.get_data(), extra="forbid")
 
 
-def test_answer_to_an_article_is_described(desk: Desk) -> None:
+def test_answer_to_an_article_is_described(desk: WebDesk) -> None:
     plain = described(desk.post(the_article(id="plain")), IntakeAnswer, 202)
     assert (plain.outcome, plain.warnings) == ("accepted", [])
     warned = desk.post(the_article(id="warned", body_html="<p>Dawn.</p><script>alert(1)</script>"))
     assert described(warned, IntakeAnswer, 202).warnings != []
 
 
-def test_refusals_are_described_with_and_without_fields(desk: Desk) -> None:
+def test_refusals_are_described_with_and_without_fields(desk: WebDesk) -> None:
     assert described(desk.post(b"{}"), ProblemDetails, 422).errors != []
     refused = desk.get("/v1/events/evt_none", OPERATOR)
     assert described(refused, ProblemDetails, 404).errors == []
     assert "errors" not in refused.json
 
 
-def test_history_of_an_article_and_of_its_event_is_described(desk: Desk) -> None:
+def test_history_of_an_article_and_of_its_event_is_described(desk: WebDesk) -> None:
     posted = desk.post(the_article(id="history")).json
     seeded.deliver_all(desk.record, now())
     article = described(desk.get(f"/v1/articles/{posted['article']}", OPERATOR), ArticleHistory)
@@ -58,7 +58,7 @@ def test_history_of_an_article_and_of_its_event_is_described(desk: Desk) -> None
 
 
 @pytest.mark.parametrize("include", ["", "include=data&"])
-def test_events_of_a_partner_are_described(sqlite_desk: Desk, include: str) -> None:
+def test_events_of_a_partner_are_described(sqlite_desk: WebDesk, include: str) -> None:
     key = a_partner(sqlite_desk.record, "herald")
     an_endpoint(sqlite_desk.record, "herald")
     for headline in ("First", "Second"):
@@ -72,7 +72,7 @@ def test_events_of_a_partner_are_described(sqlite_desk: Desk, include: str) -> N
     )
 
 
-def test_status_and_readiness_are_described(desk: Desk) -> None:
+def test_status_and_readiness_are_described(desk: WebDesk) -> None:
     status = described(desk.get("/status.json", OPERATOR), DeskStatus)
     assert status.partners != []
     assert status.events != []
@@ -81,12 +81,12 @@ def test_status_and_readiness_are_described(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("path", ["/static/docs.css", "/openapi.json", "/feeds", "/v1/partner/events"])
-def test_date_that_no_calendar_has_is_ignored(desk: Desk, path: str) -> None:
+def test_date_that_no_calendar_has_is_ignored(desk: WebDesk, path: str) -> None:
     headers = {"If-Modified-Since": IMPOSSIBLE, "If-Range": IMPOSSIBLE, "Range": "bytes=0-1"}
     with desk.get(path, headers) as answer:
         assert answer.status_code in {200, 401}
 
 
-def test_description_is_not_sent_again_to_a_client_that_has_it(desk: Desk) -> None:
+def test_description_is_not_sent_again_to_a_client_that_has_it(desk: WebDesk) -> None:
     etag = desk.get("/openapi.json").headers["ETag"]
     assert desk.get("/openapi.json", {"If-None-Match": etag}).status_code == 304

@@ -13,7 +13,7 @@ from service.store import operations
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import fetches, partner_feeds
-from tests.web import PUBLIC_URL, CutOff, Desk, a_partner, now, the_problem
+from tests.web import PUBLIC_URL, CutOff, WebDesk, a_partner, now, the_problem
 from workers.publish.builder import FeedBuilder
 
 
@@ -23,7 +23,7 @@ def logged() -> None:
     logs.configure("info", json=True)
 
 
-def a_feed(desk: Desk) -> str:
+def a_feed(desk: WebDesk) -> str:
     """The token of a feed in which one story stands."""
     a_partner(desk.record, "herald")
     made = credentials.new_feed_token()
@@ -55,7 +55,7 @@ def test_without_the_record_there_is_no_answer_and_it_is_said_when_to_come_again
 
 
 def test_no_log_and_no_answer_tells_an_address(
-    sqlite_desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sqlite_desk: WebDesk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = a_feed(sqlite_desk)
     bodies = [
@@ -81,13 +81,13 @@ def test_no_log_and_no_answer_tells_an_address(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_a_feed_is_only_read(sqlite_desk: Desk, method: str) -> None:
+def test_a_feed_is_only_read(sqlite_desk: WebDesk, method: str) -> None:
     answer = sqlite_desk.client.open(address(a_feed(sqlite_desk)), method=method)
     the_problem(answer, 405)
     assert "GET" in answer.headers["Allow"]
 
 
-def test_a_browser_on_another_site_is_not_let_in(sqlite_desk: Desk) -> None:
+def test_a_browser_on_another_site_is_not_let_in(sqlite_desk: WebDesk) -> None:
     headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "GET"}
     answer = sqlite_desk.client.options(address(a_feed(sqlite_desk)), headers=headers)
     assert "Access-Control-Allow-Origin" not in answer.headers
@@ -103,5 +103,5 @@ def test_an_address_is_not_guessed_by_its_hash(app: Flask, record: Record) -> No
 
 
 @pytest.fixture
-def app(desk: Desk) -> Flask:
+def app(desk: WebDesk) -> Flask:
     return desk.app

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import postgres
-from tests.desk import Desk
+from tests.desk import RunningDesk
 from tests.outlet import Outlet
 
 
@@ -19,8 +19,8 @@ def outlet() -> Iterator[Outlet]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Iterator[Desk]:
-    with Desk(tmp_path_factory.mktemp("on-sqlite"), feeds_listen="127.0.0.1:0") as running:
+def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Iterator[RunningDesk]:
+    with RunningDesk(tmp_path_factory.mktemp("on-sqlite"), feeds_listen="127.0.0.1:0") as running:
         running.furnish(outlet, "/sqlite")
         yield running
 
@@ -28,19 +28,19 @@ def sqlite_desk(tmp_path_factory: pytest.TempPathFactory, outlet: Outlet) -> Ite
 @pytest.fixture(scope="session")
 def postgresql_desk(
     tmp_path_factory: pytest.TempPathFactory, outlet: Outlet, postgres_server: Any
-) -> Iterator[Desk]:
+) -> Iterator[RunningDesk]:
     folder = tmp_path_factory.mktemp("on-postgresql")
     settings = {"feeds_listen": "127.0.0.1:0"}
     with (
         postgres.database(postgres_server, "e2e") as url,
-        Desk(folder, database_url=url, **settings) as running,
+        RunningDesk(folder, database_url=url, **settings) as running,
     ):
         running.furnish(outlet, "/postgresql")
         yield running
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def desk(request: pytest.FixtureRequest) -> Desk:
+def desk(request: pytest.FixtureRequest) -> RunningDesk:
     """A running desk on each database in turn: a section world, a source wire, a partner with one endpoint."""
-    running: Desk = request.getfixturevalue(f"{request.param}_desk")
+    running: RunningDesk = request.getfixturevalue(f"{request.param}_desk")
     return running

@@ -47,7 +47,7 @@ class Recorder:
     def __post_init__(self) -> None:
         recorder = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class FeedHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -65,7 +65,7 @@ class Recorder:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), FeedHandler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from tests.desk import Desk, eventually
+from tests.desk import RunningDesk, eventually
 from tests.outlet import Outlet
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("desks")]
@@ -45,7 +45,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def story(sqlite_desk: Desk, outlet: Outlet) -> dict[str, Any]:
+def story(sqlite_desk: RunningDesk, outlet: Outlet) -> dict[str, Any]:
     """The event of a delivered story."""
     posted = {
         "id": "seen",
@@ -65,7 +65,7 @@ def story(sqlite_desk: Desk, outlet: Outlet) -> dict[str, Any]:
     return event
 
 
-class Reader:
+class StatusReader:
     """A page with the browser's complaints about it."""
 
     def __init__(self, page: Page) -> None:
@@ -81,13 +81,13 @@ class Reader:
 
 
 @pytest.fixture(params=["wide", "narrow", "dark"])
-def reader(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Reader]:
+def reader(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[StatusReader]:
     context = chromium.new_context(
         viewport=NARROW if request.param == "narrow" else WIDE,  # type: ignore[arg-type]
         color_scheme="dark" if request.param == "dark" else "light",
         locale="en-GB",
     )
-    yield Reader(context.new_page())
+    yield StatusReader(context.new_page())
     context.close()
 
 
@@ -103,7 +103,7 @@ def brightness(page: Page, style: str) -> float:
 
 
 def test_an_operator_logs_in_and_reads_which_outlet_got_which_version(
-    reader: Reader, sqlite_desk: Desk, story: dict[str, Any], request: pytest.FixtureRequest
+    reader: StatusReader, sqlite_desk: RunningDesk, story: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     page, kind = reader.page, request.node.callspec.params["reader"]
     page.goto(f"{sqlite_desk.url}/status?refresh=off")
@@ -132,7 +132,7 @@ def test_an_operator_logs_in_and_reads_which_outlet_got_which_version(
     assert reader.complaints == []
 
 
-def check_page(reader: Reader, kind: str) -> None:
+def check_page(reader: StatusReader, kind: str) -> None:
     """Checks the page: it fits, is styled, and is dark for a reader who wants it dark."""
     page = reader.page
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), page.url
@@ -141,8 +141,8 @@ def check_page(reader: Reader, kind: str) -> None:
     assert ground < 0.25 < 0.6 < ink if kind == "dark" else ink < 0.4 < 0.8 < ground, (page.url, ground, ink)
 
 
-def test_the_browser_refuses_a_script_and_reports_it(chromium: Browser, sqlite_desk: Desk) -> None:
-    reader = Reader(chromium.new_page())
+def test_the_browser_refuses_a_script_and_reports_it(chromium: Browser, sqlite_desk: RunningDesk) -> None:
+    reader = StatusReader(chromium.new_page())
     reader.page.goto(f"{sqlite_desk.url}/status/login")
     reader.page.evaluate(
         "() => { const one = document.createElement('script'); one.textContent = 'window.ran = true';"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.desk import Desk, eventually
-from tests.outlet import Outlet, Push
+from tests.desk import RunningDesk, eventually
+from tests.outlet import Outlet, OutletPush
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("desks")]
 
@@ -35,10 +35,10 @@ def a_story(**changes: Any) -> dict[str, Any]:
     }
 
 
-def the_push(outlet: Outlet, article: str, revision: int, within: float = PATIENCE) -> Push:
+def the_push(outlet: Outlet, article: str, revision: int, within: float = PATIENCE) -> OutletPush:
     """Waits for the first push of a revision."""
 
-    def found() -> Push | None:
+    def found() -> OutletPush | None:
         return next((each for each in outlet.of(article) if each.data["revision"] == revision), None)
 
     push = eventually(found, within=within, what=f"the push of revision {revision}")
@@ -46,7 +46,7 @@ def the_push(outlet: Outlet, article: str, revision: int, within: float = PATIEN
     return push
 
 
-def wait_for_feeds(desk: Desk, words: str, within: float = PATIENCE) -> dict[str, str]:
+def wait_for_feeds(desk: RunningDesk, words: str, within: float = PATIENCE) -> dict[str, str]:
     """Waits until each of the section's three feeds has these words; returns the feeds."""
 
     def found() -> dict[str, str] | None:
@@ -76,7 +76,7 @@ def last_part(article: str) -> str:
 
 
 def test_a_posted_story_is_corrected_and_killed_and_each_is_seen_everywhere_in_two_seconds(
-    desk: Desk, outlet: Outlet
+    desk: RunningDesk, outlet: Outlet
 ) -> None:
     browser, story = desk.browse(), a_story()
     first_words = story["body_html"].removeprefix("<p>").removesuffix("</p>")
@@ -135,7 +135,9 @@ def test_a_posted_story_is_corrected_and_killed_and_each_is_seen_everywhere_in_t
     assert outlet.refused == []
 
 
-def test_the_feeds_server_shows_stories_as_soon_as_the_web_and_comes_back_when_it_dies(desk: Desk) -> None:
+def test_the_feeds_server_shows_stories_as_soon_as_the_web_and_comes_back_when_it_dies(
+    desk: RunningDesk,
+) -> None:
     story = a_story()
     article = desk.post(story).json()["article"]
 
@@ -157,7 +159,9 @@ def test_the_feeds_server_shows_stories_as_soon_as_the_web_and_comes_back_when_i
     eventually(lambda: titles() == ("Story withdrawn",), within=PATIENCE, what="another answer")
 
 
-def test_a_partner_that_only_fetches_is_known_to_hold_a_story_and_to_have_seen_its_kill(desk: Desk) -> None:
+def test_a_partner_that_only_fetches_is_known_to_hold_a_story_and_to_have_seen_its_kill(
+    desk: RunningDesk,
+) -> None:
     name = f"reader-{next(_numbers)}"
     desk.dateline("partner", "add", name, "--name", "Quiet Reader")
     made = desk.dateline("feed", "add", name, "--sections", "world")
@@ -198,7 +202,7 @@ def test_a_partner_that_only_fetches_is_known_to_hold_a_story_and_to_have_seen_i
 
 
 def test_a_story_under_embargo_is_in_no_feed_push_public_page_or_log_before_its_time(
-    desk: Desk, outlet: Outlet
+    desk: RunningDesk, outlet: Outlet
 ) -> None:
     ends = datetime.now(UTC) + timedelta(seconds=3)
     story = a_story(headline="Merger of Quillfeather and Bracken", embargo_until=ends.isoformat())
@@ -230,7 +234,7 @@ def test_a_story_under_embargo_is_in_no_feed_push_public_page_or_log_before_its_
     wait_for_page(browser, f"{desk.url}/status", "Quillfeather")
 
 
-def test_a_story_killed_under_embargo_never_appears_anywhere(desk: Desk, outlet: Outlet) -> None:
+def test_a_story_killed_under_embargo_never_appears_anywhere(desk: RunningDesk, outlet: Outlet) -> None:
     ends = datetime.now(UTC) + timedelta(seconds=1.5)
     story = a_story(headline="Never to be heard of", embargo_until=ends.isoformat())
     article = desk.post(story).json()["article"]
@@ -244,7 +248,7 @@ def test_a_story_killed_under_embargo_never_appears_anywhere(desk: Desk, outlet:
     assert outlet.of(article) == []
 
 
-def test_a_repeated_post_gets_the_first_answer_and_is_pushed_once(desk: Desk, outlet: Outlet) -> None:
+def test_a_repeated_post_gets_the_first_answer_and_is_pushed_once(desk: RunningDesk, outlet: Outlet) -> None:
     story = a_story()
     first = desk.post(story, message_id=f"first-{story['id']}")
     again = desk.post(story, message_id=f"first-{story['id']}")
@@ -260,7 +264,7 @@ def test_a_repeated_post_gets_the_first_answer_and_is_pushed_once(desk: Desk, ou
     assert len(outlet.of(article)) == 1
 
 
-def test_the_commands_work_against_the_running_desk(desk: Desk, outlet: Outlet) -> None:
+def test_the_commands_work_against_the_running_desk(desk: RunningDesk, outlet: Outlet) -> None:
     story = a_story()
     file = desk.folder / "story.json"
     file.write_text(json.dumps(story))
@@ -298,7 +302,7 @@ def test_the_commands_work_against_the_running_desk(desk: Desk, outlet: Outlet) 
     assert health["ok"], health
 
 
-def test_each_push_has_its_own_id_and_the_next_sequence_number(desk: Desk, outlet: Outlet) -> None:
+def test_each_push_has_its_own_id_and_the_next_sequence_number(desk: RunningDesk, outlet: Outlet) -> None:
     pushes = [the_push(outlet, desk.post(a_story()).json()["article"], 1) for _ in range(3)]
     assert all(each.headers["content-type"] == "application/json" for each in pushes)
     assert len({each.id for each in pushes}) == 3

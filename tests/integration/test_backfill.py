@@ -1,4 +1,4 @@
-"""What an endpoint gets that was away, or is new: what it missed, newest revisions only, and never an older one."""
+"""An endpoint that was away, or is new, gets the stories that it missed: newest revisions only, never an older one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.store import notices, operations
 from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import backfills, routing, settlements
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.health import Health, update_health
 from service.store.schema.articles import article, event
 from service.store.schema.deliveries import delivery
@@ -39,7 +39,11 @@ def deliveries(record: Record, endpoint_id: int) -> list[tuple[str, int, str]]:
 
 
 def settle(
-    record: Record, claimed: list[Claimed], state: str = "delivered", now: datetime = NOW, **changes: Any
+    record: Record,
+    claimed: list[ClaimedDelivery],
+    state: str = "delivered",
+    now: datetime = NOW,
+    **changes: Any,
 ) -> None:
     ends = [a_settlement(each, state, "as told", now, **changes) for each in claimed]
     assert len(settlements.settle(record, ends, lease=WORKER, now=now)) == len(claimed)
@@ -60,7 +64,7 @@ def fill(record: Record, now: datetime, limit: int = 500) -> int:
     return made
 
 
-def test_what_was_given_up_in_an_outage_goes_again_when_the_breaker_closes(record: Record) -> None:
+def test_deliveries_given_up_in_an_outage_go_again_when_the_breaker_closes(record: Record) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)
     for name in ("before", "missed", "renewed"):
@@ -125,7 +129,7 @@ def test_takedown_given_up_goes_again_only_to_who_may_hold_the_story(record: Rec
     ]
 
 
-def test_what_was_put_off_by_the_outage_is_due_at_once_when_the_endpoint_is_back(record: Record) -> None:
+def test_deliveries_put_off_by_an_outage_are_due_at_once_when_the_endpoint_is_back(record: Record) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)
     for name in ("timed out", "refused"):

@@ -1,4 +1,4 @@
-"""What a claim costs: it never scans the deliveries, and the settled past makes it no dearer. In rows, not in time."""
+"""The cost of a claim: it never scans the deliveries, and the settled past makes it no dearer. In rows, not in time."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_claim_scans_no_deliveries_and_costs_no_more_for_a_long_past(record: R
     assert due_work.due_now(record, NOW).deliveries
 
 
-def test_who_looks_at_what_is_on_the_wire_reads_nothing_else_though_the_statistics_are_old(
+def test_a_look_at_the_wire_reads_no_other_deliveries_though_the_statistics_are_old(
     record: Record,
 ) -> None:
     a_record_with_a_past(record)

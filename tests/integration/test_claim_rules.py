@@ -16,7 +16,7 @@ from service.store.coordination import heartbeats
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.replays import ReplayRequest
 from service.store.partners import signing_keys
 from service.store.schema.articles import event as event_table
@@ -41,17 +41,19 @@ def source(record: Record) -> Source:
     return a_desk(record)
 
 
-def claim(record: Record, now: datetime = NOW, limit: int = 100, worker: str = WORKER) -> list[Claimed]:
+def claim(
+    record: Record, now: datetime = NOW, limit: int = 100, worker: str = WORKER
+) -> list[ClaimedDelivery]:
     return claim_from(record, Cursor(), now=now, limit=limit, worker=worker)[0]
 
 
 def claim_from(
     record: Record, cursor: Cursor, now: datetime = NOW, limit: int = 100, worker: str = WORKER
-) -> tuple[list[Claimed], Cursor]:
+) -> tuple[list[ClaimedDelivery], Cursor]:
     return claims.claim(record, lease=worker, limit=limit, cursor=cursor, now=now)
 
 
-def settle(record: Record, claimed: list[Claimed], state: str = "delivered", **changes: Any) -> None:
+def settle(record: Record, claimed: list[ClaimedDelivery], state: str = "delivered", **changes: Any) -> None:
     ends = [a_settlement(each, state, "took it", NOW, **changes) for each in claimed]
     settlements.settle(record, ends, lease=WORKER, now=NOW)
 
@@ -67,7 +69,7 @@ def route(record: Record) -> None:
         pass
 
 
-def replay(record: Record, claimed: Claimed, now: datetime) -> None:
+def replay(record: Record, claimed: ClaimedDelivery, now: datetime) -> None:
     operations.replay(record, ReplayRequest(delivery=claimed.public_id), actor="operator", now=now)
 
 
@@ -91,7 +93,7 @@ def ids_of(record: Record) -> list[int]:
     return [number for (number,) in deliveries(record, "id")]
 
 
-def counts(claimed: list[Claimed]) -> dict[int, int]:
+def counts(claimed: list[ClaimedDelivery]) -> dict[int, int]:
     """How many of each endpoint."""
     found: dict[int, int] = {}
     for each in claimed:
@@ -340,7 +342,9 @@ def test_limit_is_used_up_though_some_endpoint_has_little_room_and_much_due(
     assert claim(record, limit=5) == []
 
 
-def test_what_an_endpoint_with_room_has_goes_though_others_are_full(record: Record, source: Source) -> None:
+def test_an_endpoint_with_room_gets_its_deliveries_though_others_are_full(
+    record: Record, source: Source
+) -> None:
     full, roomy = an_endpoint(record, max_in_flight=1).id, an_endpoint(record, max_in_flight=4).id
     stories(record, source, 6)
     assert counts(claim(record, limit=2)) == {full: 1, roomy: 1}
@@ -502,7 +506,7 @@ def test_endpoint_is_healthy_unless_something_of_it_is_in_trouble(
     assert [each.healthy for each in again] == [False]
 
 
-def settled_and_claimed(record: Record) -> list[Claimed]:
+def settled_and_claimed(record: Record) -> list[ClaimedDelivery]:
     """A half open breaker lets one push through at a time."""
     for number, state in deliveries(record, "id", "state"):
         if state == "sending":

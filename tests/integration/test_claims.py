@@ -15,7 +15,7 @@ from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, recovery, routing, settlements, transitions
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.states import State
 from service.store.partners.endpoints import Changes
 from service.store.schema.deliveries import delivery
@@ -34,11 +34,11 @@ def alive(record: Record) -> None:
     heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
 
 
-def claim(record: Record, now: datetime = NOW, worker: str = WORKER) -> list[Claimed]:
+def claim(record: Record, now: datetime = NOW, worker: str = WORKER) -> list[ClaimedDelivery]:
     return claims.claim(record, lease=worker, limit=1000, cursor=Cursor(), now=now)[0]
 
 
-def settle(record: Record, claimed: Sequence[Claimed], worker: str = WORKER) -> set[int]:
+def settle(record: Record, claimed: Sequence[ClaimedDelivery], worker: str = WORKER) -> set[int]:
     ends = [a_settlement(each, "delivered", "took it", NOW) for each in claimed]
     return settlements.settle(record, ends, lease=worker, now=NOW)
 
@@ -146,7 +146,7 @@ def test_result_of_an_earlier_claim_does_not_settle_a_later_one_of_the_same_work
 
 def claim_ahead(
     record: Record, ahead: dict[int, int], worker: str = WORKER, limit: int = 1000
-) -> list[Claimed]:
+) -> list[ClaimedDelivery]:
     with record.writing() as connection:
         return claims.claim_within(
             connection, lease=worker, limit=limit, cursor=Cursor(), now=NOW, ahead=ahead
@@ -185,7 +185,7 @@ def test_nothing_is_claimed_ahead_of_an_endpoint_in_trouble_or_with_a_rate(
     assert len(claim_ahead(record, {endpoint: 20})) <= 4
 
 
-def test_what_is_given_back_stands_as_before_and_another_worker_may_claim_it(record: Record) -> None:
+def test_a_delivery_that_is_given_back_is_as_before_and_another_worker_may_claim_it(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record, max_in_flight=4)
     stories(record, source, 2)
@@ -202,7 +202,7 @@ def test_what_is_given_back_stands_as_before_and_another_worker_may_claim_it(rec
     assert settle(record, claimed) == set()
 
 
-def test_what_is_given_back_after_a_newer_revision_came_is_superseded(record: Record) -> None:
+def test_a_delivery_that_is_given_back_after_a_newer_revision_is_superseded(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record, max_in_flight=4)
     stories(record, source, 1)
@@ -305,7 +305,7 @@ def test_revision_that_waits_by_a_fault_is_never_sent_after_a_newer_one_that_has
 @pytest.mark.parametrize(
     "record", ["postgresql"], indirect=True
 )  # SQLite's claim has the file's lock from its pick on
-def test_what_was_overtaken_between_the_pick_and_the_claim_is_not_claimed(record: Record) -> None:
+def test_a_delivery_overtaken_between_the_pick_and_the_claim_is_not_claimed(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record)
     stories(record, source, 1)
@@ -318,7 +318,7 @@ def test_what_was_overtaken_between_the_pick_and_the_claim_is_not_claimed(record
         assert transitions.claim(connection, [older.id], WORKER, later(40)) == []
 
 
-def an_ordered_endpoint_with_a_push_on_the_wire(record: Record) -> tuple[Source, int, Claimed]:
+def an_ordered_endpoint_with_a_push_on_the_wire(record: Record) -> tuple[Source, int, ClaimedDelivery]:
     source = a_desk(record)
     endpoint = an_endpoint(record, every_revision=True)
     stories(record, source, 1)

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from service.store.coordination import heartbeats
 from service.store.database.record import open_record
 from service.store.deliveries import claims, recovery, replays, routing, settlements, states
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.recovery import InFlight
 from service.store.deliveries.replays import ReplayRequest
 from service.store.deliveries.states import TERMINAL, TRANSITIONS, UNSETTLED, State, Transition
@@ -74,7 +74,7 @@ class Traffic(RuleBasedStateMachine):
         heartbeats.heartbeat(self.record, WORKER, broker="up", now=NOW)
         self.seconds = 0.0
         self.withheld = {"a": True, "b": True}  # not public
-        self.in_hand: list[Claimed] = []
+        self.in_hand: list[ClaimedDelivery] = []
         self.claimed: dict[tuple[int, int], int] = {}  # (endpoint, article) → the newest revision that was
 
     @contextmanager
@@ -118,7 +118,7 @@ class Traffic(RuleBasedStateMachine):
         with self.only(states.CLAIM):
             self.claim(limit)
 
-    def claim(self, limit: int) -> list[Claimed]:
+    def claim(self, limit: int) -> list[ClaimedDelivery]:
         claimed, _ = claims.claim(
             self.record, lease=WORKER, limit=limit, cursor=Cursor(), now=later(self.seconds)
         )
@@ -202,7 +202,7 @@ class Traffic(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_whatever_happens_in_any_order_each_delivery_keeps_to_its_states_and_none_is_stuck(
+def test_each_delivery_keeps_to_its_states_and_none_is_stuck_in_any_order_of_events(
     sqlite_template: Path, tmp_path: Path
 ) -> None:
     Traffic.template, Traffic.folder = sqlite_template, tmp_path

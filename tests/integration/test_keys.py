@@ -49,7 +49,7 @@ def audited(record: Record, action: str) -> list[dict[str, Any]]:
         return [json.loads(each) for each in connection.execute(query).scalars()]
 
 
-def rotate(record: Record, endpoint_id: int, *, now: datetime = NOW, **rotation: Any) -> signing_keys.Rotated:
+def rotate(record: Record, endpoint_id: int, *, now: datetime = NOW, **rotation: Any) -> signing_keys.NewKeys:
     wanted = signing_keys.Rotation(**rotation)
     return operations.rotate_keys(record, endpoint_id, signatures.new_key, wanted, actor="operator", now=now)
 

@@ -19,7 +19,7 @@ from service.store.coordination import heartbeats
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements, transitions
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.transitions import NewRevision
 from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def claimed(record: Record, source: Source) -> list[Claimed]:
+def claimed(record: Record, source: Source) -> list[ClaimedDelivery]:
     """One story on the wire to each of three endpoints."""
     heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     for _ in range(3):
@@ -100,7 +100,9 @@ def the_ids(record: Record, table: str) -> list[int]:
         return list(connection.execute(text(f"SELECT id FROM {table} ORDER BY id")).scalars())
 
 
-def test_endpoints_are_locked_in_the_order_of_their_ids(record: Record, claimed: list[Claimed]) -> None:
+def test_endpoints_are_locked_in_the_order_of_their_ids(
+    record: Record, claimed: list[ClaimedDelivery]
+) -> None:
     ids = the_ids(record, "endpoint")
     acts: list[Act] = [
         lambda connection: locks.lock_endpoints(connection, ids[::-1]),
@@ -110,17 +112,21 @@ def test_endpoints_are_locked_in_the_order_of_their_ids(record: Record, claimed:
         assert locked_while_the_middle_is_held(record, "endpoint", act) == ids[:1]
 
 
-def settles(claimed: Collection[Claimed], now: datetime = NOW) -> Act:
+def settles(claimed: Collection[ClaimedDelivery], now: datetime = NOW) -> Act:
     ends = [a_settlement(each, "delivered", "took it", now) for each in claimed]
     return lambda connection: settlements.settle_within(connection, ends, lease=WORKER, now=now)
 
 
-def test_deliveries_are_settled_in_the_order_of_their_ids(record: Record, claimed: list[Claimed]) -> None:
+def test_deliveries_are_settled_in_the_order_of_their_ids(
+    record: Record, claimed: list[ClaimedDelivery]
+) -> None:
     first = min(each.id for each in claimed)
     assert locked_while_the_middle_is_held(record, "delivery", settles(claimed[::-1])) == [first]
 
 
-def test_deliveries_are_given_back_in_the_order_of_their_ids(record: Record, claimed: list[Claimed]) -> None:
+def test_deliveries_are_given_back_in_the_order_of_their_ids(
+    record: Record, claimed: list[ClaimedDelivery]
+) -> None:
     first = min(each.id for each in claimed)
 
     def give_back(connection: Connection) -> None:
@@ -130,7 +136,7 @@ def test_deliveries_are_given_back_in_the_order_of_their_ids(record: Record, cla
 
 
 def test_deliveries_are_claimed_and_superseded_in_the_order_of_their_ids(
-    record: Record, claimed: list[Claimed]
+    record: Record, claimed: list[ClaimedDelivery]
 ) -> None:
     ids = sorted(each.id for each in claimed)
     with record.writing() as connection:
@@ -147,7 +153,7 @@ def test_deliveries_are_claimed_and_superseded_in_the_order_of_their_ids(
 
 
 def test_a_router_that_waits_for_an_endpoint_has_locked_no_delivery(
-    record: Record, source: Source, claimed: list[Claimed]
+    record: Record, source: Source, claimed: list[ClaimedDelivery]
 ) -> None:
     """Claims lock them in this order too: the other way round, each could wait for the other for ever."""
     post(record, source, an_article(headline="Second"))

@@ -99,7 +99,7 @@ def waiting_for(
 
 
 @BOTH
-def test_who_waits_for_the_row_with_the_lowest_id_holds_no_other_back(
+def test_a_wait_for_the_row_with_the_lowest_id_locks_no_other_row(
     shuffled: Record, table: str, lock: Lock
 ) -> None:
     lowest, *others = ids_of(shuffled, table)
@@ -108,7 +108,7 @@ def test_who_waits_for_the_row_with_the_lowest_id_holds_no_other_back(
 
 
 @BOTH
-def test_who_waits_for_the_row_with_the_highest_id_has_locked_all_before_it(
+def test_a_wait_for_the_row_with_the_highest_id_has_locked_all_rows_before_it(
     shuffled: Record, table: str, lock: Lock
 ) -> None:
     *others, highest = ids_of(shuffled, table)

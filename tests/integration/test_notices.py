@@ -32,7 +32,7 @@ from workers.notifier import GIVE_UP_AFTER, Notifier, next_try
 LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
-class Clock:
+class SetClock:
     """Time as the test says it is."""
 
     def __init__(self) -> None:
@@ -43,14 +43,14 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SetClock:
+    return SetClock()
 
 
 class Operator:
     """An operator's webhook that verifies what comes. Answers `status`."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: SetClock) -> None:
         self.status = 204
         self.ids: list[str] = []
         self.bodies: list[bytes] = []
@@ -75,19 +75,19 @@ class Operator:
 
 
 @pytest.fixture
-def operator(clock: Clock) -> Iterator[Operator]:
+def operator(clock: SetClock) -> Iterator[Operator]:
     found = Operator(clock)
     yield found
     found.stop()
 
 
-def a_notifier(record: Record, url: str, clock: Clock, allowed: Any = LOOPBACK) -> Notifier:
+def a_notifier(record: Record, url: str, clock: SetClock, allowed: Any = LOOPBACK) -> Notifier:
     client = GuardedClient(allowed, user_agent="test")
     return Notifier(record, client, url=url, secret=SECRET, status_page="https://desk/status", clock=clock)
 
 
 def test_pausing_and_resuming_goes_to_the_operators_webhook_signed(
-    record: Record, operator: Operator, clock: Clock
+    record: Record, operator: Operator, clock: SetClock
 ) -> None:
     endpoint = an_endpoint(record, "herald")
     operations.pause_endpoint(record, endpoint.id, reason="moving house", actor="operator", now=NOW)
@@ -112,7 +112,7 @@ def test_pausing_and_resuming_goes_to_the_operators_webhook_signed(
 
 
 def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
-    record: Record, operator: Operator, clock: Clock
+    record: Record, operator: Operator, clock: SetClock
 ) -> None:
     endpoint = an_endpoint(record)
     operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
@@ -128,7 +128,7 @@ def test_a_notice_that_was_not_taken_is_tried_again_with_the_same_id_and_body(
 
 
 def test_a_worker_that_dies_while_telling_loses_no_notice(
-    record: Record, operator: Operator, clock: Clock
+    record: Record, operator: Operator, clock: SetClock
 ) -> None:
     endpoint = an_endpoint(record)
     operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
@@ -150,7 +150,7 @@ def test_worker_too_slow_to_settle_a_notice_changes_nothing(record: Record) -> N
 
 
 def test_without_a_webhook_notices_are_in_the_log_and_on_the_status_page(
-    record: Record, clock: Clock
+    record: Record, clock: SetClock
 ) -> None:
     endpoint = an_endpoint(record)
     operations.pause_endpoint(record, endpoint.id, reason="asked to", actor="operator", now=NOW)
@@ -182,7 +182,7 @@ def test_a_thousand_deliveries_given_up_are_one_notice_an_hour_with_their_count(
     assert counts(again) == [("delivery.dead", 5)]
 
 
-def give_up(record: Record, claimed: list[claims.Claimed], now: datetime) -> None:
+def give_up(record: Record, claimed: list[claims.ClaimedDelivery], now: datetime) -> None:
     ends = [a_settlement(each, "dead", "tried 12 times and given up", now) for each in claimed]
     assert len(settlements.settle(record, ends, lease=WORKER, now=now)) == len(claimed)
 

@@ -145,7 +145,7 @@ def test_a_push_signed_with_either_secret_is_taken(receiver: Running) -> None:
         assert sent(receiver, a_push(number + 1), f"dlv_{number}", secrets=secrets).status == 200
 
 
-def test_what_is_not_from_us_or_too_old_is_refused(receiver: Running) -> None:
+def test_a_request_that_is_not_from_us_or_too_old_is_refused(receiver: Running) -> None:
     assert sent(receiver, a_push(), secrets=[signatures.new_secret()]).status == 401
     assert sent(receiver, a_push(), secrets=[signatures.new_key_pair().secret]).status == 401
     assert sent(receiver, a_push(), age=400).status == 401
@@ -178,5 +178,5 @@ def test_the_python_code_for_public_keys_trusts_what_they_signed_and_nothing_els
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"data": 1}', b'{"data": {}}'])
-def test_what_is_signed_but_no_push_is_refused(receiver: Running, body: bytes) -> None:
+def test_a_signed_body_that_is_no_push_is_refused(receiver: Running, body: bytes) -> None:
     assert sent(receiver, body).status == 400

@@ -19,7 +19,7 @@ from service.store.coordination import heartbeats
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.partners import catch_up, partners
 from service.store.partners.catch_up import StreamQuery
 from service.store.schema.deliveries import delivery
@@ -32,7 +32,7 @@ WORKER = "w1.test"
 URL = "https://news.example.org"
 
 
-class Outlet:
+class EventsOutlet:
     """A partner with its key, asking over HTTP. `now` is the server's clock."""
 
     def __init__(self, record: Record) -> None:
@@ -75,16 +75,18 @@ class Outlet:
 
 
 @pytest.fixture
-def outlet(record: Record) -> Outlet:
-    return Outlet(record)
+def outlet(record: Record) -> EventsOutlet:
+    return EventsOutlet(record)
 
 
-def claim(record: Record, now: datetime = NOW) -> list[Claimed]:
+def claim(record: Record, now: datetime = NOW) -> list[ClaimedDelivery]:
     heartbeats.heartbeat(record, WORKER, broker="up", now=now)
     return claims.claim(record, lease=WORKER, limit=100, cursor=claims.Cursor(), now=now)[0]
 
 
-def settle(record: Record, claimed: list[Claimed], state: str = "delivered", now: datetime = NOW) -> None:
+def settle(
+    record: Record, claimed: list[ClaimedDelivery], state: str = "delivered", now: datetime = NOW
+) -> None:
     settlements.settle(
         record, [a_settlement(each, state, "so it went", now) for each in claimed], lease=WORKER, now=now
     )
@@ -94,7 +96,9 @@ def numbers(events: list[dict[str, Any]]) -> list[int]:
     return [each["sequence"] for each in events]
 
 
-def test_partner_reads_its_events_after_a_number_and_their_successors(record: Record, outlet: Outlet) -> None:
+def test_partner_reads_its_events_after_a_number_and_their_successors(
+    record: Record, outlet: EventsOutlet
+) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record, "herald")
     given = post(record, source, an_article())
@@ -116,7 +120,7 @@ def test_partner_reads_its_events_after_a_number_and_their_successors(record: Re
     assert outlet.get("after=2").json == {"events": [], "next": 2, "more": False}
 
 
-def test_receiver_that_lost_pushes_finds_exactly_them(record: Record, outlet: Outlet) -> None:
+def test_receiver_that_lost_pushes_finds_exactly_them(record: Record, outlet: EventsOutlet) -> None:
     """It answered 200 and then lost what it had stored: we know of nothing, it has to ask."""
     source = a_desk(record)
     endpoint = an_endpoint(record, "herald", max_in_flight=50)
@@ -147,7 +151,7 @@ def test_receiver_that_lost_pushes_finds_exactly_them(record: Record, outlet: Ou
     assert len(held.articles) == 6
 
 
-def test_body_is_the_one_that_the_push_had(record: Record, outlet: Outlet) -> None:
+def test_body_is_the_one_that_the_push_had(record: Record, outlet: EventsOutlet) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     post(record, source, an_article(headline="雨 بارش"))
@@ -162,7 +166,9 @@ def test_body_is_the_one_that_the_push_had(record: Record, outlet: Outlet) -> No
 
 
 @pytest.mark.parametrize("status", ["killed", "withheld", "unpublished"])
-def test_no_text_of_a_story_that_was_taken_down_is_given(record: Record, outlet: Outlet, status: str) -> None:
+def test_no_text_of_a_story_that_was_taken_down_is_given(
+    record: Record, outlet: EventsOutlet, status: str
+) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     post(record, source, an_article(headline="Minister named"))
@@ -176,7 +182,9 @@ def test_no_text_of_a_story_that_was_taken_down_is_given(record: Record, outlet:
     assert "Minister" not in outlet.get("include=data").text
 
 
-def test_text_from_before_a_kill_is_not_given_after_a_restoration(record: Record, outlet: Outlet) -> None:
+def test_text_from_before_a_kill_is_not_given_after_a_restoration(
+    record: Record, outlet: EventsOutlet
+) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     post(record, source, an_article(headline="Minister named", version=1))
@@ -193,7 +201,9 @@ def test_text_from_before_a_kill_is_not_given_after_a_restoration(record: Record
     ]
 
 
-def test_story_under_embargo_is_shown_at_its_time_and_not_before(record: Record, outlet: Outlet) -> None:
+def test_story_under_embargo_is_shown_at_its_time_and_not_before(
+    record: Record, outlet: EventsOutlet
+) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     post(record, source, an_article(external_id="1"))
@@ -208,7 +218,7 @@ def test_story_under_embargo_is_shown_at_its_time_and_not_before(record: Record,
 
 
 def test_revision_under_embargo_is_not_betrayed_by_the_one_it_superseded(
-    record: Record, outlet: Outlet
+    record: Record, outlet: EventsOutlet
 ) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
@@ -222,7 +232,7 @@ def test_revision_under_embargo_is_not_betrayed_by_the_one_it_superseded(
     assert outlet.events()[0]["superseded_by"] == 2
 
 
-def test_page_never_parts_the_endpoints_events_of_one_number(record: Record, outlet: Outlet) -> None:
+def test_page_never_parts_the_endpoints_events_of_one_number(record: Record, outlet: EventsOutlet) -> None:
     source = a_desk(record)
     ids = [an_endpoint(record, "herald").id for _ in range(3)]
     for number in range(4):
@@ -235,7 +245,7 @@ def test_page_never_parts_the_endpoints_events_of_one_number(record: Record, out
         assert all(len(page) % 3 == 0 for page in pages)
 
 
-def test_only_the_endpoint_asked_for_and_never_another_partners(record: Record, outlet: Outlet) -> None:
+def test_only_the_endpoint_asked_for_and_never_another_partners(record: Record, outlet: EventsOutlet) -> None:
     source = a_desk(record)
     one, _, foreign = (
         an_endpoint(record, "herald"),
@@ -251,7 +261,7 @@ def test_only_the_endpoint_asked_for_and_never_another_partners(record: Record, 
         assert (refused.status_code, refused.json["detail"]) == (404, f"you have no endpoint {number}")
 
 
-def test_unchanged_answer_is_304_and_a_changed_one_is_not(record: Record, outlet: Outlet) -> None:
+def test_unchanged_answer_is_304_and_a_changed_one_is_not(record: Record, outlet: EventsOutlet) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     post(record, source, an_article())
@@ -277,13 +287,13 @@ def test_unchanged_answer_is_304_and_a_changed_one_is_not(record: Record, outlet
         "after=" + "9" * 5000,
     ],
 )
-def test_wrong_question_is_refused_in_words(outlet: Outlet, query: str) -> None:
+def test_wrong_question_is_refused_in_words(outlet: EventsOutlet, query: str) -> None:
     refused = outlet.get(query)
     assert refused.status_code == 400
     assert refused.json["detail"].startswith("?")
 
 
-def test_without_a_partners_key_nothing_is_told(outlet: Outlet) -> None:
+def test_without_a_partners_key_nothing_is_told(outlet: EventsOutlet) -> None:
     for key in ("nonsense", credentials.new_api_key().text):
         assert outlet.get(key=key).status_code == 401
 
@@ -295,7 +305,7 @@ def routed_to(record: Record, revision: int) -> set[int]:
 
 
 def test_kill_reaches_an_outlet_that_only_read_the_story_and_got_no_push(
-    record: Record, outlet: Outlet
+    record: Record, outlet: EventsOutlet
 ) -> None:
     source = a_desk(record)
     reader, stranger = an_endpoint(record, "herald"), an_endpoint(record, "times")
@@ -309,7 +319,9 @@ def test_kill_reaches_an_outlet_that_only_read_the_story_and_got_no_push(
     assert routed_to(record, 2) == {reader.id} != {stranger.id}
 
 
-def test_reading_events_without_their_text_makes_nobody_a_holder(record: Record, outlet: Outlet) -> None:
+def test_reading_events_without_their_text_makes_nobody_a_holder(
+    record: Record, outlet: EventsOutlet
+) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     given = post(record, source, an_article())
@@ -321,7 +333,9 @@ def test_reading_events_without_their_text_makes_nobody_a_holder(record: Record,
 @pytest.mark.parametrize(
     "record", ["postgresql"], indirect=True
 )  # on SQLite one writer waits for the other anyway
-def test_kill_accepted_while_the_story_is_being_read_finds_the_reader(record: Record, outlet: Outlet) -> None:
+def test_kill_accepted_while_the_story_is_being_read_finds_the_reader(
+    record: Record, outlet: EventsOutlet
+) -> None:
     source = a_desk(record)
     reader = an_endpoint(record, "herald")
     post(record, source, an_article())

@@ -28,7 +28,7 @@ TOO_GREAT = "9" * 20
 
 
 @dataclass(frozen=True)
-class Desk:
+class DeskWithStories:
     """A record with two stories that a partner has. `answer` is of the first, `delivery` its webhook-id."""
 
     record: Record
@@ -40,18 +40,20 @@ class Desk:
         return self.answer.article.rpartition("/")[2]
 
 
-def a_desk_with_stories(record: Record) -> Desk:
+def a_desk_with_stories(record: Record) -> DeskWithStories:
     source = a_desk(record)
     an_endpoint(record, "herald")
     answer = post(record, source, an_article(external_id="story-1"))
     post(record, source, an_article(external_id="another", headline="Another"))
     seeded.deliver_all(record, NOW)
     [trace] = history.event_trace(record, answer.event).deliveries
-    return Desk(record, answer, trace.delivery.id)
+    return DeskWithStories(record, answer, trace.delivery.id)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DeskWithStories]:
     if request.param == "sqlite":
         path: Path = tmp_path_factory.mktemp("names") / "dateline.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
@@ -118,7 +120,7 @@ READERS: dict[str, Reader] = {
 @example(text="dlv_01KDYH8H7ZJ4T0M4YQ2W9S5E6C_" + TOO_GREAT)
 @example(text="evt_\u0660")
 @example(text="ſ" * 26)
-def test_any_other_text_names_nothing(desk: Desk, what: str, text: str) -> None:
+def test_any_other_text_names_nothing(desk: DeskWithStories, what: str, text: str) -> None:
     with pytest.raises(NotFound):
         READERS[what](desk.record, text)
 
@@ -128,7 +130,7 @@ def test_any_other_text_names_nothing(desk: Desk, what: str, text: str) -> None:
 @example(text="%")
 @example(text="\0")
 @example(text="\ud800")
-def test_any_other_text_finds_no_article_and_no_partner(desk: Desk, text: str) -> None:
+def test_any_other_text_finds_no_article_and_no_partner(desk: DeskWithStories, text: str) -> None:
     found = articles.search_articles(desk.record, later(60), text)
     words = text.casefold().split()
     assert all(word in str(each.headline).casefold() for each in found for word in words)
@@ -137,7 +139,7 @@ def test_any_other_text_finds_no_article_and_no_partner(desk: Desk, text: str) -
 
 @pytest.mark.parametrize("edit", [lambda s: s[:-1] + "%", lambda s: s[:-1] + "_", lambda s: s[:-1], lambda s: s + "0",
                                   lambda s: s + "\n", lambda s: f" {s}", lambda s: s.replace("1", "１")])  # fmt: skip
-def test_an_id_with_a_change_names_nothing(desk: Desk, edit: Callable[[str], str]) -> None:
+def test_an_id_with_a_change_names_nothing(desk: DeskWithStories, edit: Callable[[str], str]) -> None:
     for what, name in (
         ("article", desk.answer.article),
         ("article", desk.last_part),
@@ -149,7 +151,7 @@ def test_an_id_with_a_change_names_nothing(desk: Desk, edit: Callable[[str], str
                 READERS[what](desk.record, changed)
 
 
-def test_each_id_names_its_own_thing(desk: Desk) -> None:
+def test_each_id_names_its_own_thing(desk: DeskWithStories) -> None:
     for name in (desk.answer.article, desk.last_part, desk.last_part.lower()):
         assert history.article_trace(desk.record, name).id == desk.answer.article
     assert history.event_trace(desk.record, desk.answer.event).event.id == desk.answer.event
@@ -204,7 +206,7 @@ BAD = (
 
 
 @pytest.mark.parametrize("name", BAD, ids=range(len(BAD)))
-def test_api_and_pages_answer_404_for_any_other_id(desk: Desk, name: str) -> None:
+def test_api_and_pages_answer_404_for_any_other_id(desk: DeskWithStories, name: str) -> None:
     client = an_app(desk.record).test_client()
     client.post("/status/login", data={"token": TOKEN})
     with nothing_changes(desk.record):

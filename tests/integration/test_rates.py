@@ -15,7 +15,7 @@ from service.store.articles.sources import Source
 from service.store.coordination import due_work, heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, rates, routing, settlements
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.rates import Bucket
 from service.store.partners import endpoints
 from service.store.schema.base import to_micros
@@ -43,7 +43,7 @@ def a_limited_endpoint(
     return endpoint.id
 
 
-def claim(record: Record, now: datetime, worker: str = WORKERS[0]) -> list[Claimed]:
+def claim(record: Record, now: datetime, worker: str = WORKERS[0]) -> list[ClaimedDelivery]:
     return claims.claim(record, lease=worker, limit=1000, cursor=Cursor(), now=now)[0]
 
 

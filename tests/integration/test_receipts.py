@@ -10,7 +10,7 @@ from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.ledger import Channel, Receipt
 from service.store.schema.deliveries import receipt
 from tests.builders import NOW, an_article, an_endpoint, later, post
@@ -20,7 +20,7 @@ WORKER = "w1.test"
 
 
 @pytest.fixture
-def claimed(record: Record, source: Source) -> Claimed:
+def claimed(record: Record, source: Source) -> ClaimedDelivery:
     """The second revision of a story, on the wire."""
     heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     an_endpoint(record)
@@ -31,7 +31,7 @@ def claimed(record: Record, source: Source) -> Claimed:
     return claimed
 
 
-def write(record: Record, claimed: Claimed, revision: int, channel: Channel, seconds: float) -> None:
+def write(record: Record, claimed: ClaimedDelivery, revision: int, channel: Channel, seconds: float) -> None:
     own = Receipt(claimed.article_id, claimed.partner_id, claimed.endpoint_id, revision)
     with record.writing() as connection:
         ledger.write(connection, [own], channel, later(seconds))
@@ -45,13 +45,13 @@ def receipts(record: Record) -> list[tuple[int, str, float]]:
     return [(row.revision, row.channel, (row.held_since - NOW).total_seconds()) for row in rows]
 
 
-def deliver(record: Record, claimed: Claimed, seconds: float) -> None:
+def deliver(record: Record, claimed: ClaimedDelivery, seconds: float) -> None:
     end = a_settlement(claimed, "delivered", "took it", NOW)
     assert settlements.settle(record, [end], lease=WORKER, now=later(seconds)) == {claimed.id}
 
 
 def test_a_push_takes_the_place_of_an_older_revision_that_was_pulled(
-    record: Record, claimed: Claimed
+    record: Record, claimed: ClaimedDelivery
 ) -> None:
     """The article's page said that the second revision had been pulled."""
     write(record, claimed, 1, Channel.PULL, 1)
@@ -61,7 +61,7 @@ def test_a_push_takes_the_place_of_an_older_revision_that_was_pulled(
 
 @pytest.mark.parametrize("revision", [2, 3])
 def test_a_receipt_never_goes_back_nor_changes_for_the_same_revision(
-    record: Record, claimed: Claimed, revision: int
+    record: Record, claimed: ClaimedDelivery, revision: int
 ) -> None:
     write(record, claimed, revision, Channel.PULL, 1)
     deliver(record, claimed, 2)

@@ -13,7 +13,7 @@ from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, replays, routing, settlements, transitions
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.replays import ReplayRequest, ReplayResult
 from service.store.errors import NotFound, NotPossible
 from service.store.schema.deliveries import delivery
@@ -24,12 +24,14 @@ from tests.seeded import a_settlement
 WORKER = "w1.test"
 
 
-def claim(record: Record, seconds: float = 0) -> list[Claimed]:
+def claim(record: Record, seconds: float = 0) -> list[ClaimedDelivery]:
     heartbeats.heartbeat(record, WORKER, broker="up", now=later(seconds))
     return claims.claim(record, lease=WORKER, limit=500, cursor=claims.Cursor(), now=later(seconds))[0]
 
 
-def sent(record: Record, state: str = "delivered", seconds: float = 0, **changes: Any) -> list[Claimed]:
+def sent(
+    record: Record, state: str = "delivered", seconds: float = 0, **changes: Any
+) -> list[ClaimedDelivery]:
     """Routes, sends, and settles everything as `state`."""
     routing.route(record, later(seconds))
     claimed = claim(record, seconds)
@@ -47,7 +49,7 @@ def rows(record: Record) -> list[tuple[int, int, str]]:
 
 
 def replay(
-    record: Record, *, dry_run: bool = False, batch: int = replays.BATCH, **wanted: Any
+    record: Record, *, dry_run: bool = False, batch: int = replays.DELIVERIES_PER_TRANSACTION, **wanted: Any
 ) -> ReplayResult:
     return operations.replay(
         record, ReplayRequest(**wanted), dry_run=dry_run, batch=batch, actor="operator", now=later(60)

@@ -14,7 +14,7 @@ from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, recovery, routing, settlements
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.settlements import Settlement
 from service.store.deliveries.states import State
 from service.store.schema.deliveries import delivery
@@ -62,13 +62,15 @@ def states(record: Record) -> list[str]:
     return [state for _, _, state in deliveries(record)]
 
 
-def claim(record: Record, now: datetime = NOW, limit: int = 100, worker: str = WORKER) -> list[Claimed]:
+def claim(
+    record: Record, now: datetime = NOW, limit: int = 100, worker: str = WORKER
+) -> list[ClaimedDelivery]:
     return claims.claim(record, lease=worker, limit=limit, cursor=Cursor(), now=now)[0]
 
 
 def settle(
     record: Record,
-    claimed: list[Claimed],
+    claimed: list[ClaimedDelivery],
     state: str = "delivered",
     *,
     reached: bool = True,
@@ -153,7 +155,7 @@ def test_worker_that_lost_its_lease_changes_nothing(record: Record) -> None:
     assert states(record) == ["waiting"]
 
 
-def test_what_a_dead_worker_had_on_the_wire_is_due_within_seconds_under_the_same_id(record: Record) -> None:
+def test_a_dead_workers_delivery_is_due_within_seconds_under_the_same_id(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record)
     post(record, source, an_article())
@@ -230,7 +232,9 @@ def test_newer_revision_waits_for_the_one_on_the_wire(record: Record) -> None:
     assert [each.revision for each in claim(record)] == [2]
 
 
-def test_what_fails_after_a_newer_revision_was_routed_is_superseded_not_retried(record: Record) -> None:
+def test_a_delivery_that_fails_after_a_newer_revision_was_routed_is_superseded_not_retried(
+    record: Record,
+) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)
     post(record, source, an_article())
@@ -262,7 +266,7 @@ def test_old_revision_that_fails_at_the_very_moment_the_newer_is_routed_never_fo
     assert claim(record, later(60)) == []
 
 
-def test_what_a_dead_worker_had_on_the_wire_never_follows_a_newer_revision(record: Record) -> None:
+def test_a_dead_workers_delivery_never_follows_a_newer_revision(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record)
     post(record, source, an_article())

@@ -35,7 +35,7 @@ def partner() -> Iterator[tuple[str, list[str]]]:
     """A partner that takes everything: its URL, and the ids it took."""
     taken: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class PartnerHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             taken.append(self.headers["webhook-id"])
@@ -46,7 +46,7 @@ def partner() -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), PartnerHandler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/", taken
@@ -76,7 +76,7 @@ def test_idle_worker_delivers_though_another_one_leads_and_took_the_hint(
     assert hints == []  # it is for the leader to hint at the work
 
 
-class Clock:
+class MachineClock:
     """A machine's time as the test sets it: the time of day, and `steady`, which nobody can put back."""
 
     def __init__(self) -> None:
@@ -98,7 +98,9 @@ class Clock:
 
 
 @contextmanager
-def a_sweep(record: Record, clock: Clock, notify: Callable[[], None] = lambda: None) -> Iterator[Sweep]:
+def a_sweep(
+    record: Record, clock: MachineClock, notify: Callable[[], None] = lambda: None
+) -> Iterator[Sweep]:
     """The sweep of a worker that can reach 127.0.0.1 alone."""
     clocks = Clocks(clock, clock.steady)
     runner = a_runner(record, "leader", clocks, timeouts=Timeouts(connect=0.5))
@@ -112,7 +114,7 @@ def names(record: Record) -> set[str]:
 
 
 def test_workers_that_died_are_removed_after_an_hour_and_those_that_live_are_not(record: Record) -> None:
-    clock = Clock()
+    clock = MachineClock()
     heartbeats.heartbeat(record, "dead", broker="up", now=NOW)
     heartbeats.heartbeat(record, "behind", broker="up", now=later(-7200))
     heartbeats.heartbeat(record, "dead ahead", broker="up", now=later(7300))
@@ -133,7 +135,7 @@ def test_workers_that_died_are_removed_after_an_hour_and_those_that_live_are_not
 def test_news_that_was_due_goes_out_though_the_clock_was_put_back_and_embargoes_keep_their_time(
     record: Record,
 ) -> None:
-    clock = Clock()
+    clock = MachineClock()
     source = a_desk(record)
     an_endpoint(record, max_in_flight=8)
     post(record, source, an_article(external_id="news"))
@@ -159,7 +161,7 @@ def test_news_that_was_due_goes_out_though_the_clock_was_put_back_and_embargoes_
 
 
 def test_a_kill_is_not_held_by_the_embargo_of_its_story_when_the_clock_was_put_back(record: Record) -> None:
-    clock = Clock()
+    clock = MachineClock()
     source = a_desk(record)
     an_endpoint(record)
     heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
@@ -175,7 +177,7 @@ def test_a_kill_is_not_held_by_the_embargo_of_its_story_when_the_clock_was_put_b
 
 
 def test_a_clock_that_is_only_being_adjusted_changes_nothing(record: Record) -> None:
-    clock = Clock()
+    clock = MachineClock()
     source = a_desk(record)
     an_endpoint(record)
     post(record, source, an_article())
@@ -198,7 +200,7 @@ def test_new_endpoint_is_filled_by_the_sweep_without_anybody_asking(
     record: Record, partner: tuple[str, list[str]]
 ) -> None:
     url, taken = partner
-    clock = Clock()
+    clock = MachineClock()
     source = a_desk(record)
     for number in range(3):
         post(record, source, an_article(external_id=str(number)))
@@ -216,7 +218,7 @@ def test_new_endpoint_is_filled_by_the_sweep_without_anybody_asking(
 def test_the_sweep_reports_a_takedown_that_nobody_confirms_within_seconds_of_the_quarter_hour(
     record: Record,
 ) -> None:
-    clock = Clock()
+    clock = MachineClock()
     notified: list[datetime] = []
     source = a_desk(record)
     endpoint = an_endpoint(record)

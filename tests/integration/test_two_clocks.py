@@ -17,7 +17,7 @@ from service.store.articles.sources import Source
 from service.store.coordination import heartbeats, leases
 from service.store.database.record import Record, open_record
 from service.store.deliveries import claims, routing, settlements
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.desk import eventually
 from tests.outlet import Outlet
@@ -30,7 +30,7 @@ AHEAD, BEHIND = 30.0, -30.0
 LASTS = timedelta(seconds=3)
 
 
-class Clock:
+class OffClock:
     """This machine's time, `off` by so many seconds."""
 
     def __init__(self, off: float) -> None:
@@ -83,7 +83,7 @@ def test_a_lease_that_was_renewed_at_the_last_moment_is_not_taken_over(record: R
 class Machine:
     """A worker with a clock of its own, and what it needs to do all its work."""
 
-    def __init__(self, name: str, record: Record, clock: Clock, hint: Callable[[str], None]) -> None:
+    def __init__(self, name: str, record: Record, clock: OffClock, hint: Callable[[str], None]) -> None:
         self.name, self.record, self.clock = name, record, clock
         self.runner = a_runner(record, name, Clocks(clock), lambda task, _after: hint(task))
         self.sweep = Sweep(
@@ -114,7 +114,7 @@ def machines(record: Record) -> Iterator[tuple[Machine, Machine]]:
     for name, off in (("ahead", AHEAD), ("behind", BEHIND)):
         opened = open_record(url, Fernet.generate_key().decode())
         opened.keyring = record.keyring
-        found.append(Machine(name, opened, Clock(off), hint))
+        found.append(Machine(name, opened, OffClock(off), hint))
     try:
         yield found[0], found[1]
     finally:
@@ -127,7 +127,7 @@ def rows(record: Record, query: str) -> list[Any]:
         return list(connection.execute(text(query)).all())
 
 
-def one_on_the_wire(record: Record, worker: str, now: datetime) -> Claimed:
+def one_on_the_wire(record: Record, worker: str, now: datetime) -> ClaimedDelivery:
     source = a_desk(record)
     an_endpoint(record, url="https://127.0.0.1:9/")
     heartbeats.heartbeat(record, worker, broker="up", now=now)

@@ -17,10 +17,10 @@ from workers.deliver.steps import (
     SETTLE_AFTER,
     SETTLE_AT,
     Claim,
-    Done,
     LoopState,
     Settle,
     Step,
+    Stop,
     Wait,
     next_step,
 )
@@ -36,7 +36,7 @@ def a_state(**changes: Any) -> LoopState:
 @pytest.mark.parametrize(
     ("state", "step"),
     [
-        (a_state(), Done()),
+        (a_state(), Stop()),
         # claiming
         (a_state(may_claim_more=True), Claim(CLAIM_BATCH)),
         (a_state(may_claim_more=True, in_flight=IN_HAND - 160), Claim(160)),
@@ -68,7 +68,7 @@ def a_state(**changes: Any) -> LoopState:
         (a_state(record_away=True, unsettled=1, transaction_at=NOW - RECORD_RETRY_AFTER), Claim(CLAIM_BATCH)),
         (a_state(record_away=True, unsettled=1, in_flight=1), Wait(NOW + IDLE_POLL)),
         # closing
-        (a_state(closing=True, may_claim_more=True, look_again_at=NOW + 0.7), Done()),
+        (a_state(closing=True, may_claim_more=True, look_again_at=NOW + 0.7), Stop()),
         (a_state(closing=True, may_claim_more=True, unsettled=1), Settle()),
         (a_state(closing=True, returning=1), Settle()),
         (a_state(closing=True, in_flight=1, look_again_at=NOW + 0.01), Wait(NOW + IDLE_POLL)),
@@ -108,7 +108,7 @@ def test_nothing_settleable_or_claimable_waits_longer_than_it_may(state: LoopSta
     step = next_step(state, NOW)
     if not (state.unsettled or state.returning or claimable(state)):
         return
-    assert not isinstance(step, Done)
+    assert not isinstance(step, Stop)
     if isinstance(step, Wait):
         pause = RECORD_RETRY_AFTER if state.record_away else SETTLE_AFTER
         assert step.until <= state.transaction_at + pause
@@ -136,7 +136,7 @@ def test_a_transaction_always_has_something_to_do(state: LoopState) -> None:
 def test_it_ends_when_nothing_is_in_hand_and_nothing_is_due_and_only_then(state: LoopState) -> None:
     in_hand = state.unsettled or state.returning or state.queued or state.in_flight
     due = claimable(state) or (state.look_again_at is not None and not state.closing)
-    assert isinstance(next_step(state, NOW), Done) == (not in_hand and not due)
+    assert isinstance(next_step(state, NOW), Stop) == (not in_hand and not due)
 
 
 @given(STATES)
@@ -207,7 +207,7 @@ def test_every_backlog_is_settled_whole_in_few_transactions_whatever_fails(
     backlog: int, seconds: list[float], outages: set[int]
 ) -> None:
     world = World(backlog, seconds, outages)
-    while not isinstance(step := next_step(world.state, world.now), Done):
+    while not isinstance(step := next_step(world.state, world.now), Stop):
         world.obey(step)
         assert world.state.in_flight <= IN_HAND
         assert world.now < 15.1 * (backlog / CLAIM_BATCH + 2) + len(outages)

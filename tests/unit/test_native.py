@@ -136,7 +136,7 @@ def test_an_article_with_both_bodies_keeps_both() -> None:
     assert (content["body_html"], content["body_text"]) == ("<p>It sailed.</p>", "Other words.")
 
 
-def test_what_the_sanitiser_removes_is_a_warning() -> None:
+def test_content_that_the_sanitiser_removes_is_a_warning() -> None:
     reading = read(an_article(body_html="<p onclick='a'>b</p><script>c</script>"))
     assert reading.warnings == (Note("/body_html", "removed: <script> (1), attribute onclick (1)"),)
 

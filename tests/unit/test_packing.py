@@ -10,7 +10,7 @@ from service.store.feeds.packing import pack, unpack
 
 
 @given(st.binary(max_size=2000))
-def test_what_is_packed_comes_back(body: bytes) -> None:
+def test_a_packed_document_comes_back(body: bytes) -> None:
     assert unpack(pack(body)) == body
 
 
@@ -21,5 +21,5 @@ def test_a_feed_takes_a_fraction_of_its_size() -> None:
 
 
 @pytest.mark.parametrize("body", [b'<?xml version="1.0"?><rss/>', b'{"version": 1}', b"<!doctype html>", b""])
-def test_what_was_written_before_documents_were_packed_is_read_as_it_is(body: bytes) -> None:
+def test_a_document_written_before_packing_is_read_as_it_is(body: bytes) -> None:
     assert unpack(body) == body

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.deliver import retry
-from workers.deliver.retry import Dead, Decision, Delivered, RetryAt, RetryPolicy, SwitchOff, decide
+from workers.deliver.retry import Dead, Decision, RetryAt, RetryPolicy, Success, SwitchOff, decide
 from workers.net import outcome
 from workers.net.outcome import Outcome
 
@@ -142,7 +142,7 @@ def test_switching_off_says_that_the_partner_did_it() -> None:
 
 
 def test_success_is_delivered_and_410_switches_the_endpoint_off() -> None:
-    assert decided(an_outcome("delivered", 200)) == Delivered()
+    assert decided(an_outcome("delivered", 200)) == Success()
     assert isinstance(decided(an_outcome("gone", 410)), SwitchOff)
     assert isinstance(decided(an_outcome("gone", 410), takedown=True), SwitchOff)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from workers.deliver import retry
-from workers.deliver.retry import Dead, Decision, Delivered, RetryAt, RetryPolicy, SwitchOff, decide
+from workers.deliver.retry import Dead, Decision, RetryAt, RetryPolicy, Success, SwitchOff, decide
 from workers.net import outcome
 from workers.net.outcome import Outcome
 
@@ -171,7 +171,7 @@ def test_endpoint_is_switched_off_in_the_partners_own_words() -> None:
     assert decided(1, ended("gone", 410)) == SwitchOff("the partner did something")
 
 
-@pytest.mark.parametrize("value", [Delivered(), RetryAt(NOW), Dead("why"), SwitchOff("why")])
+@pytest.mark.parametrize("value", [Success(), RetryAt(NOW), Dead("why"), SwitchOff("why")])
 def test_decisions_are_values_that_nobody_can_change(value: Decision) -> None:
     with pytest.raises(FrozenInstanceError):
         value.anything = 1  # type: ignore[union-attr]

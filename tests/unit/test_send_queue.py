@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from tests.builders import NOW
 from workers.deliver.prefetch import MOST_AHEAD, PREFETCH, ROUNDS_AHEAD, PrefetchWindow
 from workers.deliver.send_queue import LONGEST_QUEUED, Queued, SendQueue
 
 
-def a_claim(number: int, endpoint: int = 1, *, cap: int = 2, priority: int = 2) -> Claimed:
-    return Claimed(
+def a_claim(number: int, endpoint: int = 1, *, cap: int = 2, priority: int = 2) -> ClaimedDelivery:
+    return ClaimedDelivery(
         id=number,
         public_id=f"dlv_{number}",
         endpoint_id=endpoint,
@@ -34,7 +34,7 @@ def a_claim(number: int, endpoint: int = 1, *, cap: int = 2, priority: int = 2) 
     )
 
 
-def put(queue: SendQueue, *claimed: Claimed, at: float = 0.0) -> None:
+def put(queue: SendQueue, *claimed: ClaimedDelivery, at: float = 0.0) -> None:
     for each in claimed:
         queue.put(Queued(each, b"", at))
 
@@ -95,7 +95,7 @@ def test_a_delivery_that_waited_too_long_is_taken_out_and_a_later_one_stays() ->
 )
 def test_nothing_is_lost_and_the_cap_holds_whatever_happens(steps: list[tuple[str, int]]) -> None:
     queue, number = SendQueue(), 0
-    wire: list[Claimed] = []
+    wire: list[ClaimedDelivery] = []
     inside: set[int] = set()
     for step, endpoint in steps:
         if step == "put":

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.health import Health
 from workers.deliver import retry
 from workers.deliver.settle import Attempt, HealthWriteThrottle, endpoints_to_update
@@ -18,8 +18,8 @@ HEALTHY = Health(**{each.name: None for each in fields(Health)} | {"state": "liv
 
 
 def an_attempt(kind: str, **changes: Any) -> Attempt:
-    blank: dict[str, Any] = dict.fromkeys(Claimed._fields, 0)
-    claimed = Claimed(**blank | {"healthy": True, "endpoint_id": 1, "priority": 2} | changes)
+    blank: dict[str, Any] = dict.fromkeys(ClaimedDelivery._fields, 0)
+    claimed = ClaimedDelivery(**blank | {"healthy": True, "endpoint_id": 1, "priority": 2} | changes)
     return Attempt(claimed, NOW, outcome.unsent("did something")._replace(kind=kind))
 
 
@@ -32,7 +32,7 @@ def settle(
     commits: bool = True,
 ) -> Health:
     verdicts: list[retry.Decision] = [
-        retry.Delivered() if each.outcome.delivered else retry.RetryAt(now) for each in batch
+        retry.Success() if each.outcome.delivered else retry.RetryAt(now) for each in batch
     ]
     ids, decide = endpoints_to_update(batch, verdicts, throttle, now, lambda: 0.5)
     if commits:

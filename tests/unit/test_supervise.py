@@ -49,7 +49,10 @@ def is_alive(pid: int) -> bool:
 def supervising(tmp_path: Path, *parts: Part) -> Iterator[tuple[Supervisor, list[str]]]:
     said: list[str] = []
     supervisor = Supervisor(
-        parts, state_file=tmp_path / supervise.STATE_FILE, facts={"url": "http://x"}, say=said.append
+        parts,
+        state_file=tmp_path / supervise.SUPERVISOR_STATE_FILE,
+        facts={"url": "http://x"},
+        say=said.append,
     )
     try:
         yield supervisor, said
@@ -147,9 +150,9 @@ def test_second_up_on_one_data_directory_is_refused_in_words(tmp_path: Path) -> 
 def test_state_of_an_up_that_was_killed_is_not_believed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as gone:
         pass
-    (tmp_path / supervise.STATE_FILE).write_text(
+    (tmp_path / supervise.SUPERVISOR_STATE_FILE).write_text(
         json.dumps({"pid": gone.pid, "url": "http://x", "children": {}})
     )
     assert supervise.read_state(tmp_path) is None
-    (tmp_path / supervise.STATE_FILE).write_text("{ half a file")
+    (tmp_path / supervise.SUPERVISOR_STATE_FILE).write_text("{ half a file")
     assert supervise.read_state(tmp_path) is None

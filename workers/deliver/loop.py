@@ -13,7 +13,7 @@ from datetime import datetime
 from service import logs
 from service.store.database.record import Record
 from service.store.deliveries import claims, health, push_content, rates, settlements
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.push_content import PushContent
 from service.store.errors import RecordUnavailable
 from workers.deliver.prefetch import PrefetchWindow
@@ -26,7 +26,7 @@ from workers.deliver.settle import (
     settlement_of,
     verdict_on,
 )
-from workers.deliver.steps import Claim, Done, LoopState, Settle, Step, Wait, next_step
+from workers.deliver.steps import Claim, LoopState, Settle, Step, Stop, Wait, next_step
 from workers.net import outcome
 from workers.net.transport import Sender
 from workers.single_flight import SingleFlight
@@ -45,7 +45,7 @@ class _Drain:
     """One drain, and all that it has in hand."""
 
     attempts: list[Attempt] = field(default_factory=list)  # to be settled
-    returning: list[Claimed] = field(default_factory=list)  # to be given back unsent
+    returning: list[ClaimedDelivery] = field(default_factory=list)  # to be given back unsent
     may_claim_more: bool = True
     look_again_at: float | None = None  # monotonic
     transaction_at: float = 0.0
@@ -58,7 +58,7 @@ class _Drain:
 class _Claims:
     """The claimed deliveries and the content of their pushes; if there are no more now, when a rate lets more go."""
 
-    claimed: list[Claimed]
+    claimed: list[ClaimedDelivery]
     content: dict[int, PushContent]
     token_at: datetime | None
 
@@ -114,7 +114,7 @@ class DeliveryLoop:
 
     def _run(self) -> int:
         drain = _Drain()
-        while not isinstance(step := self._next_step(drain), Done):
+        while not isinstance(step := self._next_step(drain), Stop):
             match step:
                 case Claim(limit=limit):
                     self._transact(drain, limit)
@@ -217,7 +217,7 @@ class DeliveryLoop:
         return None
 
     def _settle_and_claim(
-        self, attempts: Sequence[Attempt], returning: Sequence[Claimed], limit: int, now: datetime
+        self, attempts: Sequence[Attempt], returning: Sequence[ClaimedDelivery], limit: int, now: datetime
     ) -> _Claims:
         verdicts = [verdict_on(each, now, self._jitter()) for each in attempts]
         settled = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 
 PREFETCH = 0.25  # seconds: as much may be in hand as an endpoint answers in this time
 MOST_AHEAD, ROUNDS_AHEAD = 64, 3  # deliveries of one endpoint; or as many times its cap, if that is more
@@ -21,7 +21,7 @@ class PrefetchWindow:
         self._seconds: dict[int, float] = {}  # a moving mean of the time to an answer
         self.ahead: dict[int, int] = {}
 
-    def answered(self, claimed: Claimed, seconds: float) -> None:
+    def answered(self, claimed: ClaimedDelivery, seconds: float) -> None:
         endpoint_id, cap = claimed.endpoint_id, claimed.cap
         before = self._seconds.get(endpoint_id, seconds)
         mean = self._seconds[endpoint_id] = before + _SMOOTH * (seconds - before)
@@ -35,6 +35,6 @@ class PrefetchWindow:
         else:
             self.ahead.pop(endpoint_id, None)
 
-    def failed(self, claimed: Claimed) -> None:
+    def failed(self, claimed: ClaimedDelivery) -> None:
         """Its push failed, or waited for too long. Nothing is claimed ahead until it has answered well again."""
         self.ahead.pop(claimed.endpoint_id, None)

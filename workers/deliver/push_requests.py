@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from cachetools import LRUCache
 
 from service.store.database.record import Record
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.push_content import PushContent
 from service.store.partners import signing_keys
 from service.webhooks import push_body
@@ -30,20 +30,20 @@ class PushBuilder:
         self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
         self._signers_until: datetime | None = None
 
-    def missing(self, claimed: Sequence[Claimed]) -> set[int]:
+    def missing(self, claimed: Sequence[ClaimedDelivery]) -> set[int]:
         """The events that must be read before these can be built: the bodies of the others are cached."""
         return {each.event_id for each in claimed} - self._bodies.keys()
 
     def bodies(
-        self, claimed: Sequence[Claimed], content: Mapping[int, PushContent]
-    ) -> list[tuple[Claimed, bytes]]:
+        self, claimed: Sequence[ClaimedDelivery], content: Mapping[int, PushContent]
+    ) -> list[tuple[ClaimedDelivery, bytes]]:
         """Each with the bytes to send, in the same order. `content` are the `missing` events."""
         fresh = {event_id: push_body.body(each) for event_id, each in content.items()}
         written = [(each, fresh.get(each.event_id) or self._bodies[each.event_id]) for each in claimed]
         self._bodies.update(fresh)
         return written
 
-    def build(self, claimed: Claimed, body: bytes, now: datetime) -> Push:
+    def build(self, claimed: ClaimedDelivery, body: bytes, now: datetime) -> Push:
         """The push, signed as of `now`."""
         self._drop_old_signers(now)
         seconds = int(now.timestamp())

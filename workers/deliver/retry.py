@@ -41,7 +41,7 @@ class RetryPolicy(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Delivered:
+class Success:
     """The partner holds it."""
 
 
@@ -67,8 +67,8 @@ class SwitchOff:
     words: str
 
 
-Decision = Delivered | RetryAt | Dead | SwitchOff
-_DELIVERED = Delivered()
+Decision = Success | RetryAt | Dead | SwitchOff
+_SUCCESS = Success()
 
 
 def decide(attempt: int, outcome: Outcome, now: datetime, policy: RetryPolicy, jitter: float) -> Decision:
@@ -78,7 +78,7 @@ def decide(attempt: int, outcome: Outcome, now: datetime, policy: RetryPolicy, j
     asks (up to 24 h). A delivery that its own worker cut off is due at once.
     """
     if outcome.delivered:
-        return _DELIVERED
+        return _SUCCESS
     if outcome.kind == "gone":
         return SwitchOff(f"the partner {outcome.words}")
     if outcome.kind == "lost":

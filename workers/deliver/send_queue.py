@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 
 LONGEST_QUEUED = 0.5  # seconds; a delivery that was not sent by then is given back
 _TAKEDOWN_LANE = 0  # of all takedowns; the other lanes are endpoints
@@ -20,7 +20,7 @@ _TAKEDOWN_LANE = 0  # of all takedowns; the other lanes are endpoints
 class Queued(NamedTuple):
     """A claimed delivery and the bytes to send; `at` is when it was claimed, monotonic."""
 
-    claimed: Claimed
+    claimed: ClaimedDelivery
     body: bytes
     at: float
 
@@ -60,28 +60,28 @@ class SendQueue:
             room -= 1
             yield queued
 
-    def done(self, claimed: Claimed) -> None:
+    def done(self, claimed: ClaimedDelivery) -> None:
         """It came back from the wire, however it went."""
         lane = _lane(claimed)
         self._in_flight[lane] -= 1
         if lane in self._lanes:
             self._ready[lane] = None
 
-    def remove(self, endpoint_id: int) -> list[Claimed]:
+    def remove(self, endpoint_id: int) -> list[ClaimedDelivery]:
         """Takes out all that waits for this endpoint: it failed, and may not want the next one now."""
         return self._remove([endpoint_id], lambda _: True)
 
-    def remove_late(self, now: float) -> list[Claimed]:
+    def remove_late(self, now: float) -> list[ClaimedDelivery]:
         """Takes out all that has waited for too long."""
         return self._remove(self._lanes, lambda queued: now - queued.at > LONGEST_QUEUED)
 
-    def clear(self) -> list[Claimed]:
+    def clear(self) -> list[ClaimedDelivery]:
         """Takes out all that waits."""
         return self._remove(self._lanes, lambda _: True)
 
-    def _remove(self, lanes: Iterable[int], which: Callable[[Queued], bool]) -> list[Claimed]:
+    def _remove(self, lanes: Iterable[int], which: Callable[[Queued], bool]) -> list[ClaimedDelivery]:
         """Takes from the front of each lane, where the oldest are."""
-        removed: list[Claimed] = []
+        removed: list[ClaimedDelivery] = []
         for lane in list(lanes):
             waiting = self._lanes.get(lane, deque())
             while waiting and which(waiting[0]):
@@ -92,5 +92,5 @@ class SendQueue:
         return removed
 
 
-def _lane(claimed: Claimed) -> int:
+def _lane(claimed: ClaimedDelivery) -> int:
     return _TAKEDOWN_LANE if claimed.priority == 0 else claimed.endpoint_id

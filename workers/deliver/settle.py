@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.health import Health
 from service.store.deliveries.settlements import Settlement
 from service.store.deliveries.states import State
@@ -24,7 +24,7 @@ HEALTHY_WRITE_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's las
 class Attempt(NamedTuple):
     """A claimed delivery that was sent, and the outcome."""
 
-    claimed: Claimed
+    claimed: ClaimedDelivery
     started_at: datetime
     outcome: Outcome
 
@@ -67,7 +67,7 @@ def settlement_of(attempt: Attempt, verdict: retry.Decision, now: datetime) -> S
     """The row to write. A switched-off endpoint keeps its deliveries: they wait until it is back."""
     state, due_at = State.WAITING, now
     match verdict:
-        case retry.Delivered():
+        case retry.Success():
             state = State.DELIVERED
         case retry.Dead():
             state = State.DEAD
@@ -133,7 +133,7 @@ def endpoints_to_update(
 
 
 def _troubled(attempt: Attempt, verdict: retry.Decision) -> bool:
-    return not isinstance(verdict, retry.Delivered) or not attempt.claimed.healthy
+    return not isinstance(verdict, retry.Success) or not attempt.claimed.healthy
 
 
 def health_after(
@@ -160,7 +160,7 @@ def health_after(
         breaker_counts=json.dumps(state.counts) if state.counts else None,
         slow_start=state.slow_start,
     )
-    if isinstance(verdict, retry.Delivered):
+    if isinstance(verdict, retry.Success):
         return replace(health, last_success_at=now, failing_since=None)
     health = replace(
         health,

@@ -57,11 +57,11 @@ class Wait(NamedTuple):
     until: float
 
 
-class Done(NamedTuple):
+class Stop(NamedTuple):
     """Nothing is in hand, and nothing is due."""
 
 
-Step = Claim | Settle | Wait | Done
+Step = Claim | Settle | Wait | Stop
 
 
 def next_step(state: LoopState, now: float) -> Step:
@@ -76,7 +76,7 @@ def next_step(state: LoopState, now: float) -> Step:
         moments.append(now + IDLE_POLL)
         if state.hang_up_at > now:
             moments.append(state.hang_up_at)
-    return Wait(min(moments)) if moments else Done()
+    return Wait(min(moments)) if moments else Stop()
 
 
 def _transaction_due_at(state: LoopState, now: float) -> float | None:

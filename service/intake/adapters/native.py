@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from service import times
 from service.intake import text
 from service.intake.adapters.json_body import decode
-from service.intake.article import PARTS, TAKEDOWNS, Article
+from service.intake.article import PARTS, TAKEDOWN_STATUSES, Article
 from service.intake.sanitise import clean
 from service.store.articles.posts import PostedArticle
 
@@ -151,7 +151,7 @@ def _complete(fields: dict[str, Any], errors: list[Note]) -> bool:
     """Tells a whole article from a takedown without content; an error for each field that a whole one lacks."""
     has_body = "body_html" in fields or "body_text" in fields
     has_content = has_body or "headline" in fields or "sections" in fields
-    if fields.get("status") in TAKEDOWNS and not has_content:
+    if fields.get("status") in TAKEDOWN_STATUSES and not has_content:
         return False
     lacking = [name for name in ("headline", "sections") if name not in fields]
     errors += [Note(f"/{name}", "This is required.") for name in lacking]

@@ -10,7 +10,7 @@ from service.store.database.record import Record
 from service.store.schema.base import metadata
 
 COLUMN = "secret_sealed"
-BATCH = 200
+ROWS_PER_TRANSACTION = 200
 
 
 def sealed_tables() -> list[Table]:
@@ -33,7 +33,9 @@ def reseal(record: Record) -> dict[str, int]:
 def _batches(record: Record, table: Table) -> Iterator[list[int]]:
     with record.reading() as connection:
         ids = list(connection.execute(select(table.c.id).order_by(table.c.id)).scalars())
-    yield from (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+    yield from (
+        ids[start : start + ROWS_PER_TRANSACTION] for start in range(0, len(ids), ROWS_PER_TRANSACTION)
+    )
 
 
 def _reseal_batch(record: Record, table: Table, ids: list[int]) -> int:

@@ -17,7 +17,7 @@ from service.store.deliveries import transitions
 from service.store.deliveries.routing import alone, number
 from service.store.deliveries.states import Priority, State
 
-BATCH = 500  # articles looked at in one transaction: some 20 ms
+ARTICLES_PER_STEP = 500  # articles looked at in one transaction: some 20 ms
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _BackfillRow(NamedTuple):
     every_revision: bool
 
 
-class _ArticleRow(NamedTuple):
+class _BackfillArticleRow(NamedTuple):
     id: int
     changed_at: datetime
     revision: int
@@ -66,14 +66,14 @@ _ARTICLES = f"""
     SELECT a.id, a.changed_at, a.revision, a.embargo_until, v.id AS event_id, {_WANTED} AS wanted
     FROM article a JOIN event v ON v.article_id = a.id AND v.revision = a.revision"""
 _BY_CHANGE = Query(
-    _ArticleRow,
+    _BackfillArticleRow,
     f"""{_ARTICLES}
     WHERE a.changed_at >= :after_at AND (a.changed_at > :after_at OR a.id > :after_id)
     ORDER BY a.changed_at, a.id LIMIT :limit""",
 )
 # However long ago they came, they become public when the endpoint is there. They are few.
 _UNDER_EMBARGO = Query(
-    _ArticleRow,
+    _BackfillArticleRow,
     f"""{_ARTICLES}
     WHERE a.embargo_until > :now AND a.changed_at < :since ORDER BY a.changed_at, a.id""",
 )
@@ -82,7 +82,7 @@ _ADVANCE = Statement("""
         finished_at = :finished_at WHERE id = :id""")
 
 
-def step(record: Record, now: datetime, limit: int = BATCH) -> BackfillStep:
+def step(record: Record, now: datetime, limit: int = ARTICLES_PER_STEP) -> BackfillStep:
     """The next batch of the oldest back-fill, in one transaction: the oldest articles first.
 
     Killed half-way, nothing of it stands; run beside routing, the second finds the lock taken and does nothing.
@@ -119,7 +119,7 @@ def _step(connection: Connection, backfill: _BackfillRow, now: datetime, limit: 
     return BackfillStep(len(rows), more=True, finished=backfill.endpoint_id if over else None)
 
 
-def _row(article: _ArticleRow, backfill: _BackfillRow, now: datetime) -> dict[str, Any]:
+def _row(article: _BackfillArticleRow, backfill: _BackfillRow, now: datetime) -> dict[str, Any]:
     """A story under embargo is news when that ends."""
     embargo = article.embargo_until if article.embargo_until and article.embargo_until > now else None
     return {

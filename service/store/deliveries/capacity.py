@@ -27,7 +27,7 @@ LONGEST_OPEN, LONGEST_HELD = timedelta(minutes=20), timedelta(hours=25)
 
 
 class Lane(StrEnum):
-    """What is claimed apart, with a cap of its own at each endpoint."""
+    """Deliveries that are claimed apart from the others, with a cap of their own at each endpoint."""
 
     TAKEDOWNS = "takedowns"
     NEWS = "news"
@@ -92,7 +92,7 @@ class _EndpointRow(NamedTuple):
     others: int
 
 
-class _InFlight(NamedTuple):
+class _InFlightCount(NamedTuple):
     endpoint_id: int
     total: int
     others: int
@@ -119,7 +119,7 @@ _LOCKED = {
     ),
 }
 _FLYING = Query(
-    _InFlight,
+    _InFlightCount,
     f"{_IN_FLIGHT.format(' AND f.endpoint_id IN :ids[]')}"
     " SELECT endpoint_id, total, others, takedowns FROM flying",
 )

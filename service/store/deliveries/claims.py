@@ -30,7 +30,7 @@ LEASE = timedelta(
 )  # longer than the longest request; a dead worker is noticed sooner by its heartbeat
 
 
-class Claimed(NamedTuple):
+class ClaimedDelivery(NamedTuple):
     """A delivery that this worker alone may send until its lease ends. `attempts` counts this one."""
 
     id: int
@@ -70,7 +70,7 @@ NOTHING_AHEAD: Mapping[int, int] = MappingProxyType({})
 
 def claim(
     record: Record, *, lease: str, limit: int, cursor: Cursor, now: datetime
-) -> tuple[list[Claimed], Cursor]:
+) -> tuple[list[ClaimedDelivery], Cursor]:
     """`claim_within` in a transaction of its own."""
     with record.writing() as connection:
         return claim_within(connection, lease=lease, limit=limit, cursor=cursor, now=now)
@@ -84,7 +84,7 @@ def claim_within(
     cursor: Cursor,
     now: datetime,
     ahead: Mapping[int, int] = NOTHING_AHEAD,
-) -> tuple[list[Claimed], Cursor]:
+) -> tuple[list[ClaimedDelivery], Cursor]:
     """Takes up to `limit` due deliveries: takedowns first, then corrections, then the rest, each by age.
 
     Never more of one endpoint than its cap leaves room for and its rate allows, never two of one (endpoint, article),
@@ -105,25 +105,30 @@ def claim_within(
         "now": now,
     }
     found = capacity.endpoints_with_capacity(connection, **values)
-    takedowns, urgent = _claim(connection, Lane.TAKEDOWNS, found.takedowns, lease, {}, limit, now)
+    urgent_claim = _LaneClaim(Lane.TAKEDOWNS, lease, NOTHING_AHEAD, now)
+    takedowns, urgent = _claim(connection, urgent_claim, found.takedowns, limit)
     if len(takedowns) >= limit:
         return takedowns, replace(cursor, more=True, limited=found.limited)
     free = capacity.endpoints_with_capacity_for_news(connection, **values) if takedowns else found.news
-    news, turn = _claim(connection, Lane.NEWS, free, lease, ahead, limit - len(takedowns), now)
+    news, turn = _claim(connection, _LaneClaim(Lane.NEWS, lease, ahead, now), free, limit - len(takedowns))
     turned = turn.endpoint_id or cursor.endpoint_id
     return takedowns + news, Cursor(turned, urgent.more or turn.more, found.limited)
 
 
+class _LaneClaim(NamedTuple):
+    """A worker's claim in one lane."""
+
+    lane: Lane
+    lease: str
+    ahead: Mapping[int, int]
+    now: datetime
+
+
 def _claim(
-    connection: Connection,
-    lane: Lane,
-    found: Capacity,
-    lease: str,
-    ahead: Mapping[int, int],
-    limit: int,
-    now: datetime,
-) -> tuple[list[Claimed], Cursor]:
-    """What was claimed, and the last endpoint whose turn it was; 0 if it was none's."""
+    connection: Connection, wanted: _LaneClaim, found: Capacity, limit: int
+) -> tuple[list[ClaimedDelivery], Cursor]:
+    """Returns the claimed deliveries, and the last endpoint that had a turn; 0 if none had one."""
+    lane, lease, ahead, now = wanted
     if not found.available:
         return [], Cursor()
     picked = _pick(connection, found.available, lane, limit, now)
@@ -233,15 +238,15 @@ def _fitting(
     return fitting
 
 
-def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[Claimed]:
+def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[ClaimedDelivery]:
     if not ids:
         return []
     rows = transitions.claim(connection, ids, lease, now + LEASE)
     return [_claimed(row) for row in sorted(rows, key=attrgetter("priority", "due_at", "id"))]
 
 
-def _claimed(row: ClaimedRow) -> Claimed:
-    return Claimed(
+def _claimed(row: ClaimedRow) -> ClaimedDelivery:
+    return ClaimedDelivery(
         id=row.id,
         public_id=names.delivery_id(row.event_public_id, row.endpoint_id, row.replay),
         endpoint_id=row.endpoint_id,

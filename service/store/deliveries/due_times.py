@@ -24,7 +24,7 @@ _DUE_STILL = Statement(f"""
 
 
 def hasten(connection: Connection, endpoint_id: int, now: datetime) -> None:
-    """What an outage of the endpoint put off is due now."""
+    """Makes the deliveries that an outage of the endpoint put off due now."""
     _HASTEN.run(connection, {"endpoint": endpoint_id, "now": now})
 
 

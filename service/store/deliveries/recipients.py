@@ -13,17 +13,17 @@ from sqlalchemy import Connection, select
 from service.store.database.sql import Query
 from service.store.deliveries.states import Priority, State
 from service.store.events import Event
-from service.store.schema.articles import TAKEDOWNS
+from service.store.schema.articles import TAKEDOWN_EVENTS
 from service.store.schema.base import to_micros
 from service.store.schema.deliveries import delivery, receipt
 
 # Every outlet that holds an earlier revision must get these, subscribed still or not (invariant 4).
-OWED_TO_HOLDERS = frozenset({*TAKEDOWNS, "article.corrected", "article.restored"})
+OWED_TO_HOLDERS = frozenset({*TAKEDOWN_EVENTS, "article.corrected", "article.restored"})
 
 
 @dataclass
 class RoutingSnapshot:
-    """What routing needs to know, as the record has it at the time of one read."""
+    """The facts that routing needs, as the record has them at the time of one read."""
 
     endpoints: dict[int, bool]  # id → wants every revision
     everything: list[int]  # endpoints subscribed to all sections
@@ -117,7 +117,7 @@ def deliveries(events: Iterable[Event], snapshot: RoutingSnapshot, now: datetime
 def _deliveries_of(event: Event, snapshot: RoutingSnapshot, now: datetime) -> Iterable[dict[str, Any]]:
     owing = event.type in OWED_TO_HOLDERS
     owed = snapshot.owed.get((event.article_id, event.revision), {})
-    takedown = event.type in TAKEDOWNS
+    takedown = event.type in TAKEDOWN_EVENTS
     own = _priority(event)
     embargo = None if takedown else event.embargo_until
     # As they are stored: there are many rows, and each would be converted on its way.
@@ -150,7 +150,7 @@ _PENDING, _SUPERSEDED = State.PENDING.value, State.SUPERSEDED.value
 
 
 def _priority(event: Event) -> int:
-    if event.type in TAKEDOWNS:
+    if event.type in TAKEDOWN_EVENTS:
         return Priority.TAKEDOWN.value
     return _CORRECTION if event.type in OWED_TO_HOLDERS else _NEWS
 
@@ -158,7 +158,7 @@ def _priority(event: Event) -> int:
 def _targets(event: Event, snapshot: RoutingSnapshot) -> set[int]:
     """Subscribers, and every holder of what is owed to holders. A takedown goes to holders alone."""
     holders = snapshot.holders.get(event.article_id, set()) if event.type in OWED_TO_HOLDERS else set()
-    if event.type in TAKEDOWNS:
+    if event.type in TAKEDOWN_EVENTS:
         return set(holders)
     subscribed = set(snapshot.everything)
     for slug in event.places.get("sections", ()):

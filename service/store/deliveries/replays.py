@@ -22,7 +22,7 @@ from service.store.deliveries import routing, transitions
 from service.store.deliveries.states import UNSETTLED, State
 from service.store.errors import NotFound, NotPossible
 
-BATCH = 200
+DELIVERIES_PER_TRANSACTION = 200
 # Why a delivery that matches is not sent again, each with its words.
 REASONS = {
     "taken_down": "the article was taken down since",
@@ -56,7 +56,9 @@ class ReplayResult:
         return len(self.deliveries)
 
 
-def batches(record: Record, request: ReplayRequest, size: int = BATCH) -> Iterator[Sequence[int]]:
+def batches(
+    record: Record, request: ReplayRequest, size: int = DELIVERIES_PER_TRANSACTION
+) -> Iterator[Sequence[int]]:
     """The ids of the deliveries that are meant, so many at a time. Raises NotFound, and NotPossible if nothing was
     named."""
     ids = _matching(record, request)

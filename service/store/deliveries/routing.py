@@ -20,7 +20,7 @@ from service.store.deliveries.states import UNSETTLED
 from service.store.deliveries.transitions import NewRevision
 from service.store.events import Event, mark_routed, unrouted
 from service.store.feeds.placements import place, section_feeds
-from service.store.schema.articles import TAKEDOWNS
+from service.store.schema.articles import TAKEDOWN_EVENTS
 from service.store.schema.deliveries import delivery
 
 ROUTER_LOCK = 0x0DA7E207
@@ -144,6 +144,6 @@ def _cancel_unheld(connection: Connection, events: Sequence[Event]) -> None:
     takedowns = [
         NewRevision(each.article_id, each.revision, takedown=True)
         for each in events
-        if each.type in TAKEDOWNS and each.revision == each.newest
+        if each.type in TAKEDOWN_EVENTS and each.revision == each.newest
     ]
     transitions.cancel(connection, takedowns)

@@ -21,7 +21,7 @@ from service.store import ledger, notices
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.deliveries import attempts, transitions
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.states import State
 from service.store.ledger import Channel, Receipt
 from service.store.schema.base import to_micros
@@ -30,7 +30,7 @@ from service.store.schema.base import to_micros
 class Settlement(NamedTuple):
     """How a claimed delivery ends or goes on: `state` is delivered, waiting (due at `due_at`) or dead."""
 
-    delivery: Claimed
+    delivery: ClaimedDelivery
     state: State
     due_at: datetime
     reached: bool
@@ -154,10 +154,12 @@ def _receipt(each: Settlement) -> Receipt:
     return Receipt(of.article_id, of.partner_id, of.endpoint_id, of.revision)
 
 
-def give_back(connection: Connection, claimed: Sequence[Claimed], *, lease: str, now: datetime) -> None:
-    """What was claimed and not sent stands as it did before, due at the time it was, for any worker to claim.
+def give_back(
+    connection: Connection, claimed: Sequence[ClaimedDelivery], *, lease: str, now: datetime
+) -> None:
+    """Returns claimed deliveries unsent: each is as before the claim, due at its old time, for any worker to claim.
 
-    In the caller's transaction. What a newer revision has overtaken meanwhile is superseded.
+    In the caller's transaction. One that a newer revision has overtaken meanwhile is superseded.
     """
     if not claimed:
         return
@@ -166,7 +168,7 @@ def give_back(connection: Connection, claimed: Sequence[Claimed], *, lease: str,
 
 
 def _forgive(connection: Connection, settlements: Sequence[Settlement]) -> None:
-    """What its own worker cut off is no attempt of the schedule's."""
+    """An attempt that its own worker cut off does not count in the schedule."""
     transitions.forgive(
         connection, [each.delivery.id for each in settlements if each.attempt["outcome"] == "lost"]
     )

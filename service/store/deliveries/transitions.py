@@ -102,7 +102,6 @@ _CANCEL = Statement(f"""
         AND endpoint_id NOT IN (SELECT t.endpoint_id FROM delivery t
             WHERE t.article_id = :article_id AND t.revision = :revision)""")
 _OF_ARTICLES = "article_id IN :articles[] AND "
-_WAITING, _WAITING_OR_SENT = UNSETTLED, (*UNSETTLED, State.SENDING)
 
 
 def supersede(
@@ -115,7 +114,7 @@ def supersede(
     """
     if not newest:
         return
-    states = _WAITING_OR_SENT if await_settlements else _WAITING
+    states = (*UNSETTLED, State.SENDING) if await_settlements else UNSETTLED
     articles = {"articles": [each.article_id for each in newest]}
     locks.lock_deliveries(connection, _OF_ARTICLES + in_states(states), articles)
     _run(connection, _SUPERSEDE, [each._asdict() | {"now": now} for each in newest])
@@ -174,8 +173,7 @@ _CLAIM = f"""
         lease_until = :until"""
 _CLAIMED = """x.id, x.endpoint_id, e.partner_id, x.event_id, x.article_id, x.revision, x.sequence, x.priority,
         x.attempts, x.forgiven, x.created_at, e.url, e.secret_sealed, e.schedule,
-        (e.breaker = 'closed' AND e.failures = 0 AND e.failing_since IS NULL AND e.slow_start IS NULL)
-        AS healthy,
+        (e.breaker = 'closed' AND e.failures = 0 AND e.failing_since IS NULL AND e.slow_start IS NULL),
         v.public_id, x.replay, x.due_at, e.max_in_flight"""
 # All is checked again: since the pick, which locks nothing, an intake may have superseded one of them, and another
 # worker may have claimed it, or another of the same article.
@@ -194,8 +192,7 @@ _CLAIMED_SQLITE = Query(
 
 
 def claim(connection: Connection, ids: list[int], lease: str, until: datetime) -> list[ClaimedRow]:
-    """Puts those of them on the wire that may still go, under this lease, in no order. They are of different articles
-    or endpoints."""
+    """Puts those that may still go on the wire, under this lease, in no order; no two of one article and endpoint."""
     if connection.dialect.name == "sqlite":
         taken = [number for (number,) in _CLAIM_SQLITE.rows(connection, lease=lease, until=until, ids=ids)]
         return _CLAIMED_SQLITE.all(connection, ids=taken)
@@ -254,7 +251,7 @@ def settling(rows: str) -> str:
 
 
 def give_back(connection: Connection, claims: Sequence[tuple[int, int]], lease: str) -> None:
-    """What was claimed and not sent, (delivery, attempt), stands as before, due at the time it was."""
+    """Returns claimed deliveries, (delivery, attempt), unsent: each is as before the claim, due at its old time."""
     locks.lock_deliveries(connection, locks.BY_ID, {"ids": [each for each, _ in claims]})
     _GIVE_BACK.run_all(
         connection, [{"id": each, "lease": lease, "attempts": attempts} for each, attempts in claims]

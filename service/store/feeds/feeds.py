@@ -93,7 +93,7 @@ def whereabouts(record: Record, slug: str) -> Whereabouts | None:
     return Whereabouts(row.slug, row.title, row.closed, row.sequence // ARCHIVE_PAGE)
 
 
-class _Found(NamedTuple):
+class _WhereaboutsRow(NamedTuple):
     slug: str
     title: str
     closed: bool
@@ -101,9 +101,9 @@ class _Found(NamedTuple):
 
 
 _SELECT = "SELECT f.slug, coalesce(s.title, f.title, f.slug), f.closed_at IS NOT NULL, f.sequence FROM feed f"
-_HERE = Query(_Found, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug")
+_HERE = Query(_WhereaboutsRow, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug")
 _MOVED = Query(
-    _Found,
+    _WhereaboutsRow,
     f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug JOIN moved m ON m.feed = f.slug WHERE m.slug = :slug",
 )
 

@@ -34,7 +34,7 @@ class PartnerContents:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _PartnerReader:
     partner_id: int
     since: datetime
     feeds: tuple[str, ...]
@@ -63,7 +63,7 @@ class _PartnerFeedRow(NamedTuple):
     fetched_at: datetime | None
 
 
-def _reader(record: Record, feed_id: int) -> _Reader:
+def _reader(record: Record, feed_id: int) -> _PartnerReader:
     with record.reading() as connection:
         feed = _FEED.one(connection, feed=feed_id)
         assert feed is not None, "a partner's feed stays in the record"
@@ -71,7 +71,7 @@ def _reader(record: Record, feed_id: int) -> _Reader:
         if not feed.all_sections:
             chosen = tuple(slug for (slug,) in _SECTIONS.rows(connection, feed=feed_id))
     since = max(feed.created_at, feed.fetched_at or feed.created_at) - ON_ITS_WAY
-    return _Reader(feed.partner_id, since, chosen)
+    return _PartnerReader(feed.partner_id, since, chosen)
 
 
 _FEED = Query(
@@ -110,7 +110,9 @@ _TAKEDOWNS = Query(
 )
 
 
-def _takedowns(record: Record, reader: _Reader, now: datetime, withdrawn_stays: timedelta) -> list[Placement]:
+def _takedowns(
+    record: Record, reader: _PartnerReader, now: datetime, withdrawn_stays: timedelta
+) -> list[Placement]:
     """Takedowns of what the partner has read, in any section that these stories are in by now."""
     with record.reading() as connection:
         return _TAKEDOWNS.all(
@@ -124,7 +126,11 @@ def _takedowns(record: Record, reader: _Reader, now: datetime, withdrawn_stays: 
 
 
 def _due_at(
-    record: Record, reader: _Reader, stories: list[Placement], now: datetime, withdrawn_stays: timedelta
+    record: Record,
+    reader: _PartnerReader,
+    stories: list[Placement],
+    now: datetime,
+    withdrawn_stays: timedelta,
 ) -> datetime | None:
     """The next embargo's end, or a notice's. One that stays for being unread goes with a later build."""
     with record.reading() as connection:

@@ -25,7 +25,7 @@ from service.store.schema.articles import section
 from service.store.schema.feeds import feed_token, partner_feed, partner_feed_section
 from service.store.schema.partners import partner
 
-ROTATION_OVERLAP = timedelta(days=7)
+TOKEN_OVERLAP = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,20 @@ class NewPartnerFeed:
 
 
 @dataclass(frozen=True)
-class Added:
+class AddedFeed:
     id: int
     title: str
 
 
 @dataclass(frozen=True)
-class Rotated:
+class NewToken:
     """`number` is the new token's; the old ones work until `old_until`, which is now if there is no overlap."""
 
     number: int
     old_until: datetime
 
 
-def add(connection: Connection, new: NewPartnerFeed, now: datetime) -> Added:
+def add(connection: Connection, new: NewPartnerFeed, now: datetime) -> AddedFeed:
     """Makes the feed and asks for it to be built. Raises NotFound, UnknownSections."""
     owner = connection.execute(select(partner.c.id).where(partner.c.slug == new.partner)).scalar()
     if owner is None:
@@ -66,12 +66,12 @@ def add(connection: Connection, new: NewPartnerFeed, now: datetime) -> Added:
     _add_token(connection, number, 1, new.token_hash, now)
     definition = _definition(connection, number, new.title, section_ids)
     make_feed(connection, definition, now)
-    return Added(number, definition.title or "")
+    return AddedFeed(number, definition.title or "")
 
 
 def rotate(
     connection: Connection, feed_id: int, token_hash: str, overlap: timedelta, now: datetime
-) -> Rotated:
+) -> NewToken:
     """Gives the feed a new token; the old ones work on until `overlap` has passed. Raises NotFound, NotPossible."""
     until = now + overlap
     if _locked(connection, feed_id).revoked_at is not None:
@@ -83,7 +83,7 @@ def rotate(
     connection.execute(update(feed_token).where(mine, sooner).values(until=until))
     last = connection.execute(select(func.max(feed_token.c.number)).where(mine)).scalar_one()
     _add_token(connection, feed_id, last + 1, token_hash, now)
-    return Rotated(last + 1, until)
+    return NewToken(last + 1, until)
 
 
 def revoke(connection: Connection, feed_id: int, now: datetime) -> bool:

@@ -16,12 +16,12 @@ from service.store.feeds import archives, feeds, kinds
 from service.store.feeds.contents import USABLE
 from service.store.feeds.feeds import FeedDue
 from service.store.feeds.kinds import Definition
-from service.store.schema.articles import TAKEDOWNS
+from service.store.schema.articles import TAKEDOWN_EVENTS
 from service.store.schema.base import to_micros
 from service.store.schema.feeds import placement
 
 _Key = tuple[int, str]  # article, feed
-_REWRITES = frozenset({*TAKEDOWNS, "article.restored"})
+_REWRITES = frozenset({*TAKEDOWN_EVENTS, "article.restored"})
 # How much a notice weighs where there are more than a feed may hold: 1 goes before 2.
 _WEIGHTS = {"article.killed": 1, "article.withheld": 1, "article.unpublished": 2}
 
@@ -39,11 +39,13 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
     for each in events:
         found = kinds.feeds_of(each.places, source=each.source, sections=sections)
         # A takedown is shown where the story stood, even if it names other sections.
-        present = {} if each.type in TAKEDOWNS else {definition.slug: definition for definition in found}
+        present = (
+            {} if each.type in TAKEDOWN_EVENTS else {definition.slug: definition for definition in found}
+        )
         definitions |= present
         former[each.article_id] |= present.keys()
         # What is taken down is shown at once, even under embargo.
-        embargo = None if each.type in TAKEDOWNS else each.embargo_until
+        embargo = None if each.type in TAKEDOWN_EVENTS else each.embargo_until
         changed_at = max(each.accepted_at, embargo or each.accepted_at)
         for slug in former[each.article_id]:
             rows[each.article_id, slug] = {

@@ -61,7 +61,10 @@ class NewEndpoint:
 
 @dataclass(frozen=True)
 class Changes:
-    """What to change of an endpoint; None: leave it. `all_sections`, `default_schedule` and `no_rate` reset."""
+    """The values to change of an endpoint; None leaves one as it is.
+
+    `all_sections`, `default_schedule` and `no_rate` reset one.
+    """
 
     url: str | None = None
     sections: Sequence[str] | None = None
@@ -173,7 +176,7 @@ def all_endpoints(record: Record) -> list[Endpoint]:
 
 @dataclass(frozen=True)
 class StateChange:
-    """What became of an endpoint's state: it was `before`, and is as in `endpoint`. The two may be the same."""
+    """A change of an endpoint's state: it was `before`, and is as in `endpoint`. The two may be the same."""
 
     before: str
     endpoint: Endpoint

@@ -21,7 +21,7 @@ from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
 from service.store.schema.partners import endpoint
 
-ROTATION_OVERLAP = timedelta(days=2)
+KEY_OVERLAP = timedelta(days=2)
 KINDS = ("v1", "v1a")
 
 
@@ -30,11 +30,11 @@ class Rotation:
     """Which kinds of keys get a successor, and for how long the old ones sign along."""
 
     kinds: tuple[str, ...] = KINDS
-    overlap: timedelta = ROTATION_OVERLAP
+    overlap: timedelta = KEY_OVERLAP
 
 
 @dataclass(frozen=True)
-class Rotated:
+class NewKeys:
     """The new keys, and until when the old ones sign along: their end is now if there is no overlap."""
 
     secrets: tuple[str, ...] = field(repr=False)
@@ -68,7 +68,7 @@ class SigningKeys:
         sealed = _locked(connection, endpoint_id).secret_sealed
         self._entries = [each for each in _open(keyring, sealed) if not _over(each, now)]
 
-    def rotate(self, make: Callable[[str], str], rotation: Rotation) -> Rotated:
+    def rotate(self, make: Callable[[str], str], rotation: Rotation) -> NewKeys:
         """Gives the endpoint a new key, by `make(kind)`, of each kind of the rotation that it has.
 
         The old ones sign along until the overlap has passed. Raises NotPossible if it has none of the kinds.
@@ -86,7 +86,7 @@ class SigningKeys:
         secrets = tuple(make(kind) for kind in kinds)
         new = [{"secret": each, "until": None} for each in secrets]
         self._store([*new, *(each for each in self._entries if not _over(each, self._now))])
-        return Rotated(secrets, kinds, until)
+        return NewKeys(secrets, kinds, until)
 
     def add_ed25519(self, make: Callable[[str], str]) -> bool:
         """Adds an ed25519 key, by `make("v1a")`, unless there is one; whether there was none."""

@@ -34,7 +34,7 @@ EVENT_TYPES = (
 
 
 # Events that ask a partner to take a story down: they go only to holders, ahead of everything.
-TAKEDOWNS = ("article.withheld", "article.killed", "article.unpublished")
+TAKEDOWN_EVENTS = ("article.withheld", "article.killed", "article.unpublished")
 
 
 # A desk section, with a feed of its own. Written by feeds/sections.py.

@@ -1,6 +1,6 @@
 """The tables of the record: times, ids, names of constraints. One word per idea: docs/architecture.md has the glossary.
 
-Each table names the module that alone writes it (tests/architecture/test_table_writers.py).
+Each table names the module that alone writes it (tests/architecture/test_glossary.py).
 
 Times are whole microseconds since 1970-01-01 UTC in BIGINT columns (type `Instant`), so that both databases
 compare, index and return them alike. Secrets are stored sealed (`database/keyring.py`), API keys as SHA-256 of their

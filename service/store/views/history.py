@@ -145,7 +145,7 @@ def event_trace(record: Record, name: str) -> EventTrace:
     )
 
 
-class _ArticleRow(NamedTuple):
+class _HistoryArticleRow(NamedTuple):
     row: int
     id: str
     source: str
@@ -199,7 +199,7 @@ _BY_EXTERNAL = Statement(
     " WHERE s.slug = :source AND a.external_id = :external_id"
 )
 _ARTICLE = Query(
-    _ArticleRow,
+    _HistoryArticleRow,
     """
     SELECT a.id, a.public_id, s.slug, s.name, a.external_id, a.revision, a.status, a.killed_by_desk,
         a.embargo_until, a.expires_at, a.first_published_at, a.changed_at, r.content

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import text
+from typing import NamedTuple
 
 from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query
 from service.store.deliveries.states import may_go
-from service.store.schema.base import from_micros, to_micros
 from service.store.views.partners import MADE_UP
 
 
@@ -59,8 +57,17 @@ def dead_groups(record: Record, limit: int = 200) -> list[DeadGroup]:
         return _GROUPS.all(connection, limit=limit)
 
 
+class StalledPartner(NamedTuple):
+    """The partner's name, and since when the oldest delivery that could have been sent is due."""
+
+    name: str
+    due_at: datetime
+
+
 # A live endpoint with room and no hold that has something to send since before, and got nothing since then either.
-_STALLED = text(f"""
+_STALLED = Query(
+    StalledPartner,
+    f"""
     SELECT p.name, s.due_at FROM (
         SELECT e.partner_id, (
             SELECT d.due_at FROM delivery d
@@ -74,11 +81,11 @@ _STALLED = text(f"""
           AND (e.last_failure_at IS NULL OR e.last_failure_at <= :before)
           AND e.max_in_flight > (SELECT count(*) FROM delivery f
             WHERE f.endpoint_id = e.id AND f.state = 'sending')) s
-    JOIN partner p ON p.id = s.partner_id WHERE s.due_at IS NOT NULL ORDER BY s.due_at""")
+    JOIN partner p ON p.id = s.partner_id WHERE s.due_at IS NOT NULL ORDER BY s.due_at""",
+)
 
 
-def stalled(record: Record, before: datetime) -> list[tuple[str, datetime]]:
-    """(partner's name, due since) of what could have been sent since `before` and was not: nobody works there."""
+def stalled(record: Record, before: datetime) -> list[StalledPartner]:
+    """Partners of what could have been sent since `before` and was not: nobody works there."""
     with record.surveying() as connection:
-        rows = connection.execute(_STALLED, {"before": to_micros(before)})
-        return [(row.name, from_micros(row.due_at)) for row in rows]
+        return _STALLED.all(connection, before=before)

@@ -550,7 +550,7 @@ def before_statement(record: Record, beginning: str, act: Callable[[], None]) ->
         event.remove(record.engine, "before_cursor_execute", listen)
 
 
-LOCKS_ENDPOINTS, LOCKS_DELIVERIES = "SELECT 'rest'", "SELECT id FROM delivery WHERE id"
+LOCKS_ENDPOINTS, LOCKS_DELIVERIES = "SELECT 'news'", "SELECT id FROM delivery WHERE id"
 
 
 @POSTGRESQL

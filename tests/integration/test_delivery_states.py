@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from sqlalchemy import select
 
+from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import open_record
 from service.store.deliveries import claims, recovery, replays, routing, settlements, states
@@ -21,7 +22,6 @@ from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.recovery import InFlight
 from service.store.deliveries.replays import ReplayRequest
 from service.store.deliveries.states import TERMINAL, TRANSITIONS, UNSETTLED, State, Transition
-from service.store.partners import endpoints
 from service.store.partners.endpoints import Changes
 from service.store.schema.deliveries import DELIVERY_STATES, delivery
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
@@ -161,7 +161,7 @@ class Traffic(RuleBasedStateMachine):
     def operator_replays(self, dead: bool) -> None:
         with self.only(states.REVIVE, states.REPEAT):
             request = ReplayRequest(dead=dead, since=None if dead else NOW)
-            replays.replay(self.record, request, now=later(self.seconds))
+            operations.replay(self.record, request, actor="operator", now=later(self.seconds))
 
     @rule(which=st.integers(0, 1), kind=st.sampled_from(["pause", "resume"]))
     def operator_pauses_or_resumes(self, which: int, kind: str) -> None:
@@ -172,16 +172,18 @@ class Traffic(RuleBasedStateMachine):
                 self.resume(self.endpoints[which])
 
     def pause(self, endpoint_id: int) -> None:
-        endpoints.pause(self.record, endpoint_id, reason="", actor="operator", now=later(self.seconds))
+        operations.pause_endpoint(
+            self.record, endpoint_id, reason="", actor="operator", now=later(self.seconds)
+        )
 
     def resume(self, endpoint_id: int) -> None:
-        endpoints.resume(self.record, endpoint_id, actor="operator", now=later(self.seconds))
+        operations.resume_endpoint(self.record, endpoint_id, actor="operator", now=later(self.seconds))
 
     @rule(which=st.integers(0, 1), every_revision=st.booleans())
     def operator_changes_the_wish_for_every_revision(self, which: int, every_revision: bool) -> None:
         with self.only():
             changes = Changes(every_revision=every_revision)
-            endpoints.change_endpoint(
+            operations.change_endpoint(
                 self.record, self.endpoints[which], changes, actor="operator", now=later(self.seconds)
             )
 

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import open_record
-from service.store.deliveries import claims, recovery, replays, routing, settlements, states
+from service.store.deliveries import claims, recovery, routing, settlements, states
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.recovery import InFlight
 from service.store.deliveries.replays import ReplayRequest

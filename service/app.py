@@ -12,8 +12,9 @@ from werkzeug.exceptions import NotFound
 from service import times
 from service.api import articles, openapi, partner_events
 from service.console import pages, probes
-from service.http import impossible_dates, problems
+from service.http import guess_limits, impossible_dates, problems
 from service.http.credentials import hide_feed_tokens
+from service.http.guess_limits import GuessLimits
 from service.intake import routes
 from service.intake.authenticate import SourceAuthenticator
 from service.serving import discovery, partner_feeds
@@ -52,6 +53,7 @@ def create_app(
     app.register_blueprint(probes.create_blueprint(settings, record, clock=clock))
     app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
     problems.register(app)
+    guess_limits.register(app, GuessLimits(record, clock, settings.trusted_proxies))
     impossible_dates.register(app)
     app.before_request(_no_nul)
     app.after_request(_harden)

@@ -28,6 +28,8 @@ REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 SQLITE_WORKERS_MAX = 2
 # The feeds server's address if it is started without one.
 FEEDS_LISTEN = "127.0.0.1:8601"
+_EXAMPLES = {"listen": "127.0.0.1:8600", "feeds_listen": FEEDS_LISTEN, "metrics_listen": "127.0.0.1:8602"}
+TOKEN_LENGTH = 16  # the least of a token that a person may choose
 
 
 class SettingsError(Exception):
@@ -50,6 +52,9 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(default="", repr=False)
     operator_token: str = Field(default="", repr=False)
+    metrics_token: str = Field(default="", repr=False)
+    metrics_listen: str = ""
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     secret_key: str = Field(default="", repr=False)
     allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     allow_http: bool = False
@@ -65,19 +70,19 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
 
-    @field_validator("listen", "feeds_listen")
+    @field_validator("listen", "feeds_listen", "metrics_listen")
     @classmethod
     def _host_and_port(cls, value: str, known: ValidationInfo) -> str:
-        if not value and known.field_name == "feeds_listen":
+        if not value and known.field_name != "listen":
             return ""
         host, _, port = value.strip().rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-            example = "127.0.0.1:8600" if known.field_name == "listen" else FEEDS_LISTEN
+            example = _EXAMPLES[str(known.field_name)]
             raise ValueError(f"'{value}' is not HOST:PORT; write for example {example}")
         listen = f"{host}:{int(port)}"
         if int(port) and known.data.get("listen") == listen:
             raise ValueError(
-                f"'{value}' is where the web answers; write another port, such as {FEEDS_LISTEN}"
+                f"'{value}' is where the web answers; write another port, such as {_EXAMPLES[str(known.field_name)]}"
             )
         return listen
 
@@ -130,7 +135,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("operator_token")
+    @field_validator("operator_token", "metrics_token")
     @classmethod
     def _no_blanks(cls, value: str) -> str:
         if any(character.isspace() or not character.isascii() for character in value):
@@ -149,7 +154,7 @@ class Settings(BaseSettings):
             )
         return ",".join(keys)
 
-    @field_validator("allow_networks", mode="before")
+    @field_validator("allow_networks", "trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: str | Iterable[str | Network]) -> tuple[Network, ...]:
         texts = value.split(",") if isinstance(value, str) else [str(network) for network in value]
@@ -195,7 +200,8 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
 def environment(settings: Settings) -> dict[str, str]:
     """These settings as environment variables, for a child process that must see the same."""
     values = settings.model_dump(mode="json") | {
-        "allow_networks": ",".join(map(str, settings.allow_networks))
+        "allow_networks": ",".join(map(str, settings.allow_networks)),
+        "trusted_proxies": ",".join(map(str, settings.trusted_proxies)),
     }
     return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in ("", None)}
 

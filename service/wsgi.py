@@ -11,7 +11,8 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from service import app, logs, settings
+from service import app, logs, settings, times
+from service.console import metrics_listener
 from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.supervise import end_with_parent
 from service.serving.document_cache import DocumentCache
@@ -41,6 +42,8 @@ def create() -> WSGIApplication:
     waker = celery_app.Waker(embedded_redis.redis_url_of(config))
     documents = DocumentCache(record, config.public_url)
     documents.watch()
+    if config.metrics_listen:
+        metrics_listener.start(config.metrics_listen, record, times.now)
     return app.create_app(config, record, waker.wake, documents=documents).wsgi_app
 
 

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from service import settings, times
 from service.runtime import embedded_redis, key_files, supervise
-from service.settings import Settings
+from service.settings import TOKEN_LENGTH, Settings
 from service.times import span
 
 GOOD, WARNING, WRONG = "good", "warning", "wrong"
@@ -58,9 +58,10 @@ def record_kind(chosen: Settings) -> str:
 
 def _settings(chosen: Settings) -> Finding:
     token = chosen.operator_token
-    if token and len(token) < 16:
+    if token and len(token) < TOKEN_LENGTH:
         remedy = "set a longer one, such as what 'openssl rand -hex 24' prints"
-        return Finding("settings", WARNING, "DATELINE_OPERATOR_TOKEN is short enough to be guessed", remedy)
+        words = "DATELINE_OPERATOR_TOKEN is short enough to be guessed: no part starts with it"
+        return Finding("settings", WRONG, words, remedy)
     open_to_all = chosen.host not in {"127.0.0.1", "::1", "localhost"}
     if open_to_all and chosen.public_url.startswith("http://"):
         remedy = "put a proxy with https before it, and set DATELINE_PUBLIC_URL=https://…"

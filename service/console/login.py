@@ -1,7 +1,7 @@
 """The operator's login: the session that opens the pages, the form, and the headers of every answer below /status.
 
-A session is a signed cookie. It ends after twelve hours, when the operator logs out, and, everywhere at once, when
-the operator token or the secret key is changed. Routes that do not ask for it never set it.
+A session is a signed cookie and a row of the record. It ends after twelve hours, when the operator logs out, and when
+the operator token or the secret key is changed: everywhere at once. Routes that do not ask for it never set it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,13 +28,14 @@ from flask import (
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.wrappers import Response as AnyResponse
 
+from service.http import guess_limits
+from service.http.guess_limits import LOGIN, GuessLimits
 from service.settings import Settings
+from service.store import operator_sessions
+from service.store.database.record import Record
 from service.times import span
 
 SESSION_LASTS = timedelta(hours=12)
-WRONG_TOKENS = 5  # from one address before it must wait
-LIMITER_WINDOW = timedelta(minutes=1)
-ADDRESSES = 1000  # that the limiter remembers
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'",
@@ -47,9 +47,14 @@ HEADERS: Mapping[str, str] = {
 
 
 class OperatorSession:
-    """Lets the operator in by token: a form for people, a bearer header for programs."""
+    """Lets the operator in by token: a form for people, a bearer header for programs.
 
-    def __init__(self, settings: Settings) -> None:
+    A session is a row of the record, so that a logout ends it in every process and for every copy of the cookie.
+    """
+
+    def __init__(self, settings: Settings, record: Record, clock: Callable[[], datetime]) -> None:
+        self._record = record
+        self._clock = clock
         self._token = settings.operator_token.encode()
         # A session names the token it was opened with, so that a new token closes all sessions.
         self._stamp = _derived(settings.secret_key, b"session of ", self._token)
@@ -74,55 +79,41 @@ class OperatorSession:
         return bool(self._token) and hmac.compare_digest(token.encode(), self._token)
 
     def log_in(self) -> None:
+        """Opens a session. Raises RecordUnavailable; then nobody is logged in."""
+        secret, now = secrets.token_urlsafe(24), self._clock()
+        operator_sessions.open_session(self._record, secret, now, now + SESSION_LASTS)
         session.clear()
         session.permanent = True
         session["operator"] = self._stamp
+        session["secret"] = secret
         session["csrf"] = secrets.token_urlsafe(24)
 
     def log_out(self) -> None:
+        """Ends the session. Raises RecordUnavailable; then it goes on, and the operator is told."""
+        operator_sessions.end_session(self._record, str(session.get("secret", "")))
         session.clear()
 
     def is_logged_in(self) -> bool:
-        """Whether this request comes with a session of the operator."""
-        stamp = session.get("operator")
-        return isinstance(stamp, str) and hmac.compare_digest(stamp, self._stamp)
+        """Whether this request comes with a session of the operator that goes on. Raises RecordUnavailable."""
+        stamp, secret = session.get("operator"), session.get("secret")
+        if not isinstance(stamp, str) or not isinstance(secret, str):
+            return False
+        signed = hmac.compare_digest(stamp, self._stamp)
+        return signed and operator_sessions.is_open(self._record, secret, self._clock())
 
     def admits(self, request: Request) -> bool:
         """Whether this request is the operator's, by session or by bearer token."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() == "bearer":
-            return self.accepts(token.strip())
-        return self.is_logged_in()
+        if kind.lower() != "bearer":
+            return self.is_logged_in()
+        if not self.accepts(token.strip()):
+            return False
+        guess_limits.refuse_guesser()
+        return True
 
 
-class LoginLimiter:
-    """Slows guessing: after five wrong tokens within a minute an address waits until the minute is over."""
-
-    def __init__(self) -> None:
-        self._failures: dict[str, list[datetime]] = {}
-        self._lock = threading.Lock()
-
-    def wait(self, address: str, now: datetime) -> timedelta | None:
-        """The time that this address must wait, or None."""
-        with self._lock:
-            recent = [each for each in self._failures.get(address, ()) if now - each < LIMITER_WINDOW]
-        return LIMITER_WINDOW - (now - recent[-WRONG_TOKENS]) if len(recent) >= WRONG_TOKENS else None
-
-    def note_failure(self, address: str, now: datetime) -> None:
-        with self._lock:
-            recent = [each for each in self._failures.pop(address, ()) if now - each < LIMITER_WINDOW]
-            while len(self._failures) >= ADDRESSES:
-                self._failures.pop(next(iter(self._failures)))
-            self._failures[address] = [*recent, now]
-
-    def reset(self, address: str) -> None:
-        with self._lock:
-            self._failures.pop(address, None)
-
-
-def add_routes(pages: Blueprint, operator: OperatorSession, clock: Callable[[], datetime]) -> None:
+def add_routes(pages: Blueprint, operator: OperatorSession, limits: GuessLimits) -> None:
     """Adds the form, its answer and the logout."""
-    limiter = LoginLimiter()
 
     def login() -> str | AnyResponse:
         target = own_path(request.args.get("next", "/status"))
@@ -130,15 +121,15 @@ def add_routes(pages: Blueprint, operator: OperatorSession, clock: Callable[[], 
 
     def log_in() -> Any:
         refuse_foreign(request)
-        target, address, now = own_path(request.form.get("next", "")), request.remote_addr or "", clock()
-        if wait := limiter.wait(address, now):
+        target = own_path(request.form.get("next", ""))
+        right = operator.accepts(request.form.get("token", "").strip())
+        if wait := limits.admit_operator(LOGIN) if right else limits.wait(LOGIN):
             seconds = timedelta(seconds=int(wait.total_seconds()) + 1)
             fault = f"Too many wrong tokens. Wait {span(seconds)}, then try again."
             return _form(target, fault), 429, {"Retry-After": f"{seconds.total_seconds():.0f}"}
-        if not operator.accepts(request.form.get("token", "").strip()):
-            limiter.note_failure(address, now)
+        if not right:
+            limits.note_failure(LOGIN)
             return _form(target, "That is not the operator's token."), 403
-        limiter.reset(address)
         operator.log_in()
         return redirect(target, 303)
 

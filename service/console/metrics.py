@@ -1,4 +1,7 @@
-"""The desk's gauges for Prometheus, computed from the record at each scrape: no process has to remember them."""
+"""The desk's gauges for Prometheus, computed from the record at each scrape: no process has to remember them.
+
+Who scrapes without a token learns neither names of partners and feeds nor that something waits for an embargo.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,11 @@ STATES: tuple[tuple[str, Callable[[EndpointNow], int]], ...] = (
 class DeskCollector(Collector):
     """Gauges of partners and pipeline. With the record away it gives `dateline_record_up 0` and nothing else."""
 
-    def __init__(self, record: Record, clock: Callable[[], datetime]) -> None:
+    def __init__(self, record: Record, clock: Callable[[], datetime], *, named: bool = True) -> None:
+        """`named`: with partners and feeds by their names, and with what is scheduled."""
         self._record = record
         self._clock = clock
+        self._named = named
 
     def describe(self) -> Iterable[Metric]:
         """Describes nothing: registering must not read the record."""
@@ -47,8 +52,9 @@ class DeskCollector(Collector):
             yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 0)
             return
         yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 1)
-        yield from _of_partners(partners, now)
+        yield from _of_partners(partners, now) if self._named else _of_all_partners(partners, now)
         yield from _of_pipeline(pipeline, now)
+        yield _staleness(pipeline, now, named=self._named)
 
 
 def _of_partners(partners: Iterable[PartnerNow], now: datetime) -> Iterator[Metric]:
@@ -94,6 +100,24 @@ def _of_partners(partners: Iterable[PartnerNow], now: datetime) -> Iterator[Metr
     yield from (counts, oldest, flying, breaker, live, fetches, unfetched)
 
 
+def _of_all_partners(partners: Iterable[PartnerNow], now: datetime) -> Iterator[Metric]:
+    """The same figures, as far as they tell nothing of a single partner or an embargo."""
+    endpoints = [one for each in partners for one in each.endpoints]
+    counts = GaugeMetricFamily(
+        "dateline_deliveries", "Deliveries not settled well, by state.", labels=["state"]
+    )
+    for state, number in STATES:
+        if state != "scheduled":
+            counts.add_metric([state], sum(map(number, endpoints)))
+    yield counts
+    oldest = min((one.oldest_since for one in endpoints if one.oldest_since), default=None)
+    yield GaugeMetricFamily(
+        "dateline_delivery_oldest_pending_seconds",
+        "Age of the oldest delivery that could be sent; 0: none waits.",
+        _age(oldest, now),
+    )
+
+
 def _of_pipeline(pipeline: PipelineNow, now: datetime) -> Iterator[Metric]:
     brokers = [each.broker for each in pipeline.running(now)]
     figures = (
@@ -108,14 +132,19 @@ def _of_pipeline(pipeline: PipelineNow, now: datetime) -> Iterator[Metric]:
     )  # fmt: skip
     for name, help_text, value in figures:
         yield GaugeMetricFamily(name, help_text, float(value))
-    staleness = GaugeMetricFamily(
-        "dateline_feed_staleness_seconds",
-        "Since when a feed's newest state is not built.",
-        labels=["section"],
-    )
+
+
+def _staleness(pipeline: PipelineNow, now: datetime, *, named: bool) -> Metric:
+    """A feed that no story is in yet has a name that is not public."""
+    words = "Since when a feed's newest state is not built."
+    if not named:
+        return GaugeMetricFamily(
+            "dateline_feed_staleness_seconds", words, _age(pipeline.feeds_behind_since, now)
+        )
+    staleness = GaugeMetricFamily("dateline_feed_staleness_seconds", words, labels=["section"])
     for slug, since in pipeline.feeds_behind.items():
         staleness.add_metric([slug], _age(since, now))
-    yield staleness
+    return staleness
 
 
 def _age(since: datetime | None, now: datetime) -> float:

@@ -21,6 +21,7 @@ from service.console import login, words_delivery, words_desk, words_request
 from service.console import words as wording
 from service.console.login import OperatorSession
 from service.http import problems
+from service.http.guess_limits import GuessLimits
 from service.plain_text import printable
 from service.settings import Settings
 from service.store import names, notices
@@ -50,7 +51,7 @@ def create_blueprint(
     Sets the application's secret key and how its session cookie is made.
     """
     pages = Blueprint("pages", __name__, template_folder="templates")
-    operator, views = OperatorSession(settings), StatusViews(record, clock)
+    operator, views = OperatorSession(settings, record, clock), StatusViews(record, clock)
     pages.record_once(lambda state: operator.prepare(cast(Flask, state.app)))
     pages.before_request(lambda: _ask_for_login(operator))
     pages.after_request(login.harden)
@@ -61,7 +62,7 @@ def create_blueprint(
     pages.app_template_filter("sentence")(wording.sentence)
     pages.app_template_filter("printable")(printable)
     pages.context_processor(lambda: _words(clock()))
-    login.add_routes(pages, operator, clock)
+    login.add_routes(pages, operator, GuessLimits(record, clock, settings.trusted_proxies))
     _add_style(pages)
     pages.add_url_rule("/status", "overview", views.overview)
     pages.add_url_rule("/status/partners/<slug>", "partner", views.partner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from service.console import words_desk
 from service.console.login import OperatorSession, harden
 from service.console.metrics import DeskCollector
 from service.http import auth
+from service.http.client_address import is_local
 from service.settings import Settings
 from service.store import migrations, notices
 from service.store.database.record import Record
@@ -40,9 +42,11 @@ def create_blueprint(
     `registry` may hold the web process's own counters; the desk's gauges are added to it and read at each scrape.
     """
     signals = Blueprint("status", __name__)
-    operator = OperatorSession(settings)
+    operator = OperatorSession(settings, record, clock)
     metrics = registry or CollectorRegistry(auto_describe=False)
     metrics.register(DeskCollector(record, clock))
+    unnamed = CollectorRegistry(auto_describe=False)
+    unnamed.register(DeskCollector(record, clock, named=False))
 
     def healthz() -> Response:
         return Response("alive\n", mimetype="text/plain")
@@ -56,7 +60,9 @@ def create_blueprint(
         return answer
 
     def metrics_text() -> Response:
-        return Response(generate_latest(metrics), content_type=CONTENT_TYPE_LATEST)
+        named = _may_scrape(settings, operator)
+        body = generate_latest(metrics if named else unnamed)
+        return Response(body, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
     def status_json() -> Response:
         if not operator.admits(request):
@@ -69,6 +75,24 @@ def create_blueprint(
     signals.add_url_rule("/metrics", "metrics", metrics_text)
     signals.add_url_rule("/status.json", "status_json", status_json)
     return signals
+
+
+def _may_scrape(settings: Settings, operator: OperatorSession) -> bool:
+    """True for the operator's token, that of the metrics, or a session; False for this very machine, which learns no
+    names. Raises a 401 for everyone else, and for this machine too once a token or a listener is set."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    own = settings.metrics_token.encode()
+    if own and kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), own):
+        return True
+    if operator.admits(request):
+        return True
+    local = is_local(request, settings.trusted_proxies)
+    if local and not kind and not own and not settings.metrics_listen:
+        return False
+    raise auth.unauthenticated(
+        "metrics need 'Authorization: Bearer TOKEN', that of DATELINE_METRICS_TOKEN or the operator's;"
+        " or scrape the address of DATELINE_METRICS_LISTEN"
+    )
 
 
 def _facts(record: Record, now: datetime) -> Response:

@@ -6,7 +6,7 @@ import hmac
 
 from flask import request
 
-from service.http import credentials
+from service.http import credentials, guess_limits
 from service.http.problems import Problem
 from service.store.articles import sources
 from service.store.articles.sources import Source
@@ -28,8 +28,11 @@ def bearer() -> str:
 
 
 def is_operator(operator_token: str) -> bool:
-    """Whether the request bears the operator's token."""
-    return bool(operator_token) and hmac.compare_digest(bearer().encode(), operator_token.encode())
+    """Whether the request bears the operator's token. A 429 if its address is one that guesses."""
+    if not operator_token or not hmac.compare_digest(bearer().encode(), operator_token.encode()):
+        return False
+    guess_limits.refuse_guesser()
+    return True
 
 
 def require_operator(operator_token: str) -> None:

@@ -47,6 +47,7 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
     (416, "range", "The feed is shorter than the range asked for: see Content-Range."),
     (422, "invalid", "Fields are missing or wrong: `errors` names each with a JSON pointer."),
     (422, "adapter", "The source's adapter is not part of this version."),
+    (429, "too-many", "Too many wrong tokens came from your address within a minute: see Retry-After."),
     (500, "unexpected", "A fault of ours; the number in it helps the operator find it."),
     (
         503,

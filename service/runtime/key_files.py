@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service.runtime import files
-from service.settings import Settings, SettingsError
+from service.settings import TOKEN_LENGTH, Settings, SettingsError
 
 TOKEN_FILE = "operator-token"  # noqa: S105 - a file's name
 KEY_FILE = "secret-key"
@@ -19,16 +19,32 @@ def ensure_keys(settings: Settings) -> Settings:
     """The same settings with an operator token and a secret key, made if need be; with a webhook, its secret too.
 
     New keys are written into files that only their owner can read. Safe when two processes start at once: both get the
-    same keys. Raises SettingsError for a file that is empty.
+    same keys. Raises SettingsError for a file that is empty, and for an operator token that can be guessed.
     """
     directory = settings.data_dir
     keys = {
         "operator_token": settings.operator_token or _ensure(directory / TOKEN_FILE, _new_token),
         "secret_key": settings.secret_key or _ensure(directory / KEY_FILE, _new_fernet_key),
     }
+    _refuse_weak(keys["operator_token"], settings, directory / TOKEN_FILE)
     if settings.notice_url and not settings.notice_secret:
         keys["notice_secret"] = _ensure(directory / NOTICE_FILE, _new_signing_secret)
     return settings.model_copy(update=keys)
+
+
+def _refuse_weak(token: str, settings: Settings, path: Path) -> None:
+    """Who has it may do everything, so that it must not be guessed."""
+    place = "DATELINE_OPERATOR_TOKEN" if settings.operator_token else str(path)
+    remedy = "write a longer one, such as what 'openssl rand -hex 24' prints"
+    if len(token) < TOKEN_LENGTH:
+        count = (
+            f"{len(token)} characters, and {TOKEN_LENGTH} are the least"
+            if len(token) != 1
+            else "one character"
+        )
+        raise SettingsError(f"{place}: the operator's token has {count}: {remedy}")
+    if len(set(token)) < TOKEN_LENGTH // 4:
+        raise SettingsError(f"{place}: the operator's token repeats the same few characters: {remedy}")
 
 
 def _ensure(path: Path, make: Callable[[], str]) -> str:

@@ -5,7 +5,7 @@ What happens again before the first try is counted in the same row. From the fir
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -171,3 +171,19 @@ _READ = Query(
         LEFT JOIN partner p ON p.id = coalesce(e.partner_id, n.partner_id)
     WHERE n.id IN :ids[] ORDER BY n.id""",
 )
+
+
+def reword(connection: Connection, endpoint_id: int, words: Mapping[str, str]) -> None:
+    """Replaces words in all notices about an endpoint: their story was killed. What was sent already stays sent."""
+    for number, text in _OF_ENDPOINT.rows(connection, endpoint=endpoint_id):
+        changed = text
+        for old, new in words.items():
+            changed = changed.replace(old, new)
+        if changed != text:
+            _REWORD.run(connection, {"id": number, "words": changed})
+
+
+_OF_ENDPOINT = Statement(
+    "SELECT id, words FROM notice WHERE endpoint_id = :endpoint AND words LIKE '%, a redirect to %' ORDER BY id"
+)
+_REWORD = Statement("UPDATE notice SET words = :words WHERE id = :id")

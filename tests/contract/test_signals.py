@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from tests import builders, seeded
-from tests.web import PUBLIC_URL, SECRET_KEY, CutOff, an_app
+from tests.web import OPERATOR, PUBLIC_URL, SECRET_KEY, CutOff, an_app
 
 MOMENT = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 # Of docs/operations: alerts rest on these.
@@ -52,7 +52,7 @@ def wrong(body: dict[str, Any]) -> set[str]:
 
 
 def metrics(record: Record, now: datetime = MOMENT) -> dict[str, Any]:
-    answer = an_app(record, clock=lambda: now).test_client().get("/metrics")
+    answer = an_app(record, clock=lambda: now).test_client().get("/metrics", headers=OPERATOR)
     assert answer.status_code == 200
     assert answer.content_type.startswith("text/plain; version=")
     families = list(text_string_to_metric_families(answer.get_data(as_text=True)))

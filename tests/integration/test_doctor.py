@@ -174,13 +174,15 @@ def test_clock_of_the_past_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "state", "words"),
     [
-        ({"operator_token": "secret"}, "short enough to be guessed"),
-        ({"listen": "0.0.0.0:8600"}, "open to the network without https"),
+        ({"operator_token": "secret"}, WRONG, "short enough to be guessed"),
+        ({"listen": "0.0.0.0:8600"}, WARNING, "open to the network without https"),
     ],
 )
-def test_careless_setting_is_pointed_out(tmp_path: Path, given: dict[str, str], words: str) -> None:
+def test_careless_setting_is_pointed_out(
+    tmp_path: Path, given: dict[str, str], state: str, words: str
+) -> None:
     (finding,) = found(a_desk(tmp_path, **given), "settings")
-    assert finding.state == WARNING
+    assert finding.state == state
     assert words in finding.words

@@ -53,7 +53,7 @@ class Judges:
         return bool(found)
 
     def metric(self, name: str, now: datetime) -> float:
-        text = an_app(self.record, clock=lambda: now).test_client().get("/metrics").text
+        text = an_app(self.record, clock=lambda: now).test_client().get("/metrics", headers=OPERATOR).text
         [family] = [each for each in text_string_to_metric_families(text) if each.name == name]
         return float(family.samples[0].value)
 

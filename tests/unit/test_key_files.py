@@ -27,7 +27,7 @@ def test_keys_are_made_once_in_files_that_only_their_owner_can_read(tmp_path: Pa
 
 def test_keys_that_are_set_are_not_made(tmp_path: Path) -> None:
     key = "A" * 43 + "="
-    desk = settings.load(data_dir=tmp_path / "desk", operator_token="given-by-hand", secret_key=key)
+    desk = settings.load(data_dir=tmp_path / "desk", operator_token="given-by-an-operator", secret_key=key)
     assert key_files.ensure_keys(desk) == desk
     assert not (tmp_path / "desk").exists()
 

@@ -13,7 +13,7 @@ from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import ArticleState
 from service.store.content import glance
 from service.store.database.sql import Row, Statement, insert
-from service.store.deliveries import transitions
+from service.store.deliveries import transitions, withdrawn_answers
 from service.store.events import NewEvent
 from service.store.feeds import kinds
 from service.store.schema.articles import article, revision
@@ -181,6 +181,8 @@ def advance(connection: Connection, current: CurrentArticle, new: RevisionDraft)
     values = {"article": current.id, "current": current.revision, "revision": number}
     changed = _ADVANCE.run(connection, {**values, **new.columns()})
     assert changed == 1, "the article was locked, so nobody else advanced it"
+    if new.state.status == "killed":
+        withdrawn_answers.wipe(connection, current.id)
     # What waits to be sent of this article is stale from the moment the new revision commits.
     stale = transitions.NewRevision(current.id, number, takedown=new.state.status != "usable")
     transitions.supersede(connection, [stale], new.changed_at)

@@ -1,10 +1,12 @@
-"""Attempts: one row for each HTTP try of a delivery, append-only. The only module that writes them."""
+"""Attempts: one row for each HTTP try of a delivery. The only module that writes them.
+
+They are append-only but for the answer, which is wiped when the story is killed (withdrawn_answers.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -41,6 +43,26 @@ def write(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 def write_lost(connection: Connection, delivery_id: int, number: int, worker: str, now: datetime) -> None:
     """An attempt that its worker did not live to report."""
     _WRITE_LOST.run(connection, {"id": delivery_id, "attempts": number, "worker": worker, "now": now})
+
+
+class WipedAnswer(NamedTuple):
+    """What is left of an attempt's answer: the hash of its body, its words, a header's name."""
+
+    id: int
+    words: str
+    headers: str | None
+    hash: str | None
+
+
+def wipe(connection: Connection, wiped: Sequence[WipedAnswer]) -> None:
+    """Takes the answers out of these attempts."""
+    _WIPE.run_all(connection, [each._asdict() for each in wiped])
+
+
+_WIPE = Statement(
+    "UPDATE attempt SET words = :words, response_headers = :headers, response_body = NULL, answer_hash = :hash"
+    " WHERE id = :id"
+)
 
 
 def writing_settled(settled: str, lease: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -116,3 +116,23 @@ def _changes(endpoint_id: int, before: Health, after: Health, revived: str) -> l
     if after.breaker == "closed" != before.breaker:
         changes.append(HealthChange(endpoint_id, "endpoint.breaker_closed", f"it answers again{revived}"))
     return changes
+
+
+def reword_failure(connection: Connection, endpoint_id: int, words: Mapping[str, str]) -> None:
+    """Replaces words in what an endpoint failed of last, and in the reason why it stands still. Locks it."""
+    row = _FAILURE.row(connection, endpoint=endpoint_id)
+    if row is None:
+        return
+    values = {"endpoint": endpoint_id, "failure": row[0], "reason": row[1]}
+    for name in ("failure", "reason"):
+        for old, new in words.items():
+            values[name] = values[name] and values[name].replace(old, new)
+    _REWORD.run(connection, values)
+
+
+_FAILURE = Statement(
+    "SELECT last_failure, state_reason FROM endpoint WHERE id = :endpoint", locking=" FOR NO KEY UPDATE"
+)
+_REWORD = Statement(
+    "UPDATE endpoint SET last_failure = :failure, state_reason = :reason WHERE id = :endpoint"
+)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from service.store import ledger, notices
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import attempts, transitions
+from service.store.deliveries import attempts, transitions, withdrawn_answers
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.states import State
 from service.store.ledger import Channel, Receipt
@@ -89,6 +89,7 @@ def settle_within(
     written = [each for each in settlements if each.delivery.id in settled]
     failed = [each.delivery.id for each in written if each.state == State.WAITING]
     transitions.supersede_overtaken(connection, failed, now)
+    withdrawn_answers.wipe_late(connection, sorted(settled))
     _notify_of_dead(connection, written, now)
     _forgive(connection, written)
     return settled

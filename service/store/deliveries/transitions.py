@@ -7,7 +7,7 @@ The SQL is the same on both databases but for what one of them lacks: RETURNING 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -298,3 +298,14 @@ def revive(connection: Connection, ids: Collection[int], now: datetime) -> None:
 def revive_missed(connection: Connection, endpoint_id: int, since: datetime, now: datetime) -> int:
     """The same for all that the endpoint missed since: newest revisions only. Returns how many."""
     return _REVIVE_MISSED.run(connection, {"endpoint": endpoint_id, "since": since, "now": now})
+
+
+# ---- words alone
+
+
+def reword(connection: Connection, words: Mapping[int, str]) -> None:
+    """Gives deliveries, by their ids, other last words. No state changes."""
+    _REWORD.run_all(connection, [{"id": number, "words": text} for number, text in sorted(words.items())])
+
+
+_REWORD = Statement("UPDATE delivery SET last_words = :words WHERE id = :id")

@@ -106,6 +106,7 @@ attempt = Table(
     Column("response_headers", Text),  # JSON list of [name, value]
     Column("response_body", LargeBinary),  # the first 4 KiB
     Column("worker", Text, nullable=False),
+    Column("answer_hash", Text),  # SHA-256 of the body, which was wiped since, when its story was killed
 )
 
 

@@ -81,3 +81,27 @@ audit = Table(
     Column("detail", Text, nullable=False),  # JSON
     Index("ix_audit_target", "target", "id"),
 )
+
+
+# A login of the operator, until it ends or is ended: its cookie alone opens nothing. Written by operator_sessions.py.
+operator_session = Table(
+    "operator_session",
+    metadata,
+    Column("hash", Text, primary_key=True),  # SHA-256 of the secret in the cookie
+    Column("created_at", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Index("ix_operator_session_until", "until"),
+)
+
+
+# How often an address sent a wrong token lately, and when a right one. Written by coordination/auth_limits.py.
+auth_limit = Table(
+    "auth_limit",
+    metadata,
+    Column("door", Text, primary_key=True),  # 'login', 'bearer', 'feed'
+    Column("address", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),  # since window_at
+    Column("window_at", Instant, nullable=False),
+    Column("success_at", Instant),
+    Index("ix_auth_limit_window", "window_at"),
+)

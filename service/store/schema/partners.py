@@ -32,8 +32,24 @@ partner = Table(
     Column("slug", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("key_id", Text, nullable=False, unique=True),
-    Column("key_hash", Text, nullable=False),
+    Column("key_hash", Text, nullable=False),  # empty once it is removed: no key fits it
     Column("created_at", Instant, nullable=False),
+    Column("removed_at", Instant),
+)
+
+
+# A source's or partner's key (and a source's secret) that was rotated and still works for a while. Written by
+# replaced_keys.py.
+replaced_key = Table(
+    "replaced_key",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("source_id", Id, ForeignKey("source.id")),
+    Column("partner_id", Id, ForeignKey("partner.id")),
+    Column("key_id", Text, nullable=False, unique=True),
+    Column("key_hash", Text, nullable=False),
+    Column("secret_sealed", LargeBinary, nullable=False),  # a partner has none: nothing is sealed
+    Column("until", Instant, nullable=False),
 )
 
 

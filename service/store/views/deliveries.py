@@ -82,6 +82,7 @@ class AnsweredAttempt(AttemptNow):
 
     response_headers: str | None
     response_body: bytes | None
+    answer_hash: str | None  # of a body that was wiped, when the story was killed
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -200,7 +201,7 @@ _ATTEMPTS = Query(
 )
 _ANSWERS = Query(
     AnsweredAttempt,
-    f"SELECT {_ATTEMPT_COLUMNS}, response_headers, response_body FROM attempt"
+    f"SELECT {_ATTEMPT_COLUMNS}, response_headers, response_body, answer_hash FROM attempt"
     " WHERE delivery_id = :id ORDER BY id DESC LIMIT 100",
 )
 

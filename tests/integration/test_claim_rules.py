@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, update
 
+from service.store import operations
 from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database import locks
 from service.store.database.record import Record
-from service.store.deliveries import claims, replays, routing, settlements
+from service.store.deliveries import claims, routing, settlements
 from service.store.deliveries.claims import Claimed, Cursor
-from service.store.deliveries.replays import Wanted
+from service.store.deliveries.replays import ReplayRequest
 from service.store.partners import signing_keys
 from service.store.schema.articles import event as event_table
 from service.store.schema.deliveries import delivery
@@ -64,6 +65,10 @@ def stories(record: Record, source: Source, count: int, prefix: str = "") -> Non
 def route(record: Record) -> None:
     while routing.route(record, NOW).more:
         pass
+
+
+def replay(record: Record, claimed: Claimed, now: datetime) -> None:
+    operations.replay(record, ReplayRequest(delivery=claimed.public_id), actor="operator", now=now)
 
 
 def set_delivery(record: Record, number: int, **columns: Any) -> None:
@@ -200,7 +205,7 @@ def test_two_replays_of_one_story_are_not_on_the_wire_together(record: Record, s
     for number in range(2):
         claimed = claim(record, later(number))
         settle(record, claimed)
-        replays.replay(record, Wanted(delivery=claimed[0].public_id), now=later(number))
+        replay(record, claimed[0], later(number))
     first, second, third = deliveries(record, "id", "state")
     assert (first[1], second[1], third[1]) == ("delivered", "delivered", "pending")
     set_delivery(record, second[0], state="pending")
@@ -513,7 +518,7 @@ def test_replay_has_a_name_of_its_own_and_a_retry_has_not(record: Record, source
     (retried,) = claim(record)
     assert retried.public_id == first.public_id
     settle(record, [retried])
-    replays.replay(record, Wanted(delivery=first.public_id), now=NOW)
+    replay(record, first, NOW)
     (replayed,) = claim(record)
     assert replayed.public_id == f"{first.public_id}_1"
     assert first.public_id.startswith("dlv_")
@@ -566,7 +571,7 @@ def test_delivery_whose_article_another_worker_sends_since_the_look_is_not_claim
     stories(record, source, 2)
     claimed = claim(record, limit=1)
     settle(record, claimed)
-    replays.replay(record, Wanted(delivery=claimed[0].public_id), now=NOW)
+    replay(record, claimed[0], NOW)
     original, other, again = ids_of(record)
     quicker = lambda: set_delivery(record, original, state="sending", lease=OTHER)  # noqa: E731
     with before_statement(record, LOCKS_DELIVERIES, quicker) as seen:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
+from service.store import operations
 from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, recovery, routing, settlements, transitions
 from service.store.deliveries.claims import Claimed, Cursor
 from service.store.deliveries.states import State
-from service.store.partners import endpoints
 from service.store.partners.endpoints import Changes
 from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint as endpoint_table
@@ -348,7 +348,7 @@ def test_endpoint_that_ceased_to_want_every_revision_gets_no_older_one_after_the
     retry = a_settlement(claimed, "waiting", "answered 503", NOW, due_at=later(3600))
     if not on_the_wire:
         settlements.settle(record, [retry], lease=WORKER, now=NOW)
-    endpoints.change_endpoint(record, endpoint_id, Changes(every_revision=False), actor="operator", now=NOW)
+    operations.change_endpoint(record, endpoint_id, Changes(every_revision=False), actor="operator", now=NOW)
     post(record, source, an_article(external_id="0", headline="Second"))
     routing.route(record, NOW)
     if on_the_wire:

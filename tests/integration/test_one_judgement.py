@@ -16,13 +16,12 @@ from service import settings
 from service.cli.doctor import GOOD, WARNING, WRONG, Finding, examine
 from service.runtime import key_files
 from service.settings import Settings
-from service.store import migrations
+from service.store import migrations, operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from service.store.deliveries import routing, settlements
 from service.store.deliveries.health import Health, update_health
 from service.store.feeds import partner_feeds
-from service.store.partners import endpoints
 from service.store.views.thresholds import SILENT_AFTER
 from tests import builders, seeded
 from tests.web import OPERATOR, TOKEN, an_app
@@ -153,7 +152,7 @@ def test_a_delivery_that_nobody_sends_is_told_by_all(judges: Judges) -> None:
         assert judges.probe("deliveries", now) is (state == GOOD)
         [finding] = [each for each in judges.doctor("backlog", now) if "undelivered" in each.words]
         assert (finding.state, finding.words[:22]) == (state, "1 delivery undelivered"), finding
-    endpoints.pause(judges.record, endpoint.id, reason="moving", actor="operator", now=MOMENT)
+    operations.pause_endpoint(judges.record, endpoint.id, reason="moving", actor="operator", now=MOMENT)
     [finding] = [each for each in judges.doctor("backlog", now) if "undelivered" in each.words]
     assert finding.state == WARNING, "nobody is to send it, and the partner is behind"
     assert "1 partner is behind" in judges.page(now)
@@ -202,7 +201,12 @@ def test_an_endpoint_that_retries_is_told_by_page_and_doctor(judges: Judges) -> 
 def test_a_partner_that_stops_fetching_its_feed_is_told_by_all(judges: Judges) -> None:
     builders.a_desk(judges.record)
     builders.an_endpoint(judges.record, "herald")
-    partner_feeds.add(judges.record, "herald", token_hash="hash", now=MOMENT - timedelta(days=3))
+    operations.add_feed(
+        judges.record,
+        partner_feeds.NewPartnerFeed("herald", token_hash="hash"),
+        actor="operator",
+        now=MOMENT - timedelta(days=3),
+    )
     heartbeats.heartbeat(judges.record, "w1", broker="up", now=MOMENT)
     assert "has not fetched its feed for more than a day" in judges.page(MOMENT)
     assert judges.metric("dateline_partner_feed_unfetched_seconds", MOMENT) == 3 * 86400

@@ -22,7 +22,7 @@ WORKER = "w1.test"
 @pytest.fixture
 def claimed(record: Record, source: Source) -> Claimed:
     """The second revision of a story, on the wire."""
-    heartbeats.beat(record, WORKER, broker="up", now=NOW)
+    heartbeats.heartbeat(record, WORKER, broker="up", now=NOW)
     an_endpoint(record)
     for headline in ("First", "Second"):
         post(record, source, an_article(headline=headline))

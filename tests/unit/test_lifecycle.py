@@ -7,19 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.store.articles.lifecycle import Change, Repeat, Stale, State, Verdict, judge
+from service.store.articles.lifecycle import ArticleState, Change, Repeat, Stale, Verdict, judge
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 EARLIER, LATER = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
-HELD = State("usable", "first text", None, None)
+HELD = ArticleState("usable", "first text", None, None)
 TAKEDOWNS = ["withheld", "killed", "unpublished"]
 
 
-def a_post(status: str = "usable", text: str = "second text", **changes: object) -> State:
-    return replace(State(status, text, None, None), **changes)  # type: ignore[arg-type]
+def a_post(status: str = "usable", text: str = "second text", **changes: object) -> ArticleState:
+    return replace(ArticleState(status, text, None, None), **changes)  # type: ignore[arg-type]
 
 
-def held(status: str = "usable", **changes: object) -> State:
+def held(status: str = "usable", **changes: object) -> ArticleState:
     return replace(HELD, status=status, **changes)  # type: ignore[arg-type]
 
 
@@ -151,7 +151,7 @@ def test_source_cannot_bring_back_a_story_that_the_desk_killed() -> None:
     found = judge(held("killed", killed_by_desk=True, version=5), a_post(version=6))
     assert isinstance(found, Stale)
     assert "only an operator can restore it" in found.why
-    assert judge(held("killed", killed_by_desk=True), a_post("killed")) == Change("article.killed")
+    assert isinstance(judge(held("killed", killed_by_desk=True), a_post("killed")), Stale)
 
 
 @pytest.mark.parametrize("status", ["withheld", "unpublished"])
@@ -166,7 +166,7 @@ def test_mark_of_the_desk_counts_for_killed_stories_only() -> None:
 
 
 @pytest.mark.parametrize("value", [HELD, Change("article.updated"), Repeat(), Stale("old")])
-def test_states_and_verdicts_are_values_that_nobody_can_change(value: State | Verdict) -> None:
+def test_states_and_verdicts_are_values_that_nobody_can_change(value: ArticleState | Verdict) -> None:
     with pytest.raises(FrozenInstanceError):
         value.anything = 1  # type: ignore[union-attr]
     assert hash(value) == hash(replace(value))

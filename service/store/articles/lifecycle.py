@@ -89,7 +89,7 @@ def judge(current: ArticleState | None, posted: ArticleState) -> Verdict:
         return Stale(older)
     if posted.fingerprint == current.fingerprint and posted.returns_at == current.returns_at:
         return Repeat()
-    if current.killed_by_desk:
+    if current.status == "killed" and current.killed_by_desk:
         return Stale(KILLED_BY_DESK)
     if current.status == "killed" and posted.status != "killed":
         return _revive(current, posted)

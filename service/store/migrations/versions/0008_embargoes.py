@@ -33,6 +33,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("killed_by_desk"),
         postgresql_where=sa.text("killed_by_desk"),
     )
+    op.add_column("feed", sa.Column("hidden", sa.Boolean(), nullable=False, server_default=sa.text("false")))
     op.add_column("endpoint", sa.Column("failing_seconds", sa.Float(), nullable=True))
     op.create_index(
         "ix_delivery_unnumbered",
@@ -42,6 +43,11 @@ def upgrade() -> None:
         sqlite_where=sa.text(_UNNUMBERED),
         postgresql_where=sa.text(_UNNUMBERED),
     )
+    op.execute(
+        "UPDATE feed SET hidden = true WHERE sequence = 0 AND EXISTS (SELECT 1 FROM placement p WHERE p.feed = feed.slug)"
+        " AND (slug LIKE 'package/%' OR slug LIKE 'language/%' OR slug LIKE 'source/%')"
+    )
+    op.execute("DELETE FROM document WHERE feed IN (SELECT slug FROM feed WHERE hidden)")
     op.execute(
         "UPDATE delivery SET sequence = -event_id WHERE state = 'pending' AND attempts = 0 AND replay = 0"
         " AND priority > 0 AND sequence > 0 AND EXISTS (SELECT 1 FROM article a WHERE a.id = delivery.article_id"
@@ -53,6 +59,7 @@ def downgrade() -> None:
     # The version before reads a number wherever it is: below zero it shows it to nobody.
     op.drop_index("ix_delivery_unnumbered", table_name="delivery")
     op.drop_column("endpoint", "failing_seconds")
+    op.drop_column("feed", "hidden")
     op.drop_index("ix_article_killed", table_name="article")
     op.drop_index("ix_article_returning", table_name="article")
     op.drop_column("article", "returns_at")

@@ -18,7 +18,7 @@ from service.store.articles import accept
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database.record import Record
-from service.store.deliveries import backfills, recovery
+from service.store.deliveries import backfills, numbering, recovery
 from service.store.feeds.feeds import wake_feeds
 from workers.failure_detector import FailureDetector
 from workers.leader import Clocks, LeaderLease
@@ -121,7 +121,10 @@ class Sweep:
     def _check_clock(self, now: datetime) -> None:
         """Notices when the time of day was put back since the last round, against a clock that goes on steadily."""
         steady = self._clocks.steady()
-        if self._last_round is not None:
+        if self._last_round is None:
+            if late := recovery.clock_was_ahead(self._record, now):
+                log.warning("clock.was_ahead", deliveries=late)
+        else:
             expected = self._last_round[0] + timedelta(seconds=steady - self._last_round[1])
             if expected - now > PUT_BACK:
                 count = recovery.clock_put_back(self._record, expected, now)
@@ -137,6 +140,11 @@ class Sweep:
         if found.expiring:
             accept.expire_due(self._record, now)
             self._request(ROUTE, True, "up")
+        if found.returning:
+            accept.return_due(self._record, now)
+            self._request(ROUTE, True, "up")
+        while numbering.number_due(self._record, now) == numbering.MOST_NUMBERED:
+            pass
         if found.waking:
             wake_feeds(self._record, now)
         if self._clocks.steady() - self._rare_checks_at >= RARE_CHECKS_EVERY:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -88,10 +89,8 @@ class GuessLimits:
         if after.failures == MOST_WRONG[door]:
             log.warning("auth.limited", door=door, address=address, seconds=int(WINDOW.total_seconds()))
         if writes:
-            try:
+            with suppress(RecordUnavailable):  # this process has counted it
                 auth_limits.note_failure(self._record, door, address, now)
-            except RecordUnavailable:
-                pass  # this process has counted it
 
     def _own_limit(self, door: str) -> AuthLimit | None:
         with self._lock:

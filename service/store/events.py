@@ -52,6 +52,7 @@ class Event:
     accepted_at: datetime
     newest: int
     newest_status: str
+    newest_embargo: datetime | None  # holds for every revision
     expires_at: datetime | None
     source: tuple[str, str]
 
@@ -68,6 +69,7 @@ class _UnroutedRow(NamedTuple):
     accepted_at: int
     newest: int
     newest_status: str
+    newest_embargo: int | None
     expires_at: int | None
     source_slug: str
     source_name: str
@@ -76,7 +78,7 @@ class _UnroutedRow(NamedTuple):
 _UNROUTED = Statement("""
     SELECT v.id, v.article_id, v.revision, v.type, coalesce(v.places, r.content),
         r.embargo_until, r.accepted_at, a.revision, a.status,
-        a.expires_at, s.slug, s.name
+        a.embargo_until, a.expires_at, s.slug, s.name
     FROM event v JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision
         JOIN article a ON a.id = v.article_id JOIN source s ON s.id = a.source_id
     WHERE v.routed_at IS NULL ORDER BY v.id LIMIT :limit""")
@@ -98,6 +100,7 @@ def _event(row: _UnroutedRow) -> Event:
         accepted_at=from_micros(row.accepted_at),
         newest=row.newest,
         newest_status=row.newest_status,
+        newest_embargo=None if row.newest_embargo is None else from_micros(row.newest_embargo),
         expires_at=None if row.expires_at is None else from_micros(row.expires_at),
         source=(row.source_slug, row.source_name),
     )

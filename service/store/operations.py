@@ -131,7 +131,7 @@ def replay(
     for ids in replays.batches(record, wanted, batch):
         if dry_run:
             with record.reading() as connection:
-                parts.append(replays.preview(connection, ids))
+                parts.append(replays.preview(connection, ids, now))
             continue
         with record.writing() as connection:
             part = replays.send_again(connection, ids, now)

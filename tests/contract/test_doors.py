@@ -1,4 +1,4 @@
-"""The doors: sessions end with the logout, guessing has limits everywhere, and nobody learns anything at the metrics."""
+"""The doors: sessions end with the logout, guessing has limits everywhere, the metrics tell strangers nothing."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ def alive(record: Record) -> None:
 
 
 def deliveries(record: Record, endpoint_id: int) -> list[tuple[str, int, str]]:
-    """(the source's own id, revision, state), in the order of their sequence numbers."""
+    """(the source's own id, revision, state), in the order in which they were made."""
     table = delivery.c
     query = (
         select(article.c.external_id, table.revision, table.state)
         .join(article, article.c.id == table.article_id)
         .where(table.endpoint_id == endpoint_id)
-        .order_by(table.sequence)
+        .order_by(table.id)
     )
     with record.reading() as connection:
         return [tuple(row) for row in connection.execute(query)]

@@ -15,10 +15,11 @@ from sqlalchemy import select
 from service.api import partner_events
 from service.http import credentials, problems
 from service.store import operations
+from service.store.articles import accept
 from service.store.coordination import heartbeats
 from service.store.database import locks
 from service.store.database.record import Record
-from service.store.deliveries import claims, routing, settlements
+from service.store.deliveries import claims, numbering, routing, settlements
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.partners import catch_up, partners
 from service.store.partners.catch_up import StreamQuery
@@ -211,10 +212,13 @@ def test_story_under_embargo_is_shown_at_its_time_and_not_before(
     post(record, source, an_article(external_id="2"))
     routing.route(record, NOW)
     for query in ("", "include=data", "after=1", "limit=2"):
-        assert 2 not in numbers(outlet.events(query))
         assert "Merger" not in outlet.get(query).text
+    assert numbers(outlet.events()) == [1, 2]
     outlet.now = later(60)
+    assert numbering.number_due(record, later(60)) == 1
     assert numbers(outlet.events("include=data")) == [1, 2, 3]
+    [last] = outlet.events("after=2&include=data")
+    assert last["data"]["headline"] == "Merger"
 
 
 def test_revision_under_embargo_is_not_betrayed_by_the_one_it_superseded(
@@ -227,9 +231,15 @@ def test_revision_under_embargo_is_not_betrayed_by_the_one_it_superseded(
     post(record, source, an_article(headline="Merger", embargo_until=later(60)))
     routing.route(record, NOW)
     [event] = outlet.events()
-    assert (event["superseded_by"], event["superseded_by_sequence"]) == (None, None)
+    assert (event["state"], event["superseded_by"], event["superseded_by_sequence"]) == (
+        "cancelled",
+        None,
+        None,
+    )
     outlet.now = later(60)
-    assert outlet.events()[0]["superseded_by"] == 2
+    accept.return_due(record, later(60))
+    routing.route(record, later(60))
+    assert [each["revision"] for each in outlet.events()] == [1, 3]
 
 
 def test_page_never_parts_the_endpoints_events_of_one_number(record: Record, outlet: EventsOutlet) -> None:

@@ -151,7 +151,7 @@ def test_source_cannot_bring_back_a_story_that_the_desk_killed() -> None:
     found = judge(held("killed", killed_by_desk=True, version=5), a_post(version=6))
     assert isinstance(found, Stale)
     assert "only an operator can restore it" in found.why
-    assert judge(held("killed", killed_by_desk=True), a_post("killed")) == Change("article.killed")
+    assert isinstance(judge(held("killed", killed_by_desk=True), a_post("killed")), Stale)
 
 
 @pytest.mark.parametrize("status", ["withheld", "unpublished"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -14,6 +15,7 @@ from service.store.database.record import Record
 from service.store.feeds import archives, contents, documents, partner_contents, placements, sections
 from service.store.feeds.archives import PageDue
 from service.store.feeds.contents import Placement
+from service.store.feeds.documents import Overtaken
 from service.store.feeds.entries import prune_entries
 from service.store.feeds.feeds import FeedDue, due_feeds, open_feeds
 from workers.publish.assemble import compose
@@ -76,15 +78,23 @@ class FeedBuilder:
             )
             for page in takewhile(further, pages):
                 if page.feed in known:
-                    self._build_page(publisher, known[page.feed], page, self._clock())
+                    with suppress(Overtaken):
+                        self._build_page(publisher, known[page.feed], page, self._clock())
                     built += 1
         self._prune()
         return built
 
     def build(self, publisher: Publisher, due: FeedDue, now: datetime) -> None:
         """Renders one feed in all its formats and writes the documents that changed."""
+        with suppress(Overtaken):  # the record was set back meanwhile: it is due still
+            self._build(publisher, due, now)
+
+    def _build(self, publisher: Publisher, due: FeedDue, now: datetime) -> None:
         started = perf_counter()
         due, shown, due_at = self._shown(due, now)
+        if not due.shown:
+            documents.keep_hidden(self._record, due, due_at=due_at, now=now)
+            return
         entries, new = self._cache.entries(publisher, shown)
         # A partner's own is not for people to look at, and its page would tell its address.
         formats = feeds.FORMATS if due.private else feeds.RENDITIONS
@@ -106,6 +116,7 @@ class FeedBuilder:
         if due.private:
             found = partner_contents.partner_contents(self._record, due, now, withdrawn_stays=stays)
             return due, found.placements, found.due_at
+        placements.set_back(self._record, due, now)
         due = replace(due, sequence=placements.number_new(self._record, due, now))
         shown = contents.placements(self._record, due, now, withdrawn_stays=stays)
         return due, shown, contents.next_change(self._record, due, shown, now, withdrawn_stays=stays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ import feeds
 from service import logs
 from service.store.database.record import Record
 from service.store.feeds.contents import Placement, Story, stories
+from service.store.feeds.documents import Overtaken
 from service.store.feeds.entries import NewEntry, find_entries
 from workers.publish.assemble import Entries, Entry
 from workers.publish.items import Publisher, item_of
@@ -20,7 +22,18 @@ log = logs.get("publish")
 
 CACHE_BYTES = 64 * 2**20
 
-_Key = tuple[int, int, str]  # article, revision, profile
+# Public id, revision, content hash, profile: a record that is set back gives the rows' numbers to other stories.
+_Key = tuple[str, int, str, str]
+
+
+def _key(place: Placement, profile: str) -> _Key:
+    return place.public_id, place.revision, place.content_hash, profile
+
+
+def profile_of(place: Placement, profile: str) -> str:
+    """The profile of this very story's entries."""
+    story = f"{place.public_id} {place.revision} {place.content_hash}"
+    return f"{profile}.{hashlib.blake2b(story.encode(), digest_size=16).hexdigest()}"
 
 
 class EntryCache:
@@ -37,10 +50,7 @@ class EntryCache:
         """The entries of these stories by article; and the new ones among them, to be written to the record."""
         profile = publisher.profile
         with self._lock:
-            cached = {
-                place.article_id: self._entries.get((place.article_id, place.revision, profile))
-                for place in shown
-            }
+            cached = {place.article_id: self._entries.get(_key(place, profile)) for place in shown}
         found = {article_id: entries for article_id, entries in cached.items() if entries is not None}
         missing = [place for place in shown if place.article_id not in found]
         if not missing:
@@ -48,19 +58,25 @@ class EntryCache:
         new: list[NewEntry] = []
         for place, entries in self._fetch(publisher, missing, new):
             found[place.article_id] = entries
-            self._store((place.article_id, place.revision, profile), entries)
+            self._store(_key(place, profile), entries)
         return found, new
 
     def _fetch(
         self, publisher: Publisher, missing: Sequence[Placement], new: list[NewEntry]
     ) -> list[tuple[Placement, Entries]]:
-        wanted = [(place.article_id, place.revision) for place in missing]
-        bodies = find_entries(self._record, wanted, publisher.profile)
+        places = {place.article_id: place for place in missing}
+        profiles = {each: profile_of(place, publisher.profile) for each, place in places.items()}
+        bodies = find_entries(self._record, profiles)
         unwritten = [p for p in missing if any((p.article_id, fmt) not in bodies for fmt in feeds.RENDITIONS)]
         for story in stories(self._record, unwritten):
+            place = places[story.article_id]
+            if (story.public_id, story.content_hash) != (place.public_id, place.content_hash):
+                raise Overtaken  # the record was set back since the place was read: the feed is built again
             for fmt, body in serialise(publisher, story).items():
                 bodies[story.article_id, fmt] = body
-                new.append(NewEntry(story.article_id, story.revision, fmt, publisher.profile, body))
+                new.append(NewEntry(story.article_id, story.revision, fmt, profiles[story.article_id], body))
+        if any((place.article_id, fmt) not in bodies for place in unwritten for fmt in feeds.RENDITIONS):
+            raise Overtaken
         return [
             (place, {fmt: _entry(bodies[place.article_id, fmt]) for fmt in feeds.RENDITIONS})
             for place in missing

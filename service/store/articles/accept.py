@@ -14,13 +14,24 @@ from sqlalchemy.exc import IntegrityError
 from service.store import audit, names
 from service.store.articles import idempotency, posts, revisions
 from service.store.articles.idempotency import Answer
-from service.store.articles.lifecycle import Change, Repeat, Stale, fingerprint, judge
+from service.store.articles.lifecycle import (
+    KILLED_BY_DESK,
+    ArticleState,
+    Change,
+    Repeat,
+    Stale,
+    Terms,
+    as_of,
+    fingerprint,
+    judge,
+)
 from service.store.articles.posts import Post, PostedRevision
 from service.store.articles.revisions import CurrentArticle, NewArticle, RevisionDraft
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownSections
 from service.store.feeds import sections
+from service.times import to_iso
 
 _TRIES = 4  # two posts of a new article at once: the second finds what the first wrote
 
@@ -44,7 +55,10 @@ def kill(connection: Connection, name: str, reason: str, actor: str, now: dateti
 
 
 def restore(connection: Connection, name: str, reason: str | None, actor: str, now: datetime) -> Answer:
-    """The desk brings back an article that was taken down. Raises NotPossible for one that is usable."""
+    """The desk brings back an article that was taken down: at once, or when its embargo ends.
+
+    Raises NotPossible for one that is usable, or that returns by itself.
+    """
     return _by_desk(connection, name, "usable", actor, reason, now)
 
 
@@ -59,6 +73,27 @@ def expire_due(record: Record, now: datetime, limit: int = 100) -> int:
     return len(ids)
 
 
+def return_due(record: Record, now: datetime, limit: int = 100) -> int:
+    """Brings back what its own embargo took from the public, at its time, each as an event; returns how many."""
+    with record.writing() as connection:
+        ids = [number for (number,) in _RETURNING.rows(connection, now=now, limit=limit)]
+        for article_id in ids:
+            current = revisions.lock_by_id(connection, article_id)
+            if current is None:
+                continue
+            if current.state.returns_at is None:
+                revisions.forget_return(connection, current)
+            else:
+                status = "unpublished" if current.expires_at and current.expires_at <= now else "usable"
+                _set_status(connection, current, status, "system", "the embargo has ended", now)
+    return len(ids)
+
+
+_RETURNING = Statement(
+    "SELECT id FROM article WHERE returns_at IS NOT NULL AND status = 'withheld' AND returns_at <= :now"
+    " ORDER BY returns_at LIMIT :limit",
+    locking=" FOR UPDATE SKIP LOCKED",
+)
 _EXPIRED = Statement(
     "SELECT id FROM article WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at <= :now"
     " ORDER BY expires_at LIMIT :limit",
@@ -71,6 +106,12 @@ def _accept(connection: Connection, post: Post, revision: PostedRevision | None)
         return answer
     current = revisions.lock_by_source(connection, post.source.id, post.article.external_id)
     revision = _complete(connection, post, revision, current)
+    if current is None and (killed := _killed_before(connection, post, revision)) is not None:
+        answer = revisions.current_answer(connection, killed, "stale")
+        _note_stale(connection, post, killed, KILLED_BY_DESK)
+        idempotency.store_answer(connection, post, answer)
+        return answer
+    revision = _as_of_now(connection, post, revision, current)
     match judge(current.state if current else None, revision.state):
         case Repeat():
             assert current is not None
@@ -85,6 +126,37 @@ def _accept(connection: Connection, post: Post, revision: PostedRevision | None)
             answer = _change(connection, post, revision, current, kind)
     idempotency.store_answer(connection, post, answer)
     return answer
+
+
+def _killed_before(connection: Connection, post: Post, revision: PostedRevision) -> CurrentArticle | None:
+    """The very story that the desk killed does not come back because its source gave it another id."""
+    killed = revisions.killed_under_another_id(
+        connection, post.source.id, fingerprint("killed", revision.content)
+    )
+    return None if killed is None else revisions.lock_by_id(connection, killed)
+
+
+def _as_of_now(
+    connection: Connection, post: Post, revision: PostedRevision, current: CurrentArticle | None
+) -> PostedRevision:
+    """The post with the state that its times leave it in."""
+    same = current is not None and current.state.fingerprint == revision.state.fingerprint
+    if same and current is not None and current.expires_at is None and current.state.status == "usable":
+        return revision  # it expired, and the desk brought it back: it stays until its source says otherwise
+    times = _terms(connection, current, post.article.embargo_until, post.article.expires_at, post.now)
+    return PostedRevision(revision.content, as_of(post.now, revision.state, revision.content, times))
+
+
+def _terms(
+    connection: Connection,
+    current: CurrentArticle | None,
+    embargo_until: datetime | None,
+    expires_at: datetime | None,
+    now: datetime,
+) -> Terms:
+    embargoed = current is not None and embargo_until is not None and embargo_until > now
+    public = embargoed and current is not None and revisions.was_public(connection, current.id, now)
+    return Terms(embargo_until, expires_at, public)
 
 
 def _note_stale(connection: Connection, post: Post, current: CurrentArticle, why: str) -> None:
@@ -128,6 +200,7 @@ def _change(
         embargo_until=dated.embargo_until,
         expires_at=dated.expires_at,
         changed_at=post.now if current is None else current.next_change(post.now),
+        now=post.now,
         actor=f"source:{post.source.slug}",
         reason=posted.reason,
     )
@@ -157,6 +230,11 @@ def _by_desk(
         raise NotPossible(f"the article {name!r} is usable already: there is nothing to restore")
     if current.state.status == status and current.state.killed_by_desk:
         return revisions.current_answer(connection, current, "repeat")
+    if status == "usable" and current.state.returns_at is not None and current.state.returns_at > now:
+        raise NotPossible(
+            f"the article {name!r} is under embargo: it returns by itself at {to_iso(current.state.returns_at)};"
+            " to have it back sooner, let its source lift the embargo"
+        )
     return _set_status(connection, current, status, actor, reason, now)
 
 
@@ -169,20 +247,24 @@ def _set_status(
     now: datetime,
 ) -> Answer:
     content = revisions.current_content(connection, current)
-    state = replace(
+    state: ArticleState = replace(
         current.state,
         status=status,
         fingerprint=fingerprint(status, content),
         killed_by_desk=status == "killed" and actor != "system",
+        returns_at=None,
     )
+    # An expiry that has passed was obeyed: restored, the article stays until its source says otherwise.
+    expires_at = current.expires_at if current.expires_at and current.expires_at > now else None
+    state = as_of(now, state, content, _terms(connection, current, current.embargo_until, expires_at, now))
     new = RevisionDraft(
-        type="article.restored" if status == "usable" else f"article.{status}",
+        type="article.restored" if state.status == "usable" else f"article.{state.status}",
         content=content,
         state=state,
         embargo_until=current.embargo_until,
-        # What has expired is unpublished once: restored, it stays until its source says otherwise.
-        expires_at=None if actor == "system" else current.expires_at,
+        expires_at=expires_at,
         changed_at=current.next_change(now),
+        now=now,
         actor=actor,
         reason=reason,
     )

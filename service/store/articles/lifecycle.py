@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 
 @dataclass(frozen=True)
 class ArticleState:
-    """An article as it is, or as posted. `fingerprint` covers all that a reader or partner could see change."""
+    """An article as it is, or as a post would have it. `fingerprint` covers all that a reader or partner could see
+    change, and the status.
+
+    `returns_at`: it is withheld by its own embargo alone, and usable again then.
+    """
 
     status: str
     fingerprint: str
@@ -17,6 +21,7 @@ class ArticleState:
     updated_at: datetime | None
     corrected: bool = False  # posted with a correction note
     killed_by_desk: bool = False
+    returns_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,30 @@ def fingerprint(status: str, content: str) -> str:
 
 Verdict = Change | Repeat | Stale
 
+
+@dataclass(frozen=True)
+class Terms:
+    """The times that a post sets its article. `was_public`: some revision of it was, or is."""
+
+    embargo_until: datetime | None
+    expires_at: datetime | None
+    was_public: bool
+
+
+def as_of(now: datetime, posted: ArticleState, content: str, terms: Terms) -> ArticleState:
+    """The state in which a usable article is at `now`: what has expired is unpublished, and never public again by
+    this content; what was public and is under embargo is withheld until that ends."""
+    if posted.status != "usable":
+        return posted
+    if terms.expires_at is not None and terms.expires_at <= now:
+        return replace(posted, status="unpublished", fingerprint=fingerprint("unpublished", content))
+    if terms.was_public and terms.embargo_until is not None and terms.embargo_until > now:
+        held = fingerprint("withheld", content)
+        return replace(posted, status="withheld", fingerprint=held, returns_at=terms.embargo_until)
+    return posted
+
+
+KILLED_BY_DESK = "the desk killed this article; only an operator can restore it: dateline restore"
 _TYPE_OF_STATUS = {
     "withheld": "article.withheld",
     "killed": "article.killed",
@@ -58,8 +87,10 @@ def judge(current: ArticleState | None, posted: ArticleState) -> Verdict:
         return Change(_TYPE_OF_STATUS.get(posted.status, "article.published"))
     if older := _older(current, posted):
         return Stale(older)
-    if posted.fingerprint == current.fingerprint:
+    if posted.fingerprint == current.fingerprint and posted.returns_at == current.returns_at:
         return Repeat()
+    if current.status == "killed" and current.killed_by_desk:
+        return Stale(KILLED_BY_DESK)
     if current.status == "killed" and posted.status != "killed":
         return _revive(current, posted)
     return Change(_type_of_change(current, posted))
@@ -75,17 +106,15 @@ def _type_of_change(current: ArticleState, posted: ArticleState) -> str:
 
 
 def _revive(current: ArticleState, posted: ArticleState) -> Verdict:
-    """A killed story comes back only by something that is surely later than the kill, and never past the desk's own.
+    """A killed story comes back only by something that is surely later than the kill.
 
     A content system that repeats an old post without a version must not bring a killed story back to every outlet.
     """
-    if current.killed_by_desk:
-        return Stale("the desk killed this article; only an operator can restore it: dateline restore")
-    if posted.status != "usable":
+    if posted.status != "usable" and posted.returns_at is None:
         return Stale("the article is killed, which no other takedown replaces")
     if not _surely_newer(current, posted):
         return Stale("the article is killed; to restore it, post a higher version or a later updated_at")
-    return Change("article.restored")
+    return Change(_TYPE_OF_STATUS.get(posted.status, "article.restored"))
 
 
 def _older(current: ArticleState, posted: ArticleState) -> str | None:

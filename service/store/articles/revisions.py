@@ -13,7 +13,7 @@ from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import ArticleState
 from service.store.content import glance
 from service.store.database.sql import Row, Statement, insert
-from service.store.deliveries import transitions, withdrawn_answers
+from service.store.deliveries import due_times, transitions, withdrawn_answers
 from service.store.events import NewEvent
 from service.store.feeds import kinds
 from service.store.schema.articles import article, revision
@@ -59,6 +59,7 @@ class RevisionDraft:
     embargo_until: datetime | None
     expires_at: datetime | None
     changed_at: datetime
+    now: datetime  # `changed_at` is later where a clock was ahead when the article last changed
     actor: str
     reason: str | None
 
@@ -72,6 +73,7 @@ class RevisionDraft:
             "embargo_until": self.embargo_until,
             "expires_at": self.expires_at,
             "killed_by_desk": self.state.killed_by_desk,
+            "returns_at": self.state.returns_at,
             "changed_at": self.changed_at,
         }
 
@@ -90,12 +92,13 @@ class _CurrentRow(NamedTuple):
     version: int | None
     source_updated_at: int | None
     killed_by_desk: bool
+    returns_at: int | None
 
 
 # Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
 _ARTICLE = (
     "SELECT id, public_id, revision, embargo_until, expires_at, changed_at,"
-    " status, content_hash, version, source_updated_at, killed_by_desk FROM article WHERE "
+    " status, content_hash, version, source_updated_at, killed_by_desk, returns_at FROM article WHERE "
 )
 _LOCK = " FOR NO KEY UPDATE"
 _BY_ID = Statement(_ARTICLE + "id = :article", locking=_LOCK)
@@ -122,6 +125,7 @@ def _current(values: Row | None) -> CurrentArticle | None:
         version=row.version,
         updated_at=_moment(row.source_updated_at),
         killed_by_desk=bool(row.killed_by_desk),
+        returns_at=_returns_at(row),
     )
     return CurrentArticle(
         id=row.id,
@@ -132,6 +136,12 @@ def _current(values: Row | None) -> CurrentArticle | None:
         changed_at=from_micros(row.changed_at),
         state=state,
     )
+
+
+def _returns_at(row: _CurrentRow) -> datetime | None:
+    """A program of the version before leaves the column as it was when it withholds the article for another reason."""
+    holds = row.status == "withheld" and row.returns_at == row.embargo_until
+    return _moment(row.returns_at) if holds else None
 
 
 def _moment(micros: int | None) -> datetime | None:
@@ -146,6 +156,28 @@ def current_content(connection: Connection, current: CurrentArticle) -> str:
 
 
 _CONTENT = Statement("SELECT content FROM revision WHERE article_id = :article AND number = :number")
+
+
+def was_public(connection: Connection, article_id: int, now: datetime) -> bool:
+    """Whether any revision of the article was public, or is: then some outlet may hold it, and readers know it."""
+    return _WAS_PUBLIC.value(connection, article=article_id, now=now) is not None
+
+
+_WAS_PUBLIC = Statement("""
+    SELECT 1 FROM revision r LEFT JOIN revision n ON n.article_id = r.article_id AND n.number = r.number + 1
+    WHERE r.article_id = :article AND r.status = 'usable'
+        AND (r.embargo_until IS NULL OR r.embargo_until < coalesce(n.accepted_at, :now + 1)) LIMIT 1""")
+
+
+def killed_under_another_id(connection: Connection, source_id: int, killed: str) -> int | None:
+    """The article of this source that the desk killed with the content of this fingerprint; the newest of several."""
+    number: int | None = _KILLED.value(connection, source=source_id, killed=killed)
+    return number
+
+
+_KILLED = Statement(
+    "SELECT max(id) FROM article WHERE killed_by_desk AND source_id = :source AND content_hash = :killed"
+)
 
 
 def current_answer(connection: Connection, current: CurrentArticle, outcome: str) -> Answer:
@@ -170,7 +202,7 @@ def create(connection: Connection, new: NewArticle, first: RevisionDraft) -> Ans
 _CREATE = insert(
     article,
     "public_id source_id external_id revision status content_hash version source_updated_at embargo_until"
-    " expires_at killed_by_desk first_published_at changed_at",
+    " expires_at killed_by_desk returns_at first_published_at changed_at",
     returning="id",
 )
 
@@ -186,13 +218,17 @@ def advance(connection: Connection, current: CurrentArticle, new: RevisionDraft)
     # What waits to be sent of this article is stale from the moment the new revision commits.
     stale = transitions.NewRevision(current.id, number, takedown=new.state.status != "usable")
     transitions.supersede(connection, [stale], new.changed_at)
+    if current.embargo_until or new.embargo_until:
+        # Older revisions wait with it, for endpoints that want each: what is under embargo leaves in none of them.
+        due_times.follow_embargo(connection, [current.id], new.now)
     return _write(connection, current.id, current.public_id, number, new)
 
 
 _ADVANCE = Statement(
     "UPDATE article SET revision = :revision, status = :status, content_hash = :content_hash, version = :version,"
     " source_updated_at = :source_updated_at, embargo_until = :embargo_until, expires_at = :expires_at,"
-    " killed_by_desk = :killed_by_desk, changed_at = :changed_at WHERE id = :article AND revision = :current"
+    " killed_by_desk = :killed_by_desk, returns_at = :returns_at, changed_at = :changed_at"
+    " WHERE id = :article AND revision = :current"
 )
 
 
@@ -208,6 +244,14 @@ def raise_version(connection: Connection, current: CurrentArticle, posted: Artic
 _RAISE_VERSION = Statement(
     "UPDATE article SET version = :version, source_updated_at = :updated_at WHERE id = :article"
 )
+
+
+def forget_return(connection: Connection, current: CurrentArticle) -> None:
+    """The article was withheld for another reason since: it does not return by itself."""
+    _FORGET_RETURN.run(connection, {"article": current.id})
+
+
+_FORGET_RETURN = Statement("UPDATE article SET returns_at = NULL WHERE id = :article")
 
 
 def _later(current: Any, posted: Any) -> Any:

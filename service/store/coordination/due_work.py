@@ -23,6 +23,9 @@ _WORK = {
     "expiring": (
         "SELECT 1 FROM article WHERE expires_at IS NOT NULL AND status = 'usable' AND expires_at <= :now"
     ),
+    "returning": (
+        "SELECT 1 FROM article WHERE returns_at IS NOT NULL AND status = 'withheld' AND returns_at <= :now"
+    ),
     "notices": f"SELECT 1 FROM notice WHERE {notices.DUE}",
     "backfills": "SELECT 1 FROM backfill WHERE finished_at IS NULL",
 }
@@ -37,6 +40,7 @@ class DueWork:
     feeds: bool
     waking: bool
     expiring: bool
+    returning: bool
     notices: bool
     backfills: bool
     deliveries: bool

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.deliveries import transitions
-from service.store.deliveries.routing import alone, number
+from service.store.deliveries.numbering import number
+from service.store.deliveries.routing import alone
 from service.store.deliveries.states import Priority, State
 
 ARTICLES_PER_STEP = 500  # articles looked at in one transaction: some 20 ms
@@ -105,7 +106,7 @@ def _step(connection: Connection, backfill: _BackfillRow, now: datetime, limit: 
         _UNDER_EMBARGO.all(connection, since=backfill.since, **values) if backfill.after_id == 0 else []
     )
     rows = [_row(each, backfill, now) for each in (*embargoed, *found) if each.wanted]
-    number(connection, rows)
+    number(connection, rows, now)
     transitions.enqueue(connection, rows)
     last, over = (found[-1] if found else None), len(found) < limit
     advanced = {

@@ -20,9 +20,9 @@ from sqlalchemy import Connection
 from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query
-from service.store.deliveries import capacity, rates, transitions
+from service.store.deliveries import capacity, numbering, rates, transitions
 from service.store.deliveries.capacity import Capacity, Lane
-from service.store.deliveries.states import CLAIM, may_go
+from service.store.deliveries.states import claimable
 from service.store.deliveries.transitions import ClaimedRow
 
 LEASE = timedelta(
@@ -154,8 +154,7 @@ class Candidate(NamedTuple):
 
 _CANDIDATES = f"""
     SELECT {{}} FROM delivery x
-    WHERE x.endpoint_id = e.id AND {CLAIM.guard("x")} AND x.priority = {{}}
-      AND x.due_at <= :now AND {may_go("x")}
+    WHERE x.endpoint_id = e.id AND x.priority = {{}} AND x.due_at <= :now AND {claimable("x")}
     ORDER BY x.due_at, x.id LIMIT """
 # Endpoint by endpoint, in the order of their turn, until the limit is reached: the next turn begins with those that
 # this one did not come to.
@@ -241,7 +240,10 @@ def _fitting(
 def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[ClaimedDelivery]:
     if not ids:
         return []
-    rows = transitions.claim(connection, ids, lease, now + LEASE)
+    rows = transitions.claim(connection, ids, lease, now + LEASE, now)
+    if unnumbered := [row.id for row in rows if row.sequence < 0]:
+        numbers = numbering.number_these(connection, unnumbered)
+        rows = [row._replace(sequence=numbers.get(row.id, row.sequence)) for row in rows]
     return [_claimed(row) for row in sorted(rows, key=attrgetter("priority", "due_at", "id"))]
 
 

@@ -1,26 +1,48 @@
-"""Due times of deliveries that wait: they move, and the state stays. In the caller's transaction."""
+"""Due times and numbers of deliveries that wait: they move, and the state stays. In the caller's transaction."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from service.store.database import locks
 from service.store.database.sql import Statement
-from service.store.deliveries.states import Priority, State, in_states
+from service.store.deliveries.states import UNSETTLED, Priority, State, due, embargo, in_states
+from service.store.schema.base import MICROSECOND
 
+# No retry and no Retry-After puts a delivery off for longer: what is due later was put off by a clock that was ahead.
+LONGEST_WAIT = timedelta(hours=26)
+
+
+_DUE_NOW = due("delivery")
 # What failed as an outage does is due at once; what was refused, or asked to wait (Retry-After), keeps its time.
 _HASTEN = Statement(f"""
-    UPDATE delivery SET due_at = :now
+    UPDATE delivery SET due_at = {_DUE_NOW}
     WHERE endpoint_id = :endpoint AND {in_states([State.WAITING])} AND due_at > :now
       AND (last_status IS NULL OR last_status NOT BETWEEN 400 AND 499 OR last_status IN (408, 425, 429))
       AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.delivery_id = delivery.id AND t.number = delivery.attempts
           AND lower(t.response_headers) LIKE '%"retry-after"%')""")
 _DUE_STILL = Statement(f"""
-    UPDATE delivery SET due_at = (SELECT CASE WHEN a.embargo_until > :now
-        AND delivery.priority > {Priority.TAKEDOWN.value} THEN a.embargo_until ELSE :now END
-        FROM article a WHERE a.id = delivery.article_id)
-    WHERE {in_states([State.PENDING])} AND due_at > :now AND due_at <= :was""")
+    UPDATE delivery SET due_at = {_DUE_NOW} WHERE {in_states([State.PENDING])} AND due_at > :now""")
+_WAIT_STILL = Statement(f"""
+    UPDATE delivery SET due_at = CASE WHEN due_at - :back > {_DUE_NOW} THEN due_at - :back ELSE {_DUE_NOW} END
+    WHERE {in_states([State.WAITING])} AND due_at > :now""")
+_LATE = Statement(f"""
+    UPDATE delivery SET due_at = {_DUE_NOW}
+    WHERE due_at > {_DUE_NOW} AND ({in_states([State.PENDING])} AND due_at > :now
+        OR {in_states([State.WAITING])} AND due_at > :now + {LONGEST_WAIT // MICROSECOND})""")
+_OF_ARTICLES = "article_id IN :articles[] AND "
+# What waits for an embargo has not been tried since it was set: it goes when the present one ends. What waits for a
+# retry keeps its time if that is later.
+_FOLLOW = Statement(f"""
+    UPDATE delivery SET due_at = {_DUE_NOW}
+    WHERE {_OF_ARTICLES}{in_states(UNSETTLED)} AND priority > {Priority.TAKEDOWN.value}
+      AND (due_at < {embargo("delivery")} OR ({in_states([State.PENDING])} AND due_at > {_DUE_NOW}))""")
+_RESPECT = Statement(f"""
+    UPDATE delivery SET due_at = {embargo("delivery")}
+    WHERE id = :id AND {in_states(UNSETTLED)} AND due_at < {embargo("delivery")}""")
 
 
 def hasten(connection: Connection, endpoint_id: int, now: datetime) -> None:
@@ -29,5 +51,35 @@ def hasten(connection: Connection, endpoint_id: int, now: datetime) -> None:
 
 
 def keep_due(connection: Connection, was: datetime, now: datetime) -> int:
-    """The time of day went from `was` back to `now`: news that was due is due still; embargoes keep their time."""
-    return _DUE_STILL.run(connection, {"was": was, "now": now})
+    """The time of day went from `was` back to `now`: news that was due is due still, retries go as long after this as
+    they would have gone; embargoes keep their time. Returns how much news that was."""
+    _WAIT_STILL.run(connection, {"back": (was - now) // MICROSECOND, "now": now})
+    return _DUE_STILL.run(connection, {"now": now})
+
+
+def release_late(connection: Connection, now: datetime) -> int:
+    """What a clock that was ahead put off for longer than it may wait is due now: nobody may have seen the clock go
+    back. Returns how much that is."""
+    return _LATE.run(connection, {"now": now})
+
+
+def follow_embargo(connection: Connection, articles: Sequence[int], now: datetime) -> None:
+    """What waits of these articles, of any revision, is due when the present embargo ends; at once if it has none."""
+    if articles:
+        values = {"articles": list(articles)}
+        locks.lock_deliveries(connection, _OF_ARTICLES + in_states(UNSETTLED), values)
+        _FOLLOW.run(connection, values | {"now": now})
+
+
+_NUMBER = Statement("UPDATE delivery SET sequence = :sequence WHERE id = :id AND sequence < 0")
+
+
+def set_numbers(connection: Connection, numbers: Mapping[int, int]) -> None:
+    """Gives these deliveries their sequence numbers."""
+    rows = [{"id": number, "sequence": sequence} for number, sequence in sorted(numbers.items())]
+    _NUMBER.run_all(connection, rows)
+
+
+def respect_embargoes(connection: Connection, ids: Sequence[int]) -> None:
+    """Of these, which came back from the wire, none is due before the embargo that its article has got meanwhile."""
+    _RESPECT.run_all(connection, [{"id": each} for each in ids])

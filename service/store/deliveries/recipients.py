@@ -119,7 +119,8 @@ def _deliveries_of(event: Event, snapshot: RoutingSnapshot, now: datetime) -> It
     owed = snapshot.owed.get((event.article_id, event.revision), {})
     takedown = event.type in TAKEDOWN_EVENTS
     own = _priority(event)
-    embargo = None if takedown else event.embargo_until
+    # The present one, whatever this revision's own was: it may have been moved or lifted since.
+    embargo = None if takedown else event.newest_embargo
     # As they are stored: there are many rows, and each would be converted on its way.
     moment, due_at = to_micros(now), to_micros(max(now, embargo or now))
     for endpoint_id in sorted(_targets(event, snapshot) | owed.keys()):

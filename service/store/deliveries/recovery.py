@@ -48,6 +48,7 @@ def recover(record: Record, lost: Iterable[InFlight], now: datetime) -> int:
             if transitions.recover(connection, each.id, each.attempts, each.worker, now):
                 attempts.write_lost(connection, each.id, each.attempts, each.worker, now)
                 transitions.supersede_overtaken(connection, [each.id], now)
+                due_times.respect_embargoes(connection, [each.id])
                 freed += 1
     return freed
 
@@ -56,3 +57,9 @@ def clock_put_back(record: Record, was: datetime, now: datetime) -> int:
     """The time of day went from `was` back to `now`: news that was due is due still; embargoes keep their time."""
     with record.writing() as connection:
         return due_times.keep_due(connection, was, now)
+
+
+def clock_was_ahead(record: Record, now: datetime) -> int:
+    """Has sent now what a clock that was ahead put off, though nobody saw it go back; returns how much."""
+    with record.writing() as connection:
+        return due_times.release_late(connection, now)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
-from service.store.deliveries import routing, transitions
+from service.store.deliveries import numbering, transitions
 from service.store.deliveries.states import UNSETTLED, State
 from service.store.errors import NotFound, NotPossible
 
@@ -28,6 +28,7 @@ REASONS = {
     "taken_down": "the article was taken down since",
     "newer": "there is a newer revision: an older one is never sent after it",
     "on_its_way": "it goes out by itself: it is waiting, or being sent",
+    "embargoed": "the article is under embargo",
     "repeated": "it was sent again already: name that one, the newest",
     "ended": "it was superseded or cancelled: there is nothing to send again",
 }
@@ -68,9 +69,9 @@ def batches(
     yield from (ids[start : start + size] for start in range(0, len(ids), size))
 
 
-def preview(connection: Connection, ids: Sequence[int]) -> ReplayResult:
+def preview(connection: Connection, ids: Sequence[int], now: datetime) -> ReplayResult:
     """Which of these deliveries would be sent again now."""
-    allowed, reasons = _sorted_out(connection, ids)
+    allowed, reasons = _sorted_out(connection, ids, now)
     return _result(allowed, reasons)
 
 
@@ -78,7 +79,7 @@ def send_again(connection: Connection, ids: Sequence[int], now: datetime) -> Rep
     """Has those of one batch sent again that may be: it is decided anew, with the articles held still, and they go in
     the same transaction."""
     _lock_articles(connection, ids)
-    allowed, reasons = _sorted_out(connection, ids)
+    allowed, reasons = _sorted_out(connection, ids, now)
     if allowed:
         transitions.revive(connection, [row.id for row in allowed if row.state == State.DEAD], now)
         _repeat(connection, [row for row in allowed if row.state == State.DELIVERED], now)
@@ -153,12 +154,14 @@ class _ReplayRow(NamedTuple):
     event_public_id: str
     newest: int
     article_status: str
+    embargoed: bool
     repeated: bool
 
 
 _DELIVERIES = Query(
     _ReplayRow,
     """SELECT d.id, d.endpoint_id, d.revision, d.replay, d.state, v.public_id, a.revision, a.status,
+        a.status = 'usable' AND coalesce(a.embargo_until, 0) > :now,
         EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id
             AND o.revision = d.revision AND o.replay > d.replay)
     FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id
@@ -177,9 +180,11 @@ def _lock_articles(connection: Connection, ids: Sequence[int]) -> None:
         _LOCK_ARTICLES.rows(connection, ids=list(ids))
 
 
-def _sorted_out(connection: Connection, ids: Sequence[int]) -> tuple[list[_ReplayRow], Counter[str]]:
+def _sorted_out(
+    connection: Connection, ids: Sequence[int], now: datetime
+) -> tuple[list[_ReplayRow], Counter[str]]:
     """The rows that may go again, and how many may not, by reason."""
-    rows = _DELIVERIES.all(connection, ids=list(ids))
+    rows = _DELIVERIES.all(connection, ids=list(ids), now=now)
     reasons = {row.id: _reason(row) for row in rows}
     return [row for row in rows if reasons[row.id] is None], Counter(filter(None, reasons.values()))
 
@@ -188,6 +193,8 @@ def _reason(row: _ReplayRow) -> str | None:
     """Why this delivery may not be sent again; None if it may."""
     if row.revision < row.newest:
         return "newer" if row.article_status == "usable" else "taken_down"
+    if row.embargoed:
+        return "embargoed"
     if row.repeated:
         return "repeated"
     if row.state in {*UNSETTLED, State.SENDING}:
@@ -202,15 +209,5 @@ def _name(row: _ReplayRow) -> str:
 
 def _repeat(connection: Connection, rows: Sequence[_ReplayRow], now: datetime) -> None:
     """New rows, each with its endpoint's next sequence number."""
-    counts = Counter(row.endpoint_id for row in rows)
-    if not counts:
-        return
-    sequence = {
-        endpoint_id: last - counts[endpoint_id]
-        for endpoint_id, last in routing.advance_sequences(connection, counts).items()
-    }
-    sequences = []
-    for row in rows:
-        sequence[row.endpoint_id] += 1
-        sequences.append((row.id, sequence[row.endpoint_id]))
-    transitions.repeat(connection, sequences, now)
+    numbers = numbering.next_numbers(connection, [row.endpoint_id for row in rows])
+    transitions.repeat(connection, list(zip([row.id for row in rows], numbers, strict=True)), now)

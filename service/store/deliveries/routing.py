@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +12,7 @@ from sqlalchemy import Connection, select
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import recipients, transitions
+from service.store.deliveries import due_times, numbering, recipients, transitions
 from service.store.deliveries.recipients import OWED_TO_HOLDERS
 from service.store.deliveries.states import UNSETTLED
 from service.store.deliveries.transitions import NewRevision
@@ -59,9 +57,10 @@ def route(record: Record, now: datetime, limit: int = 50) -> RoutingResult:
             # Once more, with those who became holders until now.
             rows = recipients.deliveries(events, recipients.read(connection, events, sections), now)
         # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
-        number(connection, rows)
+        numbering.number(connection, rows, now)
         _supersede(connection, events, now)
         transitions.enqueue(connection, rows)
+        _follow_embargoes(connection, events, now)
         _cancel_unheld(connection, events)
         mark_routed(connection, [each.id for each in events], now)
     return RoutingResult(len(events), len(rows), feeds, more=len(events) == limit)
@@ -92,43 +91,6 @@ def _stop_claims(connection: Connection, articles: list[int], rows: list[dict[st
     locks.lock_endpoints(connection, ids)
 
 
-def number(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Gives each delivery its endpoint's next sequence number. Endpoints are locked before any delivery is."""
-    counts: dict[int, int] = defaultdict(int)
-    for row in rows:
-        counts[row["endpoint_id"]] += 1
-    if not counts:
-        return
-    sequence = {
-        endpoint_id: last - counts[endpoint_id]
-        for endpoint_id, last in advance_sequences(connection, counts).items()
-    }
-    for row in rows:
-        sequence[row["endpoint_id"]] += 1
-        row["sequence"] = sequence[row["endpoint_id"]]
-
-
-def advance_sequences(connection: Connection, counts: Mapping[int, int]) -> dict[int, int]:
-    """Takes so many numbers of each endpoint's sequence; returns the last of each. Locks them in the order of ids."""
-    more = dict(sorted(counts.items()))
-    if connection.dialect.name == "sqlite":
-        return dict(_ADVANCE_SQLITE.rows(connection, more=json.dumps(list(more.items()))))
-    return dict(_ADVANCE_POSTGRESQL.rows(connection, ids=list(more), more=list(more.values())))
-
-
-_ADVANCE_SQLITE = Statement("""
-    UPDATE endpoint SET sequence = sequence + v.more
-    FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS more FROM json_each(:more)) v
-    WHERE endpoint.id = v.id RETURNING endpoint.id, endpoint.sequence""")
-_ADVANCE_POSTGRESQL = Statement("""
-    WITH locked AS MATERIALIZED (
-        SELECT id FROM endpoint WHERE id IN :ids[] ORDER BY id FOR NO KEY UPDATE
-    )
-    UPDATE endpoint e SET sequence = e.sequence + v.more
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:more AS bigint[])) AS v(id, more)
-    WHERE (SELECT count(*) FROM locked) > 0 AND e.id = v.id RETURNING e.id, e.sequence""")
-
-
 def _supersede(connection: Connection, events: Sequence[Event], now: datetime) -> None:
     """Intake did this already, but for what was being routed, or came back from the wire, at that very moment."""
     newest = [
@@ -137,6 +99,12 @@ def _supersede(connection: Connection, events: Sequence[Event], now: datetime) -
         if each.newest > 1 and each.revision == each.newest
     ]
     transitions.supersede(connection, newest, now, await_settlements=True)
+
+
+def _follow_embargoes(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Intake did this already, but for what was being routed at that very moment."""
+    changed = [each.article_id for each in events if 1 < each.revision == each.newest]
+    due_times.follow_embargo(connection, changed, now)
 
 
 def _cancel_unheld(connection: Connection, events: Sequence[Event]) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from service.store import ledger, notices
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import attempts, transitions, withdrawn_answers
+from service.store.deliveries import attempts, due_times, transitions, withdrawn_answers
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.states import State
 from service.store.ledger import Channel, Receipt
@@ -90,6 +90,7 @@ def settle_within(
     failed = [each.delivery.id for each in written if each.state == State.WAITING]
     transitions.supersede_overtaken(connection, failed, now)
     withdrawn_answers.wipe_late(connection, sorted(settled))
+    due_times.respect_embargoes(connection, failed)
     _notify_of_dead(connection, written, now)
     _forgive(connection, written)
     return settled
@@ -166,6 +167,7 @@ def give_back(
         return
     transitions.give_back(connection, [(each.id, each.attempts) for each in claimed], lease)
     transitions.supersede_overtaken(connection, [each.id for each in claimed], now)
+    due_times.respect_embargoes(connection, [each.id for each in claimed])
 
 
 def _forgive(connection: Connection, settlements: Sequence[Settlement]) -> None:

@@ -96,6 +96,26 @@ def holds_back(other: str, this: str) -> str:
     )
 
 
+def embargo(this: str) -> str:
+    """SQL: until when the present embargo of its article keeps the delivery `this`, whichever revision it is of; 0 if
+    nothing does. No takedown waits for an embargo."""
+    return (
+        f"(SELECT CASE WHEN {this}.priority > {Priority.TAKEDOWN.value} AND a.status = 'usable'"
+        f" THEN coalesce(a.embargo_until, 0) ELSE 0 END FROM article a WHERE a.id = {this}.article_id)"
+    )
+
+
+def due(this: str) -> str:
+    """SQL: now, or when the embargo of the delivery `this` ends."""
+    until = embargo(this)
+    return f"(CASE WHEN {until} > :now THEN {until} ELSE :now END)"
+
+
+def claimable(this: str) -> str:
+    """SQL: the delivery `this` may be sent at :now, if its own time has come and its endpoint takes it."""
+    return f"{CLAIM.guard(this)} AND {may_go(this)} AND {embargo(this)} <= :now"
+
+
 def may_go(this: str) -> str:
     """SQL: nothing of its article at its endpoint holds the unsettled delivery `this` back. Its time, and what holds
     the whole endpoint, are asked elsewhere."""

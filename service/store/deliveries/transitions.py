@@ -26,8 +26,9 @@ from service.store.deliveries.states import (
     UNSETTLED,
     Priority,
     State,
+    claimable,
+    due,
     in_states,
-    may_go,
     overtakes,
 )
 from service.store.schema.deliveries import delivery
@@ -180,7 +181,7 @@ _CLAIMED = """x.id, x.endpoint_id, e.partner_id, x.event_id, x.article_id, x.rev
 _CLAIM_POSTGRESQL = Query(
     ClaimedRow,
     f"""{_CLAIM} FROM endpoint e, event v
-    WHERE x.id IN :ids[] AND e.id = x.endpoint_id AND v.id = x.event_id AND {may_go("x")} AND {CLAIM.guard("x")}
+    WHERE x.id IN :ids[] AND e.id = x.endpoint_id AND v.id = x.event_id AND {claimable("x")}
     RETURNING {_CLAIMED}""",
 )
 _CLAIM_SQLITE = Statement(f"{_CLAIM} WHERE x.id IN :ids[] AND {CLAIM.guard('x')} RETURNING id")
@@ -191,13 +192,15 @@ _CLAIMED_SQLITE = Query(
 )
 
 
-def claim(connection: Connection, ids: list[int], lease: str, until: datetime) -> list[ClaimedRow]:
+def claim(
+    connection: Connection, ids: list[int], lease: str, until: datetime, now: datetime
+) -> list[ClaimedRow]:
     """Puts those that may still go on the wire, under this lease, in no order; no two of one article and endpoint."""
     if connection.dialect.name == "sqlite":
         taken = [number for (number,) in _CLAIM_SQLITE.rows(connection, lease=lease, until=until, ids=ids)]
         return _CLAIMED_SQLITE.all(connection, ids=taken)
     locks.lock_deliveries(connection, locks.BY_ID, {"ids": ids})
-    return _CLAIM_POSTGRESQL.all(connection, lease=lease, until=until, ids=ids)
+    return _CLAIM_POSTGRESQL.all(connection, lease=lease, until=until, ids=ids, now=now)
 
 
 # ---- settle, give back, recover: from the wire
@@ -272,8 +275,8 @@ def forgive(connection: Connection, ids: Sequence[int]) -> None:
 # ---- revive: what was given up
 
 _REVIVE = f"""
-    UPDATE delivery SET state = '{State.PENDING.value}', due_at = :now, created_at = :now, forgiven = attempts,
-        settled_at = NULL
+    UPDATE delivery SET state = '{State.PENDING.value}', due_at = {due("delivery")}, created_at = :now,
+        forgiven = attempts, settled_at = NULL
     WHERE {REVIVE.guard()} AND """
 _REVIVE_THESE = Statement(f"{_REVIVE} id IN :ids[]")
 # The newest row of the article there, of the article's newest revision, which the endpoint does not hold yet; and a

@@ -150,7 +150,7 @@ def store_page(
             if fmt not in stored:
                 first = {"modified_at": now.replace(microsecond=0), "due_at": due_at}
                 _INSERT.run(connection, {**values, **first})
-            elif stored[fmt].version.etag != each.etag:
+            elif stored[fmt].version.etag != each.etag or stored[fmt].version.is_ahead(now):
                 modified_at = stored[fmt].version.next_modified(now)
                 _UPDATE.run(connection, {**values, "modified_at": modified_at})
         _SET_DUE.run(connection, {**key, "due_at": due_at})

@@ -21,13 +21,17 @@ MOST_NOTICES = 300  # of stories that were taken down
 
 class Placement(NamedTuple):
     """A story in a feed, without its content: with these the feed is spliced. `changed_at` never precedes the
-    embargo. `withdrawn`: only its notice may be shown."""
+    embargo. `withdrawn`: only its notice may be shown. Feeds are in the order of `placed_at`, which no clock that was
+    ahead puts before what came later. `content_hash` is that of the revision's content and status.
+    """
 
     article_id: int
     public_id: str
     revision: int
     withdrawn: bool
     changed_at: datetime
+    placed_at: datetime
+    content_hash: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Story:
     first_published_at: datetime
     changed_at: datetime
     source_name: str
+    content_hash: str
 
 
 # In a feed stands what is public now. And what was public and was taken down, as a notice, wherever it once stood.
@@ -65,15 +70,18 @@ class _PlacementRow(NamedTuple):
     status: str
     weight: int | None
     changed_at: int
+    placed_at: int
+    content_hash: str
 
 
 _COLUMNS = """
     SELECT a.id, a.public_id, a.revision, a.status, p.withdrawn, CASE WHEN a.status = 'usable'
-        AND a.embargo_until > a.changed_at THEN a.embargo_until ELSE a.changed_at END AS changed_at
+        AND a.embargo_until > a.changed_at THEN a.embargo_until ELSE a.changed_at END AS changed_at,
+        p.changed_at AS placed_at, a.content_hash
     FROM placement p JOIN article a ON a.id = p.article_id WHERE p.feed = :feed AND """
 _IN_TIME = f"a.changed_at > :withdrawn AND {_NOTICE}"
 # What is killed and not yet placed as such shows its notice in its old place.
-_SHOWN = f"p.changed_at <= :now AND p.listed AND ({USABLE} OR {_IN_TIME})"
+_SHOWN = f"p.listed AND ({USABLE} OR {_IN_TIME})"
 _NEWEST_FIRST = ' ORDER BY p.changed_at DESC, a.public_id COLLATE "C" LIMIT :limit'
 _NEWEST = Statement(_COLUMNS + _SHOWN + _NEWEST_FIRST)
 # The weight is written out: so each half is read from the end of its part of the index, as far as the limit.
@@ -85,8 +93,7 @@ _NOTICES = Statement(
     )
 )
 _UNARCHIVED = Statement(
-    f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last"
-    f" AND (p.changed_at <= :now AND p.listed AND {USABLE} OR {_IN_TIME})"
+    f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last AND (p.listed AND {USABLE} OR {_IN_TIME})"
 )
 _ON_PAGE = Statement(
     f"{_COLUMNS} p.sequence > :first AND p.sequence <= :last AND ({USABLE} OR {_NOTICE})"
@@ -137,11 +144,11 @@ def notices(
 
 def in_order(shown: Iterable[Placement]) -> list[Placement]:
     """The last changed first; what changed at the same moment in the order of its ids."""
-    return sorted(sorted(shown, key=_public_id), key=_changed_at, reverse=True)
+    return sorted(sorted(shown, key=_public_id), key=_placed_at, reverse=True)
 
 
 _public_id = attrgetter("public_id")
-_changed_at = attrgetter("changed_at")
+_placed_at = attrgetter("placed_at")
 
 
 def _unarchived(record: Record, due: FeedDue, now: datetime, withdrawn_stays: timedelta) -> list[Placement]:
@@ -163,8 +170,16 @@ def page_placements(record: Record, slug: str, page: int, now: datetime) -> list
 
 
 def _placement(row: Iterable[Any]) -> Placement:
-    article_id, public_id, revision, status, _, changed_at = row
-    return Placement(article_id, public_id, revision, status != "usable", from_micros(changed_at))
+    each = _PlacementRow._make(row)
+    return Placement(
+        article_id=each.article_id,
+        public_id=each.public_id,
+        revision=each.revision,
+        withdrawn=each.status != "usable",
+        changed_at=from_micros(each.changed_at),
+        placed_at=from_micros(each.placed_at),
+        content_hash=each.content_hash,
+    )
 
 
 def next_change(
@@ -207,13 +222,14 @@ class _StoryRow(NamedTuple):
     accepted_at: datetime
     embargo_until: datetime | None
     source_name: str
+    content_hash: str
 
 
 _STORIES = Query(
     _StoryRow,
     """
     SELECT a.id, a.public_id, r.number, r.status, r.content, a.first_published_at, r.accepted_at, r.embargo_until,
-        s.name
+        s.name, r.content_hash
     FROM article a JOIN revision r ON r.article_id = a.id JOIN source s ON s.id = a.source_id
     WHERE a.id IN :articles[] AND r.number = :number""",
 )
@@ -231,6 +247,7 @@ def _story(row: _StoryRow) -> Story:
         first_published_at=max(row.first_published_at, opened or row.first_published_at),
         changed_at=max(row.accepted_at, opened or row.accepted_at),
         source_name=row.source_name,
+        content_hash=row.content_hash,
     )
 
 

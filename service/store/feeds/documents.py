@@ -43,6 +43,9 @@ class Rendering:
     stories: tuple[tuple[int, int], ...] = ()
 
 
+MOST_AHEAD = timedelta(seconds=60)
+
+
 class Version(NamedTuple):
     """The version of a document, or of a page of an archive, that is stored."""
 
@@ -51,8 +54,16 @@ class Version(NamedTuple):
     modified_at: datetime
 
     def next_modified(self, now: datetime) -> datetime:
-        """Last-Modified of the version that follows it: in whole seconds, and always later."""
-        return max(now.replace(microsecond=0), self.modified_at + timedelta(seconds=1))
+        """Last-Modified of the version that follows it: in whole seconds, and always later, unless a clock that was
+        ahead set this one: then it is now, for it must not be in the future."""
+        this_second = now.replace(microsecond=0)
+        if self.is_ahead(now):
+            return this_second
+        return max(this_second, self.modified_at + timedelta(seconds=1))
+
+    def is_ahead(self, now: datetime) -> bool:
+        """Whether a clock that was ahead set its Last-Modified. Versions in one second go ahead of it by as many."""
+        return self.modified_at > now + MOST_AHEAD
 
 
 def get_document(record: Record, slug: str, fmt: str) -> Document | None:
@@ -74,6 +85,12 @@ def listing(record: Record) -> dict[tuple[str, str], str]:
 
 
 _LISTING = Statement(f"SELECT feed, format, etag FROM document WHERE feed NOT LIKE '{kinds.PRIVATE_SLUGS}'")
+
+
+def keep_hidden(record: Record, due: FeedDue, *, due_at: datetime | None, now: datetime) -> None:
+    """Notes that a feed which nobody may know of was looked at: it has no documents until `due_at` at the least."""
+    with record.writing() as connection:
+        feeds.note_built(connection, due, due_at, now)
 
 
 def store_documents(
@@ -98,7 +115,7 @@ def store_documents(
         changed = {
             fmt: each
             for fmt, each in renderings.items()
-            if fmt not in versions or versions[fmt].etag != each.etag
+            if fmt not in versions or versions[fmt].etag != each.etag or versions[fmt].is_ahead(now)
         }
         for fmt, each in changed.items():
             body = packed[each.etag] if each.etag in packed else pack(each.body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +16,10 @@ MOST_ENTRIES = 20_000  # the newest of them stay; some 5 KB each
 
 @dataclass(frozen=True)
 class NewEntry:
-    """An entry just made. `body` is None for a revision that cannot be shown in this format."""
+    """An entry just made. `body` is None for a revision that cannot be shown in this format.
+
+    `profile` names all that its bytes depend on, the story's public id and content among it.
+    """
 
     article_id: int
     revision: int
@@ -25,24 +28,22 @@ class NewEntry:
     body: bytes | None
 
 
-def find_entries(
-    record: Record, stories: Collection[tuple[int, int]], profile: str
-) -> dict[tuple[int, str], bytes | None]:
-    """The stored entries of these (article, revision), by (article, format)."""
-    if not stories:
+def find_entries(record: Record, profiles: Mapping[int, str]) -> dict[tuple[int, str], bytes | None]:
+    """The stored entries of these articles with these profiles, by (article, format)."""
+    if not profiles:
         return {}
-    revisions = dict(stories)
     with record.reading() as connection:
-        rows = _FIND.rows(connection, articles=list(revisions), profile=profile)
+        rows = _FIND.rows(connection, articles=list(profiles), profiles=list(profiles.values()))
     return {
         (article_id, fmt): None if body is None else bytes(body)
-        for article_id, fmt, revision, body in rows
-        if revision == revisions[article_id]
+        for article_id, fmt, profile, body in rows
+        if profile == profiles[article_id]
     }
 
 
 _FIND = Statement(
-    "SELECT article_id, format, revision, body FROM entry WHERE article_id IN :articles[] AND profile = :profile"
+    "SELECT article_id, format, profile, body FROM entry"
+    " WHERE article_id IN :articles[] AND profile IN :profiles[text]"
 )
 
 

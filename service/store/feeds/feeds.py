@@ -20,6 +20,7 @@ from service.store.schema.feeds import feed
 ARCHIVE_PAGE = (
     50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 )
+SHOWN = "(f.sequence > 0 OR NOT f.hidden)"  # SQL, of the feed f: a story of it was public, or it is no secret
 NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
 
 
@@ -37,6 +38,12 @@ class FeedDue:
     made_at: datetime
     wanted: int
     sequence: int
+    hidden: bool
+
+    @property
+    def shown(self) -> bool:
+        """Whether anybody may see that there is such a feed."""
+        return self.sequence > 0 or not self.hidden
 
     @property
     def pages(self) -> int:
@@ -60,7 +67,7 @@ class Whereabouts:
 
 _FEED = """
     SELECT f.slug, f.born, coalesce(s.title, f.title, f.slug), coalesce(s.language, f.language),
-        f.created_at, f.wanted, f.sequence
+        f.created_at, f.wanted, f.sequence, f.hidden
     FROM feed f LEFT JOIN section s ON s.slug = f.slug WHERE f.closed_at IS NULL AND """
 
 
@@ -74,18 +81,21 @@ _DUE = Query(FeedDue, _FEED + "f.wanted > f.built ORDER BY f.wanted_at, f.slug")
 
 
 def open_feeds(record: Record) -> list[FeedDue]:
-    """All public feeds that are not closed: sections in the order they were added, then the rest by slug."""
+    """All public feeds that are not closed and no secret under embargo: sections in the order they were added, then
+    the rest by slug."""
     with record.reading() as connection:
         rows = _OPEN.all(connection)
     # By Python, for databases do not agree on the order of texts; it leaves the sections' as it is.
     return sorted(rows, key=lambda each: each.slug if "/" in each.slug else "")
 
 
-_OPEN = Query(FeedDue, _FEED + f"f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id")
+_OPEN = Query(
+    FeedDue, _FEED + f"{SHOWN} AND f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id"
+)
 
 
 def whereabouts(record: Record, slug: str) -> Whereabouts | None:
-    """The feed of this slug, which it may have had long ago; None if there never was one."""
+    """The feed of this slug, which it may have had long ago; None if there never was one that anybody may know of."""
     with record.reading() as connection:
         row = _HERE.one(connection, slug=slug) or _MOVED.one(connection, slug=slug)
     if row is None:
@@ -101,7 +111,9 @@ class _WhereaboutsRow(NamedTuple):
 
 
 _SELECT = "SELECT f.slug, coalesce(s.title, f.title, f.slug), f.closed_at IS NOT NULL, f.sequence FROM feed f"
-_HERE = Query(_WhereaboutsRow, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug")
+_HERE = Query(
+    _WhereaboutsRow, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug AND {SHOWN}"
+)
 _MOVED = Query(
     _WhereaboutsRow,
     f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug JOIN moved m ON m.feed = f.slug WHERE m.slug = :slug",
@@ -153,8 +165,13 @@ def make_feeds(
     definitions: Iterable[Definition],
     now: datetime,
     new: Mapping[str, int] = NOTHING_NEW,
+    *,
+    hidden: bool = False,
 ) -> dict[str, int]:
-    """Makes those that are not there, with so many numbers taken for what is `new`; returns their last numbers."""
+    """Makes those that are not there, with so many numbers taken for what is `new`; returns their last numbers.
+
+    With `hidden` those in which nothing is new are shown to nobody until something is.
+    """
     wanted = {each.slug: each for each in definitions}
     known = {slug for (slug,) in _KNOWN.rows(connection, slugs=list(wanted))}
     rows = [
@@ -164,6 +181,7 @@ def make_feeds(
             "language": each.language,
             "now": now,
             "last": new.get(slug, 0),
+            "hidden": hidden,
         }
         for slug, each in wanted.items()
         if slug not in known
@@ -173,8 +191,8 @@ def make_feeds(
 
 _KNOWN = Statement("SELECT slug FROM feed WHERE slug IN :slugs[text]")
 _MAKE = Statement(
-    "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at, sequence)"
-    " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now, :last)"
+    "INSERT INTO feed (slug, born, title, language, created_at, wanted, built, wanted_at, sequence, hidden)"
+    " VALUES (:slug, :slug, :title, :language, :now, 1, 0, :now, :last, :hidden)"
     " ON CONFLICT (slug) DO NOTHING RETURNING slug, sequence"
 )
 
@@ -199,13 +217,16 @@ _IS_OPEN = Statement("SELECT 1 FROM feed WHERE slug = :slug AND closed_at IS NUL
 
 
 def note_built(connection: Connection, due: FeedDue, due_at: datetime | None, now: datetime) -> bool:
-    """Notes that it is built up to these requests; False when a later build was there first, or it was closed."""
+    """Notes that it is built up to these requests.
+
+    False when a later build was there first, when it was closed, or when the record, set back, knows no such requests.
+    """
     return _BUILT.run(connection, {"slug": due.slug, "wanted": due.wanted, "now": now, "due": due_at}) == 1
 
 
 _BUILT = Statement(
     "UPDATE feed SET built = :wanted, built_at = :now, due_at = :due"
-    " WHERE slug = :slug AND built < :wanted AND closed_at IS NULL"
+    " WHERE slug = :slug AND built < :wanted AND wanted >= :wanted AND closed_at IS NULL"
 )
 
 
@@ -242,11 +263,11 @@ _SET_LAST = Statement("UPDATE feed SET sequence = :number WHERE slug = :slug")
 
 
 def set_title(connection: Connection, slug: str, title: str) -> None:
-    """Gives a feed another title. A section's own title goes before it."""
+    """Gives a feed another title; from then on it may be seen. A section's own title goes before it."""
     _SET_TITLE.run(connection, {"slug": slug, "title": title})
 
 
-_SET_TITLE = Statement("UPDATE feed SET title = :title WHERE slug = :slug")
+_SET_TITLE = Statement("UPDATE feed SET title = :title, hidden = false WHERE slug = :slug")
 
 
 def close_feed(connection: Connection, slug: str, now: datetime) -> None:

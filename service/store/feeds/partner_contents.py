@@ -44,7 +44,7 @@ def partner_contents(
     record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timedelta
 ) -> PartnerContents:
     """The contents that the feed shows now. The same record at the same moment gives the same."""
-    reader = _reader(record, int(due.slug.partition("/")[2]))
+    reader = _reader(record, int(due.slug.partition("/")[2]), now)
     newest: dict[int, Placement] = {}
     for slug in reader.feeds:
         for each in _newest(record, slug, reader.since, now, withdrawn_stays):
@@ -63,14 +63,15 @@ class _PartnerFeedRow(NamedTuple):
     fetched_at: datetime | None
 
 
-def _reader(record: Record, feed_id: int) -> _PartnerReader:
+def _reader(record: Record, feed_id: int, now: datetime) -> _PartnerReader:
     with record.reading() as connection:
         feed = _FEED.one(connection, feed=feed_id)
         assert feed is not None, "a partner's feed stays in the record"
         chosen = (kinds.ALL,)
         if not feed.all_sections:
             chosen = tuple(slug for (slug,) in _SECTIONS.rows(connection, feed=feed_id))
-    since = max(feed.created_at, feed.fetched_at or feed.created_at) - ON_ITS_WAY
+    # A fetch by a clock that was ahead tells no more than one that is made now.
+    since = min(now, max(feed.created_at, feed.fetched_at or feed.created_at)) - ON_ITS_WAY
     return _PartnerReader(feed.partner_id, since, chosen)
 
 
@@ -102,9 +103,9 @@ def _cut(ordered: list[Placement], since: datetime) -> list[Placement]:
 _TAKEDOWNS = Query(
     Placement,
     """
-    SELECT a.id, a.public_id, a.revision, true, a.changed_at FROM article a
+    SELECT a.id, a.public_id, a.revision, true, a.changed_at, a.changed_at, a.content_hash FROM article a
     JOIN receipt r ON r.partner_id = :partner AND r.article_id = a.id AND r.endpoint_id = 0
-    WHERE a.status <> 'usable' AND a.changed_at <= :now AND (a.changed_at > :withdrawn
+    WHERE a.status <> 'usable' AND (a.changed_at > :withdrawn
         OR a.changed_at > :oldest AND r.revision < a.revision)
     ORDER BY CASE WHEN r.revision < a.revision THEN 0 ELSE 1 END, a.changed_at DESC, a.id LIMIT :limit""",
 )
@@ -118,7 +119,6 @@ def _takedowns(
         return _TAKEDOWNS.all(
             connection,
             partner=reader.partner_id,
-            now=now,
             withdrawn=now - withdrawn_stays,
             oldest=now - max(UNREAD_STAYS, withdrawn_stays),
             limit=MOST_TAKEDOWNS,

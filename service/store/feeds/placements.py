@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,7 +17,7 @@ from service.store.feeds.contents import USABLE
 from service.store.feeds.feeds import FeedDue
 from service.store.feeds.kinds import Definition
 from service.store.schema.articles import TAKEDOWN_EVENTS
-from service.store.schema.base import to_micros
+from service.store.schema.base import MICROSECOND, to_micros
 from service.store.schema.feeds import placement
 
 _Key = tuple[int, str]  # article, feed
@@ -45,7 +45,7 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
         definitions |= present
         former[each.article_id] |= present.keys()
         # What is taken down is shown at once, even under embargo.
-        embargo = None if each.type in TAKEDOWN_EVENTS else each.embargo_until
+        embargo = None if each.type in TAKEDOWN_EVENTS else each.newest_embargo
         changed_at = max(each.accepted_at, embargo or each.accepted_at)
         for slug in former[each.article_id]:
             rows[each.article_id, slug] = {
@@ -62,7 +62,7 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
     last = feeds.want(connection, {slug for _, slug in rows}, now, counts)
     asked = set(last).union(definitions)
     if missing := [definition for slug, definition in definitions.items() if slug not in last]:
-        last |= feeds.make_feeds(connection, missing, now, counts)
+        last |= feeds.make_feeds(connection, missing, now, counts, hidden=True)
     for slug in new.keys() & last.keys():
         for number, key in enumerate(new[slug], last[slug] - counts[slug] + 1):
             rows[key]["sequence"] = number
@@ -117,12 +117,13 @@ def _new(
         for each in events
         if each.revision == each.newest
         and each.newest_status == "usable"
+        and (each.newest_embargo is None or each.newest_embargo <= now)
         and (each.expires_at is None or each.expires_at > now)
     }
-    fresh, moment = first & public, to_micros(now)
+    fresh = first & public
     new: dict[str, list[_Key]] = defaultdict(list)
     for key, row in rows.items():
-        if key[0] in fresh and row["listed"] and row["changed_at"] <= moment:
+        if key[0] in fresh and row["listed"]:
             new[key[1]].append(key)
     return new
 
@@ -156,7 +157,7 @@ def number_new(record: Record, due: FeedDue, now: datetime) -> int:
 _NEW_PUBLIC = (
     "SELECT p.article_id FROM placement p JOIN article a ON a.id = p.article_id WHERE p.feed = :feed"
     # `= true`: so SQLite looks at what has no number yet, and not at all that is listed.
-    f" AND p.sequence IS NULL AND p.listed = true AND p.changed_at <= :now AND {USABLE}"
+    f" AND p.sequence IS NULL AND p.listed = true AND {USABLE}"
     ' ORDER BY p.changed_at, a.public_id COLLATE "C"'
 )
 _NEW = Statement(_NEW_PUBLIC)
@@ -167,6 +168,45 @@ _NUMBER = Statement(
     postgresql="UPDATE placement SET sequence = :last + v.place"
     " FROM unnest(CAST(:articles AS bigint[])) WITH ORDINALITY AS v(article, place)"
     " WHERE feed = :feed AND article_id = v.article",
+)
+
+
+def set_back(record: Record, due: FeedDue, now: datetime) -> int:
+    """Has what a clock that was ahead placed here stand as if it were placed now, in its order; returns how much.
+
+    Otherwise it would stand before all that comes until its time, and push it out.
+    """
+    latest = now + CLOCKS_DIFFER
+    with record.reading() as connection:
+        if not _ANY_AHEAD.rows(connection, feed=due.slug, now=now, latest=latest):
+            return 0
+    with record.writing() as connection:
+        ahead = [
+            article_id for (article_id,) in _AHEAD.rows(connection, feed=due.slug, now=now, latest=latest)
+        ]
+        moments = [now - (len(ahead) - place) * MICROSECOND for place in range(len(ahead))]
+        rows = [
+            {"feed": due.slug, "article": article_id, "moment": moment}
+            for article_id, moment in zip(ahead, moments, strict=True)
+        ]
+        _SET_BACK.run_all(connection, rows)
+    return len(ahead)
+
+
+CLOCKS_DIFFER = timedelta(seconds=2)  # those of two machines may
+_PLACED_AHEAD = (
+    "SELECT p.article_id FROM placement p JOIN article a ON a.id = p.article_id WHERE p.feed = :feed"
+    " AND p.changed_at > :latest AND {} AND NOT (a.status = 'usable' AND coalesce(a.embargo_until, 0) > :now)"
+)
+_LISTED, _WITHDRAWN = _PLACED_AHEAD.format("p.listed"), _PLACED_AHEAD.format("p.withdrawn IN (1, 2)")
+_ANY_AHEAD = Statement(f"{_LISTED} UNION ALL {_WITHDRAWN} LIMIT 1")
+_AHEAD = Statement(
+    "SELECT p.article_id FROM placement p WHERE p.feed = :feed"
+    f" AND p.article_id IN ({_LISTED} UNION ALL {_WITHDRAWN})"
+    " ORDER BY p.changed_at, p.article_id"
+)
+_SET_BACK = Statement(
+    "UPDATE placement SET changed_at = :moment WHERE feed = :feed AND article_id = :article"
 )
 
 

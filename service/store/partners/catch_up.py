@@ -63,7 +63,8 @@ class StreamQuery:
 def read(record: Record, query: StreamQuery, now: datetime) -> StreamPage:
     """The events of the partner's endpoints, in the order of their numbers. Raises NotFound for a foreign endpoint.
 
-    A push that waits for its embargo is not shown before its time, not even that it exists.
+    A push that waits for its embargo has no number before its time: nothing shows that it exists. So the list is
+    without gaps, and a number that it has reached never comes again.
     """
     with record.reading() as connection:
         return _page(connection, query, now)
@@ -102,10 +103,12 @@ class _StreamRow(NamedTuple):
     known: bool
 
 
-# An effect of a revision that is still under embargo is not shown: neither that it exists, nor what it superseded.
+# Of an article that is under embargo now nothing usable is shown, of any revision: nor what was taken down before its
+# embargo ended. Numbers from before pushes under embargo had none are hidden so.
+_EMBARGO = "coalesce(CASE WHEN a.status = 'usable' THEN a.embargo_until ELSE {}.embargo_until END, 0) <= :now"
 _EVENTS = Query(
     _StreamRow,
-    """
+    f"""
     SELECT d.sequence, d.endpoint_id, d.revision, d.replay, d.state, d.event_id, d.article_id, v.public_id, v.type,
         v.occurred_at, a.public_id, s.number,
         (SELECT min(o.sequence) FROM delivery o WHERE o.article_id = d.article_id
@@ -116,11 +119,11 @@ _EVENTS = Query(
     FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id
         JOIN revision r ON r.article_id = d.article_id AND r.number = d.revision
         LEFT JOIN revision s ON s.article_id = d.article_id AND s.number = d.superseded_by
-            AND (s.embargo_until IS NULL OR s.embargo_until <= :now OR s.status <> 'usable')
+            AND (s.status <> 'usable' OR {_EMBARGO.format("s")})
         LEFT JOIN receipt h ON h.partner_id = :partner AND h.article_id = d.article_id
             AND h.endpoint_id = d.endpoint_id
     WHERE d.endpoint_id IN :endpoints[] AND d.sequence > :after
-        AND (r.embargo_until IS NULL OR r.embargo_until <= :now OR r.status <> 'usable')
+        AND (r.status <> 'usable' OR {_EMBARGO.format("r")})
     ORDER BY d.sequence, d.endpoint_id LIMIT :limit""",
 )
 

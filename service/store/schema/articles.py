@@ -84,6 +84,8 @@ article = Table(
     Column("killed_by_desk", Boolean, nullable=False, server_default=text("false")),
     Column("first_published_at", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),  # strictly increases with the revision
+    # It was public and is withheld by its own embargo: it returns by itself then. NULL for every other withholding.
+    Column("returns_at", Instant),
     UniqueConstraint("source_id", "external_id"),
     one_of("status", ARTICLE_STATUSES, "status"),
     Index("ix_article_changed", "changed_at"),
@@ -99,6 +101,20 @@ article = Table(
         "expires_at",
         sqlite_where=text("expires_at IS NOT NULL AND status = 'usable'"),
         postgresql_where=text("expires_at IS NOT NULL AND status = 'usable'"),
+    ),
+    Index(
+        "ix_article_returning",
+        "returns_at",
+        sqlite_where=text("returns_at IS NOT NULL AND status = 'withheld'"),
+        postgresql_where=text("returns_at IS NOT NULL AND status = 'withheld'"),
+    ),
+    # The same story under another id is found by its content: few are killed by the desk.
+    Index(
+        "ix_article_killed",
+        "source_id",
+        "content_hash",
+        sqlite_where=text("killed_by_desk"),
+        postgresql_where=text("killed_by_desk"),
     ),
     # Articles that were taken down: partners that fetch are watched until they have read so.
     Index(

@@ -34,7 +34,8 @@ delivery = Table(
     Column("article_id", Id, ForeignKey("article.id"), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("replay", Integer, nullable=False, server_default=text("0")),  # 0: the first; n: the n-th replay
-    Column("sequence", BigInteger, nullable=False),  # the endpoint's, without gaps
+    # The endpoint's, without gaps. Below zero: under embargo, it has no number until it is due.
+    Column("sequence", BigInteger, nullable=False),
     Column(
         "priority", Integer, nullable=False
     ),  # 0 takedown, 1 correction or restore, 2 the rest, 3 back-fill
@@ -76,6 +77,12 @@ delivery = Table(
         unique=True,
         sqlite_where=text("state = 'sending'"),
         postgresql_where=text("state = 'sending'"),
+    ),
+    Index(
+        "ix_delivery_unnumbered",
+        "due_at",
+        sqlite_where=text(f"sequence < 0 AND {_UNSETTLED}"),
+        postgresql_where=text(f"sequence < 0 AND {_UNSETTLED}"),
     ),
     Index(
         "ix_delivery_dead",

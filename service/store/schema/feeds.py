@@ -38,6 +38,8 @@ feed = Table(
     Column("built_at", Instant),
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),  # the last number given in it
     Column("archived", BigInteger, nullable=False, server_default=text("0")),  # the last page made of it
+    # A story under embargo made it: it is shown to nobody until a story in it is public, and `sequence` above zero.
+    Column("hidden", Boolean, nullable=False, server_default=text("false")),
 )
 
 # An address that a feed once had: it leads there for ever. Written by feeds/sections.py.

@@ -89,6 +89,9 @@ endpoint = Table(
     Column("last_failure_at", Instant),
     Column("last_failure", Text),  # in words
     Column("failing_since", Instant),
+    # For how long it has failed without one success: a sum of steps, each no longer than a retry's longest wait, so
+    # that a clock that jumps adds no more than one of them.
+    Column("failing_seconds", Float),
     Column("created_at", Instant, nullable=False),
     one_of("state", ENDPOINT_STATES, "state"),
     one_of("breaker", BREAKER_STATES, "breaker"),

@@ -49,13 +49,14 @@ def create_app(
     app.register_blueprint(articles.create_blueprint(record, settings.operator_token))
     app.register_blueprint(partner_events.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
-    app.register_blueprint(probes.create_blueprint(settings, record, clock=clock))
+    documents = documents or DocumentCache(record, settings.public_url)
+    app.register_blueprint(probes.create_blueprint(settings, record, clock=clock, feeds=documents.describe))
     app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
     problems.register(app)
     impossible_dates.register(app)
     app.before_request(_no_nul)
     app.after_request(_harden)
-    app.wsgi_app = FeedMiddleware(app.wsgi_app, documents or DocumentCache(record, settings.public_url))  # type: ignore[assignment, method-assign]
+    app.wsgi_app = FeedMiddleware(app.wsgi_app, documents)  # type: ignore[assignment, method-assign]
 
     @app.get("/")
     def home() -> Response:
@@ -86,9 +87,12 @@ def create_feeds_app(
 
     @app.get("/readyz")
     def readyz() -> Response:
-        """Ready once it has looked at the record. That being away later makes it no less so: it serves what it has."""
-        ready = documents.refreshes > 0
-        answer = jsonify(ready=ready, because="" if ready else "the record was not looked at yet")
+        """Ready once it has looked at the record. That being away later makes it no less so: it serves what it has.
+
+        `feeds` says how old that may be.
+        """
+        ready, words = documents.refreshes > 0, documents.describe()
+        answer = jsonify(ready=ready, because="" if ready else words, feeds=words)
         answer.status_code = 200 if ready else 503
         answer.headers["Cache-Control"] = "no-store"
         return answer

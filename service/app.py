@@ -45,7 +45,9 @@ def create_app(
     app.register_blueprint(intake)
     app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
     app.register_blueprint(partner_feeds.create_blueprint(record, settings.public_url, clock))
-    app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock))
+    app.register_blueprint(
+        discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
+    )
     app.register_blueprint(articles.create_blueprint(record, settings.operator_token))
     app.register_blueprint(partner_events.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
@@ -75,7 +77,9 @@ def create_feeds_app(
     """
     app = Flask("service", static_folder=None)
     app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
-    app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock))
+    app.register_blueprint(
+        discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
+    )
     problems.register(app)
     app.register_error_handler(404, _elsewhere)
     app.before_request(_no_nul)
@@ -98,6 +102,11 @@ def create_feeds_app(
         return answer
 
     return app
+
+
+def _publication(settings: Settings) -> str:
+    """The desk's name, where it has one."""
+    return str(getattr(settings, "desk_name", ""))
 
 
 def _elsewhere(_error: NotFound) -> Response:

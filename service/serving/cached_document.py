@@ -153,8 +153,7 @@ class CachedDocument:
         return self.account.size
 
     def etag(self, coding: Coding) -> str:
-        tag = f'"{self.document.etag}{_TAG_SUFFIXES[coding]}"'
-        return tag if coding == IDENTITY else f"W/{tag}"
+        return entity_tag(self.document.etag, coding)
 
     def representation(self, coding: Coding) -> Representation:
         """The document in this coding. The first call compresses; later ones are fast."""
@@ -238,6 +237,12 @@ class CachedDocument:
             *self._policy.with_body,
         ]
         return Representation([body], [*not_modified, *with_body], not_modified, best)
+
+
+def entity_tag(etag: str, coding: Coding) -> str:
+    """The ETag of a form: strong for the plain bytes, weak for the others."""
+    tag = f'"{etag}{_TAG_SUFFIXES[coding]}"'
+    return tag if coding == IDENTITY else f"W/{tag}"
 
 
 def format_links(url: str, own: feeds.Format) -> str:

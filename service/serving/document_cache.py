@@ -160,12 +160,7 @@ class DocumentCache:
         state = documents.change_state(self._record)
         suspects, self._suspects = self._suspects, {}
         self._changed |= suspects
-        if (
-            self._listing is not None
-            and state == self._state
-            and not suspects
-            and now < self._list_again_at
-        ):
+        if self._listing is not None and state == self._state and not suspects and now < self._list_again_at:
             return
         listing = documents.listing(self._record)
         if self._listing is None:

@@ -14,11 +14,9 @@ from service.store import operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
-from service.store.feeds import archives, contents, documents
-from service.store.feeds.contents import placements
-from service.store.feeds.documents import Rendered, Rendering
+from service.store.feeds import archives, contents, documents, placements
+from service.store.feeds.documents import Rendering
 from service.store.feeds.feeds import ARCHIVE_PAGE, due_feeds, open_feeds
-from service.store.feeds.placements import PAGE
 from tests.builders import an_article, later, post
 from tests.feed_desk import FeedDesk, publish
 
@@ -72,9 +70,9 @@ def test_a_build_that_a_closing_overtakes_leaves_no_document(
     record: Record, desk: FeedDesk, source: Source
 ) -> None:
     publish(desk, source, "1")
-    due = next(each for each in documents.open_feeds(record) if each.slug == "world")
+    due = next(each for each in open_feeds(record) if each.slug == "world")
     operations.close_section(record, "world", actor="operator", now=later(1))
-    bodies = {"rss": Rendered(b"<rss/>", "0" * 32)}
+    bodies = {"rss": Rendering(b"<rss/>", "0" * 32)}
     assert documents.store_documents(record, due, bodies, due_at=None, now=later(2)) is None
     desk.work(later(3))
     assert documents.get_document(record, "world", "rss") is None
@@ -103,8 +101,8 @@ def test_page_rendered_before_a_kill_was_routed_is_not_stored(
         placements.number_new(record, due, desk.now)
     page = next(each for each in archives.due_pages(record, desk.now) if each.feed == "world")
     shown = contents.page_placements(record, "world", page.page, desk.now)
-    assert len(shown) == PAGE
-    bodies = {"rss": Rendered(b"<rss>all of them</rss>", "1" * 32)}
+    assert len(shown) == ARCHIVE_PAGE
+    bodies = {"rss": Rendering(b"<rss>all of them</rss>", "1" * 32)}
     operations.kill(record, named[7], reason="Wrong person", actor="operator", now=later(2))
     routing.route(record, later(2))
     stored = archives.store_page(record, page, bodies, due_at=None, now=later(2))

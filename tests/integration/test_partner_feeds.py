@@ -98,7 +98,7 @@ def test_impossible_feed_is_refused_and_leaves_nothing(desk: FeedDesk) -> None:
             actor="operator",
             now=NOW,
         )
-    assert len(documents.due_feeds(desk.record)) == before
+    assert len(due_feeds(desk.record)) == before
     with pytest.raises(NotFound, match="there is no feed '99'"):
         operations.rotate_feed(desk.record, 99, HASH, actor="operator", now=NOW)
     with pytest.raises(NotFound, match="there is no feed '99'"):

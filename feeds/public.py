@@ -67,8 +67,12 @@ def distinct(updated: datetime, item_id: str) -> datetime:
 
 
 def tombstone(item: Item) -> Tombstone | None:
-    """The tombstone of a withdrawn item, which goes beside its notice; None for any other item."""
-    return Tombstone(item.id, distinct(item.updated, item.id)) if item.withdrawn else None
+    """The tombstone of an item that is gone, which goes beside its notice; None for any other item.
+
+    One that is held has none: it may come back, and readers that obey a tombstone retire an item for good.
+    """
+    gone = item.withdrawn in {"killed", "unpublished"}
+    return Tombstone(item.id, distinct(item.updated, item.id)) if gone else None
 
 
 def content_html(item: Item) -> str:

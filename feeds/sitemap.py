@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,8 @@ from xml.sax.saxutils import escape
 from feeds.text import line, rfc3339, uri
 
 SITEMAP_STORIES = 1_000  # stories in one file
+LONGEST_ADDRESS = 2_048  # of a <loc>: "less than 2,048 characters", https://www.sitemaps.org/protocol.html
+_ISO_639 = re.compile(r"[a-z]{2,3}")
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SITEMAPS = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _NEWS = "http://www.google.com/schemas/sitemap-news/0.9"
@@ -27,6 +30,15 @@ class NewsEntry:
     language: str
     published: datetime
     headline: str
+
+
+def is_valid(story: NewsEntry) -> bool:
+    """Whether a sitemap may have it: its address is one and not too long, and Google has a code for its language."""
+    address = uri(story.url)
+    if address is None or len(address) >= LONGEST_ADDRESS:
+        return False
+    language = news_language(story.language)
+    return language.startswith("zh-") or _ISO_639.fullmatch(language) is not None
 
 
 def sitemap_bytes(stories: Sequence[NewsEntry]) -> bytes:

@@ -46,18 +46,21 @@ def create_app(
     app.register_blueprint(intake)
     app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
     app.register_blueprint(partner_feeds.create_blueprint(record, settings.public_url, clock))
-    app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock))
+    app.register_blueprint(
+        discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
+    )
     app.register_blueprint(articles.create_blueprint(record, settings.operator_token))
     app.register_blueprint(partner_events.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
-    app.register_blueprint(probes.create_blueprint(settings, record, clock=clock))
+    documents = documents or DocumentCache(record, settings.public_url)
+    app.register_blueprint(probes.create_blueprint(settings, record, clock=clock, feeds=documents.describe))
     app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
     problems.register(app)
     guess_limits.register(app, GuessLimits(record, clock, settings.trusted_proxies))
     impossible_dates.register(app)
     app.before_request(_no_nul)
     app.after_request(_harden)
-    app.wsgi_app = FeedMiddleware(app.wsgi_app, documents or DocumentCache(record, settings.public_url))  # type: ignore[assignment, method-assign]
+    app.wsgi_app = FeedMiddleware(app.wsgi_app, documents)  # type: ignore[assignment, method-assign]
 
     @app.get("/")
     def home() -> Response:
@@ -76,7 +79,9 @@ def create_feeds_app(
     """
     app = Flask("service", static_folder=None)
     app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
-    app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock))
+    app.register_blueprint(
+        discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
+    )
     problems.register(app)
     app.register_error_handler(404, _elsewhere)
     app.before_request(_no_nul)
@@ -88,14 +93,22 @@ def create_feeds_app(
 
     @app.get("/readyz")
     def readyz() -> Response:
-        """Ready once it has looked at the record. That being away later makes it no less so: it serves what it has."""
-        ready = documents.refreshes > 0
-        answer = jsonify(ready=ready, because="" if ready else "the record was not looked at yet")
+        """Ready once it has looked at the record. That being away later makes it no less so: it serves what it has.
+
+        `feeds` says how old that may be.
+        """
+        ready, words = documents.refreshes > 0, documents.describe()
+        answer = jsonify(ready=ready, because="" if ready else words, feeds=words)
         answer.status_code = 200 if ready else 503
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
     return app
+
+
+def _publication(settings: Settings) -> str:
+    """The desk's name, where it has one."""
+    return str(getattr(settings, "desk_name", ""))
 
 
 def _elsewhere(_error: NotFound) -> Response:

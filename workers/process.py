@@ -73,7 +73,9 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     sweep = Sweep(record, runner, worker, broker=broker, notify=notifier.wake, clocks=Clocks(times.now))
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
-        exporter = Exporter(record, settings.public_url, settings.export_dir, times.now)
+        exporter = Exporter(
+            record, settings.public_url, settings.export_dir, times.now, getattr(settings, "desk_name", "")
+        )
         exporter.start()
     log.info("worker.started", worker=worker)
     notifier.start()

@@ -36,8 +36,11 @@ def create_blueprint(
     *,
     clock: Callable[[], datetime] = times.now,
     registry: CollectorRegistry | None = None,
+    feeds: Callable[[], str] | None = None,
 ) -> Blueprint:
     """`/healthz`, `/readyz`, `/metrics`, `/status.json`.
+
+    `feeds` says how old the documents are that this process serves.
 
     `registry` may hold the web process's own counters; the desk's gauges are added to it and read at each scrape.
     """
@@ -53,6 +56,8 @@ def create_blueprint(
 
     def readyz() -> Response:
         checks = list(examine(record, clock()))
+        if feeds is not None:
+            checks.append(Check("feeds", True, feeds()))
         wrong = [each.words for each in checks if not each.ok]
         answer = jsonify(ready=not wrong, because="; ".join(wrong), checks=[asdict(each) for each in checks])
         answer.status_code = 503 if wrong else 200

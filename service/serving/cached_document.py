@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -12,6 +13,7 @@ import feeds
 from service.serving import conditional
 from service.serving.accept_encoding import CODINGS, IDENTITY
 from service.serving.compression import Coding, compress
+from service.serving.memory import ByteAccount
 from service.store.feeds.documents import Document
 
 Headers = list[tuple[str, str]]
@@ -23,6 +25,10 @@ CDN_CACHE_CONTROL = "max-age=300, stale-while-revalidate=600, stale-if-error=864
 EXPOSED_HEADERS = "ETag, Last-Modified, Link, IM, Delta-Base, Content-Range"
 # A document knows its entries of so many former versions, so that it can send a reader the news since then.
 FORMER_VERSIONS = 16
+# A document has so many bytes of headers, tags and objects besides its forms.
+DOCUMENT_OVERHEAD = 8_192
+# Bodies of 226s that a document remembers.
+DELTAS_REMEMBERED = 32
 
 # Endings of the entity tags of the coded forms. No proxy adds these.
 _TAG_SUFFIXES: dict[Coding, str] = {"br": ".br", "zstd": ".zst", "gzip": ".gz", IDENTITY: ""}
@@ -128,6 +134,10 @@ class CachedDocument:
         self.modified = format_datetime(document.modified_at.astimezone(UTC), usegmt=True)
         self.last_used = 0
         self.deltas: dict[tuple[str, Coding], Representation | None] = {}
+        # Bytes of all its forms, of its deltas, and of what it knows of former versions.
+        self.account = ByteAccount()
+        self._replacing = threading.Lock()
+        self.account.add(DOCUMENT_OVERHEAD + sum(map(len, self.former.values())))
         self._policy = policy
         self._coding_by_tag = {
             tag: coding
@@ -139,20 +149,18 @@ class CachedDocument:
 
     @property
     def size(self) -> int:
-        """Bytes of all its forms."""
-        coded = sum(each.size for each in tuple(self.representations.values()))
-        return coded + sum(delta.size for delta in tuple(self.deltas.values()) if delta)
+        """Bytes of all that it holds."""
+        return self.account.size
 
     def etag(self, coding: Coding) -> str:
-        tag = f'"{self.document.etag}{_TAG_SUFFIXES[coding]}"'
-        return tag if coding == IDENTITY else f"W/{tag}"
+        return entity_tag(self.document.etag, coding)
 
     def representation(self, coding: Coding) -> Representation:
         """The document in this coding. The first call compresses; later ones are fast."""
         found = self.representations.get(coding)
         if found is None:
             body = compress(self.document.body, coding, best=False)
-            found = self.representations[coding] = self._represent(coding, body, best=coding == IDENTITY)
+            found = self._replace(coding, self._represent(coding, body, best=coding == IDENTITY))
         return found
 
     def recompress(self, coding: Coding) -> None:
@@ -160,9 +168,22 @@ class CachedDocument:
         fast = self.representation(coding)
         body = compress(self.document.body, coding, best=True)
         if len(body) < fast.size:
-            self.representations[coding] = self._represent(coding, body, best=True)
+            self._replace(coding, self._represent(coding, body, best=True))
         else:
-            self.representations[coding] = replace(fast, best=True)
+            self._replace(coding, replace(fast, best=True))
+
+    def remember_delta(self, key: tuple[str, Coding], delta: Representation | None) -> None:
+        """Keeps the body of a 226 for the next reader that comes from the same version."""
+        if len(self.deltas) < DELTAS_REMEMBERED and key not in self.deltas:
+            self.deltas[key] = delta
+            self.account.add(delta.size if delta else 0)
+
+    def _replace(self, coding: Coding, representation: Representation) -> Representation:
+        with self._replacing:
+            before = self.representations.get(coding)
+            self.representations[coding] = representation
+            self.account.add(representation.size - (before.size if before else 0))
+        return representation
 
     def client_coding(self, environ: Mapping[str, str], accepted: Sequence[Coding]) -> Coding | None:
         """The coding in which the client already has this version, by its request; None if it does not have it.
@@ -216,6 +237,12 @@ class CachedDocument:
             *self._policy.with_body,
         ]
         return Representation([body], [*not_modified, *with_body], not_modified, best)
+
+
+def entity_tag(etag: str, coding: Coding) -> str:
+    """The ETag of a form: strong for the plain bytes, weak for the others."""
+    tag = f'"{etag}{_TAG_SUFFIXES[coding]}"'
+    return tag if coding == IDENTITY else f"W/{tag}"
 
 
 def format_links(url: str, own: feeds.Format) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from urllib.parse import urlsplit
-
-from cachetools import TTLCache
 
 from feeds import Feed, opml, page, sitemap
 from feeds.public import public_feed
 from service.store.database.record import Record
+from service.store.errors import RecordUnavailable
 from service.store.feeds import news
 from service.store.feeds.feeds import FeedDue, open_feeds
 from service.store.feeds.kinds import ALL, kind_of
@@ -19,6 +20,8 @@ from service.store.feeds.kinds import ALL, kind_of
 GROUPS = {"section": "Sections", "package": "Packages", "language": "Languages", "source": "Sources"}
 NEWS_WINDOW = timedelta(days=2)  # Google News wants no older stories
 NEWS_MAX_AGE = timedelta(seconds=60)
+# Takedowns are looked for as often as that; everywhere they are gone within a second.
+NEWS_LOOK_SECONDS = 0.25
 
 
 def outline(record: Record, public_url: str) -> bytes:
@@ -39,33 +42,80 @@ def groups(record: Record, public_url: str) -> list[tuple[str, list[Feed]]]:
     return [(GROUPS[kind], feeds) for kind, feeds in found.items() if feeds]
 
 
-class NewsSitemap:
-    """The files of the news sitemap. They are built at most once a minute, however many clients ask."""
+@dataclass(frozen=True)
+class NewsFiles:
+    """The files of the news sitemap by name, `news.xml` and `news-1.xml`… None while there is no news."""
 
-    def __init__(self, record: Record, public_url: str, clock: Callable[[], datetime]) -> None:
+    files: Mapping[str, bytes]
+    changed_at: datetime | None
+
+
+class NewsSitemap:
+    """The files of the news sitemap, made at most once a minute; at once when a story is taken down or expires.
+
+    Whether one was is asked four times a second at the most, however many clients ask. While the record is away the
+    files stay as they are.
+    """
+
+    def __init__(
+        self, record: Record, public_url: str, clock: Callable[[], datetime], publication: str = ""
+    ) -> None:
+        """`publication` is the name of the desk; without one each story has its source's name."""
         self._record = record
         self._public_url = public_url
         self._clock = clock
-        self._cache: TTLCache[str, dict[str, bytes], datetime] = TTLCache(1, NEWS_MAX_AGE, clock)
+        self._publication = publication
+        self._made: NewsFiles | None = None
+        self._made_at = self._until = clock()
+        self._hidden: news.HiddenState | None = None
+        self._looked_at = -NEWS_LOOK_SECONDS
         self._lock = threading.Lock()
 
     def files(self) -> dict[str, bytes]:
-        """By name: `news.xml`, and `news-1.xml`… if one file cannot contain all."""
+        """By name: `news.xml`, and `news-1.xml`… if one file cannot contain all. Empty while there is no news."""
+        return dict(self.current().files)
+
+    def current(self) -> NewsFiles:
+        """The files as they are now. Raises RecordUnavailable before they were made for the first time."""
         with self._lock:
-            files = self._cache.get("files")
-            if files is None:
-                recent = news.recent(self._record, self._clock(), NEWS_WINDOW)
-                files = self._cache["files"] = news_files([_entry(each) for each in recent], self._public_url)
-            return files
+            try:
+                if self._made is None or self._is_old():
+                    self._made = self._make()
+            except RecordUnavailable:
+                if self._made is None:
+                    raise
+            return self._made
+
+    def _is_old(self) -> bool:
+        now, looked = self._clock(), monotonic()
+        if not self._made_at <= now < self._until:
+            return True
+        if looked - self._looked_at < NEWS_LOOK_SECONDS:
+            return False
+        hidden = news.hidden_state(self._record, self._made_at, now)
+        self._looked_at = looked
+        return hidden != self._hidden
+
+    def _make(self) -> NewsFiles:
+        now = self._clock()
+        # First: a takedown after it is seen at the next look.
+        hidden = news.hidden_state(self._record, now, now)
+        found = news.recent(self._record, now, NEWS_WINDOW)
+        entries = [_entry(each, self._publication) for each in found.stories]
+        made = NewsFiles(news_files(entries, self._public_url), found.changed_at)
+        self._made_at, self._hidden, self._looked_at = now, hidden, monotonic()
+        self._until = min(now + NEWS_MAX_AGE, found.until or now + NEWS_MAX_AGE)
+        return made
 
 
 def news_files(entries: list[sitemap.NewsEntry], public_url: str) -> dict[str, bytes]:
-    """One file, or an index and the files that it names."""
-    parts = [
-        entries[at : at + sitemap.SITEMAP_STORIES] for at in range(0, len(entries), sitemap.SITEMAP_STORIES)
-    ]
-    if len(parts) <= 1:
-        return {"news.xml": sitemap.sitemap_bytes(entries)}
+    """One file, or an index and the files that it names. None for no story: an empty sitemap is not valid."""
+    shown = [entry for entry in entries if sitemap.is_valid(entry)]
+    parts = [shown[at : at + sitemap.SITEMAP_STORIES] for at in range(0, len(shown), sitemap.SITEMAP_STORIES)]
+    if not parts:
+        return {}
+    if len(parts) == 1:
+        return {"news.xml": sitemap.sitemap_bytes(shown)}
     names = {f"news-{number}.xml": part for number, part in enumerate(parts, 1)}
     addresses = [f"{public_url}/sitemaps/{name}" for name in names]
     return {
@@ -74,10 +124,9 @@ def news_files(entries: list[sitemap.NewsEntry], public_url: str) -> dict[str, b
     }
 
 
-def _entry(each: news.Recent) -> sitemap.NewsEntry:
-    return sitemap.NewsEntry(
-        each.url, each.source_name, each.language or "en", each.published_at, each.headline
-    )
+def _entry(each: news.Recent, publication: str = "") -> sitemap.NewsEntry:
+    name = publication or each.source_name
+    return sitemap.NewsEntry(each.url, name, each.language or "en", each.published_at, each.headline)
 
 
 def _feed(each: FeedDue, public_url: str) -> Feed:

@@ -68,9 +68,11 @@ def _client(environ: dict[str, Any], cached: CachedDocument) -> _Client:
 def _delta(cached: CachedDocument, base: str, coding: Coding) -> Representation | None:
     """The entries that are new since that version; None if there are none (a story left the feed) or all are new."""
     key = (base, coding)
-    if key not in cached.deltas:
-        cached.deltas[key] = _build_delta(cached, base, coding)
-    return cached.deltas[key]
+    if key in cached.deltas:
+        return cached.deltas[key]
+    delta = _build_delta(cached, base, coding)
+    cached.remember_delta(key, delta)
+    return delta
 
 
 def _build_delta(cached: CachedDocument, base: str, coding: Coding) -> Representation | None:

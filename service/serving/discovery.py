@@ -10,42 +10,60 @@ from flask import Blueprint, Response
 
 from feeds.page import CONTENT_SECURITY_POLICY
 from service.http.problems import Problem
+from service.serving.answers import Content, answer
 from service.serving.catalogue import NewsSitemap, index, outline
-from service.serving.pages import answer
 from service.store.database.record import Record
 
 
-def create_blueprint(record: Record, public_url: str, clock: Callable[[], datetime]) -> Blueprint:
+def create_blueprint(
+    record: Record, public_url: str, clock: Callable[[], datetime], publication: str = ""
+) -> Blueprint:
+    """`publication`: the desk's name in the news sitemap."""
     blueprint = Blueprint("discovery", __name__)
-    sitemap = NewsSitemap(record, public_url, clock)
+    sitemap = NewsSitemap(record, public_url, clock, publication)
 
     @blueprint.get("/feeds")
     def get_index() -> Response:
         """All feeds, to read and subscribe from."""
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
-        return _answer(index(record, public_url), "text/html", headers)
+        return answer(_content(index(record, public_url), "text/html", headers=headers))
 
     @blueprint.get("/feeds.opml")
     def get_opml() -> Response:
         """All feeds as OPML 2.0."""
-        return _answer(outline(record, public_url), "text/x-opml")
+        return answer(_content(outline(record, public_url), "text/x-opml"))
 
     @blueprint.get("/sitemaps/news.xml")
     def get_sitemap() -> Response:
         """The stories of the last two days for Google News; above a thousand, the index of their files."""
-        return _answer(sitemap.files()["news.xml"], "application/xml")
+        current = sitemap.current()
+        body = current.files.get("news.xml")
+        if body is None:
+            raise _no_sitemap("there is no story of the last two days, and so no news sitemap")
+        return answer(_content(body, "application/xml", current.changed_at))
 
     @blueprint.get("/sitemaps/news-<int:number>.xml")
     def get_sitemap_part(number: int) -> Response:
         """One file of a thousand stories of the last two days, if there are more than a thousand."""
-        body = sitemap.files().get(f"news-{number}.xml")
+        current = sitemap.current()
+        body = current.files.get(f"news-{number}.xml")
         if body is None:
-            raise Problem(404, "not-found", f"there is no news sitemap {number}; see /sitemaps/news.xml")
-        return _answer(body, "application/xml")
+            raise _no_sitemap(f"there is no news sitemap {number}; see /sitemaps/news.xml")
+        return answer(_content(body, "application/xml", current.changed_at))
 
     return blueprint
 
 
-def _answer(body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> Response:
+def _no_sitemap(words: str) -> Problem:
+    return Problem(404, "not-found", words, headers={"Cache-Control": "public, max-age=60"})
+
+
+def _content(
+    body: bytes,
+    kind: str,
+    modified_at: datetime | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Content:
     etag = hashlib.sha256(body).hexdigest()[:32]
-    return answer(body, f"{kind}; charset=utf-8", etag, headers or {})
+    moment = None if modified_at is None else modified_at.replace(microsecond=0)
+    return Content(body, f"{kind}; charset=utf-8", etag, moment, headers or {})

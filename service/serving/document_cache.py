@@ -1,8 +1,8 @@
 """The documents of the feeds in this process's memory, refreshed from the record.
 
-A thread asks the record five times a second for changed documents: it reads the list of their ETags, and the bodies of
-those that are cached and differ. Requests never ask the record for a cached document. While the record is away the
-cached documents are served on.
+A thread asks the record five times a second whether any document changed: one row a feed. If one did, it reads the list
+of their ETags, and the bodies of those that are cached and differ, takedowns first. Requests never ask the record for a
+cached document. While the record is away the cached documents are served on.
 
 Not a cache of cachetools: requests read `ready`, a plain dictionary, without a lock, and note the use by an assignment.
 Its LRUCache takes a lock and half a microsecond for each. docs/decisions/0011.
@@ -10,26 +10,38 @@ Its LRUCache takes a lock and half a microsecond for each. docs/decisions/0011.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from datetime import timedelta
 from time import monotonic
 
-from service import logs
+from service import logs, times
 from service.serving.cached_document import CachedDocument, DocumentAddress, public_policy
+from service.serving.memory import ByteCount
+from service.serving.recompression import Recompression
 from service.store.database.record import Record
 from service.store.errors import RecordUnavailable
 from service.store.feeds import documents
+from service.store.feeds.documents import ChangeState
 
 log = logs.get("document_cache")
 
 DOCUMENT_REFRESH_SECONDS = 0.2
-# A refresh takes no more than this share of the time, however many feeds there are.
+# A refresh takes no more than this share of the time, however many feeds there are; but a pause has a ceiling, for a
+# kill must be noticed within it.
 DOCUMENT_REFRESH_SHARE = 0.05
+DOCUMENT_REFRESH_CEILING = 1.0
+# Loading goes on for so long at a time; then takedowns are looked for again.
+LOADING_SECONDS = 0.25
 DOCUMENT_CACHE_BYTES = 128 << 20
-# A document that has not changed for so long is worth compressing well. One that changes all the time is not.
-STABLE_SECONDS = 5.0
+# The list is read again after so long, even if nothing says that a document changed; for a hundredth of the time.
+RELIST_SECONDS = 5.0
+RELIST_SHARE = 0.01
+# Takedowns of the last hour are looked for. One that is older was loaded long ago.
+TAKEDOWN_WINDOW = timedelta(hours=1)
+# So few documents are loaded in all the forms that clients ask for. Of more takedowns, each form is made on request.
+_FEW = 20
+_STRIPES = 64
 
 
 class DocumentCache:
@@ -45,38 +57,74 @@ class DocumentCache:
         self._documents: dict[str, CachedDocument] = {}
         self._loaded_at: dict[str, float] = {}
         self._listing: Mapping[tuple[str, str], str] | None = None
-        self._lock = threading.Lock()
+        self._state: ChangeState | None = None
+        self._list_again_at = 0.0
+        self._bytes = ByteCount()
+        self._recompression = Recompression(self._documents, self._loaded_at)
+        # Paths to load: cached ones that changed, by takedowns and otherwise; and those of the start.
+        self._urgent: dict[str, DocumentAddress] = {}
+        self._changed: dict[str, DocumentAddress] = {}
+        self._first: list[DocumentAddress] = []
+        self._wanted = 0
+        # Paths whose documents were loaded beside a look at the list, and differ from it.
+        self._suspects: dict[str, DocumentAddress] = {}
+        # A document is read and stored under its lock, so that an older one never takes the place of a newer.
+        self._locks = [threading.Lock() for _ in range(_STRIPES)]
+        self._evicting = threading.Lock()
+        self._refreshing = threading.Lock()
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._watching = False
         self._record_away = False
+        self._current_at = monotonic()
         # Path → document, to be served as it is.
         self.ready: Mapping[str, CachedDocument] = {}
         # The number of refreshes. A document notes the last one in which it was used; the oldest is evicted first.
         self.refreshes = 0
+
+    @property
+    def behind_seconds(self) -> float:
+        """So old what is served may be: the time since every cached document was the record's."""
+        return monotonic() - self._current_at
+
+    def describe(self) -> str:
+        """The state in words, for /readyz."""
+        if not self.refreshes:
+            return "the record was not looked at yet"
+        words = f"at most {self.behind_seconds:.1f} s behind the record"
+        if self._first:
+            words += f"; taking up {self._wanted - len(self._first):,} of {self._wanted:,} documents"
+        if changed := len(self._urgent) + len(self._changed):
+            words += f"; {changed:,} changed ones are being loaded"
+        return words
 
     def fetch(self, address: DocumentAddress) -> CachedDocument | None:
         """A document that is not ready; None if there is none. Raises RecordUnavailable if that cannot be known."""
         listing = self._listing
         if self._watching and listing is not None and (address.slug, address.fmt) not in listing:
             return None
-        with self._lock:
+        with self._lock_of(address.path):
             cached = self._documents.get(address.path)
             if cached is not None and self._watching:
                 return cached
             try:
-                return self._load(address)
+                loaded = self._load(address)
             except RecordUnavailable:
                 if cached is None:
                     raise
                 return cached
+        if self._differs(address, loaded):
+            self._suspects[address.path] = address
+        if self._bytes.total > self._limit:
+            self._evict()
+        return loaded
 
     def watch(self) -> None:
         """Starts the threads that refresh and recompress. They end with the process, or by `close`."""
         self._watching = True
         self.ready = self._documents
-        for work in (self._keep_refreshing, self._keep_recompressing):
-            thread = threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True)
+        for name, work in (("refresh", self._keep_refreshing), ("recompress", self._keep_recompressing)):
+            thread = threading.Thread(target=work, name=f"documents_{name}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -86,48 +134,99 @@ class DocumentCache:
         for thread in self._threads:
             thread.join()
 
-    def refresh(self) -> None:
-        """Makes the cached documents equal to the record's. Raises RecordUnavailable, and then changes nothing."""
-        with self._lock:
-            listing = documents.listing(self._record)
+    def refresh(self) -> bool:
+        """One look at the record; whether cached documents are equal to the record's now, or more are to be loaded.
+
+        Raises RecordUnavailable, and then what is cached stays. It takes a bounded time, for takedowns may come.
+        """
+        with self._refreshing:
+            began = monotonic()
+            self._look(began)
+            self._load_changed(began + LOADING_SECONDS)
+            if not (self._urgent or self._changed or self._suspects):
+                self._current_at = began
             self.refreshes += 1
-            if self._listing is None:
-                self._fill(listing)
-            if listing != self._listing:
-                self._replace_changed(listing)
-                self._listing = listing
-            if self._size() > self._limit:
+            self._load_first(began + LOADING_SECONDS)
+            if self._bytes.total > self._limit:
                 self._evict()
+            return not (self._changed or self._first)
 
     def recompress(self, now: float) -> bool:
         """Compresses one form of a stable document as well as possible; returns whether there was one."""
-        for path, cached in tuple(self._documents.items()):
-            if now - self._loaded_at.get(path, now) < STABLE_SECONDS:
-                continue
-            for coding, representation in tuple(cached.representations.items()):
-                if not representation.best:
-                    cached.recompress(coding)
-                    return True
-        return False
+        return self._recompression.step(now)
 
-    def _replace_changed(self, listing: Mapping[tuple[str, str], str]) -> None:
+    def _look(self, now: float) -> None:
+        # Before the list: a change between the two is seen at the next look.
+        state = documents.change_state(self._record)
+        suspects, self._suspects = self._suspects, {}
+        self._changed |= suspects
+        if self._listing is not None and state == self._state and not suspects and now < self._list_again_at:
+            return
+        listing = documents.listing(self._record)
+        if self._listing is None:
+            found = (DocumentAddress.of_path(f"/feeds/{slug}.{fmt}") for slug, fmt in listing)
+            self._first = [address for address in found if address][::-1]
+            self._wanted = len(self._first)
+        self._listing, self._state = listing, state
+        self._list_again_at = now + max(RELIST_SECONDS, (monotonic() - now) / RELIST_SHARE)
+        self._compare(listing)
+
+    def _compare(self, listing: Mapping[tuple[str, str], str]) -> None:
+        """Drops what is gone, and notes what has to be loaded."""
+        changed: dict[str, DocumentAddress] = {}
         for path, cached in tuple(self._documents.items()):
             etag = listing.get((cached.address.slug, cached.address.fmt))
             if etag is None:
-                self._drop(path)
+                with self._lock_of(path):
+                    self._drop(path)
             elif etag != cached.document.etag:
-                self._load(cached.address)
+                changed[path] = cached.address
+        self._urgent = {}
+        if changed:
+            slugs = documents.feeds_with_takedowns(self._record, times.now() - TAKEDOWN_WINDOW)
+            self._urgent = {path: each for path, each in changed.items() if each.slug in slugs}
+        self._changed = {path: each for path, each in changed.items() if path not in self._urgent}
 
-    def _fill(self, listing: Mapping[tuple[str, str], str]) -> None:
+    def _load_changed(self, deadline: float) -> None:
+        """Takedowns first. One that cannot be loaded in time is served no more: a request for it asks the record."""
+        compressed = len(self._urgent) <= _FEW
+        while self._urgent and monotonic() < deadline:
+            self._load_again(self._urgent, compressed=compressed)
+        for path in tuple(self._urgent):
+            with self._lock_of(path):
+                self._drop(path)
+        self._urgent = {}
+        # The last one is loaded however late it is, so that this ends.
+        goes_on = True
+        while self._changed and goes_on:
+            self._load_again(self._changed, compressed=True)
+            goes_on = monotonic() < deadline
+
+    def _load_again(self, waiting: dict[str, DocumentAddress], *, compressed: bool) -> None:
+        path, address = next(iter(waiting.items()))
+        with self._lock_of(path):
+            self._load(address, compressed=compressed)
+        del waiting[path]
+
+    def _load_first(self, deadline: float) -> None:
         """Loads up to half of the limit, so that there is something to serve if the record goes away."""
-        for slug, fmt in listing:
-            address = DocumentAddress.of_path(f"/feeds/{slug}.{fmt}")
-            if self._size() > self._limit // 2:
+        while self._first and monotonic() < deadline:
+            if self._bytes.total > self._limit // 2:
+                self._first = []
                 return
-            if address and address.path not in self._documents:
-                self._load(address)
+            address = self._first[-1]
+            with self._lock_of(address.path):
+                if address.path not in self._documents:
+                    self._load(address)
+            self._first.pop()
 
-    def _load(self, address: DocumentAddress) -> CachedDocument | None:
+    def _differs(self, address: DocumentAddress, loaded: CachedDocument | None) -> bool:
+        if loaded is None or self._listing is None:
+            return False
+        return self._listing.get((address.slug, address.fmt)) != loaded.document.etag
+
+    def _load(self, address: DocumentAddress, *, compressed: bool = True) -> CachedDocument | None:
+        """To be called under the path's lock."""
         document = documents.get_document(self._record, address.slug, address.fmt)
         before = self._documents.get(address.path)
         if document is None:
@@ -140,40 +239,49 @@ class DocumentCache:
         cached.last_used = self.refreshes
         if before is not None:
             # In the forms that clients ask for, so that no request waits for them.
-            for coding in tuple(before.representations):
+            for coding in tuple(before.representations) if compressed else ():
                 cached.representation(coding)
+            before.account.close()
+        cached.account.open(self._bytes)
         self._loaded_at[address.path] = monotonic()
         self._documents[address.path] = cached
         return cached
 
     def _drop(self, path: str) -> None:
-        self._documents.pop(path, None)
+        dropped = self._documents.pop(path, None)
         self._loaded_at.pop(path, None)
+        if dropped is not None:
+            dropped.account.close()
 
-    def _size(self) -> int:
-        return sum(cached.size for cached in self._documents.values())
+    def _lock_of(self, path: str) -> threading.Lock:
+        return self._locks[hash(path) % _STRIPES]
 
     def _evict(self) -> None:
-        size = self._size()
-        for path, cached in sorted(self._documents.items(), key=lambda each: each[1].last_used):
-            if size <= self._limit:
+        """Down to nine tenths of the limit, so that it is not to be done again for each document."""
+        with self._evicting:
+            if self._bytes.total <= self._limit:
                 return
-            size -= cached.size
-            self._drop(path)
+            for path, _ in sorted(self._documents.copy().items(), key=lambda each: each[1].last_used):
+                if self._bytes.total <= self._limit - self._limit // 10:
+                    return
+                self._drop(path)
 
     def _keep_refreshing(self) -> None:
         pause = 0.0
         while not self._closed.wait(pause):
             began = monotonic()
+            current = True
             try:
-                self.refresh()
+                current = self.refresh()
                 self._log_availability(None)
             except RecordUnavailable as error:
                 self._log_availability(error)
             except Exception:
                 # The thread must live: without it the feeds would never change.
                 log.exception("document_cache.refresh_failed")
-            pause = max(DOCUMENT_REFRESH_SECONDS, (monotonic() - began) / DOCUMENT_REFRESH_SHARE)
+            took = monotonic() - began
+            pause = max(DOCUMENT_REFRESH_SECONDS, took / DOCUMENT_REFRESH_SHARE) if current else 0.05
+            pause = min(pause, DOCUMENT_REFRESH_CEILING)
 
     def _log_availability(self, error: RecordUnavailable | None) -> None:
         if error is not None and not self._record_away:
@@ -183,15 +291,4 @@ class DocumentCache:
         self._record_away = error is not None
 
     def _keep_recompressing(self) -> None:
-        with suppress(OSError, AttributeError):
-            # Uses only spare processor time (Linux: of this thread alone).
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        while not self._closed.wait(0.0 if self._recompress_one() else 1.0):
-            pass
-
-    def _recompress_one(self) -> bool:
-        try:
-            return self.recompress(monotonic())
-        except Exception:
-            log.exception("document_cache.recompress_failed")
-            return False
+        self._recompression.run(self._closed)

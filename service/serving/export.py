@@ -15,8 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -32,7 +32,15 @@ log = logs.get("export")
 
 MANIFEST = ".dateline.json"
 LOCK = ".dateline.lock"
-EXPORT_SECONDS = 1.0  # between two rounds, which never take more than a twentieth of the time
+SITEMAPS = "sitemaps/"
+# Takedowns are looked for as often as that, also in the midst of a round.
+EXPORT_SECONDS = 0.5
+# Rounds over all files take at most a twentieth of the time. One is made if anything changed, or after so long.
+EXPORT_SHARE = 0.05
+EXPORT_AGAIN_SECONDS = 30.0
+# A document is made some time after its story was taken down.
+TAKEDOWN_MARGIN = timedelta(minutes=5)
+TAKEDOWN_LONGEST = timedelta(hours=1)
 _SAFE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 
 
@@ -51,21 +59,33 @@ class ExportFile:
     """A file that there should be. `read` gives its bytes; None if its feed is gone."""
 
     etag: str
-    read: Callable[[], bytes | None]
+    read: Callable[[], bytes | None] = field(compare=False)
 
 
 class Exporter:
     """Keeps a directory equal to the record. Many processes may run it: one of them works at a time."""
 
     def __init__(
-        self, record: Record, public_url: str, directory: Path, clock: Callable[[], datetime]
+        self,
+        record: Record,
+        public_url: str,
+        directory: Path,
+        clock: Callable[[], datetime],
+        publication: str = "",
     ) -> None:
+        """`publication`: the desk's name in the news sitemap."""
         self._record = record
         self._public_url = public_url
         self._directory = directory
-        self._news = catalogue.NewsSitemap(record, public_url, clock)
+        self._clock = clock
+        self._news = catalogue.NewsSitemap(record, public_url, clock, publication)
         # A document's forms are written one after another: it is read once for all of them.
         self._body = lru_cache(maxsize=1)(partial(_read, record))
+        # The state of the record at the last round over all files, and its time; the files that takedowns changed.
+        self._state: documents.ChangeState | None = None
+        self._complete_at: datetime | None = None
+        self._round_at = float("-inf")
+        self._takedowns: dict[str, ExportFile] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="export", daemon=True)
 
@@ -83,6 +103,7 @@ class Exporter:
         with self._locked() as locked:
             if not locked:
                 return ExportResult(busy=True)
+            state, began = documents.change_state(self._record), self._clock()
             manifest = self._read_manifest()
             files = dict(self._files())
             stale = [path for path, file in files.items() if not self._has(manifest, path, file.etag)]
@@ -91,28 +112,102 @@ class Exporter:
                 # Named before they exist: no file of ours is ever left behind.
                 manifest |= dict.fromkeys(new, "")
                 self._write_manifest(manifest)
+            for path in gone:
+                _delete(self._directory, path)
+                del manifest[path]
+            looked, taken_down = time.monotonic(), set[str]()
             for path in stale:
+                if self._closing.is_set():
+                    break  # what is not in the manifest as it is now is written by the next round
+                if time.monotonic() - looked >= EXPORT_SECONDS:
+                    taken_down |= self._write_takedowns(manifest)
+                    looked = time.monotonic()
+                if _plain(path) in taken_down:
+                    continue  # what was read for it is of before; the next round writes its forms
                 body = files[path].read()
                 if body is not None:  # None: its feed was closed meanwhile, and the next round deletes it
                     _write(self._directory / path, body)
                     manifest[path] = files[path].etag
-            for path in gone:
-                _delete(self._directory, path)
-                del manifest[path]
             if stale or gone:
                 self._write_manifest(manifest)
                 log.info("feeds.exported", written=len(stale), deleted=len(gone), files=len(manifest))
+            self._state, self._complete_at = state, began
             return ExportResult(len(stale), len(gone), len(manifest))
 
+    def sync_takedowns(self) -> int:
+        """Writes the files in which a story stood that was lately taken down; returns how many. Nothing else waits so.
+
+        The plain file is written and its compressed forms are deleted: the next round over all files makes them.
+        """
+        if not self._directory.is_dir():
+            return 0
+        with self._locked() as locked:
+            # Whoever is in the midst of a round looks for takedowns itself.
+            return len(self._write_takedowns(self._read_manifest())) if locked else 0
+
+    def _write_takedowns(self, manifest: dict[str, str]) -> set[str]:
+        """The plain paths that it wrote or deleted."""
+        found = self._takedown_files()
+        if found == self._takedowns:
+            return set()
+        stale = {
+            path: file
+            for path, file in found.items()
+            if manifest.get(path) != file.etag and (path in manifest or path.startswith(SITEMAPS))
+        }
+        if new := [path for path in stale if path not in manifest]:
+            manifest |= dict.fromkeys(new, "")
+            self._write_manifest(manifest)
+        gone = [path for path in manifest if path.startswith(SITEMAPS) and path not in found]
+        for path in gone:
+            _delete(self._directory, path)
+            del manifest[path]
+        for path in stale:
+            for suffix in filter(None, SUFFIXES.values()):
+                _delete(self._directory, path + suffix)
+        for path, file in stale.items():
+            body = file.read()
+            if body is not None:
+                _write(self._directory / path, body)
+                manifest[path] = file.etag
+        if stale or gone:
+            self._write_manifest(manifest)
+            log.info("feeds.takedowns_exported", written=len(stale), deleted=len(gone))
+        self._takedowns = found
+        return {_plain(path) for path in (*stale, *gone)}
+
+    def _takedown_files(self) -> dict[str, ExportFile]:
+        """The plain files that takedowns of late have changed, and the news sitemap's in every form."""
+        now = self._clock()
+        since = max(min(now, self._complete_at or now) - TAKEDOWN_MARGIN, now - TAKEDOWN_LONGEST)
+        found: dict[str, ExportFile] = {}
+        for listed in archives.takedown_listing(self._record, since):
+            path = _path(listed)
+            if _SAFE.fullmatch(path):
+                found[path] = ExportFile(listed.etag, partial(_read, self._record, listed))
+        return found | dict(self._sitemaps())
+
+    def _sitemaps(self) -> Iterator[tuple[str, ExportFile]]:
+        for name, body in self._news.files().items():
+            yield from _forms(SITEMAPS + name, _digest(body), _constant(body), best=False)
+
     def _run(self) -> None:
-        pause = EXPORT_SECONDS
-        while not self._closing.wait(pause):
-            started = time.monotonic()
+        due_at = time.monotonic()
+        while not self._closing.wait(EXPORT_SECONDS):
             try:
-                self.sync()
+                self.sync_takedowns()
+                started = time.monotonic()
+                if started >= due_at and self._has_changed(started):
+                    self.sync()
+                    self._round_at = time.monotonic()
+                    due_at = self._round_at + (self._round_at - started) / EXPORT_SHARE
             except Exception as error:  # a full disk, a record that is away: the next round tries again
                 log.warning("export.failed", error=f"{type(error).__name__}: {error}"[:300])
-            pause = max(EXPORT_SECONDS, 20 * (time.monotonic() - started))
+
+    def _has_changed(self, now: float) -> bool:
+        if now - self._round_at >= EXPORT_AGAIN_SECONDS:
+            return True
+        return documents.change_state(self._record) != self._state
 
     def _files(self) -> Iterator[tuple[str, ExportFile]]:
         """Every file that there should be, by its path."""
@@ -125,10 +220,10 @@ class Exporter:
         catalogues = {
             "feeds.opml": catalogue.outline(self._record, self._public_url),
             "feeds.html": catalogue.index(self._record, self._public_url),
-            **{f"sitemaps/{name}": body for name, body in self._news.files().items()},
         }
         for path, body in catalogues.items():
-            yield from _forms(path, hashlib.sha256(body).hexdigest()[:32], _constant(body), best=False)
+            yield from _forms(path, _digest(body), _constant(body), best=False)
+        yield from self._sitemaps()
 
     def _read_manifest(self) -> dict[str, str]:
         """The ETags of the written files. If it is absent or damaged, all files are written again and none deleted."""
@@ -159,6 +254,11 @@ def _path(listed: Listing) -> str:
     return f"feeds/{listed.feed}{page}.{listed.format}"
 
 
+def _plain(path: str) -> str:
+    """The path of the file of which this is a form."""
+    return re.sub(r"\.(gz|br|zst)$", "", path)
+
+
 def _read(record: Record, listed: Listing) -> bytes | None:
     if listed.page is None:
         found = documents.get_document(record, listed.feed, listed.format)
@@ -178,6 +278,10 @@ def _forms(
 
     for coding, suffix in SUFFIXES.items():
         yield path + suffix, ExportFile(etag, partial(compressed, coding))
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def _constant(body: bytes) -> Callable[[], bytes]:

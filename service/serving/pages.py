@@ -6,29 +6,20 @@ The middleware answers for the documents themselves, ahead of Flask.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, redirect, request
-from werkzeug.datastructures import Headers
+from flask import Blueprint, Response, redirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, closed_feed
 from feeds.page import CONTENT_SECURITY_POLICY
 from service.http.problems import Problem
-from service.serving import conditional
-from service.serving.cached_document import CACHE_CONTROL, EXPOSED_HEADERS
+from service.serving.answers import Content, answer, public_headers
 from service.store.database.record import Record
 from service.store.feeds import archives, documents, kinds, sections
 from service.store.feeds.documents import Document
 from service.store.feeds.feeds import Whereabouts, whereabouts
 from service.store.feeds.kinds import ALL
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 # A page changes only when a story on it is taken down: caches may store it for long, but must then ask again.
 _PAGE_CACHE_CONTROL = "public, max-age=600, s-maxage=600, must-revalidate, stale-if-error=86400"
@@ -112,8 +103,8 @@ def _missing(record: Record, public_url: str, address: PageAddress, fmt: str) ->
     if found.slug != address.slug:
         page = "" if address.page is None else f"/{address.page}"
         return redirect(f"{base}{page}{ending}", 301)
-    if address.page == found.pages + 1:
-        return redirect(f"{base}{ending}", 307)  # not complete yet: its stories are in the feed itself
+    if address.page is not None and found.pages < address.page <= found.complete + 1:
+        return redirect(f"{base}{ending}", 307)  # not made yet: its stories are in the feed itself
     if address.page is not None and address.page > found.pages:
         raise _unknown(record, name)
     words = f"the feed {name!r} is being built for the first time"
@@ -123,7 +114,7 @@ def _missing(record: Record, public_url: str, address: PageAddress, fmt: str) ->
 def _ended(found: Whereabouts, public_url: str, words: str) -> Response:
     """A 410 whose body is a JSON Feed that says so, for readers that look at the body alone."""
     body = closed_feed(found.title, f"{public_url}/feeds/{found.slug}.json", f"{public_url}/feeds", words)
-    headers = {**_public_headers(), "Cache-Control": "no-store"}
+    headers = {**public_headers(), "Cache-Control": "no-store"}
     return Response(body, 410, headers, content_type=CONTENT_TYPES["json"])
 
 
@@ -133,53 +124,9 @@ def _unknown(record: Record, name: str) -> Problem:
     return Problem(404, "not-found", f"there is no feed {name!r}; there are {there}, and those of /feeds")
 
 
-def _public_headers() -> dict[str, str]:
-    return {
-        "Cache-Control": CACHE_CONTROL,
-        "X-Content-Type-Options": "nosniff",
-        "Access-Control-Allow-Origin": "*",
-        "Access-Control-Expose-Headers": EXPOSED_HEADERS,
-    }
-
-
 def _serve(document: Document, fmt: str, url: str) -> Response:
-    headers = {
-        "Last-Modified": format_datetime(document.modified_at.astimezone(UTC), usegmt=True),
-        "Link": f'<{url}>; rel="self"',
-    }
+    headers = {"Link": f'<{url}>; rel="self"'}
     if fmt == "html":
         headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    return answer(document.body, CONTENT_TYPES[fmt], document.etag, headers, document.modified_at)
-
-
-def answer(
-    body: bytes,
-    content_type: str,
-    etag: str,
-    headers: Mapping[str, str],
-    modified_at: datetime | None = None,
-) -> Response:
-    """The document, or a 304 if the client has it."""
-    headers = {**_public_headers(), **headers, "ETag": f'"{etag}"'}
-    if _is_unchanged(etag, modified_at):
-        return _NotModified(status=304, headers=headers)
-    return Response(body, content_type=content_type, headers=headers)
-
-
-class _NotModified(Response):
-    """A 304 with Last-Modified, which Werkzeug would remove: some readers store only the last headers they got."""
-
-    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        headers = super().get_wsgi_headers(environ)
-        if "Last-Modified" in self.headers:
-            headers["Last-Modified"] = self.headers["Last-Modified"]
-        return headers
-
-
-def _is_unchanged(etag: str, modified_at: datetime | None) -> bool:
-    """If-None-Match, compared weakly, beats If-Modified-Since (RFC 9110, 13.2.2)."""
-    tags = request.headers.get("If-None-Match")
-    if tags is not None:
-        return conditional.has_tag(tags, etag)
-    since = request.headers.get("If-Modified-Since")
-    return since is not None and modified_at is not None and conditional.is_same_moment(since, modified_at)
+    content = Content(document.body, CONTENT_TYPES[fmt], document.etag, document.modified_at, headers)
+    return answer(content)

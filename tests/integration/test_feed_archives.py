@@ -1,4 +1,4 @@
-"""Archives (RFC 5005): pages that whoever was away can read back, and that change only for a takedown."""
+"""Archives (RFC 5005): pages that whoever was away can read back, and that show what became of each story."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import pytest
 from lxml import etree
 
+from service.store import operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import archives
-from service.store.feeds.feeds import ARCHIVE_PAGE
+from service.store.feeds.feeds import ARCHIVE_PAGE, due_feeds
 from tests.builders import a_desk, a_takedown, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 
@@ -89,13 +90,11 @@ def test_a_page_that_is_not_complete_is_not_made(desk: FeedDesk) -> None:
     assert titles(desk.atom("world", 1)) == [f"Story {n}." for n in reversed(range(ARCHIVE_PAGE))]
 
 
-def test_an_update_or_new_stories_leave_a_page_as_it_is_and_a_takedown_changes_it(desk: FeedDesk) -> None:
+def test_new_stories_leave_a_page_as_it_is_and_a_takedown_changes_it(desk: FeedDesk) -> None:
     source = a_desk(desk.record)
     publish(desk, source, range(ARCHIVE_PAGE), packages=["p"])
     before = state(desk, 1)
-    publish(desk, source, range(3), at=20, summary="Changed", correction_note="Sorry.")
     publish(desk, source, range(ARCHIVE_PAGE, 3 * ARCHIVE_PAGE), at=40)
-    publish(desk, source, range(5, 7), at=50, sections=("china",))
     assert state(desk, 1) == before
     post(desk.record, source, a_takedown("killed", external_id="7"), now=later(70))
     desk.work(later(70))
@@ -103,7 +102,6 @@ def test_an_update_or_new_stories_leave_a_page_as_it_is_and_a_takedown_changes_i
         assert "Story 7." not in titles(page)
         assert "Story withdrawn" in titles(page)
         assert len(titles(page)) == ARCHIVE_PAGE
-    assert b"Sorry." in desk.body("world", "atom", 1)  # stories show their newest revision
     after = state(desk, 1)
     post(desk.record, source, an_article(external_id="7", headline="Story 7."), now=later(80))
     desk.work(later(80))
@@ -160,3 +158,83 @@ def test_feeds_come_before_pages_and_pages_some_at_a_time(desk: FeedDesk) -> Non
     assert len(json.loads(desk.body("package/p19", "json"))["items"]) == ARCHIVE_PAGE
     assert desk.builder.drain() == 4  # of 24: `china` has none
     assert desk.builder.drain() == 0
+
+
+def test_a_correction_of_a_story_on_a_page_is_read_there_after_sixty_others(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    publish(desk, source, range(ARCHIVE_PAGE), packages=["p"], summary="Four hurt")
+    publish(
+        desk, source, range(3), at=20, summary="Nobody was hurt", correction_note="Sorry.", packages=["p"]
+    )
+    publish(desk, source, range(100, 100 + 2 * ARCHIVE_PAGE), at=40, packages=["p"])
+    assert b"Sorry." not in desk.body("world", "atom")
+    for slug in ("world", "package/p", "all", "source/wire"):
+        for fmt in ("atom", "rss"):
+            page = desk.body(slug, fmt, 1)
+            assert page.count(b"Nobody was hurt") >= 3
+            assert page.count(b"Sorry.") >= 3
+
+
+def test_a_page_of_a_takedown_is_made_before_those_of_corrections(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    publish(desk, source, range(3 * ARCHIVE_PAGE))
+    for n in (1, ARCHIVE_PAGE + 1):
+        post(desk.record, source, an_article(external_id=str(n), headline="Changed"), now=later(20))
+    killed = a_takedown("killed", external_id=str(2 * ARCHIVE_PAGE + 1))
+    post(desk.record, source, killed, now=later(21))
+    while routing.route(desk.record, later(21)).more:
+        pass
+    due = archives.due_pages(desk.record, later(22))
+    assert {each.page for each in due[:1]} == {3}
+    assert {each.page for each in archives.due_takedowns(desk.record, later(22))} == {3}
+
+
+def test_a_link_to_an_archive_leads_to_a_page_that_is_there(desk: FeedDesk) -> None:
+    """The feed is built first: until the page is made too, all of its stories stand in the feed."""
+    source = a_desk(desk.record)
+    for n in range(ARCHIVE_PAGE + 20):
+        post(desk.record, source, an_article(external_id=str(n), headline=f"Story {n}."), now=later(n / 100))
+    desk.now = later(5)
+    while routing.route(desk.record, desk.now).more:
+        pass
+    for due in due_feeds(desk.record):
+        desk.builder.build(desk.builder._publisher(), due, desk.now)
+    assert state(desk, 1) is None
+    assert "prev-archive" not in links(desk.atom("world"))
+    assert {f"Story {n}." for n in range(ARCHIVE_PAGE + 20)} == set(titles(desk.atom("world")))
+    desk.work()
+    assert links(desk.atom("world"))["prev-archive"] == f"{URL}/feeds/world/1.atom"
+    assert state(desk, 1) is not None
+
+
+def test_a_renamed_sections_archive_is_readable_all_the_while(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    publish(desk, source, range(ARCHIVE_PAGE))
+    operations.rename_section(desk.record, "world", "abroad", actor="operator", now=later(20))
+    page = archives.get_page(desk.record, "abroad", 1, "atom")
+    assert page is not None
+    desk.work(later(21))
+    assert f"{URL}/feeds/abroad/1.atom".encode() in desk.body("abroad", "atom", 1)
+
+
+def test_the_time_of_a_feed_never_goes_back_when_its_newest_story_moves_away(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    publish(desk, source, range(3))
+    publish(desk, source, range(7, 8), at=100)
+    before = desk.atom("world").findtext(f"{ATOM}updated")
+    publish(desk, source, range(7, 8), at=200, sections=("china",))
+    assert "Story 7." not in titles(desk.atom("world"))
+    assert desk.atom("world").findtext(f"{ATOM}updated") == before
+
+
+def test_a_held_story_has_a_notice_and_no_tombstone_and_a_killed_one_has_both(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    publish(desk, source, range(3))
+    post(desk.record, source, a_takedown("withheld", external_id="1"), now=later(20))
+    desk.work(later(20))
+    assert len(titles(desk.atom("world"))) == 3
+    assert b"deleted-entry" not in desk.body("world")
+    post(desk.record, source, a_takedown("unpublished", external_id="2"), now=later(30))
+    desk.work(later(30))
+    assert desk.body("world").count(b"<at:deleted-entry") == 1
+    assert len(json.loads(desk.body("world", "json"))["_dateline"]["deleted"]) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -123,7 +124,9 @@ def test_it_is_alive_at_once_and_ready_when_it_has_looked_at_the_record(
     server: FeedsServerInThread, sqlite_record: Record
 ) -> None:
     assert server.open("/healthz").data == b"alive\n"
-    assert json.loads(server.open("/readyz").data) == {"ready": True, "because": ""}
+    ready = json.loads(server.open("/readyz").data)
+    assert (ready["ready"], ready["because"]) == (True, "")
+    assert re.fullmatch(r"at most \d+\.\d s behind the record", ready["feeds"])
     documents = DocumentCache(sqlite_record, PUBLIC_URL)
     client = app.create_feeds_app(settings.Settings(), sqlite_record, documents).test_client()
     assert client.get("/readyz").status_code == 503

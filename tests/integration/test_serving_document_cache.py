@@ -13,8 +13,9 @@ import pytest
 from werkzeug.test import Client
 
 from service.serving.cached_document import DocumentAddress
-from service.serving.document_cache import DOCUMENT_REFRESH_SECONDS, STABLE_SECONDS, DocumentCache
+from service.serving.document_cache import DOCUMENT_REFRESH_SECONDS, DocumentCache
 from service.serving.middleware import FeedMiddleware
+from service.serving.recompression import STABLE_SECONDS
 from service.store.database.record import Record
 from tests import postgres
 from tests.publisher import PUBLIC_URL, RSS, FeedPublisher, a_story, get, some_stories, unpacked

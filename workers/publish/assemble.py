@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import feeds
 from service.store.feeds.contents import Placement
@@ -32,17 +33,22 @@ def compose(
     shown: Sequence[Placement],
     entries: Mapping[int, Entries],
     formats: Sequence[feeds.Format],
+    *,
+    not_before: datetime | None = None,
 ) -> dict[feeds.Format, Rendering]:
-    """The feed's documents. `entries` by article; a story that has none in a format is left out of that one."""
+    """The feed's documents. `entries` by article; a story that has none in a format is left out of that one.
+
+    `not_before`: the newest time that the feed has had; its `updated` never goes back."""
     moments = [(place, feeds.distinct_time(place.changed_at, place.public_id)) for place in shown]
+    floor = () if not_before is None else (not_before,)
     documents = {}
     for fmt in formats:
         lines = [(place, at, entry) for place, at in moments if (entry := entries[place.article_id][fmt])]
         frame = feeds.frame(
             feed,
             fmt,
-            updated=max((at for _, at, _ in lines), default=feed.updated),
-            tombstones=tuple(feeds.Tombstone(p.public_id, at) for p, at, _ in lines if p.withdrawn),
+            updated=max((*(at for _, at, _ in lines), *floor), default=feed.updated),
+            tombstones=tuple(feeds.Tombstone(p.public_id, at) for p, at, _ in lines if p.deleted),
         )
         stories = tuple((place.article_id, place.revision) for place, _, _ in lines)
         documents[fmt] = _document(frame, [entry for _, _, entry in lines], stories)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -98,7 +98,8 @@ class FeedBuilder:
         entries, new = self._cache.entries(publisher, shown)
         # A partner's own is not for people to look at, and its page would tell its address.
         formats = feeds.FORMATS if due.private else feeds.RENDITIONS
-        bodies = compose(feed_of(publisher, due), shown, entries, formats)
+        due = replace(due, newest_at=_newest_at(due, shown, now))
+        bodies = compose(feed_of(publisher, due), shown, entries, formats, not_before=due.newest_at)
         changed = documents.store_documents(self._record, due, bodies, due_at=due_at, now=now, made=new)
         self._new_entries += len(new)
         log.info(
@@ -140,3 +141,10 @@ class FeedBuilder:
         if self._new_entries >= PRUNE_AFTER:
             self._new_entries = 0
             log.info("entries.pruned", count=prune_entries(self._record))
+
+
+def _newest_at(due: FeedDue, shown: Sequence[Placement], now: datetime) -> datetime | None:
+    """The newest time that the feed has had, this one included; none that was set by a clock ahead."""
+    times = [feeds.distinct_time(each.changed_at, each.public_id) for each in shown]
+    former = [due.newest_at] if due.newest_at is not None and due.newest_at <= now else []
+    return max((*times, *former), default=None)

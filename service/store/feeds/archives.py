@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -13,12 +13,22 @@ from sqlalchemy import Connection
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement, insert
 from service.store.feeds import feeds, kinds
-from service.store.feeds.documents import Document, Overtaken, Rendering, Version, begin
+from service.store.feeds.documents import (
+    MOST_TAKEDOWNS_LOOKED_AT,
+    Document,
+    Overtaken,
+    Rendering,
+    Version,
+    begin,
+)
 from service.store.feeds.entries import NewEntry, store_entries
 from service.store.feeds.feeds import ARCHIVE_PAGE
 from service.store.feeds.packing import pack, unpack
 from service.store.schema.base import from_micros
 from service.store.schema.feeds import archive
+
+# Pages of takedowns are due since so long before they are asked for: they go first.
+BEFORE_ALL_OTHERS = timedelta(days=3650)
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,39 @@ _DOCUMENTS = Query(
     Listing, f"SELECT feed, NULL, format, etag FROM document WHERE feed NOT LIKE '{kinds.PRIVATE_SLUGS}'"
 )
 _PAGES = Query(Listing, "SELECT feed, page, format, etag FROM archive")
+
+
+def takedown_listing(record: Record, since: datetime, limit: int = MOST_TAKEDOWNS_LOOKED_AT) -> list[Listing]:
+    """The public documents, and the pages, in which a story stood that was taken down since then."""
+    with record.reading() as connection:
+        return [
+            *_TAKEDOWN_DOCUMENTS.all(connection, since=since, limit=limit),
+            *_TAKEDOWN_PAGES.all(connection, since=since, limit=limit),
+        ]
+
+
+_TAKEN_DOWN = f"""
+    SELECT DISTINCT p.feed AS feed, (p.sequence - 1) / {ARCHIVE_PAGE} + 1 AS page FROM (
+        SELECT a.id FROM article a WHERE a.status <> 'usable' AND a.changed_at > :since
+        ORDER BY a.changed_at DESC LIMIT :limit) t
+    JOIN placement p ON p.article_id = t.id"""
+_TAKEDOWN_DOCUMENTS = Query(
+    Listing,
+    f"SELECT DISTINCT d.feed, NULL, d.format, d.etag FROM ({_TAKEN_DOWN}) f JOIN document d ON d.feed = f.feed",
+)
+_TAKEDOWN_PAGES = Query(
+    Listing,
+    f"SELECT a.feed, a.page, a.format, a.etag FROM ({_TAKEN_DOWN}) f"
+    " JOIN archive a ON a.feed = f.feed AND a.page = f.page",
+)
+
+
+def due_takedowns(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
+    """Pages that a takedown asks for."""
+    before = now - BEFORE_ALL_OTHERS / 2
+    with record.reading() as connection:
+        again = {(each.feed, each.page): each for each in _AGAIN.all(connection, now=before, limit=limit)}
+    return [PageDue(*each) for each in again.values()]
 
 
 def due_pages(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
@@ -155,7 +198,7 @@ def store_page(
                 _UPDATE.run(connection, {**values, "modified_at": modified_at})
         _SET_DUE.run(connection, {**key, "due_at": due_at})
         if due.due_at is None:
-            _count(connection, due)
+            _count(connection, due, now)
         return True
     return False
 
@@ -183,23 +226,47 @@ _UPDATE = Statement(
 _SET_DUE = Statement("UPDATE archive SET due_at = :due_at WHERE feed = :feed AND page = :page")
 
 
-def _count(connection: Connection, due: PageDue) -> None:
+def _count(connection: Connection, due: PageDue, now: datetime) -> None:
     """Counts a new page. Last, as in `documents.store_documents`; from here on nothing is routed to the feed."""
-    if not feeds.note_archived(connection, due.feed, due.page):
+    if not feeds.note_archived(connection, due.feed, due.page, now):
         raise Overtaken
     if _revisions(connection, due.feed, due.page) != due.revisions:
         raise Overtaken
 
 
-def make_again(connection: Connection, articles: Iterable[int], now: datetime) -> None:
-    """Asks for the pages on which these articles are to be made again."""
-    _MAKE_AGAIN.run_all(connection, [{"article": each, "now": now} for each in sorted(articles)])
+def make_again(
+    connection: Connection, articles: Iterable[int], now: datetime, *, first: Collection[int] = ()
+) -> None:
+    """Asks for the pages on which these articles are to be made again: those of the `first` before all others.
+
+    Each request changes `due_at`: a page made meanwhile, of an older state, is not stored.
+    """
+    _MAKE_AGAIN.run_all(
+        connection,
+        [
+            {"article": each, "due_at": now - BEFORE_ALL_OTHERS if each in first else now}
+            for each in sorted(articles)
+        ],
+    )
 
 
+# A page that is due is asked for again by the next microsecond, and keeps its place in the order.
 _MAKE_AGAIN = Statement(
-    "UPDATE archive SET due_at = :now WHERE EXISTS (SELECT 1 FROM placement p WHERE p.article_id = :article"
+    "UPDATE archive SET due_at = CASE WHEN due_at <= :due_at THEN due_at + 1 ELSE :due_at END"
+    " WHERE EXISTS (SELECT 1 FROM placement p WHERE p.article_id = :article"
     f" AND p.feed = archive.feed AND p.sequence > (archive.page - 1) * {ARCHIVE_PAGE}"
     f" AND p.sequence <= archive.page * {ARCHIVE_PAGE})"
+)
+
+
+def move_pages(connection: Connection, slug: str, new: str, now: datetime) -> None:
+    """Gives the pages of a feed to another, which took over from it; they are asked for again, with its address."""
+    _MOVE.run(connection, {"slug": slug, "new": new, "now": now})
+
+
+_MOVE = Statement(
+    "UPDATE archive SET feed = :new, due_at = CASE WHEN due_at <= :now THEN due_at + 1 ELSE :now END"
+    " WHERE feed = :slug"
 )
 
 

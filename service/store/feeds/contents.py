@@ -16,13 +16,16 @@ from service.store.feeds.feeds import ARCHIVE_PAGE, FeedDue
 from service.store.schema.base import from_micros, to_micros
 
 NEWEST = 60  # stories
+# Takedowns with a tombstone in Atom. A held story may come back: readers that obey a tombstone retire it for good.
+DELETED = frozenset({"killed", "unpublished"})
 MOST_NOTICES = 300  # of stories that were taken down
 
 
 class Placement(NamedTuple):
     """A story in a feed, without its content: with these the feed is spliced. `changed_at` never precedes the
-    embargo. `withdrawn`: only its notice may be shown. Feeds are in the order of `placed_at`, which no clock that was
-    ahead puts before what came later. `content_hash` is that of the revision's content and status.
+    embargo. `withdrawn`: only its notice may be shown. `deleted`: for good, as far as we know; not while it is held.
+    Feeds are in the order of `placed_at`, which no clock that was ahead puts before what came later. `content_hash` is
+    that of the revision's content and status.
     """
 
     article_id: int
@@ -32,6 +35,7 @@ class Placement(NamedTuple):
     changed_at: datetime
     placed_at: datetime
     content_hash: str
+    deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def placements(record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: 
     stories = newest(record, due.slug, now, withdrawn_stays=withdrawn_stays)
     withdrawn = notices(record, [due.slug], now, withdrawn_stays=withdrawn_stays)
     full = len(stories) == NEWEST or len(withdrawn) == MOST_NOTICES
-    if full and due.sequence % ARCHIVE_PAGE:
+    if full and due.sequence > due.pages * ARCHIVE_PAGE:
         stories = [*stories, *_unarchived(record, due, now, withdrawn_stays)]
     return in_order({each.article_id: each for each in (*stories, *withdrawn)}.values())
 
@@ -155,7 +159,9 @@ def _unarchived(record: Record, due: FeedDue, now: datetime, withdrawn_stays: ti
     """The stories on no complete page: notices, too, of which there are more than the feed has room for."""
     moments = _moments(now, withdrawn_stays)
     with record.reading() as connection:
-        rows = _UNARCHIVED.rows(connection, feed=due.slug, **span(due.pages + 1), **moments)
+        rows = _UNARCHIVED.rows(
+            connection, feed=due.slug, first=due.pages * ARCHIVE_PAGE, last=due.sequence, **moments
+        )
         return list(map(_placement, rows))
 
 
@@ -179,6 +185,7 @@ def _placement(row: Iterable[Any]) -> Placement:
         changed_at=from_micros(each.changed_at),
         placed_at=from_micros(each.placed_at),
         content_hash=each.content_hash,
+        deleted=each.status in DELETED,
     )
 
 

@@ -20,6 +20,9 @@ from service.store.feeds.feeds import FeedDue
 from service.store.feeds.packing import pack, unpack
 from service.store.schema.feeds import document
 
+# Takedowns that go before all else; of more than so many at once, the newest do.
+MOST_TAKEDOWNS_LOOKED_AT = 1_000
+
 
 @dataclass(frozen=True)
 class Document:
@@ -84,6 +87,44 @@ def listing(record: Record) -> dict[tuple[str, str], str]:
         return {(slug, fmt): etag for slug, fmt, etag in _LISTING.rows(connection)}
 
 
+class ChangeState(NamedTuple):
+    """Equal for as long as no document changes, is deleted, or moves to another address."""
+
+    feeds: int
+    closed: int
+    built: int
+    built_at: int
+    archived: int
+    moved_at: int
+
+
+def change_state(record: Record) -> ChangeState:
+    """Reads one row a feed and no document: to be asked several times a second.
+
+    Each build that writes documents raises its feed's `built` in the same transaction, in every version of Dateline.
+    """
+    with record.reading() as connection:
+        (row,) = _CHANGE_STATE.rows(connection)
+    return ChangeState(*map(int, row))
+
+
+_CHANGE_STATE = Statement("""
+    SELECT count(*), count(closed_at), coalesce(sum(built), 0), coalesce(max(built_at), 0),
+        coalesce(sum(archived), 0), (SELECT coalesce(sum(moved_at), 0) FROM moved)
+    FROM feed""")
+
+
+def feeds_with_takedowns(record: Record, since: datetime, limit: int = MOST_TAKEDOWNS_LOOKED_AT) -> set[str]:
+    """The public feeds in which a story stood that was taken down since then; of many takedowns, the newest."""
+    with record.reading() as connection:
+        return {slug for (slug,) in _WITH_TAKEDOWNS.rows(connection, since=since, limit=limit)}
+
+
+_WITH_TAKEDOWNS = Statement("""
+    SELECT DISTINCT p.feed FROM (
+        SELECT a.id FROM article a WHERE a.status <> 'usable' AND a.changed_at > :since
+        ORDER BY a.changed_at DESC LIMIT :limit) t
+    JOIN placement p ON p.article_id = t.id""")
 _LISTING = Statement(f"SELECT feed, format, etag FROM document WHERE feed NOT LIKE '{kinds.PRIVATE_SLUGS}'")
 
 

@@ -21,6 +21,8 @@ ARCHIVE_PAGE = (
     50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 )
 SHOWN = "(f.sequence > 0 OR NOT f.hidden)"  # SQL, of the feed f: a story of it was public, or it is no secret
+# A feed holds the stories of so many complete pages until these are made: it leads to no page that is not there.
+PAGES_UNMADE = 3
 NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
 
 
@@ -28,7 +30,8 @@ NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
 class FeedDue:
     """A feed to build. `wanted` counts the requests up to when it was read: a later one asks again.
 
-    `born` is the slug it was made with, `pages` the number of complete pages of its archive.
+    `born` is the slug it was made with, `pages` the number of pages of its archive
+    to which it leads: all later stories stand in it. `newest_at` is the newest time that its documents ever had.
     """
 
     slug: str
@@ -39,6 +42,8 @@ class FeedDue:
     wanted: int
     sequence: int
     hidden: bool
+    archived: int = 0
+    newest_at: datetime | None = None
 
     @property
     def shown(self) -> bool:
@@ -47,7 +52,7 @@ class FeedDue:
 
     @property
     def pages(self) -> int:
-        return self.sequence // ARCHIVE_PAGE
+        return _pages(self.sequence, self.archived)
 
     @property
     def private(self) -> bool:
@@ -57,17 +62,18 @@ class FeedDue:
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """The slug and title of a feed now, whether it was closed, and how many pages its archive has."""
+    """The slug and title of a feed now, whether it was closed, how many pages of its archive are made, and complete."""
 
     slug: str
     title: str
     closed: bool
     pages: int
+    complete: int
 
 
 _FEED = """
     SELECT f.slug, f.born, coalesce(s.title, f.title, f.slug), coalesce(s.language, f.language),
-        f.created_at, f.wanted, f.sequence, f.hidden
+        f.created_at, f.wanted, f.sequence, f.hidden, f.archived, f.newest_at
     FROM feed f LEFT JOIN section s ON s.slug = f.slug WHERE f.closed_at IS NULL AND """
 
 
@@ -100,7 +106,14 @@ def whereabouts(record: Record, slug: str) -> Whereabouts | None:
         row = _HERE.one(connection, slug=slug) or _MOVED.one(connection, slug=slug)
     if row is None:
         return None
-    return Whereabouts(row.slug, row.title, row.closed, row.sequence // ARCHIVE_PAGE)
+    return Whereabouts(
+        row.slug, row.title, row.closed, _pages(row.sequence, row.archived), row.sequence // ARCHIVE_PAGE
+    )
+
+
+def _pages(sequence: int, archived: int) -> int:
+    """Pages that are made; where many are not yet, as after an import, those that are not among the last few."""
+    return max(archived, sequence // ARCHIVE_PAGE - PAGES_UNMADE)
 
 
 class _WhereaboutsRow(NamedTuple):
@@ -108,9 +121,11 @@ class _WhereaboutsRow(NamedTuple):
     title: str
     closed: bool
     sequence: int
+    archived: int
 
 
-_SELECT = "SELECT f.slug, coalesce(s.title, f.title, f.slug), f.closed_at IS NOT NULL, f.sequence FROM feed f"
+_SELECT = """
+    SELECT f.slug, coalesce(s.title, f.title, f.slug), f.closed_at IS NOT NULL, f.sequence, f.archived FROM feed f"""
 _HERE = Query(
     _WhereaboutsRow, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug AND {SHOWN}"
 )
@@ -221,22 +236,27 @@ def note_built(connection: Connection, due: FeedDue, due_at: datetime | None, no
 
     False when a later build was there first, when it was closed, or when the record, set back, knows no such requests.
     """
-    return _BUILT.run(connection, {"slug": due.slug, "wanted": due.wanted, "now": now, "due": due_at}) == 1
+    values = {"slug": due.slug, "wanted": due.wanted, "now": now, "due": due_at, "newest": due.newest_at}
+    return _BUILT.run(connection, values) == 1
 
 
 _BUILT = Statement(
-    "UPDATE feed SET built = :wanted, built_at = :now, due_at = :due"
+    "UPDATE feed SET built = :wanted, built_at = :now, due_at = :due, newest_at = :newest"
     " WHERE slug = :slug AND built < :wanted AND wanted >= :wanted AND closed_at IS NULL"
 )
 
 
-def note_archived(connection: Connection, slug: str, page: int) -> bool:
-    """Notes this page of its archive as the last; False unless the page before was, or when the feed was closed."""
-    return _ARCHIVED.run(connection, {"slug": slug, "page": page}) == 1
+def note_archived(connection: Connection, slug: str, page: int, now: datetime) -> bool:
+    """Notes this page of its archive as the last, and asks for the feed, which leads to it from then on.
+
+    False unless the page before was the last, or when the feed was closed.
+    """
+    return _ARCHIVED.run(connection, {"slug": slug, "page": page, "now": now}) == 1
 
 
 _ARCHIVED = Statement(
-    "UPDATE feed SET archived = :page WHERE slug = :slug AND archived = :page - 1 AND closed_at IS NULL"
+    "UPDATE feed SET archived = :page, wanted = wanted + 1, wanted_at = :now"
+    " WHERE slug = :slug AND archived = :page - 1 AND closed_at IS NULL"
 )
 
 
@@ -279,12 +299,11 @@ _CLOSE = Statement("UPDATE feed SET closed_at = :now, due_at = NULL WHERE slug =
 
 
 def copy_feed(connection: Connection, slug: str, new: str, now: datetime) -> None:
-    """Makes the same feed under a new slug, with its id, asked for and without pages of an archive yet."""
+    """Makes the same feed under a new slug, with its id, and asked for."""
     changed = {
         "slug": literal(new),
         "wanted": feed.c.wanted + 1,
         "wanted_at": literal(now, feed.c.wanted_at.type),
-        "archived": literal(0),
     }
     columns = [changed.get(column.name, column) for column in feed.c]
     copy = select(*columns).where(feed.c.slug == slug)

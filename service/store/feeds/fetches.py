@@ -170,3 +170,11 @@ def _write_receipts(connection: Connection, addressed: FetchTarget, answered: Ed
         Receipt(article, addressed.partner_id, BY_FEED, revision) for article, revision in answered.stories
     ]
     ledger.write(connection, receipts, Channel.FEED, now)
+    shown = sorted(article for article, _ in answered.stories)
+    _SHOW.run_all(connection, [{"feed": addressed.feed_id, "article": each} for each in shown])
+
+
+# After the receipts, in the order of articles: two that write at once never wait in a circle.
+_SHOW = Statement(
+    "INSERT INTO feed_shown (partner_feed_id, article_id) VALUES (:feed, :article) ON CONFLICT DO NOTHING"
+)

@@ -1,8 +1,8 @@
 """The contents of a partner's own feed: those of its sections' feeds, and all that the partner must not miss.
 
-There is no archive behind it. So besides the newest, and the notices of the public feeds, it holds, up to a bound, what
-has changed since it was last fetched; and every takedown of what the partner has read in it: for the time of a notice,
-then until the partner has read it.
+There is no archive behind it. So besides the newest it holds, up to a bound, what has changed since it was last
+fetched; and every takedown of what it has shown, and no other: for the time of a notice, then until the partner has
+read it. A notice of a story that it never showed would be a new article to the partner's importer.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class PartnerContents:
 
 @dataclass(frozen=True)
 class _PartnerReader:
+    feed_id: int
     partner_id: int
     since: datetime
     feeds: tuple[str, ...]
@@ -50,9 +51,9 @@ def partner_contents(
         for each in _newest(record, slug, reader.since, now, withdrawn_stays):
             newest[each.article_id] = each
     stories = _cut(in_order(newest.values()), reader.since)
-    notices = contents.notices(record, reader.feeds, now, withdrawn_stays=withdrawn_stays)
     takedowns = _takedowns(record, reader, now, withdrawn_stays)
-    together = in_order({each.article_id: each for each in (*stories, *notices, *takedowns)}.values())
+    usable = [each for each in stories if not each.withdrawn]
+    together = in_order({each.article_id: each for each in (*usable, *takedowns)}.values())
     return PartnerContents(together, _due_at(record, reader, together, now, withdrawn_stays))
 
 
@@ -72,7 +73,7 @@ def _reader(record: Record, feed_id: int, now: datetime) -> _PartnerReader:
             chosen = tuple(slug for (slug,) in _SECTIONS.rows(connection, feed=feed_id))
     # A fetch by a clock that was ahead tells no more than one that is made now.
     since = min(now, max(feed.created_at, feed.fetched_at or feed.created_at)) - ON_ITS_WAY
-    return _PartnerReader(feed.partner_id, since, chosen)
+    return _PartnerReader(feed_id, feed.partner_id, since, chosen)
 
 
 _FEED = Query(
@@ -99,14 +100,19 @@ def _cut(ordered: list[Placement], since: datetime) -> list[Placement]:
     return ordered[: max(NEWEST, min(MOST_CHANGED, newer))]
 
 
-# What was read in a feed was public, so its notice may be. A takedown that the partner did not read yet comes first.
+# What was read in a feed was public, so its notice may be. A version before this one writes receipts alone: those count
+# for every feed of the partner. A takedown that the partner did not read yet comes first.
 _TAKEDOWNS = Query(
     Placement,
     """
-    SELECT a.id, a.public_id, a.revision, true, a.changed_at, a.changed_at, a.content_hash FROM article a
+    SELECT a.id, a.public_id, a.revision, true, a.changed_at, a.changed_at, a.content_hash, a.status <> 'withheld'
+    FROM article a
     JOIN receipt r ON r.partner_id = :partner AND r.article_id = a.id AND r.endpoint_id = 0
     WHERE a.status <> 'usable' AND (a.changed_at > :withdrawn
         OR a.changed_at > :oldest AND r.revision < a.revision)
+    AND (EXISTS (SELECT 1 FROM feed_shown s WHERE s.article_id = a.id AND s.partner_feed_id = :feed)
+        OR NOT EXISTS (SELECT 1 FROM feed_shown s JOIN partner_feed f ON f.id = s.partner_feed_id
+            WHERE s.article_id = a.id AND f.partner_id = :partner))
     ORDER BY CASE WHEN r.revision < a.revision THEN 0 ELSE 1 END, a.changed_at DESC, a.id LIMIT :limit""",
 )
 
@@ -114,10 +120,11 @@ _TAKEDOWNS = Query(
 def _takedowns(
     record: Record, reader: _PartnerReader, now: datetime, withdrawn_stays: timedelta
 ) -> list[Placement]:
-    """Takedowns of what the partner has read, in any section that these stories are in by now."""
+    """Takedowns of what this feed has shown, in any section that these stories are in by now."""
     with record.reading() as connection:
         return _TAKEDOWNS.all(
             connection,
+            feed=reader.feed_id,
             partner=reader.partner_id,
             withdrawn=now - withdrawn_stays,
             oldest=now - max(UNREAD_STAYS, withdrawn_stays),

@@ -67,7 +67,8 @@ def place(connection: Connection, events: Sequence[Event], sections: Mapping[str
         for number, key in enumerate(new[slug], last[slug] - counts[slug] + 1):
             rows[key]["sequence"] = number
     _PLACEMENTS.insert(connection, sorted(rows.values(), key=lambda row: (row["feed"], row["article_id"])))
-    archives.make_again(connection, _rewritten(events, now), now)
+    taken_down = {each.article_id for each in events if each.type in TAKEDOWN_EVENTS}
+    archives.make_again(connection, _rewritten(events, now), now, first=taken_down)
     return len(asked)
 
 
@@ -129,11 +130,17 @@ def _new(
 
 
 def _rewritten(events: Sequence[Event], now: datetime) -> set[int]:
-    """The articles whose pages of archives change: by a takedown, its end, or a new embargo; never by an update."""
+    """The articles whose pages of archives change: by a new revision of any kind, or a new embargo.
+
+    A correction, too: the feed holds it for some sixty stories only, and then nobody who reads the archive may find the
+    old text.
+    """
     return {
         each.article_id
         for each in events
-        if each.type in _REWRITES or (each.embargo_until is not None and each.embargo_until > now)
+        if each.revision > 1
+        or each.type in _REWRITES
+        or (each.embargo_until is not None and each.embargo_until > now)
     }
 
 

@@ -148,7 +148,7 @@ def _rename_feed(connection: Connection, slug: str, new: str, now: datetime) -> 
     """Puts a copy of the feed, with its id, under the new slug; what belonged to the old one follows."""
     feeds.copy_feed(connection, slug, new, now)
     documents.delete_documents(connection, slug)  # their own addresses are in them: they are made anew
-    archives.delete_pages(connection, slug)
+    archives.move_pages(connection, slug, new, now)
     connection.execute(delete(moved).where(moved.c.slug == new))
     placements.move(connection, slug, new)
     connection.execute(update(moved).where(moved.c.feed == slug).values(feed=new))

@@ -40,6 +40,7 @@ feed = Table(
     Column("archived", BigInteger, nullable=False, server_default=text("0")),  # the last page made of it
     # A story under embargo made it: it is shown to nobody until a story in it is public, and `sequence` above zero.
     Column("hidden", Boolean, nullable=False, server_default=text("false")),
+    Column("newest_at", Instant),  # the newest `updated` that its documents ever had
 )
 
 # An address that a feed once had: it leads there for ever. Written by feeds/sections.py.
@@ -182,6 +183,15 @@ feed_token = Table(
     Column("fetches", BigInteger, nullable=False, server_default=text("0")),
     Column("refused_at", Instant),  # when it was last tried after its end, to the minute
     UniqueConstraint("partner_feed_id", "number"),
+)
+
+# The stories that a partner's feed showed, by whichever of its tokens: of these, and no others, it has notices.
+# Written by feeds/fetches.py.
+feed_shown = Table(
+    "feed_shown",
+    metadata,
+    Column("partner_feed_id", Id, ForeignKey("partner_feed.id"), primary_key=True),
+    Column("article_id", Id, ForeignKey("article.id"), primary_key=True, index=True),
 )
 
 # The evidence: the answer to each fetch, written before it goes out. The newest of each feed stay.

@@ -32,7 +32,8 @@ HOOK_BYTES = 8 * 2**20
 # Forms of the status pages.
 FORM_BYTES = 64 * 2**10
 
-_POSTS = Plan("posts", MAX_BYTES, refusals.Refusal(413, "too-large", f"an article may have {MAX_BYTES:,} bytes, 1 MiB, at the most"))
+_ARTICLE_WORDS = f"an article may have {MAX_BYTES:,} bytes, 1 MiB, at the most"
+_POSTS = Plan("posts", MAX_BYTES, refusals.Refusal(413, "too-large", _ARTICLE_WORDS))
 _HOOKS = Plan("posts", HOOK_BYTES, refusals.too_large(HOOK_BYTES))
 _PROBES = Plan("probes", FORM_BYTES, refusals.too_large(FORM_BYTES))
 _PAGES = Plan("pages", FORM_BYTES, refusals.too_large(FORM_BYTES))
@@ -52,7 +53,9 @@ def serve(config: Settings) -> None:
     count = processes(config)
     listening = listen(config.host, config.port)
     limits = Limits(
-        connections=connections_max(), per_address=config.connections_per_address, trusted=trusted_proxies(config)
+        connections=connections_max(),
+        per_address=config.connections_per_address,
+        trusted=trusted_proxies(config),
     )
 
     def work() -> None:
@@ -94,5 +97,3 @@ def trusted_proxies(config: Settings) -> tuple[Network, ...]:
     """The proxies of ours: their connections are many clients'."""
     networks: tuple[Network, ...] = getattr(config, "trusted_proxies", ())
     return networks
-
-

@@ -41,8 +41,8 @@ class _Children:
         self._stopping = False
 
     def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
         while not self._stopping:
             self._reap()
             for number in self._due.keys() - self._pids.keys():
@@ -59,8 +59,8 @@ class _Children:
             return
         status = 1
         try:
-            for each in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(each, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             end_with_parent()
             self._work()
             status = 0

@@ -295,9 +295,7 @@ def test_a_client_that_never_reads_is_hung_up_on(
         with suppress(ConnectionResetError):
             while wire.send_what_goes(request * 20):
                 time.sleep(0.01)
-        eventually(
-            lambda: not server.server.context.table.all, within=20, what="the connection is given up"
-        )
+        eventually(lambda: not server.server.context.table.all, within=20, what="the connection is given up")
 
 
 def test_a_client_that_reads_slowly_gets_all_of_it(
@@ -473,13 +471,16 @@ def test_malformed_request_is_refused_and_the_connection_ends(
         assert wire.ends()
 
 
-def test_no_more_connections_than_may_be_are_served_known_or_not(room: FeedPublisher) -> None:
+def test_further_connection_closes_the_one_that_is_idle_for_longest(room: FeedPublisher) -> None:
     with a_feeds_server(room.record, limits=Limits(connections=3)) as server:
         whole(server)
         eventually(lambda: not server.server.context.table.all, within=10, what="none is open")
         with Wire(server.port) as one, Wire(server.port) as two, Wire(server.port) as three:
-            for wire in (one, two):
+            for wire in (one, two, three):
                 assert wire.send(GET).reply().status == 200
-            assert three.send(GET).reply().status == 503
-            assert three.ends()
             assert one.send(GET).reply().status == 200
+            with Wire(server.port) as four:
+                assert four.send(GET).reply().status == 200
+                assert two.ends()
+                assert one.send(GET).reply().status == 200
+                assert three.send(GET).reply().status == 200

@@ -47,9 +47,24 @@ class AnswerWriter(asyncio.Protocol):
         if not self.context.table.admit(self):
             self.refuse_now(CONNECTIONS_FULL)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         self.ending = True
         self.context.table.remove(self)
+
+    def is_idle(self) -> bool:
+        raise NotImplementedError
+
+    def is_reading_body(self) -> bool:
+        raise NotImplementedError
+
+    def check(self, now: float) -> None:
+        raise NotImplementedError
+
+    def give_up_body(self) -> None:
+        raise NotImplementedError
+
+    def shutdown(self, *, hang_up: bool) -> None:
+        raise NotImplementedError
 
     def send(self, parts: list[bytes]) -> None:
         """Writes an answer; the last part is its body."""

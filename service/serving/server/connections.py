@@ -61,7 +61,9 @@ class ConnectionTable:
         own = self._by_address.setdefault(connection.address, set())
         exempt = self.limits.trusts(connection.address)
         room = exempt or len(own) < self.limits.per_address or self._end_idle(own, self.limits.per_address)
-        room = room and (len(self.all) < self.limits.connections or self._end_idle(self.all, self.limits.connections))
+        room = room and (
+            len(self.all) < self.limits.connections or self._end_idle(self.all, self.limits.connections)
+        )
         # `_end_idle` may have removed the last one of this address.
         self._by_address.setdefault(connection.address, set()).add(connection)
         self.all.add(connection)
@@ -92,7 +94,9 @@ class ConnectionTable:
         self.body_bytes += size
         connection.body_bytes += size
         while self.body_bytes > self.limits.body_bytes:
-            slowest = min((each for each in self.all if each.is_reading_body()), key=attrgetter("since"), default=None)
+            slowest = min(
+                (each for each in self.all if each.is_reading_body()), key=attrgetter("since"), default=None
+            )
             if slowest is None or slowest is connection:
                 return False
             self._log.count(BODIES_FULL)
@@ -105,7 +109,7 @@ class ConnectionTable:
         connection.body_bytes -= size
 
     def unsent(self, connection: CountedConnection) -> None:
-        """Its client does not read: counts the answer, once for all its readers. Drops the slowest if it is too much."""
+        """Its client does not read: counts the answer, once for all readers. Drops the slowest if it is too much."""
         if connection in self._slow:
             return
         self._slow.add(connection)

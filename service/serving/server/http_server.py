@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from email.utils import formatdate
 
 from service import logs
@@ -21,9 +22,9 @@ from service.serving.server.refusals import RefusalLog
 from service.serving.server.wsgi_bridge import WsgiBridge
 
 try:
-    from uvloop import new_event_loop
+    import uvloop
 except ImportError:  # Windows, PyPy
-    from asyncio import new_event_loop
+    uvloop = None  # type: ignore[assignment, unused-ignore]
 
 log = logs.get("http")
 
@@ -46,13 +47,14 @@ class HttpServer:
         self._stopping: asyncio.Event | None = None
 
     def run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        with asyncio.Runner(loop_factory=(lambda: loop) if loop else new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=(lambda: loop) if loop else _new_loop) as runner:
             runner.run(self._serve())
 
     def stop(self) -> None:
         """From any thread."""
         if self._stopping is not None:
-            self.context.loop.call_soon_threadsafe(self._stopping.set)
+            with suppress(RuntimeError):  # it has ended
+                self.context.loop.call_soon_threadsafe(self._stopping.set)
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -120,6 +122,10 @@ class HttpServer:
             lane.close()
         context.refusals.write()
         await asyncio.sleep(0)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    return uvloop.new_event_loop() if uvloop else asyncio.new_event_loop()
 
 
 def freeze() -> None:

@@ -24,7 +24,7 @@ class Limits:
     head_seconds: float = 10.0
     head_bytes: int = 32 * 1024
     headers: int = 100
-    # Longer than proxies and balancers keep theirs: they should end a connection, because only they know that it is idle.
+    # Longer than proxies and balancers keep theirs: they should end a connection, for they know that it is idle.
     keep_alive_seconds: float = 75.0
     # For a whole body to arrive, and the least that must come in each span.
     body_seconds: float = 60.0

@@ -50,8 +50,8 @@ class HttpProtocol(AnswerWriter):
         self._body_deadline = FOREVER
         self._body_mark = 0
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
         self.pipeline.clear()
         self._request = None
 
@@ -73,7 +73,7 @@ class HttpProtocol(AnswerWriter):
 
     def _parse(self, data: bytes) -> None:
         fresh, self._between = self._between, False
-        self._messages, self._response = 0, None
+        self._start_chunk()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -85,12 +85,19 @@ class HttpProtocol(AnswerWriter):
         request = self._request
         if request is None:
             self._between = not self.ending
-            if fresh and self._between and self._messages == 1 and self._response and data.endswith(b"\r\n\r\n"):
-                self._requests.put(data, self._response)
+            if fresh and self._between and self._messages == 1 and data.endswith(b"\r\n\r\n"):
+                self._remember(data)
         elif not self._head_complete:
             self._await_head(len(data))
         else:
             self._await_body(request, len(data))
+
+    def _start_chunk(self) -> None:
+        self._messages, self._response = 0, None
+
+    def _remember(self, head: bytes) -> None:
+        if self._response is not None:
+            self._requests.put(head, self._response)
 
     def _after_upgrade(self, rest: bytes) -> None:
         """A request to change the protocol, such as Java's clients add to any, is answered as if it did not ask.
@@ -198,7 +205,7 @@ class HttpProtocol(AnswerWriter):
     # The way of a request
 
     def _begin(self, request: Request) -> None:
-        """Its head is read: refuses it if its body is too large or there is no place for it, else waits for its body."""
+        """Its head is read: refuses it if its body is too large or no place is free, else waits for its body."""
         plan = request.plan = self.context.site.plan(request.method, request.path)
         request.flow = flow_of(request, self.address, self.context)
         announced = request.announced
@@ -285,7 +292,9 @@ class HttpProtocol(AnswerWriter):
         if request.keep_alive:
             self.drained = 0
             begun = self._request is not None and not self._head_complete
-            self.deadline = self.since + (self.limits.head_seconds if begun else self.limits.keep_alive_seconds)
+            self.deadline = self.since + (
+                self.limits.head_seconds if begun else self.limits.keep_alive_seconds
+            )
             return
         self.ending = True
         if request.complete:

@@ -50,7 +50,11 @@ def too_large(limit: int) -> Refusal:
 
 
 OVERLOADED = Refusal(
-    503, "overloaded", "more requests came than can be answered; nothing was accepted: send it again", RETRY, close=False
+    503,
+    "overloaded",
+    "more requests came than can be answered; nothing was accepted: send it again",
+    RETRY,
+    close=False,
 )
 OVER_SHARE = Refusal(
     429,
@@ -90,9 +94,7 @@ class RefusalLog:
 
 @lru_cache(maxsize=256)
 def _render(refusal: Refusal) -> tuple[bytes, bytes, bytes]:
-    response = Problem(
-        refusal.status, refusal.kind, refusal.detail, headers=dict(refusal.headers)
-    ).response()
+    response = Problem(refusal.status, refusal.kind, refusal.detail, headers=dict(refusal.headers)).response()
     body = response.get_data()
     lines = [(name.lower(), value) for name, value in response.headers if name.lower() != "content-length"]
     rest = "".join(f"{name}: {value}\r\n" for name, value in lines)

@@ -13,6 +13,7 @@ from typing import Any
 from wsgiref.types import WSGIApplication
 
 from service import logs
+from service.http.credentials import hide_feed_tokens
 from service.serving.server.request import Environ
 
 log = logs.get("http")
@@ -58,8 +59,8 @@ class WsgiBridge:
         while (job := jobs.get()) is not None:
             try:
                 job.answer = run(self._app, job.environ)
-            except Exception as error:
-                log.error("request.failed", path=job.environ["PATH_INFO"].split("/feed_")[0], exc_info=error)
+            except Exception:
+                log.exception("request.failed", path=hide_feed_tokens(job.environ["PATH_INFO"]))
             self._done.append(job)
             if not self._awake:  # one call wakes the loop for all that is done by then
                 self._awake = True

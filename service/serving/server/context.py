@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
+from wsgiref.types import StartResponse
 
-from service.serving.middleware import FeedMiddleware
+from service.serving.middleware import Environ, Selection
 from service.serving.server.connections import ConnectionTable
 from service.serving.server.lanes import KnownSenders, Lane
 from service.serving.server.limits import Limits
@@ -15,11 +17,19 @@ from service.serving.server.request import Planner, RawHeaders
 from service.serving.server.request_cache import RequestCache
 
 
+class SelectingApplication(Protocol):
+    """A WSGI application, some of whose answers are in memory: the loop takes these by `select`. See FeedMiddleware."""
+
+    def __call__(self, environ: Environ, start: StartResponse, /) -> Iterable[bytes]: ...
+
+    def select(self, environ: Environ) -> Selection | None: ...
+
+
 @dataclass(frozen=True)
 class Site:
     """What a server serves. `lanes`: the threads of each kind."""
 
-    middleware: FeedMiddleware
+    middleware: SelectingApplication
     requests: RequestCache
     plan: Planner
     lanes: Mapping[str, int]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
 from typing import Any
@@ -52,7 +54,9 @@ class WsgiBridge:
         """Starts threads that work on the jobs put into the queue that it returns; None ends one of them."""
         jobs: SimpleQueue[Job | None] = SimpleQueue()
         for number in range(threads):
-            threading.Thread(target=self._work, args=(jobs,), name=f"{name}-{number}", daemon=True).start()
+            facts = contextvars.copy_context()  # of the log: the process's name
+            work = partial(facts.run, self._work, jobs)
+            threading.Thread(target=work, name=f"{name}-{number}", daemon=True).start()
         return jobs
 
     def _work(self, jobs: SimpleQueue[Job | None]) -> None:

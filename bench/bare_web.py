@@ -1,33 +1,49 @@
-"""The bare building block of intake: Flask under the same granian, and one durable commit of the bytes.
+"""The bare building block of intake: Flask under the same server, and one durable commit of the bytes.
 
 `python -m bench.bare_web PORT DATABASE_URL PROCESSES`.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+from wsgiref.types import StartResponse
 
 import psycopg
 from flask import Flask, Response, request
-from granian import Granian
-from granian.constants import Interfaces
-from granian.log import LogLevels
 from sqlalchemy.engine import make_url
 
-from service.wsgi import THREADS
+from service.runtime.processes import run_processes
+from service.serving.document_cache import DocumentCache
+from service.serving.server.context import Site
+from service.serving.server.http_server import HttpServer, freeze
+from service.serving.server.listener import listen
+from service.serving.server.request_cache import RequestCache
+from service.wsgi import LANES, plan
 
-_URL = "BENCH_DATABASE_URL"
 _TABLE = "CREATE TABLE IF NOT EXISTS bare (body {})"
 
 
-def create() -> Flask:
-    """The application that each of granian's processes runs."""
+class BareApplication:
+    """Keeps each body; nothing of it is in memory."""
+
+    def __init__(self, database_url: str) -> None:
+        self._app = create(database_url)
+
+    def __call__(self, environ: dict[str, Any], start: StartResponse, /) -> Iterable[bytes]:
+        return self._app.wsgi_app(environ, start)
+
+    def select(self, _environ: dict[str, Any]) -> None:
+        return None
+
+
+def create(database_url: str) -> Flask:
+    """The application that each of the processes runs."""
     app = Flask("bare")
-    keep = _keeper(os.environ[_URL])
+    keep = _keeper(database_url)
 
     @app.post("/v1/articles")
     def take() -> Response:
@@ -72,16 +88,17 @@ def _postgresql(conninfo: str) -> Callable[[bytes], None]:
     return keep
 
 
+def serve(port: int, database_url: str, processes: int) -> None:
+    listening = listen("127.0.0.1", port)
+
+    def work() -> None:
+        # No document is ever looked for in the cache.
+        site = Site(BareApplication(database_url), RequestCache(cast(DocumentCache, None)), plan, LANES)
+        freeze()
+        HttpServer(site, listening, shared=processes > 1).run()
+
+    run_processes(processes, work)
+
+
 if __name__ == "__main__":
-    os.environ[_URL] = sys.argv[2]
-    Granian(
-        "bench.bare_web:create",
-        factory=True,
-        interface=Interfaces.WSGI,
-        address="127.0.0.1",
-        port=int(sys.argv[1]),
-        workers=int(sys.argv[3]),
-        blocking_threads=THREADS,
-        websockets=False,
-        log_level=LogLevels.error,
-    ).serve()
+    serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

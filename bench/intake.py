@@ -16,7 +16,7 @@ CONNECTIONS = 32
 
 
 def measure(run: Run, database: str) -> list[Line]:
-    """32 connections post 8 KB articles; beside them, Flask under the same granian INSERTs the same bytes."""
+    """32 connections post 8 KB articles; beside them, Flask under the same server INSERTs the same bytes."""
     rate = Line("intake", database, "articles accepted", "1/s")
     cpu = Line("intake", database, "CPU of the web, each", "µs")
     slow = Line("intake", database, "p99 of the answer", "ms")

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import resource
-import signal
-import socket
-import time
-from email.utils import formatdate
-from types import FrameType
-
-from uvicorn import Config, Server
+from functools import lru_cache
 
 from service import app, logs, settings
 from service.runtime import key_files
 from service.serving.document_cache import DocumentCache
-from service.serving.middleware import FeedMiddleware
-from service.serving.server.protocol import FeedProtocol
-from service.serving.server.request_cache import RawHeaders, RequestCache
-from service.serving.server.wsgi_bridge import WsgiBridge
+from service.serving.middleware import METHODS, FeedMiddleware
+from service.serving.server.context import Site
+from service.serving.server.http_server import HttpServer
+from service.serving.server.limits import Limits, connections_max
+from service.serving.server.listener import listen
+from service.serving.server.refusals import Refusal
+from service.serving.server.request import Plan
+from service.serving.server.request_cache import RequestCache
 from service.settings import Settings
 from service.store import migrations
-from service.store.database.record import open_record
+from service.store.database.record import Record, open_record
 
-log = logs.get("serving")
-
-CONNECTIONS = 4096
-# The most files that the process has open besides its connections.
-OTHER_FILES = 128
-# Longer than proxies and balancers keep theirs: they should end a connection, because only they know that it is idle.
-KEEP_ALIVE_SECONDS = 75
-# Requests that are being answered have this long to end; `dateline up` kills after eight. Connections of clients that
-# do not read are closed before.
-END_SECONDS = 5
-WARN_EVERY = 60.0
+# The threads that answer what is not answered from memory.
+THREADS = {"pages": 8}
 
 
 def serve(config: Settings) -> None:
@@ -43,77 +31,24 @@ def serve(config: Settings) -> None:
     migrations.require_schema(record)
     documents = DocumentCache(record, config.public_url)
     documents.watch()
+    listening = listen(*settings.host_and_port(config.feeds_listen))
+    limits = Limits(connections=connections_max())
+    HttpServer(a_site(config, record, documents), listening, limits).run()
+
+
+def a_site(config: Settings, record: Record, documents: DocumentCache) -> Site:
     middleware = FeedMiddleware(app.create_feeds_app(config, record, documents).wsgi_app, documents)
-    server = FeedsServer(middleware, RequestCache(documents), *settings.host_and_port(config.feeds_listen))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn sends itself the signal again at its end: then the program should end by itself.
-        signal.signal(number, _ignore)
-    server.run()
+    return Site(middleware, RequestCache(documents), plan, THREADS)
 
 
-class FeedsServer(Server):
-    """uvicorn's server, with a Date header that is right to a tenth of a second, and caches that are tidied."""
-
-    def __init__(self, middleware: FeedMiddleware, requests: RequestCache, host: str, port: int) -> None:
-        self._bridge = WsgiBridge(middleware, requests)
-        self._requests = requests
-        self._second = 0
-        self._date: RawHeaders = []
-        self._warn_from = 0.0
-        super().__init__(
-            Config(
-                self._bridge,
-                host=host,
-                port=port,
-                http=FeedProtocol,
-                ws="none",
-                interface="asgi3",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,
-                limit_concurrency=_connections_max(),
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=END_SECONDS,
-            )
-        )
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        self._bridge.close()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Ten times a second."""
-        leave = await super().on_tick(counter)
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._date = [(b"date", formatdate(now, usegmt=True).encode())]
-            self._requests.drop_stale()
-            self._warn_at_the_limit(now)
-        self.server_state.default_headers = self._date
-        return leave
-
-    def _warn_at_the_limit(self, now: float) -> None:
-        connections = len(self.server_state.connections)
-        if connections >= (self.config.limit_concurrency or 0) and now >= self._warn_from:
-            self._warn_from = now + WARN_EVERY
-            log.warning("feeds.connection_limit", connections=connections)
+@lru_cache(maxsize=64)
+def _no_body(method: str) -> Refusal:
+    if method in {"GET", "HEAD", "OPTIONS"}:
+        return Refusal(413, "too-large", "no body is taken here")
+    words = f"{method} is not possible here: this is the feeds server; the web takes articles"
+    return Refusal(405, "method-not-allowed", words, (("Allow", METHODS),))
 
 
-def _connections_max() -> int:
-    """CONNECTIONS, or as many as the limit of open files allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS + OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    else:
-        soft = wanted
-    return max(soft - OTHER_FILES, OTHER_FILES)
-
-
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    pass
+def plan(method: str, _path: str) -> Plan:
+    """No request has a body."""
+    return Plan("pages", 0, _no_body(method))

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     allow_http: bool = False
     notice_url: str = Field(default="", repr=False)
     notice_secret: str = Field(default="", repr=False)
+    connections_per_address: int = Field(default=512, ge=8, le=65536)
     workers: int = Field(default_factory=lambda known: _default_workers(known["database_url"]), ge=1, le=256)
     export_dir: Path | None = None
     withdrawn_days: int = Field(default=14, ge=1, le=3650)

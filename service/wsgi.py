@@ -1,42 +1,75 @@
-"""The composition root of the web process: settings, record, wake-ups, application."""
+"""The composition root of the web process: settings, record, wake-ups, application, and the server of it."""
 
 from __future__ import annotations
 
-import os
 import sys
 from wsgiref.types import WSGIApplication
 
-from granian import Granian
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-
 from service import app, logs, settings, times
 from service.console import metrics_listener
+from service.intake.routes import MAX_BYTES
 from service.runtime import celery_app, embedded_redis, key_files
-from service.runtime.supervise import end_with_parent
+from service.runtime.processes import run_processes
 from service.serving.document_cache import DocumentCache
-from service.settings import PREFIX, Settings
+from service.serving.middleware import FeedMiddleware
+from service.serving.server import refusals
+from service.serving.server.context import Site
+from service.serving.server.http_server import HttpServer, freeze
+from service.serving.server.limits import Limits, Network, connections_max
+from service.serving.server.listener import listen
+from service.serving.server.request import Plan
+from service.serving.server.request_cache import RequestCache
+from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import open_record
 
-# Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0002).
+# Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0011).
 THREADS = 8
-# A connection that sends its headers slower than this is no newsroom.
-HEADER_SECONDS = 10
+# Nothing waits behind posts, and no probe behind pages.
+LANES = {"posts": THREADS, "pages": 4, "probes": 1}
+PROBES = frozenset(("/healthz", "/readyz"))
+# Content systems send what they like: more than an article has.
+HOOK_BYTES = 8 * 2**20
+# Forms of the status pages.
+FORM_BYTES = 64 * 2**10
+
+_ARTICLE_WORDS = f"an article may have {MAX_BYTES:,} bytes, 1 MiB, at the most"
+_POSTS = Plan("posts", MAX_BYTES, refusals.Refusal(413, "too-large", _ARTICLE_WORDS))
+_HOOKS = Plan("posts", HOOK_BYTES, refusals.too_large(HOOK_BYTES))
+_PROBES = Plan("probes", FORM_BYTES, refusals.too_large(FORM_BYTES))
+_PAGES = Plan("pages", FORM_BYTES, refusals.too_large(FORM_BYTES))
 
 
 def create() -> WSGIApplication:
-    """The application, made in each of granian's processes. Reads the settings from the environment and removes them.
-
-    granian copies the environment into that of every request: secrets do not belong there, and copying takes time.
-    """
-    end_with_parent()
+    """The application, for another server of WSGI. Reads the settings from the environment."""
     config = key_files.ensure_keys(settings.load())
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        del os.environ[name]
     logs.configure(config.log_level, json=not sys.stderr.isatty())
     logs.bind(process="web")
+    return a_site(config).middleware
+
+
+def serve(config: Settings) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    config = key_files.ensure_keys(config)
+    count = processes(config)
+    listening = listen(config.host, config.port)
+    limits = Limits(
+        connections=connections_max(),
+        per_address=config.connections_per_address,
+        trusted=trusted_proxies(config),
+    )
+
+    def work() -> None:
+        logs.bind(process="web")
+        site = a_site(config)
+        freeze()
+        HttpServer(site, listening, limits, shared=count > 1).run()
+
+    run_processes(count, work)
+
+
+def a_site(config: Settings) -> Site:
+    """The web with its record: made in each process."""
     record = open_record(config.database_url, config.secret_key)
     migrations.require_schema(record)
     waker = celery_app.Waker(embedded_redis.redis_url_of(config))
@@ -44,29 +77,26 @@ def create() -> WSGIApplication:
     documents.watch()
     if config.metrics_listen:
         metrics_listener.start(config.metrics_listen, record, times.now)
-    return app.create_app(config, record, waker.wake, documents=documents).wsgi_app
+    middleware = app.create_app(config, record, waker.wake, documents=documents).wsgi_app
+    assert isinstance(middleware, FeedMiddleware)
+    return Site(middleware, RequestCache(documents), plan, LANES)
 
 
-def serve(config: Settings) -> None:
-    """Serves until SIGTERM or SIGINT. The environment must hold the same settings: see `create`."""
-    server = Granian(
-        "service.wsgi:create",
-        factory=True,
-        interface=Interfaces.WSGI,
-        address=config.host,
-        port=config.port,
-        workers=processes(config),
-        blocking_threads=THREADS,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
-        websockets=False,
-        log_level=LogLevels.error,  # it warns of our eight threads, which are intended
-        log_access=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=8,
-    )
-    server.serve()
+def plan(method: str, path: str) -> Plan:
+    """The threads for a request, and the most that its body may have."""
+    if method == "POST" and path.startswith("/v1/hooks/"):
+        return _HOOKS
+    if method == "POST" and path == "/v1/articles":
+        return _POSTS
+    return _PROBES if path in PROBES else _PAGES
 
 
 def processes(config: Settings) -> int:
     """One on SQLite, because several would only wait for each other's locks; else DATELINE_WORKERS."""
     return 1 if config.on_sqlite else config.workers
+
+
+def trusted_proxies(config: Settings) -> tuple[Network, ...]:
+    """The proxies of ours: their connections are many clients'."""
+    networks: tuple[Network, ...] = getattr(config, "trusted_proxies", ())
+    return networks

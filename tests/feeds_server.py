@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,13 +11,15 @@ from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
 
-from service.app import create_feeds_app
-from service.asgi import FeedsServer
+from service.asgi import a_site
 from service.serving.document_cache import DocumentCache
-from service.serving.middleware import FeedMiddleware
+from service.serving.server.http_server import HttpServer
+from service.serving.server.limits import Limits
 from service.serving.server.request_cache import RequestCache
 from service.settings import Settings
 from service.store.database.record import Record
+from tests.desk import eventually
+from tests.http_server import a_server_in_a_thread
 from tests.publisher import PUBLIC_URL
 
 
@@ -36,7 +36,7 @@ class ServerAnswer:
 class FeedsServerInThread:
     """`open` is like that of Werkzeug's client, and sees the record as it is."""
 
-    server: FeedsServer
+    server: HttpServer
     requests: RequestCache
     documents: DocumentCache
     port: int
@@ -72,26 +72,14 @@ def _ask(client: http.client.HTTPConnection, path: str, method: str, headers: He
 
 @contextmanager
 def a_feeds_server(
-    record: Record, public_url: str = PUBLIC_URL, *, loop: str = "auto", connections: int = 0
+    record: Record, public_url: str = PUBLIC_URL, *, loop: str = "auto", limits: Limits | None = None
 ) -> Iterator[FeedsServerInThread]:
     documents = DocumentCache(record, public_url)
     documents.watch()
-    app = create_feeds_app(Settings(public_url=public_url), record, documents)
-    requests = RequestCache(documents)
-    server = FeedsServer(FeedMiddleware(app.wsgi_app, documents), requests, "127.0.0.1", 0)
-    server.config.loop = loop
-    if connections:
-        server.config.limit_concurrency = connections
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not (server.started and server.server_state.default_headers and documents.refreshes):
-        assert time.monotonic() < deadline, "the feeds server did not start"
-        time.sleep(0.005)
-    try:
-        yield FeedsServerInThread(server, requests, documents, server.servers[0].sockets[0].getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        documents.close()
-    assert not thread.is_alive()
+    site = a_site(Settings(public_url=public_url), record, documents)
+    with a_server_in_a_thread(site, loop=loop, limits=limits) as running:
+        eventually(lambda: documents.refreshes > 0, within=20, what="the record was looked at")
+        try:
+            yield FeedsServerInThread(running.server, site.requests, documents, running.port)
+        finally:
+            documents.close()

@@ -66,6 +66,13 @@ class Wire:
         body, self._read = self._read[:length], self._read[length:]
         return Reply(status, headers, body)
 
+    def expect(self, first: bytes) -> None:
+        """The next bytes are these."""
+        while len(self._read) < len(first):
+            self._more()
+        assert self._read.startswith(first), self._read
+        self._read = self._read[len(first) :]
+
     def ends(self) -> bool:
         """Whether the server closes the connection now, with nothing more to say."""
         try:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 
-from service.serving.server import protocol, request_cache
+from service.serving.server import request_cache
+from service.serving.server.limits import Limits
 from service.store.database.record import Record
 from tests import postgres
 from tests.desk import eventually
@@ -26,6 +28,7 @@ def a_request(path: str = RSS, method: str = "GET", version: str = "1.1", **head
     return f"{method} {path} HTTP/{version}\r\n{''.join(lines)}\r\n".encode()
 
 
+LIMITS = Limits()
 GET = a_request()
 SLOW = a_request("/feeds")  # asks the record, in a thread
 
@@ -50,8 +53,14 @@ def server(
 ) -> Iterator[FeedsServerInThread]:
     running = leaving.enter_context(a_feeds_server(room.record, loop=request.param))
     yield running
-    running.server.should_exit = True
+    running.server.stop()
     running.documents.close()
+
+
+def lower(monkeypatch: pytest.MonkeyPatch, server: FeedsServerInThread, **limits: float) -> None:
+    """Gives the server's connections other limits."""
+    context = server.server.context
+    monkeypatch.setattr(context, "limits", replace(context.limits, **limits))  # type: ignore[arg-type]
 
 
 def whole(server: FeedsServerInThread, request: bytes = GET) -> bytes:
@@ -265,12 +274,12 @@ def test_a_client_that_does_not_read_makes_no_memory_grow(server: FeedsServerInT
             sent += 1
             if number % 50 == 0:
                 time.sleep(0.01)
-        connections = list(server.server.server_state.connections)
+        connections = list(server.server.context.table.all)
         buffered = max(each.transport.get_write_buffer_size() for each in connections)
         assert buffered < 2 * len(body) + (1 << 17)
-        assert all(len(each.pipeline) <= 2 * protocol.PIPELINED for each in connections)
+        assert all(len(each.pipeline) <= 2 * LIMITS.pipelined for each in connections)
         if known:  # what was answered is whole; what could not wait was not answered
-            for _ in range(min(sent, protocol.PIPELINED)):
+            for _ in range(min(sent, LIMITS.pipelined)):
                 assert wire.reply().body == body
     with Wire(server.port) as wire:
         assert wire.send(GET).reply().status == 200
@@ -279,33 +288,27 @@ def test_a_client_that_does_not_read_makes_no_memory_grow(server: FeedsServerInT
 def test_a_client_that_never_reads_is_hung_up_on(
     server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("HEAD_SECONDS", "SEND_SECONDS"):
-        monkeypatch.setattr(protocol, name, 0.3)
-    server.server.config.timeout_keep_alive = 1
+    lower(monkeypatch, server, head_seconds=0.3, send_seconds=0.3, keep_alive_seconds=1)
     request = a_request(Accept_Encoding="identity")
     whole(server, request)
     with Wire(server.port, room=4096) as wire:
         with suppress(ConnectionResetError):
             while wire.send_what_goes(request * 20):
                 time.sleep(0.01)
-        eventually(
-            lambda: not server.server.server_state.connections, within=20, what="the connection is given up"
-        )
+        eventually(lambda: not server.server.context.table.all, within=20, what="the connection is given up")
 
 
 def test_a_client_that_reads_slowly_gets_all_of_it(
     server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("HEAD_SECONDS", "SEND_SECONDS"):
-        monkeypatch.setattr(protocol, name, 0.2)
-    server.server.config.timeout_keep_alive = 1
+    lower(monkeypatch, server, head_seconds=0.2, send_seconds=0.2, keep_alive_seconds=1)
     request = a_request(Accept_Encoding="identity")
     body = whole(server, request)
     with Wire(server.port, room=4096) as wire:
         count = (3 << 20) // len(body) + 1
         wire.send(*[request] * 3)
-        wire.send(request * (min(count, protocol.PIPELINED) - 3))
-        for _ in range(min(count, protocol.PIPELINED)):
+        wire.send(request * (min(count, LIMITS.pipelined) - 3))
+        for _ in range(min(count, LIMITS.pipelined)):
             time.sleep(0.05)
             assert wire.reply().body == body
 
@@ -320,25 +323,24 @@ def test_a_client_that_leaves_before_it_is_answered_is_no_fault(
         with Wire(server.port, room=4096) as wire:
             while wire.send_what_goes(a_request(Accept_Encoding="identity") * 10_000):
                 time.sleep(0.05)
-    eventually(lambda: not server.server.server_state.connections, within=20, what="all are gone")
-    eventually(lambda: not server.server.server_state.tasks, within=20, what="nothing is done for them")
+    eventually(lambda: not server.server.context.table.all, within=20, what="all are gone")
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_more_requests_than_can_wait_end_the_connection_after_those_before(
     server: FeedsServerInThread,
 ) -> None:
-    many = protocol.PIPELINED * 3
+    many = LIMITS.pipelined * 3
     with Wire(server.port) as wire:
         wire.send(SLOW * many)
-        for _ in range(protocol.PIPELINED + 1):
+        for _ in range(LIMITS.pipelined + 1):
             assert wire.reply().status == 200
         assert wire.ends()
 
 
 @pytest.mark.parametrize("parts", [1, 9])
 def test_a_head_that_is_too_large_is_refused(server: FeedsServerInThread, parts: int) -> None:
-    head = a_request(Cookie="x" * protocol.HEAD_BYTES * 3)
+    head = a_request(Cookie="x" * LIMITS.head_bytes * 3)
     size = len(head) // parts + 1
     with Wire(server.port) as wire:
         for at in range(0, len(head), size):
@@ -348,19 +350,19 @@ def test_a_head_that_is_too_large_is_refused(server: FeedsServerInThread, parts:
         assert wire.reply().status == 431
         assert wire.ends()
     with Wire(server.port) as wire:
-        assert wire.send(a_request(Cookie="x" * (protocol.HEAD_BYTES - 500))).reply().status == 200
+        assert wire.send(a_request(Cookie="x" * (LIMITS.head_bytes - 500))).reply().status == 200
 
 
 def test_one_header_without_an_end_is_refused(server: FeedsServerInThread) -> None:
     with Wire(server.port) as wire:
-        wire.send(b"GET / HTTP/1.1\r\nX: ", *[b"x" * 8192] * (2 + protocol.HEAD_BYTES // 8192))
+        wire.send(b"GET / HTTP/1.1\r\nX: ", *[b"x" * 8192] * (2 + LIMITS.head_bytes // 8192))
         assert wire.reply().status == 431
 
 
 def test_a_head_that_trickles_in_is_given_up(
     server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.6)
+    lower(monkeypatch, server, head_seconds=0.6)
     whole(server)
     begun = b"GET /feeds/world.rss HTTP/1.1\r\nX: "
     # At the connection's start; after an answer of each kind; and begun together with the request before.
@@ -391,13 +393,15 @@ def trickles(server: FeedsServerInThread, chunks: list[bytes]) -> float:
 def test_a_connection_on_which_nothing_comes_is_ended(
     server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
+    lower(monkeypatch, server, head_seconds=0.3)
     with Wire(server.port) as wire:
         assert wire.ends()
 
 
-def test_connection_stays_open_while_it_is_used_and_then_for_its_time(server: FeedsServerInThread) -> None:
-    server.server.config.timeout_keep_alive = 1
+def test_connection_stays_open_while_it_is_used_and_then_for_its_time(
+    server: FeedsServerInThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower(monkeypatch, server, keep_alive_seconds=1)
     whole(server)
     with ThreadPoolExecutor(3) as clients:
         seconds = list(
@@ -467,13 +471,16 @@ def test_malformed_request_is_refused_and_the_connection_ends(
         assert wire.ends()
 
 
-def test_no_more_connections_than_may_be_are_served_known_or_not(room: FeedPublisher) -> None:
-    with a_feeds_server(room.record, connections=3) as server:
+def test_further_connection_closes_the_one_that_is_idle_for_longest(room: FeedPublisher) -> None:
+    with a_feeds_server(room.record, limits=Limits(connections=3)) as server:
         whole(server)
-        eventually(lambda: not server.server.server_state.connections, within=10, what="none is open")
+        eventually(lambda: not server.server.context.table.all, within=10, what="none is open")
         with Wire(server.port) as one, Wire(server.port) as two, Wire(server.port) as three:
-            for wire in (one, two):
+            for wire in (one, two, three):
                 assert wire.send(GET).reply().status == 200
-            assert three.send(GET).reply().status == 503
-            assert three.ends()
             assert one.send(GET).reply().status == 200
+            with Wire(server.port) as four:
+                assert four.send(GET).reply().status == 200
+                assert two.ends()
+                assert one.send(GET).reply().status == 200
+                assert three.send(GET).reply().status == 200

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,12 @@ import pytest
 import requests
 from werkzeug.test import Client
 
-from service import app, asgi, settings
+from service import app, settings
 from service.http import credentials
 from service.runtime import key_files
 from service.serving.document_cache import DocumentCache
+from service.serving.server import limits as limits_of_a_server
+from service.serving.server.limits import Limits
 from service.store import migrations, operations
 from service.store.database.record import Record, open_record
 from tests.architecture.test_routes import EVERYBODY, USERS
@@ -142,20 +144,23 @@ def test_headers_that_could_pass_for_others_are_not_heard(server: FeedsServerInT
             assert wire.reply().status == status
 
 
-def test_log_warns_when_the_connections_are_at_their_limit(
+def test_log_says_that_idle_connections_were_closed_for_others(
     room: FeedPublisher, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with a_feeds_server(room.record, connections=2) as server, Wire(server.port), Wire(server.port):
+    limits = Limits(connections=2)
+    with a_feeds_server(room.record, limits=limits) as server, ExitStack() as wires:
+        for _ in range(3):
+            wires.enter_context(Wire(server.port))
         eventually(
-            lambda: "feeds.connection_limit" in "".join(capfd.readouterr()),
+            lambda: "idle-connection" in "".join(capfd.readouterr()),
             within=10,
             what="a line in the log",
         )
 
 
 def test_limit_of_open_files_allows_the_connections_and_other_files() -> None:
-    asked = asgi._connections_max()
-    assert 0 < asked <= asgi.CONNECTIONS
+    asked = limits_of_a_server.connections_max()
+    assert 0 < asked <= limits_of_a_server.CONNECTIONS
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,7 @@ def test_server_ends_in_good_order_within_seconds_with_any_clients(
         process.popen.send_signal(number)
         began = time.monotonic()
         assert process.popen.wait(60) == 0
-        assert time.monotonic() - began < asgi.END_SECONDS + 5
+        assert time.monotonic() - began < Limits().end_seconds + 5
         assert idle.ends()
     assert "Exception" not in process.log.read_text()
 

@@ -1,1 +1,1 @@
-"""The feeds server: the code that builds on uvicorn's internals, apart from all other code."""
+"""The HTTP server of the web and of the feeds server: httptools parses, one event loop reads and writes."""

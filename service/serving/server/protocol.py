@@ -1,265 +1,396 @@
-"""HTTP/1.1 on the feeds server's connections: uvicorn's protocol, which answers from memory before all else.
+"""HTTP/1.1 on a server's connections: the loop reads whole requests, and answers from memory before all else.
 
 A chunk of bytes that the request cache knows is answered as it comes. Otherwise httptools parses it, and an answer that
-the middleware has in memory is written at once, and remembered. All other requests take uvicorn's way: a task, and the
-application in a thread. Beyond uvicorn, heads are bounded in size and time, and so are clients that do not read.
+the middleware has in memory is written at once, and remembered. All other requests are read to their end, within their
+limits of size, time and rate; only then do they take a thread. docs/decisions/0011-one-front.md.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from collections import deque
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service import logs
 from service.serving.middleware import SELECTING_HEADERS
+from service.serving.server import refusals
+from service.serving.server.answers import FOREVER, AnswerWriter
+from service.serving.server.context import ServerContext
+from service.serving.server.refusals import BODIES_FULL, FAULT, Refusal
+from service.serving.server.request import Request
 from service.serving.server.request_cache import RawResponse
+from service.serving.server.turns import RequestTurn, flow_of
+from service.serving.server.wsgi_bridge import Answer
 
-if TYPE_CHECKING:
-    from service.serving.server.wsgi_bridge import WsgiBridge
+log = logs.get("http")
 
-log = logs.get("serving")
-
-# Seconds for a whole head to arrive: from the connection's start, later from the head's first byte.
-HEAD_SECONDS = 10.0
-HEAD_BYTES = 32 * 1024
-# Seconds in which a client must read some of its answer.
-SEND_SECONDS = 60.0
-# Seconds that a refused client has to read the refusal.
-LINGER_SECONDS = 2.0
-# Seconds that a client has to read its answer once the server begins to end.
-HANG_UP_SECONDS = 3.0
-# Requests that may wait on a connection behind one that is being answered.
-PIPELINED = 32
-
-_TOO_LARGE = f"the head of a request may have {HEAD_BYTES} bytes"
 _ENVIRON_KEYS = {
     name.lower().encode(): f"HTTP_{name.upper().replace('-', '_')}" for name in SELECTING_HEADERS
 }
-_BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
 
 
-class FeedProtocol(HttpToolsProtocol):
-    """uvicorn makes one for each connection, with a `WsgiBridge` as its application."""
+class HttpProtocol(AnswerWriter):
+    """One connection of a client."""
 
-    app: WsgiBridge
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._middleware, self._requests = self.app.middleware, self.app.requests
-        # uvloop sends several parts in one call, uncopied. asyncio's writelines may fail to pause us (CVE-2024-12254).
-        self._gathers = type(self.loop).__module__ == "uvloop"
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context)
+        self._middleware, self._requests = context.site.middleware, context.site.requests
+        self._parser = httptools.HttpRequestParser(self)
         # The next byte begins a request: the one before was read to its end.
         self._between = True
-        # Of the message that is being parsed: its head is parsed; all of it is parsed; it was answered here, not by a
-        # cycle of uvicorn's.
-        self._head_complete = self._complete = True
-        self._answered = False
-        self._messages = self._chunk_bytes = 0  # of the last chunk
+        # The request that is being read; that which is being answered, if not by the loop; those that wait behind it.
+        self._request: Request | None = None
+        self.answering: Request | None = None
+        self.pipeline: deque[Request] = deque()
+        self._head_complete = True
+        self._reads = True
+        self._head_again = False  # the parser gets a head that was read already: see `_after_upgrade`
+        self._messages = self._head_bytes = 0
         self._response: RawResponse | None = None
-        self._head_bytes = 0  # of a head that comes in several chunks
-        self._ending = False  # the connection ends: further bytes are ignored
-        self._crowded = False
-        self._active_at = 0.0
-        self._patience = HEAD_SECONDS
-        self._unsent_bytes = 0
-        self._running: RequestResponseCycle | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._body_deadline = FOREVER
+        self._body_mark = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._crowded = self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency
-        self._between = not self._crowded  # if crowded, uvicorn refuses its requests
-        self._active_at = self.loop.time()
-        self._check_again(min(HEAD_SECONDS, self.timeout_keep_alive))
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.pipeline.clear()
+        self._request = None
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._running is not None:
-            self._running.disconnected = True  # uvicorn sets it only on the last one that waits
-        super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        super().shutdown()
-        self._check_again(HANG_UP_SECONDS, hang_up=True)
+    def eof_received(self) -> bool:
+        """The client sends no more: it still gets the answers to what it sent."""
+        self.ending = True
+        return bool(self.answering or self.pipeline or self.write_paused)
 
     def data_received(self, data: bytes) -> None:
-        if self._between and not self._busy and not self.flow.write_paused:
+        if self._between and self.answering is None and not self.write_paused and not self.ending:
             response = self._requests.find(data)
             if response is not None:
-                self._send(response)
+                self.send(response.stamp(self.context.date))
                 return
-        if not self._ending:
-            self._parse(data)
-
-    @property
-    def _busy(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _send(self, response: RawResponse) -> None:
-        self._active_at, self._patience = self.loop.time(), self.timeout_keep_alive
-        parts = response.stamp(self.server_state.default_headers)
-        if self._gathers:
-            self.transport.writelines(parts)
+        if self.ending and self._request is None:
+            self.throw_away(len(data))
         else:
-            self.transport.write(b"".join(parts))
+            self._parse(data)
 
     def _parse(self, data: bytes) -> None:
         fresh, self._between = self._between, False
-        self._messages, self._chunk_bytes, self._response = 0, len(data), None
+        self._start_chunk()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return  # it is answered as if it asked for no upgrade; the bytes behind it are not HTTP
-        except httptools.HttpParserError as error:
-            self._refuse(*_explain(error))
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._after_upgrade(data[upgrade.args[0] :])
             return
-        if not self._head_complete:
-            self._await_head()
-        elif self._complete and not self._ending:
-            self._between = data.endswith(b"\r\n\r\n")
-            if fresh and self._between and self._messages == 1:
+        except httptools.HttpParserError as error:
+            self._refuse_bytes(error)
+            return
+        request = self._request
+        if request is None:
+            self._between = not self.ending
+            if fresh and self._between and self._messages == 1 and data.endswith(b"\r\n\r\n"):
                 self._remember(data)
+        elif not self._head_complete:
+            self._await_head(len(data))
+        else:
+            self._await_body(request, len(data))
+
+    def _start_chunk(self) -> None:
+        self._messages, self._response = 0, None
 
     def _remember(self, head: bytes) -> None:
         if self._response is not None:
             self._requests.put(head, self._response)
 
+    def _after_upgrade(self, rest: bytes) -> None:
+        """A request to change the protocol, such as Java's clients add to any, is answered as if it did not ask.
+
+        The parser ends there. A new one reads the body, if there is one, and what comes behind.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        request = self._request
+        if request is not None:
+            size = request.announced
+            framing = b"Transfer-Encoding: chunked" if size is None else b"Content-Length: %d" % size
+            self._head_again = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+            self._head_again = False
+        self._between = request is None and not self.ending
+        if rest and not self.ending:
+            self._parse(rest)
+
     # Calls of the parser
 
     def on_message_begin(self) -> None:
+        if self._head_again:
+            return
         self._messages += 1
-        self._head_complete = self._complete = self._answered = False
-        super().on_message_begin()
+        self._head_complete = False
+        self._request = None if self.ending else Request()
+        if self._messages > 1:
+            self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        if self._request is not None and not self._head_again:
+            self._request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._request is not None and not self._head_complete:
+            self._request.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._head_complete = True
-        if self._ending:
+        request = self._request
+        if request is None or self._head_again:
             return
-        in_parts = self._messages == 0
-        if (in_parts or self._chunk_bytes > HEAD_BYTES) and self._head_size() > HEAD_BYTES:
-            self._refuse(431, _TOO_LARGE)
+        self._head_bytes = 0
+        if _size(request) > self.limits.head_bytes or len(request.headers) > self.limits.headers:
+            self._refuse_head(refusals.head_too_large(self.limits.head_bytes))
             return
-        self._response = self._select()
+        refusal = request.read_head(self._parser)
+        if refusal is not None:
+            self._refuse_head(refusal)
+            return
+        self._response = self._select(request)
         if self._response is not None:
-            self._answered = True
-            self._send(self._response)
-        elif len(self.pipeline) < PIPELINED:
-            super().on_headers_complete()
+            self._request = None
+            self.send(self._response.stamp(self.context.date))
+        elif len(self.pipeline) < self.limits.pipelined:
+            self._begin(request)
         else:
+            self._request = None
             self._end()
 
     def on_body(self, body: bytes) -> None:
-        if not self._answered and not self._ending:
-            super().on_body(body)
+        request = self._request
+        if request is None:
+            return
+        size = len(body)
+        if request.discard:
+            self.drain(size)
+            return
+        request.body_bytes += size
+        if request.body_bytes > request.plan.body_limit:
+            self._refuse(request, request.plan.refusal)
+        elif not self.context.table.add_body(self, size):
+            self._refuse(request, BODIES_FULL)
+        else:
+            request.body.append(body)
 
     def on_message_complete(self) -> None:
-        self._complete = True
-        if not self._answered and not self._ending:
-            super().on_message_complete()
+        request = self._request
+        if request is None or (self._parser.should_upgrade() and request.announced != 0):
+            return
+        self._request, request.complete = None, True
+        if not request.keep_alive:
+            self.ending = True
+        if not request.discard:
+            self.pipeline.append(request)
+            self.advance()
+        elif not self.pipeline and self.answering is None:  # it was answered before its body was read
+            self._after(request)
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._unset_keepalive_if_required()  # one timer is enough for a connection
-        # The beginning of the next head may have come with the answered request.
-        self._patience = self.timeout_keep_alive if self._complete else HEAD_SECONDS
-        self._active_at = self.loop.time()
-
-    def _select(self) -> RawResponse | None:
+    def _select(self, request: Request) -> RawResponse | None:
         """The answer that is in memory; None if the application must answer."""
-        parser, url = self.parser, self.url
-        if self._busy or self._crowded or self.flow.write_paused or not url.startswith(b"/"):
+        if self.answering or self.pipeline or self.write_paused or self.context.ending:
             return None
-        if parser.get_http_version() != "1.1" or not parser.should_keep_alive() or parser.should_upgrade():
+        if not request.keep_alive or self._parser.should_upgrade() or request.announced != 0:
             return None
-        path = url.partition(b"?")[0]
-        if b"%" in path:
-            path = unquote_to_bytes(path)
-        method = parser.get_method().decode("ascii")
-        environ = {"REQUEST_METHOD": method, "PATH_INFO": path.decode("latin-1")}
-        for name, value in self.headers:
+        environ = {"REQUEST_METHOD": request.method, "PATH_INFO": request.path}
+        for name, value in request.headers:
             key = _ENVIRON_KEYS.get(name)
             if key is not None:
                 text = value.decode("latin-1")
                 environ[key] = f"{environ[key]}, {text}" if key in environ else text
-            elif name in _BODY_HEADERS:
-                return None
         selection = self._middleware.select(environ)
-        return None if selection is None else self._requests.response(selection, method)
+        return None if selection is None else self._requests.response(selection, request.method)
 
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+    # The way of a request
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+    def _begin(self, request: Request) -> None:
+        """Its head is read: refuses it if its body is too large or no place is free, else waits for its body."""
+        plan = request.plan = self.context.site.plan(request.method, request.path)
+        request.flow = flow_of(request, self.address, self.context)
+        announced = request.announced
+        if announced == 0:
+            return
+        self.since = now = self.loop.time()
+        self._body_mark = 0
+        self._body_deadline = now + self.limits.body_seconds
+        if self.answering is None:
+            self.deadline = now + self.limits.rate_seconds
+        if plan.body_limit == 0 or (announced or 0) > plan.body_limit:
+            self._refuse(request, plan.refusal)
+            return
+        full = self.context.lanes[plan.lane].refusal(request.flow)
+        if full is not None:
+            self._refuse(request, full)
+        elif request.continues and self.answering is None and not self.pipeline:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _refuse(self, request: Request, refusal: Refusal) -> None:
+        """Answers in its turn, without the application; its body is read on and thrown away."""
+        self.context.table.body_done(self, request.body_bytes)
+        request.body.clear()
+        request.response, request.discard = refusal, True
+        announced = request.announced
+        if refusal.close or request.continues or announced is None or announced > self.limits.drain_bytes:
+            request.keep_alive = False
+        self.pipeline.append(request)
+        self.advance()
+
+    def advance(self) -> None:
+        """Answers the next request, unless one is being answered or the client does not read."""
+        while self.pipeline and self.answering is None and not self.write_paused:
+            if self.transport.is_closing():
+                return
+            request = self.pipeline.popleft()
+            if request.response is not None:
+                self._write_refusal(request, request.response)
+            else:
+                self.answering = request
+                self.deadline = FOREVER
+                RequestTurn(self, request).take()
+        self._read_on(not self.pipeline or self._request is not None)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.advance()
+
+    def _read_on(self, wanted: bool) -> None:
+        if wanted is self._reads or self.transport.is_closing():
+            return
+        self._reads = wanted
+        if wanted:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def answered(self, request: Request, answer: Answer | None) -> None:
+        """The application has answered; None if it failed."""
+        self.answering = None
+        self.context.table.body_done(self, request.body_bytes)
+        if self.transport.is_closing():
+            return
+        if answer is None:
+            self._write_refusal(request, FAULT)
+        else:
+            self._closes(request, also=answer.close)
+            self.send_head(answer.first, answer.head, answer.body, close=not request.keep_alive)
+            self._after(request)
+        self.advance()
+
+    def _write_refusal(self, request: Request, refusal: Refusal) -> None:
+        self.context.refusals.count(refusal)
+        self._closes(request, also=refusal.close)
+        self.send_head(*refusal.raw(request.method), close=not request.keep_alive)
+        self._after(request)
+
+    def _closes(self, request: Request, *, also: bool) -> None:
+        if also or self.context.ending or (self.ending and not self.pipeline):
+            request.keep_alive = False
+
+    def _after(self, request: Request) -> None:
+        """Its answer is written. If it was not read to its end, its sender gets time to read the answer."""
+        if request.keep_alive:
+            self.drained = 0
+            begun = self._request is not None and not self._head_complete
+            self.deadline = self.since + (
+                self.limits.head_seconds if begun else self.limits.keep_alive_seconds
+            )
+            return
+        self.ending = True
+        if request.complete:
+            self.close()
+        else:
+            self.drain(0)
 
     # The end of a connection
 
-    def _await_head(self) -> None:
+    def _await_head(self, size: int) -> None:
         """A part of a head came: its first, or one more."""
         if self._messages:
             self._head_bytes = 0
-            self._active_at, self._patience = self.loop.time(), HEAD_SECONDS
-            self._check_again(HEAD_SECONDS)
+            if self.answering is None:
+                self.deadline = self.loop.time() + self.limits.head_seconds
             return
-        self._head_bytes += self._chunk_bytes
-        if self._head_bytes > HEAD_BYTES:
-            self._refuse(431, _TOO_LARGE)
+        self._head_bytes += size
+        if self._head_bytes > self.limits.head_bytes:
+            self._refuse_head(refusals.head_too_large(self.limits.head_bytes))
 
-    def _refuse(self, status: int, words: str) -> None:
-        """Sends the refusal, unless an earlier request is still being answered; then the connection ends."""
-        if self._busy or self.transport.is_closing():
+    def _await_body(self, request: Request, size: int) -> None:
+        """A part of a body came. Chunks may be framed in many more bytes than they have."""
+        request.wire_bytes += size
+        if not request.discard and request.wire_bytes > 2 * request.plan.body_limit + 2**16:
+            self._refuse(request, request.plan.refusal)
+
+    def _refuse_head(self, refusal: Refusal) -> None:
+        """Refuses at once, unless an earlier request is still being answered; then the connection ends after that."""
+        self._request = None
+        if self.answering or self.pipeline:
+            self.ending = True
+        else:
+            self.refuse_now(refusal)
+
+    def _refuse_bytes(self, error: httptools.HttpParserError) -> None:
+        """A fault of ours in a call of the parser goes into the log."""
+        cause = error.__context__
+        self._forget_body()
+        if self.ending:
             self._end()
-            return
-        self._ending = True
-        body = f"{words}\n".encode()
-        head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[status] + head % len(body) + body)
-        # If we closed at once, with unread bytes of the client, the kernel would discard the refusal.
-        self.transport.write_eof()
-        self._active_at, self._patience = self.loop.time(), LINGER_SECONDS
-        self._check_again(LINGER_SECONDS)
+        elif cause is None or isinstance(cause, (httptools.HttpParserError, ValueError)):
+            self._refuse_head(refusals.malformed(str(cause or error)))
+        else:
+            log.error("protocol.failed", exc_info=cause)
+            self._refuse_head(FAULT)
 
     def _end(self) -> None:
         """Ends the connection once the requests so far are answered."""
-        self._ending = True
-        if self._busy:
-            self.cycle.keep_alive = False
+        self.ending = True
+        if not self.answering and not self.pipeline:
+            self.close()
+
+    def _forget_body(self) -> None:
+        if self._request is not None:
+            self.context.table.body_done(self, self._request.body_bytes)
+            self._request = None
+
+    def is_idle(self) -> bool:
+        return self.answering is None and not self.pipeline and not self.write_paused
+
+    def is_reading_body(self) -> bool:
+        request = self._request
+        return request is not None and self._head_complete and not request.discard
+
+    def give_up_body(self) -> None:
+        self._forget_body()
+        self._refuse_head(BODIES_FULL)
+
+    def check(self, now: float) -> None:
+        """Its time is over: ends it if its client does nothing."""
+        request = self._request
+        if self.waits_for_reader(now):
+            return
+        if self.answering or self.pipeline:
+            self.deadline = now + self.limits.send_seconds
+        elif self.ending or request is None:
+            self.close()
+        elif not self._head_complete:
+            self._refuse_head(refusals.too_slow("head", self.limits.head_seconds))
+        elif request.discard:
+            self.close()
+        elif now >= self._body_deadline or request.body_bytes - self._body_mark < self.limits.rate_bytes:
+            self._forget_body()
+            self._refuse_head(refusals.too_slow("body", self.limits.body_seconds))
         else:
-            self.transport.close()
+            self._body_mark = request.body_bytes
+            self.deadline = min(now + self.limits.rate_seconds, self._body_deadline)
 
-    def _check_again(self, seconds: float, *, hang_up: bool = False) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, self.transport.abort if hang_up else self._check)
-
-    def _check(self) -> None:
-        now = self.loop.time()
-        unsent, before = self.transport.get_write_buffer_size(), self._unsent_bytes
-        self._unsent_bytes = unsent
-        due = self._active_at + self._patience
-        if unsent:
-            if unsent == before and now - self._active_at >= SEND_SECONDS:
+    def shutdown(self, *, hang_up: bool) -> None:
+        """The server ends: what came is answered. `hang_up`: clients that do not read have had their time."""
+        if self.transport.is_closing() or self.write_paused:
+            if hang_up:
                 self.transport.abort()
-            else:
-                self._check_again(SEND_SECONDS)
-        elif self._busy:
-            self._check_again(min(HEAD_SECONDS, self.timeout_keep_alive))
-        elif due > now:
-            self._check_again(due - now)
-        else:
-            self.transport.close()
+        elif self.is_idle() and self._request is None:
+            self.close()
 
 
-def _explain(error: httptools.HttpParserError) -> tuple[int, str]:
-    """The status and words for the client. A fault of ours in a call of the parser goes into the log."""
-    cause = error.__context__
-    if cause is None or isinstance(cause, (httptools.HttpParserError, ValueError)):
-        return 400, f"not a request: {cause or error}"
-    log.error("protocol.failed", exc_info=cause)
-    return 500, "something went wrong on our side; see the log"
+def _size(request: Request) -> int:
+    return len(request.url) + sum(len(name) + len(value) + 4 for name, value in request.headers)

@@ -1,98 +1,115 @@
-"""From ASGI to our WSGI application, in threads: for requests that are not answered at once, and rare."""
+"""From whole requests to a WSGI application, in threads. The event loop never waits for one."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import sys
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from queue import SimpleQueue
+from typing import Any
+from wsgiref.types import WSGIApplication
 
-from service.http.problems import Problem
-from service.serving.middleware import METHODS, Environ, FeedMiddleware
-from service.serving.server.request_cache import RawHeaders, RequestCache
+from service import logs
+from service.http.credentials import hide_feed_tokens
+from service.serving.server.request import Environ
 
-if TYPE_CHECKING:
-    from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+log = logs.get("http")
 
-BRIDGE_THREADS = 8
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of the application. `close`: it asks for the connection's end."""
+
+    status: int
+    first: bytes
+    head: bytes
+    body: bytes
+    close: bool = False
+
+
+@dataclass(slots=True)
+class Job:
+    """A whole request for the application; `done` is called on the loop with the answer, None if there was a fault."""
+
+    environ: Environ
+    done: Callable[[Answer | None], None]
+    answer: Answer | None = field(default=None, init=False)
 
 
 class WsgiBridge:
-    """An ASGI application that reads no body: it refuses a request that announces one, and ends its connection."""
+    """Threads that run the application, and the way of their answers back to the loop."""
 
-    def __init__(self, middleware: FeedMiddleware, requests: RequestCache) -> None:
-        self.middleware = middleware
-        self.requests = requests
-        self._threads = ThreadPoolExecutor(BRIDGE_THREADS, thread_name_prefix="feeds")
+    def __init__(self, app: WSGIApplication, loop: asyncio.AbstractEventLoop) -> None:
+        self._app = app
+        self._loop = loop
+        self._done: deque[Job] = deque()
+        self._awake = False
 
-    def close(self) -> None:
-        """Accepts no more requests; does not wait for those that are being answered."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def start(self, name: str, threads: int) -> SimpleQueue[Job | None]:
+        """Starts threads that work on the jobs put into the queue that it returns; None ends one of them."""
+        jobs: SimpleQueue[Job | None] = SimpleQueue()
+        for number in range(threads):
+            facts = contextvars.copy_context()  # of the log: the process's name
+            work = partial(facts.run, self._work, jobs)
+            threading.Thread(target=work, name=f"{name}-{number}", daemon=True).start()
+        return jobs
 
-    async def __call__(self, scope: HTTPScope, _receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        environ = _environ(scope)
-        loop = asyncio.get_running_loop()
-        status, headers, body = await loop.run_in_executor(self._threads, self._answer, environ)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+    def _work(self, jobs: SimpleQueue[Job | None]) -> None:
+        while (job := jobs.get()) is not None:
+            try:
+                job.answer = run(self._app, job.environ)
+            except Exception:
+                log.exception("request.failed", path=hide_feed_tokens(job.environ["PATH_INFO"]))
+            self._done.append(job)
+            if not self._awake:  # one call wakes the loop for all that is done by then
+                self._awake = True
+                try:
+                    self._loop.call_soon_threadsafe(self._finish)
+                except RuntimeError:  # the loop is closed: nobody waits any more
+                    return
 
-    def _answer(self, environ: Environ) -> tuple[int, RawHeaders, bytes]:
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Any:
-            started.append((status, headers))
-
-        refusal = _refusal(environ)
-        app = refusal.response() if refusal else self.middleware
-        answer: Iterable[bytes] = app(environ, start)
-        try:
-            body = b"".join(answer)
-        finally:
-            if hasattr(answer, "close"):
-                answer.close()
-        status, headers = started[-1]
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        return int(status[:3]), raw, body
-
-
-def _refusal(environ: Environ) -> Problem | None:
-    if environ.get("CONTENT_LENGTH", "0") == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
-        return None
-    method = environ["REQUEST_METHOD"]
-    if method in {"GET", "HEAD", "OPTIONS"}:
-        return Problem(413, "too-large", "no body is taken here", headers={"Connection": "close"})
-    words = f"{method} is not possible here: this is the feeds server; the web takes articles"
-    headers = {"Connection": "close", "Allow": METHODS}
-    return Problem(405, "method-not-allowed", words, headers=headers)
+    def _finish(self) -> None:
+        self._awake = False
+        while self._done:
+            job = self._done.popleft()
+            job.done(job.answer)
 
 
-def _environ(scope: HTTPScope) -> Environ:
-    host, port = scope["server"] or ("", 0)
-    environ: Environ = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_NAME": host,
-        "SERVER_PORT": str(port),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "REMOTE_ADDR": scope["client"][0] if scope["client"] else "",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-    for name, value in scope["headers"]:
-        if b"_" in name:  # would be taken for the header with a hyphen
+def run(app: WSGIApplication, environ: Environ) -> Answer:
+    """The application's whole answer."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Any:
+        started.append((status, headers))
+
+    answer: Iterable[bytes] = app(environ, start)
+    try:
+        body = b"".join(answer)  # a single part is not copied: slow readers of a document share it
+    finally:
+        if hasattr(answer, "close"):
+            answer.close()
+    status, headers = started[-1]
+    return _answer(environ["REQUEST_METHOD"], status, headers, body)
+
+
+def _answer(method: str, status: str, headers: list[tuple[str, str]], body: bytes) -> Answer:
+    code = int(status[:3])
+    lines, sized, close = [], False, False
+    for name, value in headers:
+        lowered = name.lower()
+        sized = sized or lowered == "content-length"
+        if lowered == "connection":  # the server's own
+            close = close or value.lower() == "close"
             continue
-        key = name.decode("latin-1").upper().replace("-", "_")
-        key = key if key in {"CONTENT_LENGTH", "CONTENT_TYPE"} else f"HTTP_{key}"
-        text = value.decode("latin-1")
-        environ[key] = f"{environ[key]}, {text}" if key in environ else text
-    return environ
+        lines.append(f"{lowered}: {value}\r\n")
+    bodiless = method == "HEAD" or code in {204, 304} or code < 200
+    if not sized and not bodiless:
+        lines.append(f"content-length: {len(body)}\r\n")
+    head = "".join(lines).encode("latin-1")
+    first = f"HTTP/1.1 {code} {status[4:] or HTTPStatus(code).phrase}\r\n".encode("latin-1")
+    return Answer(code, first, head, b"" if bodiless else body, close)

@@ -150,6 +150,11 @@ def test_retry_after_of_nothing_holds_the_endpoint_until_now() -> None:
     assert decided(1, ended("throttled", 429, retry_after=0)) == RetryAt(NOW + 5 * SECOND, NOW)
 
 
+@pytest.mark.parametrize("kind", ["refused", "server_error", "redirect", "timeout"])
+def test_retry_after_of_any_other_answer_puts_off_its_own_delivery_alone(kind: str) -> None:
+    assert decided(1, ended(kind, retry_after=60)) == RetryAt(NOW + 60 * SECOND, None)
+
+
 @pytest.mark.parametrize("hours", [23, 24])
 def test_retry_after_up_to_a_day_is_obeyed(hours: int) -> None:
     assert wait(decided(1, ended("server_error", 500, retry_after=hours * 3600))) == hours * 3600

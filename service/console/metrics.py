@@ -103,7 +103,9 @@ def _of_partners(partners: Iterable[PartnerNow], now: datetime) -> Iterator[Metr
 def _of_all_partners(partners: Iterable[PartnerNow], now: datetime) -> Iterator[Metric]:
     """The same figures, as far as they tell nothing of a single partner or an embargo."""
     endpoints = [one for each in partners for one in each.endpoints]
-    counts = GaugeMetricFamily("dateline_deliveries", "Deliveries not settled well, by state.", labels=["state"])
+    counts = GaugeMetricFamily(
+        "dateline_deliveries", "Deliveries not settled well, by state.", labels=["state"]
+    )
     for state, number in STATES:
         if state != "scheduled":
             counts.add_metric([state], sum(map(number, endpoints)))

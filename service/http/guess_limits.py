@@ -8,6 +8,7 @@ address, and the operator's own must not be locked out. While the record is away
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ log = logs.get("http")
 
 LOGIN, BEARER, FEED = "login", "bearer", "feed"
 MOST_WRONG = {LOGIN: 5, BEARER: 60, FEED: 60}  # a minute and address
+# From this one on they are counted in the record: a single mistyped key is no guessing.
+SHARED_FROM = {LOGIN: 1, BEARER: 6, FEED: 6}
 ADDRESSES = 10_000  # that a process remembers
 WRITES_A_SECOND = 20  # of wrong tokens, by one process: guessing must not keep the newsroom's writes waiting
 _NAME = "guess_limits"
@@ -78,16 +81,18 @@ class GuessLimits:
         with self._lock:
             before = self._own.get((door, address))
             ongoing = before is not None and timedelta(0) <= now - before.window_at < WINDOW
-            after = replace(before, failures=before.failures + 1) if before and ongoing else AuthLimit(1, now, None)
+            after = (
+                replace(before, failures=before.failures + 1)
+                if before and ongoing
+                else AuthLimit(1, now, None)
+            )
             self._own[door, address] = after
-            writes = after.failures <= MOST_WRONG[door] and self._may_write()
+            writes = SHARED_FROM[door] <= after.failures <= MOST_WRONG[door] and self._may_write()
         if after.failures == MOST_WRONG[door]:
             log.warning("auth.limited", door=door, address=address, seconds=int(WINDOW.total_seconds()))
         if writes:
-            try:
+            with contextlib.suppress(RecordUnavailable):  # this process has counted it
                 auth_limits.note_failure(self._record, door, address, now)
-            except RecordUnavailable:
-                pass  # this process has counted it
 
     def _own_limit(self, door: str) -> AuthLimit | None:
         with self._lock:

@@ -37,7 +37,11 @@ def _refuse_weak(token: str, settings: Settings, path: Path) -> None:
     place = "DATELINE_OPERATOR_TOKEN" if settings.operator_token else str(path)
     remedy = "write a longer one, such as what 'openssl rand -hex 24' prints"
     if len(token) < TOKEN_LENGTH:
-        count = f"{len(token)} characters, and {TOKEN_LENGTH} are the least" if len(token) != 1 else "one character"
+        count = (
+            f"{len(token)} characters, and {TOKEN_LENGTH} are the least"
+            if len(token) != 1
+            else "one character"
+        )
         raise SettingsError(f"{place}: the operator's token has {count}: {remedy}")
     if len(set(token)) < TOKEN_LENGTH // 4:
         raise SettingsError(f"{place}: the operator's token repeats the same few characters: {remedy}")

@@ -226,7 +226,13 @@ def test_every_event_outcome_and_status_is_named_to_developers() -> None:
 
 
 def test_metrics_shown_are_those_there_are(client: FlaskClient) -> None:
-    exposed = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text, re.MULTILINE))
+    exposed = set(
+        re.findall(
+            r"^# TYPE (\w+)",
+            client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text,
+            re.MULTILINE,
+        )
+    )
     assert set(METRIC.findall(text_of(OPERATIONS))) == exposed
 
 

@@ -1,4 +1,4 @@
-"""The doors: sessions end with the logout, guessing has limits everywhere, and nobody learns anything at the metrics."""
+"""The doors: sessions end with the logout, guessing has limits everywhere, and the metrics tell strangers nothing."""
 
 from __future__ import annotations
 
@@ -86,8 +86,12 @@ def guess(app: Flask, token: str = "wrong", address: str = "192.0.2.1", path: st
     return app.test_client().get(path, headers=headers, environ_overrides={"REMOTE_ADDR": address})
 
 
-@pytest.mark.parametrize("path", ["/v1/events/x", "/v1/articles/x", "/v1/partner/events", "/status.json", "/metrics"])
-def test_three_hundred_guesses_as_a_bearer_are_limited_at_every_door(sqlite_record: Record, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/v1/events/x", "/v1/articles/x", "/v1/partner/events", "/status.json", "/metrics"]
+)
+def test_three_hundred_guesses_as_a_bearer_are_limited_at_every_door(
+    sqlite_record: Record, path: str
+) -> None:
     app = an_app(sqlite_record, clock=lambda: MOMENT)
     answers = [guess(app, f"guess-{number}", path=path) for number in range(300)]
     assert [each.status_code for each in answers].count(401) == 60
@@ -238,8 +242,12 @@ def test_metrics_without_a_token_are_for_this_machine_and_name_nobody(busy: Reco
 
 def test_metrics_with_a_token_are_whole(busy: Record) -> None:
     app = an_app(busy, clock=lambda: MOMENT, metrics_token="a-token-for-the-scraper")
-    assert 'state="scheduled"' in scrape(app, "192.0.2.7", Authorization="Bearer a-token-for-the-scraper").text
-    assert 'partner="harbour-herald"' in scrape(app, "192.0.2.7", Authorization=OPERATOR["Authorization"]).text
+    assert (
+        'state="scheduled"' in scrape(app, "192.0.2.7", Authorization="Bearer a-token-for-the-scraper").text
+    )
+    assert (
+        'partner="harbour-herald"' in scrape(app, "192.0.2.7", Authorization=OPERATOR["Authorization"]).text
+    )
     assert scrape(app).status_code == 401, "with a token set, this machine needs it too"
     assert scrape(app, Authorization="Bearer another").status_code == 401
 
@@ -253,12 +261,14 @@ def listener(busy: Record) -> Iterator[str]:
 
 
 def test_metrics_have_a_listener_of_their_own_which_the_web_then_refuses(busy: Record, listener: str) -> None:
-    with urlopen(listener, timeout=10) as answer:  # noqa: S310 - our own
+    with urlopen(listener, timeout=10) as answer:
         assert b'partner="harbour-herald"' in answer.read()
     assert scrape(an_app(busy, metrics_listen="127.0.0.1:8602")).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/readyz", "/healthz", "/openapi.json", "/docs", "/nothing", "/v1/events/x", "/feeds"])
+@pytest.mark.parametrize(
+    "path", ["/readyz", "/healthz", "/openapi.json", "/docs", "/nothing", "/v1/events/x", "/feeds"]
+)
 def test_nothing_that_is_open_to_all_names_a_partner_or_an_embargo(busy: Record, path: str) -> None:
     text = an_app(busy, clock=lambda: MOMENT).test_client().get(path).text.casefold()
     assert not [each for each in ("harbour-herald", "flaky", "night-mail", "ferry lines") if each in text]

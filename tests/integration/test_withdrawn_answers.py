@@ -116,7 +116,10 @@ def test_address_of_a_redirect_made_of_the_headline_is_wiped_everywhere(record: 
     assert places_of(record, SLUG) == set()
     with record.reading() as connection:
         [left] = connection.execute(select(metadata.tables["attempt"].c.words)).scalars()
-    assert left == "answered 302 Found, a redirect: redirects are never followed; change the endpoint to its final address"
+    assert (
+        left
+        == "answered 302 Found, a redirect: redirects are never followed; change the endpoint to its final address"
+    )
 
 
 def test_a_withheld_story_hides_what_partners_echoed_until_it_is_back(record: Record, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def create_app(
     app.register_blueprint(
         discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
     )
-    app.register_blueprint(articles.create_blueprint(record, settings.operator_token))
+    app.register_blueprint(articles.create_blueprint(record, settings.operator_token, clock))
     app.register_blueprint(partner_events.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
     documents = documents or DocumentCache(record, settings.public_url)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from flask import Blueprint, Response, request
 
+from service import times
 from service.api.models import (
     ArticleEvent,
     ArticleHistory,
@@ -28,13 +30,15 @@ from service.store.views.history import ArticleTrace, DeliveryTrace, EventDetail
 Trace = TypeVar("Trace", ArticleTrace, EventTrace)
 
 
-def create_blueprint(record: Record, operator_token: str) -> Blueprint:
+def create_blueprint(
+    record: Record, operator_token: str, clock: Callable[[], datetime] = times.now
+) -> Blueprint:
     blueprint = Blueprint("api", __name__)
 
     @blueprint.get("/v1/articles/<path:name>")
     def get_article(name: str) -> Response:
         """An article, its revisions and events, and the partners that hold it. For the operator, and its own source."""
-        source = _find_source(record, operator_token)
+        source = _find_source(record, operator_token, clock())
         trace = _find_trace(lambda: history.article_trace(record, name))
         if source is not None and source.slug != trace.source:
             raise _not_yours()
@@ -43,7 +47,7 @@ def create_blueprint(record: Record, operator_token: str) -> Blueprint:
     @blueprint.get("/v1/articles")
     def find_article() -> Response:
         """An article by its source's own id: ?source=SLUG&external_id=ID."""
-        source = _find_source(record, operator_token)
+        source = _find_source(record, operator_token, clock())
         slug, external_id = request.args.get("source"), request.args.get("external_id")
         if not slug or not external_id or "\0" in slug + external_id:
             raise Problem(400, "query", "name the article: ?source=SLUG&external_id=ID")
@@ -64,11 +68,11 @@ def create_blueprint(record: Record, operator_token: str) -> Blueprint:
     return blueprint
 
 
-def _find_source(record: Record, operator_token: str) -> Source | None:
+def _find_source(record: Record, operator_token: str, now: datetime) -> Source | None:
     """The source that asks, which may see its own articles only; None for the operator, who may see all."""
     if auth.is_operator(operator_token):
         return None
-    if (source := auth.find_source(record)) is None:
+    if (source := auth.find_source(record, now)) is None:
         raise auth.unauthenticated("this needs the operator's token, or the API key of the article's source")
     return source
 

@@ -35,7 +35,7 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
     @blueprint.get(PARTNER_EVENTS_PATH)
     def get_partner_events() -> Response:
         """A partner's events after sequence number ?after=N, with the superseded ones marked. For that partner."""
-        query = _query(auth.require_partner(record).id)
+        query = _query(auth.require_partner(record, clock()).id)
         read = catch_up.read_with_bodies if query.with_data else catch_up.read
         try:
             page = read(record, query.asked, clock())

@@ -8,6 +8,7 @@ import shlex
 import click
 
 from service import times
+from service.cli import rotation
 from service.cli.command import CommandContext, CommandResult, with_context
 from service.cli.parameter_types import Language, Slug, Text
 from service.http import credentials
@@ -16,6 +17,7 @@ from service.store.articles import sources
 from service.store.feeds import sections
 from service.store.operations import OPERATOR
 from service.store.partners import partners
+from service.store.replaced_keys import KeyOwner
 from service.webhooks import signatures
 
 NO_SECTION = "There is no section yet. Add one: dateline section add world --title World"
@@ -139,8 +141,15 @@ def source_list(context: CommandContext) -> CommandResult:
     """List the sources, without their secrets."""
     with context.record() as record:
         found = sources.active(record)
-    rows = [{"source": one.slug, "name": one.name, "adapter": one.adapter} for one in found]
-    lines = [f"{one.slug:<20} {one.adapter:<10} {one.name}" for one in found]
+        ends = [rotation.old_keys(record, KeyOwner(source_id=one.id)) for one in found]
+    rows = [
+        {"source": one.slug, "name": one.name, "adapter": one.adapter, **rotation.old_key_facts(each)}
+        for one, each in zip(found, ends, strict=True)
+    ]
+    lines = [
+        f"{one.slug:<20} {one.adapter:<10} {one.name}{rotation.old_key_words(each)}"
+        for one, each in zip(found, ends, strict=True)
+    ]
     return CommandResult(
         {"sources": rows}, lines or ["There is no source yet. Add one: dateline source add newsroom"]
     )
@@ -201,8 +210,21 @@ def partner_list(context: CommandContext) -> CommandResult:
     """List the partners."""
     with context.record() as record:
         found = partners.all_partners(record)
-    rows = [{"partner": one.slug, "name": one.name} for one in found]
-    lines = [f"{one.slug:<20} {one.name}" for one in found]
+        ends = [rotation.old_keys(record, KeyOwner(partner_id=one.id)) for one in found]
+    rows = [
+        {"partner": one.slug, "name": one.name, **rotation.old_key_facts(each)}
+        for one, each in zip(found, ends, strict=True)
+    ]
+    lines = [
+        f"{one.slug:<20} {one.name}{rotation.old_key_words(each)}"
+        for one, each in zip(found, ends, strict=True)
+    ]
     return CommandResult(
         {"partners": rows}, lines or ["No partner yet. Add one: dateline partner add SLUG --name NAME"]
     )
+
+
+source.add_command(rotation.source_rotate)
+source.add_command(rotation.source_remove)
+partner.add_command(rotation.partner_rotate)
+partner.add_command(rotation.partner_remove)

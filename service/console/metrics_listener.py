@@ -1,4 +1,4 @@
-"""The listener of DATELINE_METRICS_LISTEN: /metrics with all names and no token, for an address that is private."""
+"""The listener of DATELINE_METRICS_LISTEN: all metrics without a token, for an address that is private."""
 
 from __future__ import annotations
 

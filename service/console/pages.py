@@ -19,6 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from service import times
 from service.console import login, words_delivery, words_desk, words_request
 from service.console import words as wording
+from service.console.list_page import list_page
 from service.console.login import OperatorSession
 from service.http import problems
 from service.http.guess_limits import GuessLimits
@@ -40,6 +41,7 @@ REFRESH_SECONDS = 10
 SEARCH_MAX = 200  # characters
 NOTICES_SHOWN = 20
 FETCHES_SHOWN = 10
+PARTNERS_SHOWN = 50
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
@@ -160,11 +162,12 @@ class StatusViews:
         now = self._clock()
         partners = partners_now(self._record, now)
         pipeline = pipeline_now(self._record)
+        ranked = words_desk.worst_first(partners, now)
         return render_template(
             "status/overview.html",
             refresh=None if request.args.get("refresh") == "off" else REFRESH_SECONDS,
             summary=words_desk.summary(partners, pipeline, now),
-            partners=words_desk.worst_first(partners, now),
+            partners=list_page(ranked, lambda each: each.slug, "after", PARTNERS_SHOWN),
             pipeline=pipeline,
             pipeline_words=pipeline_words(pipeline, now),
             given_up=sum(each.given_up for each in partners),
@@ -178,13 +181,18 @@ class StatusViews:
         if not partners:
             abort(404)
         [partner] = partners
-        ids = [each.id for each in partner.endpoints]
+        endpoints = list_page(partner.endpoints, lambda each: each.id, "after")
+        own_feeds = list_page(partner.feeds, lambda each: each.id, "feeds_after")
+        ids = [each.id for each in endpoints.shown]
         return render_template(
             "status/partner.html",
             partner=partner,
+            endpoints=endpoints,
+            own_feeds=own_feeds,
             notices=notices.latest(self._record, NOTICES_SHOWN, slug),
             fetches={
-                each.id: feeds.latest_fetches(self._record, each.id, FETCHES_SHOWN) for each in partner.feeds
+                each.id: feeds.latest_fetches(self._record, each.id, FETCHES_SHOWN)
+                for each in own_feeds.shown
             },
             waiting={each: deliveries.undelivered(self._record, each) for each in ids},
             latest={each: deliveries.latest_deliveries(self._record, each) for each in ids},

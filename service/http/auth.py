@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+from datetime import datetime
 
 from flask import request
 
+from service import times
 from service.http import credentials, guess_limits
 from service.http.problems import Problem
 from service.store.articles import sources
@@ -41,19 +43,19 @@ def require_operator(operator_token: str) -> None:
         raise unauthenticated("this needs the operator's token (DATELINE_OPERATOR_TOKEN)")
 
 
-def find_source(record: Record) -> Source | None:
+def find_source(record: Record, now: datetime | None = None) -> Source | None:
     """The source whose API key the request bears, or None."""
     read = credentials.read_api_key(bearer())
     if read is None:
         return None
-    found = sources.by_key(record, read[0])
+    found = sources.by_key(record, read[0], now or times.now())
     return found if found is not None and hmac.compare_digest(found.key_hash, read[1]) else None
 
 
-def require_partner(record: Record) -> Partner:
+def require_partner(record: Record, now: datetime | None = None) -> Partner:
     """The partner whose API key the request bears, or a 401."""
     read = credentials.read_api_key(bearer())
-    found = partners.partner_by_key(record, read[0]) if read else None
+    found = partners.partner_by_key(record, read[0], now or times.now()) if read else None
     if read is None or found is None or not hmac.compare_digest(found[1], read[1]):
         raise unauthenticated("this needs a partner's API key; `dateline partner add` prints it once")
     return found[0]

@@ -28,7 +28,7 @@ class KeyOwner:
 
 @dataclass(frozen=True)
 class ReplacedKey:
-    """`secret_sealed` is the source's signing secret of that time, sealed; empty for a partner."""
+    """`secret_sealed` is the source's signing secret of that time, sealed; an empty one for a partner."""
 
     key_id: str
     key_hash: str = field(repr=False)
@@ -52,6 +52,12 @@ def add(connection: Connection, owner: KeyOwner, key: ReplacedKey, now: datetime
     if key.until > now:
         _ADD.run(connection, {**vars(owner), **vars(key)})
         _DELETE_OLDEST.run(connection, {**_ids(owner), "kept": KEPT})
+
+
+def shorten(connection: Connection, owner: KeyOwner, until: datetime, now: datetime) -> None:
+    """Ends the replaced keys of a source or partner no later than this; at once if that is now."""
+    _SHORTEN.run(connection, {**_ids(owner), "until": until})
+    _DELETE_OVER.run(connection, {"now": now})
 
 
 def end_all(connection: Connection, owner: KeyOwner) -> int:
@@ -90,6 +96,7 @@ _DELETE_OLDEST = Statement(
     f"DELETE FROM replaced_key WHERE {_OWNED}"
     f" AND id NOT IN (SELECT id FROM replaced_key WHERE {_OWNED} ORDER BY id DESC LIMIT :kept)"
 )
+_SHORTEN = Statement(f"UPDATE replaced_key SET until = :until WHERE {_OWNED} AND until > :until")
 _END = Statement(f"DELETE FROM replaced_key WHERE {_OWNED}")
 _COLUMNS = "key_id, key_hash, secret_sealed, until"
 _OF_SOURCES = Query(

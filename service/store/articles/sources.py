@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
+from service.store import replaced_keys
 from service.store.database.keyring import Keyring
 from service.store.database.record import Record
-from service.store.errors import AlreadyExists, NotFound
+from service.store.errors import AlreadyExists, NotFound, NotPossible
+from service.store.replaced_keys import KeyOwner, ReplacedKey
 from service.store.schema.articles import source
 
 
@@ -69,10 +72,71 @@ def by_slug(record: Record, slug: str) -> Source:
     return found[0]
 
 
-def by_key(record: Record, key_id: str) -> Source | None:
-    """The active source with this key id; the caller compares the hash."""
-    found = _where(record, (source.c.key_id == key_id) & source.c.active)
-    return found[0] if found else None
+def by_key(record: Record, key_id: str, now: datetime) -> Source | None:
+    """The active source with this key id, the newest or a replaced one; the caller compares the hash."""
+    return next((each for each in with_keys(record, now) if each.key_id == key_id), None)
+
+
+def with_keys(record: Record, now: datetime) -> list[Source]:
+    """The active sources, each once for every key and secret that works now: the newest, then the replaced ones."""
+    newest = active(record)
+    by_id = {each.id: each for each in newest}
+    with record.reading() as connection:
+        replaced = replaced_keys.of_sources(connection, now)
+    older = [
+        dataclasses.replace(
+            by_id[each.owner],
+            key_id=each.key_id,
+            key_hash=each.key_hash,
+            secret=record.keyring.open(each.secret_sealed).decode(),
+        )
+        for each in replaced
+        if each.owner in by_id
+    ]
+    return [*newest, *older]
+
+
+@dataclass(frozen=True)
+class NewKeys:
+    """A source's new API key and signing secret, and until when the old ones work."""
+
+    key_id: str
+    key_hash: str = field(repr=False)
+    secret: str = field(repr=False)
+    old_until: datetime
+
+
+def rotate(connection: Connection, keyring: Keyring, slug: str, new: NewKeys, now: datetime) -> None:
+    """Gives a source a new key and secret; all older ones end at the sooner of their time and `old_until`.
+
+    Raises NotFound, NotPossible for a source that was removed.
+    """
+    row = _locked(connection, slug)
+    if not row.active:
+        raise NotPossible(f"the source {slug!r} was removed and stays so; add one under another name")
+    owner = KeyOwner(source_id=row.id)
+    old = ReplacedKey(row.key_id, row.key_hash, row.secret_sealed, new.old_until)
+    replaced_keys.shorten(connection, owner, new.old_until, now)
+    replaced_keys.add(connection, owner, old, now)
+    sealed = keyring.seal(new.secret.encode())
+    values = {"key_id": new.key_id, "key_hash": new.key_hash, "secret_sealed": sealed}
+    connection.execute(update(source).where(source.c.id == row.id).values(values))
+
+
+def remove(connection: Connection, slug: str) -> bool:
+    """Withdraws all keys of a source at once and for good; whether that is new. Its articles stay. Raises NotFound."""
+    row = _locked(connection, slug)
+    replaced_keys.end_all(connection, KeyOwner(source_id=row.id))
+    connection.execute(update(source).where(source.c.id == row.id).values(active=False, key_hash=""))
+    return bool(row.active)
+
+
+def _locked(connection: Connection, slug: str) -> Row[Any]:
+    query = select(source).where(source.c.slug == slug).with_for_update(key_share=True)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("source", slug)
+    return row
 
 
 def active(record: Record) -> list[Source]:

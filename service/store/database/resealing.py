@@ -27,7 +27,7 @@ def reseal(record: Record) -> dict[str, int]:
     counts = {}
     for table in sealed_tables():
         counts[table.name] = sum(_reseal_batch(record, table, batch) for batch in _batches(record, table))
-    return counts
+    return {name: count for name, count in counts.items() if count or name != "replaced_key"}
 
 
 def _batches(record: Record, table: Table) -> Iterator[list[int]]:

@@ -1,4 +1,4 @@
-"""Answers of partners about a killed story, which often repeat it: wiped with the kill, and when they come later.
+"""Answers of partners about a killed story, which often repeat it: wiped with the kill, and as they come later.
 
 An attempt keeps its status, times and the SHA-256 of the body. Of a redirect's words only the target goes: its address
 may be made of the headline. A `Retry-After` stays as a name, for it is looked for when a clock was put back

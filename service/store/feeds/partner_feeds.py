@@ -54,9 +54,13 @@ class NewToken:
 
 def add(connection: Connection, new: NewPartnerFeed, now: datetime) -> AddedFeed:
     """Makes the feed and asks for it to be built. Raises NotFound, UnknownSections."""
-    owner = connection.execute(select(partner.c.id).where(partner.c.slug == new.partner)).scalar()
-    if owner is None:
+    row_of = select(partner.c.id, partner.c.removed_at).where(partner.c.slug == new.partner)
+    found = connection.execute(row_of).one_or_none()
+    if found is None:
         raise NotFound("partner", new.partner)
+    if found.removed_at is not None:
+        raise NotPossible(f"the partner {new.partner!r} was removed and stays so; add one under another name")
+    owner = found.id
     section_ids = ids_of(connection, new.sections)
     row = {"partner_id": owner, "all_sections": new.sections is None, "created_at": now}
     number = int(connection.execute(partner_feed.insert().returning(partner_feed.c.id), row).scalar_one())
@@ -96,6 +100,14 @@ def revoke(connection: Connection, feed_id: int, now: datetime) -> bool:
     feeds.close_feed(connection, slug, now)
     documents.delete_documents(connection, slug)
     return True
+
+
+def open_feeds(connection: Connection, partner_id: int) -> list[int]:
+    """The partner's feeds that are not revoked."""
+    mine = select(partner_feed.c.id).where(
+        partner_feed.c.partner_id == partner_id, partner_feed.c.revoked_at.is_(None)
+    )
+    return list(connection.execute(mine.order_by(partner_feed.c.id)).scalars())
 
 
 def count_fetch(connection: Connection, feed_id: int, token_id: int, now: datetime) -> int | None:

@@ -16,7 +16,7 @@ from service.store.database.record import Record
 from service.store.deliveries import resumption
 from service.store.errors import AlreadyExists, NotFound, NotPossible
 from service.store.feeds.sections import ids_of
-from service.store.partners import signing_keys
+from service.store.partners import partners, signing_keys
 from service.store.schema.articles import section
 from service.store.schema.deliveries import backfill
 from service.store.schema.partners import endpoint, partner, subscription
@@ -85,6 +85,7 @@ def add(connection: Connection, keyring: Keyring, new: NewEndpoint, now: datetim
     owner = connection.execute(select(partner.c.id).where(partner.c.slug == new.partner)).scalar()
     if owner is None:
         raise NotFound("partner", new.partner)
+    partners.require_present(connection, owner)
     _refuse_a_second(connection, owner, new.url)
     wanted = ids_of(connection, new.sections)
     row = {
@@ -196,10 +197,25 @@ def pause(connection: Connection, endpoint_id: int, reason: str, actor: str, now
     return StateChange(row.state, _one(connection, endpoint_id))
 
 
+def switch_off_all(connection: Connection, partner_id: int, reason: str, now: datetime) -> list[int]:
+    """Switches off every endpoint of a partner: news goes there no more. Returns those that were not off."""
+    query = (
+        select(endpoint.c.id, endpoint.c.state)
+        .where(endpoint.c.partner_id == partner_id)
+        .order_by(endpoint.c.id)
+    )
+    rows = connection.execute(query.with_for_update(key_share=True)).all()
+    off = [row.id for row in rows if row.state != "off"]
+    for each in off:
+        _set_state(connection, each, "off", reason, now)
+    return off
+
+
 def resume(connection: Connection, endpoint_id: int, actor: str, now: datetime) -> StateChange:
     """Back to live from paused or switched off; the breaker starts closed, what waits is due, and what was given up
     since it failed or was paused goes again, newest revisions only. Raises NotFound."""
     row = _locked(connection, endpoint_id)
+    partners.require_present(connection, row.partner_id)
     if row.state != "live":
         _set_state(connection, endpoint_id, "live", None, now)
         since = min(row.failing_since or row.state_since, row.state_since)

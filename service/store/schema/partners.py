@@ -48,7 +48,7 @@ replaced_key = Table(
     Column("partner_id", Id, ForeignKey("partner.id")),
     Column("key_id", Text, nullable=False, unique=True),
     Column("key_hash", Text, nullable=False),
-    Column("secret_sealed", LargeBinary, nullable=False),  # a partner has none: nothing is sealed
+    Column("secret_sealed", LargeBinary, nullable=False),  # a partner has none: an empty text is sealed
     Column("until", Instant, nullable=False),
 )
 

@@ -1,0 +1,171 @@
+"""Long lists: pages stay small and quick, and a partner's stream is read by its index, however much there is."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+from lxml import html
+from sqlalchemy import Connection, text
+
+from service.store.database.record import Record
+from service.store.partners import catch_up
+from service.store.partners.catch_up import StreamQuery
+from service.store.schema.base import to_micros
+from tests.builders import a_desk, an_article, an_endpoint, post
+from tests.web import TOKEN, a_partner, an_app
+
+MOMENT = datetime.fromisoformat("2026-07-28T12:00:00Z")
+AT = to_micros(MOMENT)
+BYTES = 400_000
+SECONDS = 5.0  # generous: on this machine it is tenths
+WORD = "x" * 2000
+
+
+def counting(count: int) -> str:
+    return f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
+
+
+def many_endpoints(connection: Connection, partner: int, count: int) -> None:
+    connection.execute(
+        text(
+            f"{counting(count)} INSERT INTO endpoint (partner_id, url, secret_sealed, all_sections, state_since,"
+            f" created_at, last_failure, last_failure_at) SELECT {partner}, 'https://e.example/' || i, '', true, {AT},"
+            f" {AT}, '{WORD}', {AT} FROM n"
+        )
+    )
+
+
+def page(record: Record, path: str) -> Any:
+    client = an_app(record, clock=lambda: MOMENT).test_client()
+    client.post("/status/login", data={"token": TOKEN})
+    begun = time.monotonic()
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert time.monotonic() - begun < SECONDS
+    assert len(answer.data) < BYTES
+    return html.fromstring(answer.text)
+
+
+def next_page(found: Any, words: str) -> str:
+    [link] = [each.get("href") for each in found.iter("a") if each.text == words]
+    return str(link)
+
+
+def test_page_of_a_partner_with_ten_thousand_endpoints_is_bounded(sqlite_record: Record) -> None:
+    a_partner(sqlite_record, "herald")
+    with sqlite_record.writing() as connection:
+        many_endpoints(connection, 1, 10_000)
+    first = page(sqlite_record, "/status/partners/herald")
+    assert "1 to 25 of 10,000 endpoints" in first.text_content()
+    second = page(sqlite_record, "/status/partners/herald" + next_page(first, "The next endpoints"))
+    assert "26 to 50 of 10,000 endpoints" in second.text_content()
+    assert not {each.get("id") for each in first.iter("h2")} & {
+        each.get("id") for each in second.iter("h2") if str(each.get("id")).startswith("endpoint-")
+    }
+
+
+def test_overview_of_ten_thousand_partners_is_bounded(sqlite_record: Record) -> None:
+    with sqlite_record.writing() as connection:
+        connection.execute(
+            text(
+                f"{counting(10_000)} INSERT INTO partner (slug, name, key_id, key_hash, created_at)"
+                f" SELECT 'p' || i, 'Partner ' || i, 'k' || i, 'h', {AT} FROM n"
+            )
+        )
+    first = page(sqlite_record, "/status")
+    assert "1 to 50 of 10,000 partners" in first.text_content()
+    page(sqlite_record, "/status" + next_page(first, "The next partners"))
+
+
+def test_page_of_a_hundred_thousand_dead_is_bounded(sqlite_record: Record) -> None:
+    source = a_desk(sqlite_record)
+    an_endpoint(sqlite_record, "herald")
+    post(sqlite_record, source, an_article())
+    with sqlite_record.writing() as connection:
+        many_deliveries(connection, 100_000, "dead")
+    for path in ("/status", "/status/dead", "/status/dead?endpoint=1", "/status/partners/herald"):
+        page(sqlite_record, path)
+
+
+def many_deliveries(connection: Connection, count: int, state: str = "delivered") -> None:
+    connection.execute(
+        text(
+            f"{counting(count)} INSERT INTO delivery (endpoint_id, event_id, article_id, revision, replay, sequence,"
+            " priority, owed, ordered, state, due_at, created_at, settled_at, last_words)"
+            f" SELECT 1, 1, 1, 1, i, i, 2, false, false, '{state}', {AT}, {AT}, {AT}, '{WORD if count < 10 else 'x'}'"
+            " FROM n"
+        )
+    )
+    connection.execute(text(f"UPDATE endpoint SET sequence = {count}"))
+
+
+def steps_of(record: Record, query: StreamQuery) -> int:
+    """The steps of SQLite's machine that reading a page takes, in thousands."""
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with record.reading() as connection:
+        raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+        raw.set_progress_handler(step, 1000)
+        found = catch_up._page(connection, query, MOMENT)
+        raw.set_progress_handler(None, 0)
+    assert len(found.events) == query.limit
+    assert found.more
+    return steps
+
+
+def test_a_partners_stream_is_read_by_its_index(sqlite_record: Record) -> None:
+    """As much is read of fifty thousand pushes as of two thousand, at the beginning and at the end."""
+    source = a_desk(sqlite_record)
+    an_endpoint(sqlite_record, "herald")
+    post(sqlite_record, source, an_article())
+    with sqlite_record.writing() as connection:
+        many_deliveries(connection, 2_000)
+    few = steps_of(sqlite_record, StreamQuery(1, 0, 1000))
+    with sqlite_record.writing() as connection:
+        connection.execute(text("DELETE FROM delivery"))
+        many_deliveries(connection, 50_000)
+    for after in (0, 48_000):
+        assert steps_of(sqlite_record, StreamQuery(1, after, 1000)) <= 1.5 * few + 5
+
+
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_every_event_of_several_endpoints_is_read_once_whatever_the_page(record: Record, limit: int) -> None:
+    source = a_desk(record)
+    for _ in range(3):
+        an_endpoint(record, "herald")
+    post(record, source, an_article())
+    with record.writing() as connection:
+        for endpoint, count in ((1, 40), (2, 3), (3, 11)):
+            rows = [
+                {"e": endpoint, "r": number, "s": number + (100 if endpoint == 3 else 0), "at": AT}
+                for number in range(1, count + 1)
+            ]
+            connection.execute(
+                text(
+                    "INSERT INTO delivery (endpoint_id, event_id, article_id, revision, replay, sequence, priority,"
+                    " owed, ordered, state, due_at, created_at)"
+                    " VALUES (:e, 1, 1, 1, :r, :s, 2, false, false, 'delivered', :at, :at)"
+                ),
+                rows,
+            )
+            connection.execute(
+                text("UPDATE endpoint SET sequence = :s WHERE id = :e"), {"s": rows[-1]["s"], "e": endpoint}
+            )
+    after, read = 0, []
+    while True:
+        found = catch_up.read(record, StreamQuery(1, after, limit), MOMENT)
+        read += [(each.sequence, each.endpoint_id) for each in found.events]
+        if not found.more:
+            break
+        after = found.events[-1].sequence
+    assert len(read) == len(set(read)) == 54
+    assert read == sorted(read)

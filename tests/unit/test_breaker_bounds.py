@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workers.deliver.breaker import Breaker, after, at, counted
+from workers.deliver.breaker import Breaker, add_counts, after, at
 from workers.net import outcome
 from workers.net.outcome import Outcome
 
@@ -85,24 +85,24 @@ def test_success_is_counted_and_ends_the_failures_in_a_row() -> None:
 
 
 def test_attempts_of_the_same_ten_seconds_are_counted_together() -> None:
-    assert counted(((SLOT, 3, 1),), 2, 2, NOW) == ((SLOT, 5, 3),)
-    assert counted(((SLOT - 1, 3, 1),), 2, 2, NOW) == ((SLOT - 1, 3, 1), (SLOT, 2, 2))
+    assert add_counts(((SLOT, 3, 1),), 2, 2, NOW) == ((SLOT, 5, 3),)
+    assert add_counts(((SLOT - 1, 3, 1),), 2, 2, NOW) == ((SLOT - 1, 3, 1), (SLOT, 2, 2))
 
 
 def test_slot_is_ten_seconds_long() -> None:
-    assert counted((), 1, 0, NOW + timedelta(seconds=9)) == ((SLOT, 1, 0),)
-    assert counted((), 1, 0, NOW + timedelta(seconds=10)) == ((SLOT + 1, 1, 0),)
+    assert add_counts((), 1, 0, NOW + timedelta(seconds=9)) == ((SLOT, 1, 0),)
+    assert add_counts((), 1, 0, NOW + timedelta(seconds=10)) == ((SLOT + 1, 1, 0),)
 
 
 def test_counts_of_a_minute_ago_and_of_the_future_are_dropped() -> None:
     before = ((SLOT - 6, 1, 1), (SLOT - 5, 2, 1), (SLOT + 1, 4, 1))
-    assert counted(before, 1, 0, NOW) == ((SLOT - 5, 2, 1), (SLOT, 1, 0))
+    assert add_counts(before, 1, 0, NOW) == ((SLOT - 5, 2, 1), (SLOT, 1, 0))
 
 
 def test_nothing_new_leaves_the_counts_as_they_are() -> None:
-    assert counted(((SLOT - 1, 3, 1),), 0, 0, NOW) == ((SLOT - 1, 3, 1),)
-    assert counted(((SLOT, 3, 1),), 0, 0, NOW) == ((SLOT, 3, 1),)
-    assert counted((), 0, 0, NOW) == ()
+    assert add_counts(((SLOT - 1, 3, 1),), 0, 0, NOW) == ((SLOT - 1, 3, 1),)
+    assert add_counts(((SLOT, 3, 1),), 0, 0, NOW) == ((SLOT, 3, 1),)
+    assert add_counts((), 0, 0, NOW) == ()
 
 
 # How long it waits.

@@ -8,7 +8,8 @@ from email.utils import format_datetime
 import pycurl
 import pytest
 
-from workers.net.outcome import Exchange, Outcome, Timings, _usual, classify, lost, parse_retry_after, unsent
+from workers.net.exchange import Exchange
+from workers.net.outcome import Outcome, Timings, _cached, classify, lost, parse_retry_after, unsent
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 OK = Exchange(
@@ -116,9 +117,9 @@ def test_headers_of_up_to_2_kib_are_remembered_for_the_next_answer_that_says_the
     def remembered(length: int) -> bool:
         exchange = an_answer(200, b"X: ")
         pad = length - sum(map(len, exchange.header_lines))
-        before = _usual.cache_info()
+        before = _cached.cache_info()
         assert classify(an_answer(200, b"X: " + b"y" * pad), NOW).response_headers == (("X", "y" * pad),)
-        after = _usual.cache_info()
+        after = _cached.cache_info()
         return after.hits + after.misses > before.hits + before.misses
 
     assert remembered(2047)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from workers.deliver import retry
-from workers.deliver.retry import Dead, Decision, Delivered, RetryAt, SwitchOff, decide
+from workers.deliver.retry import Dead, Decision, RetryAt, RetryPolicy, Success, SwitchOff, decide
 from workers.net import outcome
 from workers.net.outcome import Outcome
 
@@ -33,7 +33,7 @@ def decided(
     takedown: bool = False,
     jitter: float = 0.5,
 ) -> Decision:
-    return decide(attempt, result, NOW, schedule, NOW - age, takedown=takedown, jitter=jitter)
+    return decide(attempt, result, NOW, RetryPolicy(schedule, NOW - age, takedown), jitter)
 
 
 def wait(decision: Decision) -> float | None:
@@ -55,7 +55,9 @@ def test_refusal_is_tried_seven_times_within_three_hours() -> None:
 
 
 def test_every_schedule_begins_at_once() -> None:
-    assert [each[0] for each in (retry.DEFAULT, retry.REFUSED, retry.TAKEDOWN)] == [0.0, 0.0, 0.0]
+    assert [
+        each[0] for each in (retry.DEFAULT_SCHEDULE, retry.REFUSED_SCHEDULE, retry.TAKEDOWN_SCHEDULE)
+    ] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_failure_that_is_no_refusal_has_the_long_schedule(kind: str) -> None:
 
 def test_refusal_follows_the_shorter_of_its_endpoints_schedule_and_the_refusals_one() -> None:
     own = (0.0, *[60.0] * 6)
-    assert len(own) == len(retry.REFUSED)
+    assert len(own) == len(retry.REFUSED_SCHEDULE)
     assert wait(decided(1, ended("refused", 404), schedule=own)) == 60
     assert wait(decided(1, ended("refused", 404), schedule=(*own, 60.0))) == 5
     assert wait(decided(7, ended("refused", 404), schedule=(*own, 60.0))) is None
@@ -169,7 +171,7 @@ def test_endpoint_is_switched_off_in_the_partners_own_words() -> None:
     assert decided(1, ended("gone", 410)) == SwitchOff("the partner did something")
 
 
-@pytest.mark.parametrize("value", [Delivered(), RetryAt(NOW), Dead("why"), SwitchOff("why")])
+@pytest.mark.parametrize("value", [Success(), RetryAt(NOW), Dead("why"), SwitchOff("why")])
 def test_decisions_are_values_that_nobody_can_change(value: Decision) -> None:
     with pytest.raises(FrozenInstanceError):
         value.anything = 1  # type: ignore[union-attr]

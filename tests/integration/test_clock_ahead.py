@@ -16,7 +16,7 @@ from service.store.feeds import documents
 from service.store.feeds.contents import NEWEST
 from tests.builders import NOW, a_desk, an_article, an_endpoint, later, post
 from tests.feed_desk import FeedDesk
-from tests.integration.test_embargoes import claim, deliver, work
+from tests.sending import claim, deliver, work
 from workers.deliver import retry
 from workers.deliver.settle import SWITCH_OFF_AFTER, health_after
 from workers.net import outcome

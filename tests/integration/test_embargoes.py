@@ -14,10 +14,8 @@ from service.store.articles import accept
 from service.store.coordination import due_work
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import claims, numbering, replays, routing, settlements
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries import numbering, replays, settlements
 from service.store.deliveries.replays import ReplayRequest
-from service.store.deliveries.settlements import Settlement
 from service.store.deliveries.states import State
 from service.store.errors import NotPossible
 from service.store.feeds import documents, feeds
@@ -25,49 +23,9 @@ from service.store.feeds.feeds import open_feeds
 from service.store.partners import catch_up
 from service.store.partners.catch_up import StreamQuery
 from service.store.views import history
-from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post, pushes_for
+from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.feed_desk import FeedDesk
-
-WORKER = "w1"
-
-
-def work(record: Record, now: datetime) -> None:
-    """The sweep's part and the routing, as workers do it at this moment."""
-    accept.expire_due(record, now)
-    accept.return_due(record, now)
-    while routing.route(record, now).more:
-        pass
-
-
-def claim(record: Record, now: datetime) -> list[Claimed]:
-    found, _ = claims.claim(record, lease=WORKER, limit=100, cursor=Cursor(), now=now)
-    return found
-
-
-def deliver(record: Record, now: datetime, state: State = State.DELIVERED) -> list[Claimed]:
-    """Claims and settles until nothing is due; returns all of it in the order of sending."""
-    sent: list[Claimed] = []
-    while found := claim(record, now):
-        rows = [_settlement(each, state, later(10**6)) for each in found]
-        settlements.settle(record, rows, lease=WORKER, now=now)
-        sent += found
-    return sent
-
-
-def _settlement(claimed: Claimed, state: State, due_at: datetime) -> Settlement:
-    timings = ["lookup_ms", "connect_ms", "tls_ms", "first_byte_ms", "total_ms"]
-    blank = dict.fromkeys([*timings, "address", "response_headers", "response_body"])
-    attempt = {"started_at": NOW, "outcome": "delivered", "status": 200, "words": "answered 200", **blank}
-    return Settlement(claimed, state, due_at, True, 200, "answered 200", attempt)
-
-
-def bodies(record: Record, claimed: list[Claimed]) -> list[str]:
-    return [push.body.decode() for push in pushes_for(record, claimed, NOW)]
-
-
-def revisions(claimed: list[Claimed]) -> list[int]:
-    return [each.revision for each in claimed]
-
+from tests.sending import WORKER, bodies, claim, deliver, revisions, settlement, work
 
 # --- an embargo that is moved or lifted before it ends
 
@@ -132,7 +90,7 @@ def test_push_that_fails_while_its_story_gets_an_embargo_is_not_tried_again_befo
     [sent] = claim(record, later(60))
     with record.writing() as connection:  # as a program of the version before sets it
         Statement("UPDATE article SET embargo_until = :moment").run(connection, {"moment": later(600)})
-    failed = _settlement(sent, State.WAITING, later(65))
+    failed = settlement(sent, State.WAITING, later(65))
     settlements.settle(record, [failed], lease=WORKER, now=later(61))
     assert claim(record, later(599)) == []
     assert not due_work.deliveries_due(record, later(599))

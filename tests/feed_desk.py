@@ -8,6 +8,7 @@ from typing import Any
 
 from lxml import etree
 
+from service.store.articles import accept
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
@@ -38,6 +39,7 @@ class FeedDesk:
     def work(self, now: datetime | None = None) -> int:
         """Routes and builds as workers do at this moment; returns the number of built documents."""
         self.now = now or self.now
+        accept.return_due(self.record, self.now)
         while routing.route(self.record, self.now).more:
             pass
         wake_feeds(self.record, self.now)

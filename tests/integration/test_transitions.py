@@ -13,7 +13,7 @@ from service.store import ledger
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, routing, settlements, transitions
-from service.store.deliveries.claims import Claimed, Cursor
+from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.states import State
 from service.store.deliveries.transitions import NewRevision
 from service.store.ledger import Channel, Receipt
@@ -343,12 +343,12 @@ def test_takedown_of_another_article_at_the_same_endpoint_keeps_nothing_from_bei
 # From the wire: settled, given back, recovered.
 
 
-def claim(record: Record, worker: str = WORKER, limit: int = 9) -> list[Claimed]:
+def claim(record: Record, worker: str = WORKER, limit: int = 9) -> list[ClaimedDelivery]:
     heartbeats.heartbeat(record, worker, broker="up", now=NOW)
     return claims.claim(record, lease=worker, limit=limit, cursor=Cursor(), now=later(1))[0]
 
 
-def settle(record: Record, claimed: Claimed, state: str = "delivered", **changes: Any) -> set[int]:
+def settle(record: Record, claimed: ClaimedDelivery, state: str = "delivered", **changes: Any) -> set[int]:
     reached = changes.pop("reached", True)
     lease = changes.pop("lease", WORKER)
     end = a_settlement(claimed, state, "took it", NOW, **changes)._replace(reached=reached)

@@ -13,7 +13,7 @@ from service.store.articles.idempotency import Answer
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, health, routing, settlements
-from service.store.deliveries.claims import Claimed
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.schema.base import metadata
 from tests.builders import a_desk, an_article, an_endpoint, later, post
 from tests.integration.test_delivery_page import page
@@ -24,13 +24,13 @@ SLUG = "wrong-person-named"
 BODY = f'{{"stored": "{ECHO}"}}'.encode()
 
 
-def claimed_now(record: Record, seconds: float = 0) -> list[Claimed]:
+def claimed_now(record: Record, seconds: float = 0) -> list[ClaimedDelivery]:
     heartbeats.heartbeat(record, WORKER, broker="up", now=later(seconds))
     routing.route(record, later(seconds))
     return claims.claim(record, lease=WORKER, limit=100, cursor=claims.Cursor(), now=later(seconds))[0]
 
 
-def answered(record: Record, claimed: list[Claimed], seconds: float, **changes: object) -> None:
+def answered(record: Record, claimed: list[ClaimedDelivery], seconds: float, **changes: object) -> None:
     """The partner answers with the story in its body and a header, whatever is pushed to it."""
     state, words = str(changes.pop("state", "delivered")), str(changes.pop("words", "answered 200 OK"))
     settled = [

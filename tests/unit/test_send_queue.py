@@ -19,6 +19,7 @@ def a_claim(number: int, endpoint: int = 1, *, cap: int = 2, priority: int = 2) 
         endpoint_id=endpoint,
         partner_id=1,
         event_id=number,
+        event=f"evt_{number}",
         article_id=number,
         revision=1,
         sequence=number,

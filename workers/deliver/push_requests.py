@@ -26,22 +26,28 @@ class PushBuilder:
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        self._bodies: LRUCache[int, bytes] = LRUCache(CACHED_BODIES)
+        # By the event's public id, which names its content for ever: a row's number would, in a record that is set
+        # back, name another event.
+        self._bodies: LRUCache[str, bytes] = LRUCache(CACHED_BODIES)
         self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
         self._signers_until: datetime | None = None
 
     def missing(self, claimed: Sequence[ClaimedDelivery]) -> set[int]:
         """The events that must be read before these can be built: the bodies of the others are cached."""
-        return {each.event_id for each in claimed} - self._bodies.keys()
+        return {each.event_id for each in claimed if each.event not in self._bodies}
 
     def bodies(
         self, claimed: Sequence[ClaimedDelivery], content: Mapping[int, PushContent]
     ) -> list[tuple[ClaimedDelivery, bytes]]:
-        """Each with the bytes to send, in the same order. `content` are the `missing` events."""
-        fresh = {event_id: push_body.body(each) for event_id, each in content.items()}
-        written = [(each, fresh.get(each.event_id) or self._bodies[each.event_id]) for each in claimed]
+        """Each with the bytes to send, in the same order. `content` are the `missing` events.
+
+        A delivery whose very event was not found is left out: the record was set back since it was claimed, and knows
+        it no more, or gives it to another worker when its lease has run out.
+        """
+        fresh = {each.event: push_body.body(each) for each in content.values()}
+        known = {each.event: fresh.get(each.event) or self._bodies.get(each.event) for each in claimed}
         self._bodies.update(fresh)
-        return written
+        return [(each, body) for each in claimed if (body := known[each.event]) is not None]
 
     def build(self, claimed: ClaimedDelivery, body: bytes, now: datetime) -> Push:
         """The push, signed as of `now`."""

@@ -62,9 +62,13 @@ class Dead:
 
 @dataclass(frozen=True)
 class SwitchOff:
-    """The endpoint takes no more pushes: it is switched off, and its deliveries are kept."""
+    """The endpoint takes no more pushes: it is switched off, and its deliveries are kept.
+
+    A takedown is due again at `moment`: an outlet that holds the story is asked on.
+    """
 
     words: str
+    moment: datetime | None = None
 
 
 Decision = Success | RetryAt | Dead | SwitchOff
@@ -80,7 +84,11 @@ def decide(attempt: int, outcome: Outcome, now: datetime, policy: RetryPolicy, j
     if outcome.delivered:
         return _SUCCESS
     if outcome.kind == "gone":
-        return SwitchOff(f"the partner {outcome.words}")
+        wait = _takedown_wait(attempt, now - policy.first_due) if policy.takedown else 0.0
+        if wait is None:
+            return Dead(_give_up_words(attempt, outcome))
+        moment = now + timedelta(seconds=max(SOONEST_RETRY, spread(wait, jitter)))
+        return SwitchOff(f"the partner {outcome.words}", moment if policy.takedown else None)
     if outcome.kind == "lost":
         return RetryAt(now)
     if policy.takedown:

@@ -18,6 +18,7 @@ from workers.deliver import breaker, retry
 from workers.net.outcome import Outcome
 
 SWITCH_OFF_AFTER = timedelta(days=5)  # of failing without one success
+LONGEST_STEP = timedelta(hours=15)  # between two attempts: the longest wait of the schedule, and a fifth
 HEALTHY_WRITE_EVERY = timedelta(seconds=1)  # how often a healthy endpoint's last success is written
 
 
@@ -73,6 +74,8 @@ def settlement_of(attempt: Attempt, verdict: retry.Decision, now: datetime) -> S
             state = State.DEAD
         case retry.RetryAt(moment=moment):
             due_at = moment
+        case retry.SwitchOff(moment=again):
+            due_at = again or now
     outcome = attempt.outcome
     return Settlement(
         delivery=attempt.claimed,
@@ -161,9 +164,11 @@ def health_after(
         slow_start=state.slow_start,
     )
     if isinstance(verdict, retry.Success):
-        return replace(health, last_success_at=now, failing_since=None)
+        return replace(health, last_success_at=now, failing_since=None, failing_seconds=None)
+    failing = _failing_seconds(health, now)
     health = replace(
         health,
+        failing_seconds=failing,
         last_failure_at=now,
         last_failure=outcome.words,
         failing_since=health.failing_since or now,
@@ -173,9 +178,20 @@ def health_after(
         health = replace(health, not_before=not_before)
     if isinstance(verdict, retry.SwitchOff):
         return replace(health, state="off", state_reason=verdict.words)
-    if health.failing_since is not None and now - health.failing_since >= SWITCH_OFF_AFTER:
+    if health.state != "off" and failing >= SWITCH_OFF_AFTER.total_seconds():
         return replace(health, state="off", state_reason=f"failing for five days; last: {outcome.words}")
     return health
+
+
+def _failing_seconds(health: Health, now: datetime) -> float:
+    """For how long it has failed, with this failure: a clock that jumps adds one step, not the whole jump."""
+    if health.failing_since is None or health.last_failure_at is None:
+        return 0.0
+    step = min(max(now - health.last_failure_at, timedelta(0)), LONGEST_STEP)
+    if health.failing_seconds is None:  # it has been failing since the version before, which did not count
+        known = min(max(health.last_failure_at - health.failing_since, timedelta(0)), SWITCH_OFF_AFTER / 2)
+        return (known + step).total_seconds()
+    return health.failing_seconds + step.total_seconds()
 
 
 def _counts(health: Health) -> breaker.Counts:

@@ -64,7 +64,7 @@ _WITH_TAKEDOWNS = f"""
     SELECT '{Lane.TAKEDOWNS.value}' AS lane, e.id, e.max_in_flight AS cap, {_NO_BUCKET}, false AS steady,
         coalesce(flying.takedowns, 0) AS total, 0 AS others
     FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
-    WHERE e.state <> 'off' AND e.max_in_flight > coalesce(flying.takedowns, 0) AND {_DUE.format("= 0")}
+    WHERE e.max_in_flight > coalesce(flying.takedowns, 0) AND {_DUE.format("= 0")}
     ORDER BY e.id LIMIT :limit"""
 # An endpoint that is full may have room still for the worker that has all of it: up to :ahead, which the caller knows.
 _WITH_NEWS = f"""
@@ -110,7 +110,7 @@ _LOCKED = {
     Lane.TAKEDOWNS: Query(
         _EndpointRow,
         f"SELECT '{Lane.TAKEDOWNS.value}', e.id, e.max_in_flight, {_NO_BUCKET}, false, 0, 0 FROM endpoint e"
-        f" WHERE e.state <> 'off' AND {_AMONG}",
+        f" WHERE {_AMONG}",
     ),
     Lane.NEWS: Query(
         _EndpointRow,

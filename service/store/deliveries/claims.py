@@ -38,6 +38,7 @@ class ClaimedDelivery(NamedTuple):
     endpoint_id: int
     partner_id: int
     event_id: int
+    event: str  # the public id: a record that is set back gives the row's number to another event
     article_id: int
     revision: int
     sequence: int
@@ -88,9 +89,9 @@ def claim_within(
     """Takes up to `limit` due deliveries: takedowns first, then corrections, then the rest, each by age.
 
     Never more of one endpoint than its cap leaves room for and its rate allows, never two of one (endpoint, article),
-    never one that a newer revision has overtaken. Takedowns go to paused endpoints too, wait for no breaker,
-    Retry-After or rate, and have the cap for themselves: news that hangs on the wire holds no kill up. So an
-    endpoint may have twice its cap in flight, the second half takedowns.
+    never one that a newer revision has overtaken. Takedowns go to paused and switched-off endpoints too, wait
+    for no breaker, Retry-After or rate, and have the cap for themselves: news that hangs on the wire holds no kill up.
+    So an endpoint may have twice its cap in flight, the second half takedowns.
 
     `ahead` (capacity.endpoints_with_capacity): of these endpoints more than the cap may be claimed. The caller then
     keeps to the cap on the wire, and gives back what it does not send at once (settlements.give_back).
@@ -254,6 +255,7 @@ def _claimed(row: ClaimedRow) -> ClaimedDelivery:
         endpoint_id=row.endpoint_id,
         partner_id=row.partner_id,
         event_id=row.event_id,
+        event=row.event_public_id,
         article_id=row.article_id,
         revision=row.revision,
         sequence=row.sequence,

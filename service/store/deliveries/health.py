@@ -33,6 +33,7 @@ class Health:
     last_failure_at: datetime | None
     last_failure: str | None
     failing_since: datetime | None
+    failing_seconds: float | None = None
 
 
 _NAMES = tuple(each.name for each in fields(Health))

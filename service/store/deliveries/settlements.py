@@ -45,6 +45,7 @@ _ROW = {
     "due_at": "bigint",
     "reached": "boolean",
     "attempts": "integer",
+    "created_at": "bigint",
     "partner_id": "bigint",
     **attempts.MEASURED,
 }
@@ -117,7 +118,7 @@ def _settle_sqlite(
     connection: Connection, settlements: Sequence[Settlement], lease: str, now: datetime
 ) -> set[int]:
     ours = transitions.ours(connection, [each.delivery.id for each in settlements], lease)
-    settled = [each for each in settlements if ours.get(each.delivery.id) == each.delivery.attempts]
+    settled = [each for each in settlements if _identity(each.delivery) in ours]
     if not settled:
         return set()
     moment = to_micros(now)
@@ -129,6 +130,10 @@ def _settle_sqlite(
     return {each.delivery.id for each in settled}
 
 
+def _identity(claimed: ClaimedDelivery) -> tuple[int, int, int]:
+    return claimed.id, claimed.attempts, to_micros(claimed.created_at)
+
+
 def _state(each: Settlement) -> dict[str, Any]:
     return {
         "id": each.delivery.id,
@@ -138,6 +143,7 @@ def _state(each: Settlement) -> dict[str, Any]:
         "status": each.status,
         "words": each.words,
         "attempts": each.delivery.attempts,
+        "created_at": to_micros(each.delivery.created_at),
     }
 
 

@@ -215,7 +215,7 @@ def _settled(value: str) -> str:
 
 # Its writer is alone: what is found to be ours stays so until it is written.
 _OURS_SQLITE = Statement(
-    f"SELECT id, attempts FROM delivery WHERE id IN :ids[] AND {SETTLE.guard()} AND lease = :lease"
+    f"SELECT id, attempts, created_at FROM delivery WHERE id IN :ids[] AND {SETTLE.guard()} AND lease = :lease"
 )
 _SETTLE_SQLITE = Statement(f"UPDATE delivery AS d SET {_settled(':')} WHERE d.id = :id")
 _GIVE_BACK = Statement(f"""
@@ -229,9 +229,12 @@ _RECOVER = Statement(f"""
 _FORGIVE = Statement("UPDATE delivery SET forgiven = forgiven + 1 WHERE id = :id")
 
 
-def ours(connection: Connection, ids: list[int], lease: str) -> dict[int, int]:
-    """SQLite: those of them that are on the wire under this lease, with their attempts."""
-    return dict(_OURS_SQLITE.rows(connection, ids=ids, lease=lease))
+def ours(connection: Connection, ids: list[int], lease: str) -> set[tuple[int, int, int]]:
+    """SQLite: (id, attempts, created_at) of those of them that are on the wire under this lease.
+
+    In a record that was set back the number may be another delivery's, but that one was not made at the same moment.
+    """
+    return {(row[0], row[1], row[2]) for row in _OURS_SQLITE.rows(connection, ids=ids, lease=lease)}
 
 
 def settle(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -249,6 +252,7 @@ def settling(rows: str) -> str:
     return f"""UPDATE delivery AS d SET {_settled(f"{rows}.")} FROM {rows}
         WHERE (SELECT count(*) FROM locked) > 0 AND d.id IN :ids[] AND d.id = {rows}.id
             AND CASE WHEN {SETTLE.guard("d")} AND d.lease = :lease AND d.attempts = {rows}.attempts
+                AND d.created_at = {rows}.created_at
                 THEN true ELSE false END
         RETURNING d.id, d.article_id, d.endpoint_id, d.revision"""
 

@@ -373,7 +373,7 @@ def test_the_news_sitemap_has_each_address_once_short_enough_and_with_a_language
 def test_the_news_sitemap_answers_as_every_document_does(desk: FeedDesk, client: Any) -> None:
     # The web's clock is the real one.
     recent = datetime.now(UTC) - timedelta(minutes=5)
-    story = an_article(external_id="1", url="https://paper.example/1", published_at=recent)
+    story = an_article(external_id="1", url="https://paper.example/1", published_at=recent.isoformat())
     post(desk.record, a_desk(desk.record), story, now=recent)
     plain = client.get("/sitemaps/news.xml")
     packed = client.get("/sitemaps/news.xml", headers={"Accept-Encoding": "gzip"})

@@ -16,14 +16,16 @@ VERSION = "https://jsonfeed.org/version/1.1"
 
 def item_bytes(item: Item) -> bytes:
     """An item that is public already, as one JSON object."""
+    text_alone = not item.body_html and not item.withdrawn
     return _bytes(
         {
             "id": item.id,
             "url": item.url,
             "external_url": item.origin.url if item.origin else None,
             "title": item.headline,
-            "content_html": content_html(item),
-            "content_text": content_text(item),
+            # A body is there once: as text where there is no HTML. A notice, which is short, is there as both.
+            "content_html": None if item.body_text and text_alone else content_html(item),
+            "content_text": None if item.body_html else content_text(item),
             "summary": item.summary,
             "image": item.images[0].url if item.images else None,
             "date_published": rfc3339(item.published),

@@ -26,6 +26,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 # More processes than this only wait for each other's commits: SQLite lets one writer in at a time.
 SQLITE_WORKERS_MAX = 2
+# The most bytes of a feed's document: Google reads no more of one.
+FEED_BYTES = 2_000_000
 # The feeds server's address if it is started without one.
 FEEDS_LISTEN = "127.0.0.1:8601"
 _EXAMPLES = {"listen": "127.0.0.1:8600", "feeds_listen": FEEDS_LISTEN, "metrics_listen": "127.0.0.1:8602"}
@@ -64,6 +66,7 @@ class Settings(BaseSettings):
     workers: int = Field(default_factory=lambda known: _default_workers(known["database_url"]), ge=1, le=256)
     export_dir: Path | None = None
     withdrawn_days: int = Field(default=14, ge=1, le=3650)
+    feed_bytes: int = Field(default=FEED_BYTES, ge=100_000, le=50_000_000)
     log_level: str = "info"
 
     @field_validator("data_dir", "export_dir")

@@ -112,7 +112,13 @@ def _tasks(
         done_here[ROUTE] = RouteTask(record, clocks, hint, delivers_here=DELIVER in tasks)
     if PUBLISH in tasks:
         withdrawn_stays = timedelta(days=settings.withdrawn_days)
-        builder = FeedBuilder(record, settings.public_url, times.now, withdrawn_stays=withdrawn_stays)
+        builder = FeedBuilder(
+            record,
+            settings.public_url,
+            times.now,
+            withdrawn_stays=withdrawn_stays,
+            feed_bytes=settings.feed_bytes,
+        )
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
     if DELIVER in tasks:
         sender = Sender(

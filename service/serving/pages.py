@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect
 from werkzeug.wrappers import Response as AnyResponse
@@ -49,6 +50,8 @@ def create_blueprint(record: Record, public_url: str) -> Blueprint:
     @blueprint.get("/feeds/<path:name>")
     def get_feed_page(name: str) -> AnyResponse:
         """A feed as a page to read, and to subscribe from."""
+        if name.endswith("/") and name.strip("/"):
+            return redirect(f"{public_url}/feeds/{quote(name.strip('/'))}", 308)
         address = _address(name)
         if address is None or address.page is not None:
             raise _unknown(record, name)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from datetime import timedelta
+import re
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import feedparser
@@ -13,6 +16,7 @@ from lxml import etree
 from feeds.page import CONTENT_SECURITY_POLICY
 from feeds.sitemap import NewsEntry
 from service.app import create_app
+from service.serving import catalogue
 from service.serving.catalogue import NEWS_WINDOW, _entry, news_files
 from service.settings import Settings
 from service.store import operations
@@ -275,3 +279,110 @@ def test_more_than_a_thousand_stories_are_in_several_files_with_an_index(client:
     assert list(news_files(stories[:1000], URL)) == ["news.xml"]
     assert client.get("/sitemaps/news.xml").status_code == 404  # an empty one would not be valid
     assert client.get("/sitemaps/news-1.xml").status_code == 404
+
+
+def test_a_reader_finds_the_feeds_from_the_page_of_all_feeds_and_from_the_front_page(
+    desk: FeedDesk, client: Any
+) -> None:
+    post(desk.record, a_desk(desk.record), an_article())
+    desk.work()
+    for path in ("/feeds", "/"):
+        page = client.get(path, follow_redirects=True)
+        links = re.findall(r'<link rel="alternate" type="([^"]+)"[^>]* href="([^"]+)"', page.text)
+        assert ("application/rss+xml", f"{URL}/feeds/all.rss") in [
+            (kind, address if address.startswith("http") else URL + address) for kind, address in links
+        ]
+        assert ("application/atom+xml", f"{URL}/feeds/all.atom") in [
+            (kind, address if address.startswith("http") else URL + address) for kind, address in links
+        ]
+
+
+@pytest.mark.parametrize("path", ["/feeds/world", "/feeds/world.rss", "/feeds/language/en"])
+def test_an_address_with_a_slash_too_many_leads_for_good_to_the_right_one(
+    desk: FeedDesk, client: Any, path: str
+) -> None:
+    post(desk.record, a_desk(desk.record), an_article(language="en"))
+    desk.work()
+    answer = client.get(f"{path}/")
+    assert (answer.status_code, answer.headers["Location"]) == (308, URL + path)
+    assert client.get(path).status_code == 200
+
+
+def news_of(desk: FeedDesk, seconds: float = 0, **options: Any) -> catalogue.NewsSitemap:
+    return catalogue.NewsSitemap(desk.record, URL, lambda: later(seconds), **options)
+
+
+def test_the_news_sitemap_is_a_404_while_there_is_no_news_and_is_named_nowhere(
+    desk: FeedDesk, client: Any
+) -> None:
+    a_desk(desk.record)
+    answer = client.get("/sitemaps/news.xml")
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+    assert news_of(desk).files() == {}
+    assert "sitemap" not in client.get("/feeds").text
+
+
+def test_a_killed_story_leaves_the_news_sitemap_within_a_second(desk: FeedDesk) -> None:
+    source = a_desk(desk.record)
+    story = an_article(external_id="1", url="https://paper.example/1", headline="Wrong person named")
+    answer = post(desk.record, source, story, now=later(0))
+    moment = [1.0]
+    sitemap = catalogue.NewsSitemap(desk.record, URL, lambda: later(moment[0]))
+    assert b"Wrong person named" in sitemap.files()["news.xml"]
+    moment[0] = 2.0
+    operations.kill(desk.record, answer.article, reason="Wrong", actor="operator", now=later(2))
+    deadline = time.monotonic() + 1
+    while sitemap.files():
+        assert time.monotonic() < deadline, "the headline is still there"
+        time.sleep(0.02)
+
+
+def test_an_expired_story_leaves_the_news_sitemap_to_the_second(desk: FeedDesk) -> None:
+    story = an_article(external_id="1", url="https://paper.example/1", expires_at=later(30))
+    post(desk.record, a_desk(desk.record), story, now=later(0))
+    moment = [1.0]
+    sitemap = catalogue.NewsSitemap(desk.record, URL, lambda: later(moment[0]))
+    assert sitemap.files()
+    moment[0] = 31.0
+    assert sitemap.files() == {}
+
+
+def test_the_news_sitemap_has_each_address_once_short_enough_and_with_a_language_of_google(
+    desk: FeedDesk,
+) -> None:
+    source = a_desk(desk.record)
+    for number, fields in enumerate(
+        [
+            {"url": "https://paper.example/twice"},
+            {"url": "https://paper.example/twice"},
+            {"url": "https://paper.example/" + "a" * 2_100},
+            {"url": "https://paper.example/ur", "language": "ur-PK"},
+        ]
+    ):
+        post(desk.record, source, an_article(external_id=str(number), **fields), now=later(number))
+    body = news_of(desk, 10, publication="The Harbour Desk").files()["news.xml"]
+    root = etree.fromstring(body)
+    assert sorted(loc.text or "" for loc in root.iter("{*}loc")) == [
+        "https://paper.example/twice",
+        "https://paper.example/ur",
+    ]
+    assert {name.text for name in root.iter("{*}name")} == {"The Harbour Desk"}
+    assert {each.text for each in root.iter("{*}language")} == {"en", "ur"}
+
+
+def test_the_news_sitemap_answers_as_every_document_does(desk: FeedDesk, client: Any) -> None:
+    # The web's clock is the real one.
+    recent = datetime.now(UTC) - timedelta(minutes=5)
+    story = an_article(external_id="1", url="https://paper.example/1", published_at=recent.isoformat())
+    post(desk.record, a_desk(desk.record), story, now=recent)
+    plain = client.get("/sitemaps/news.xml")
+    packed = client.get("/sitemaps/news.xml", headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(packed.data) == plain.data
+    assert packed.headers["ETag"].startswith("W/")
+    assert "Last-Modified" in plain.headers
+    assert plain.headers["Vary"] == "Accept-Encoding"
+    for tag in (plain.headers["ETag"], packed.headers["ETag"]):
+        headers = {"If-None-Match": tag, "Accept-Encoding": "gzip"}
+        assert client.get("/sitemaps/news.xml", headers=headers).status_code == 304
+    since = {"If-Modified-Since": plain.headers["Last-Modified"]}
+    assert client.get("/sitemaps/news.xml", headers=since).status_code == 304

@@ -21,10 +21,10 @@ from service.store.database.record import Record, open_record
 from service.store.deliveries import routing
 from service.store.feeds import documents, sections
 from service.store.feeds.entries import prune_entries
-from service.store.feeds.feeds import open_feeds
+from service.store.feeds.feeds import due_feeds, due_takedowns, open_feeds
 from tests.builders import NOW, a_desk, a_source, a_takedown, an_article, later, post
 from tests.conftest import KEY
-from tests.feed_desk import FeedDesk
+from tests.feed_desk import FeedDesk, publish
 from workers.publish import entry_cache
 
 
@@ -397,3 +397,24 @@ def test_routing_and_building_at_the_same_time_never_wait_for_each_other_for_eve
     assert failures == []
     desk.work(later(1000))
     assert desk.headlines("package/p") == [f"Story {n}" for n in range(59, 39, -1)]
+
+
+def test_a_kill_is_built_before_hundreds_of_other_feeds_that_wait(record: Record) -> None:
+    desk = FeedDesk(record)
+    source = a_desk(record)
+    bad = publish(desk, source, "bad", packages=["z-last"])
+    # Each story opens a feed of its own, and all of them wait longer than those of the kill.
+    for number in range(60):
+        post(record, source, an_article(external_id=str(number), packages=[f"a{number}"]), now=later(1))
+    routing.route(record, later(1))
+    operations.kill(record, bad, reason="Wrong person", actor="operator", now=later(2))
+    while routing.route(record, later(2)).more:
+        pass
+    desk.now = later(3)
+    first = due_takedowns(record)
+    assert {each.slug for each in first} == {"all", "world", "package/z-last", "source/wire", "language/en"}
+    steps = iter([True] * (1 + len(first)))
+    desk.builder.drain(lambda: next(steps, False))
+    assert "Story bad" not in desk.headlines("package/z-last")
+    assert "Story bad" not in desk.headlines("all")
+    assert len(due_feeds(record)) >= 60

@@ -66,7 +66,7 @@ def test_a_reader_sees_the_same_story_replaced(fmt: Format) -> None:
 
 
 def test_atom_has_a_tombstone_of_the_same_moment_before_the_entries() -> None:
-    root = etree.fromstring(render(a_feed(), [an_item(1), an_item(2, withdrawn="withheld")], "atom"))
+    root = etree.fromstring(render(a_feed(), [an_item(1), an_item(2, withdrawn="killed")], "atom"))
     (stone,) = root.findall(f"{{{TOMBSTONE}}}deleted-entry")
     gone = root.findall("{*}entry")[1]
     assert stone.get("ref") == gone.findtext("{*}id") == an_item(2).id

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import feeds
 from service.store.feeds.contents import Placement
 from service.store.feeds.documents import Rendering
+from workers.publish.fit import Candidate, Fitted, fit
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,48 @@ class Entry:
 
 # A story in every format; None in those in which it cannot be shown.
 Entries = Mapping[feeds.Format, Entry | None]
+_Line = tuple[Placement, datetime, Entry]
+
+
+def _no_briefs(_: Collection[Placement]) -> Mapping[int, Entries]:
+    return {}
+
+
+def _all_stay() -> Collection[int]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The bounds of a feed's documents. `limit` is the most bytes of one; None for no limit.
+
+    `briefs` makes the entries of stories by their summaries alone; `archived` names the articles that are on a page of
+    the archive. Both are asked only if a document is too large. `not_before` is the newest time that the feed has had:
+    its `updated` never goes back.
+    """
+
+    limit: int | None = None
+    briefs: Callable[[Collection[Placement]], Mapping[int, Entries]] = _no_briefs
+    archived: Callable[[], Collection[int]] = _all_stay
+    not_before: datetime | None = None
+
+
+@dataclass
+class Documents:
+    """What was composed: the documents by format, and how many stories are cut or left out of the largest one."""
+
+    renderings: dict[feeds.Format, Rendering] = field(default_factory=dict)
+    cut: int = 0
+    left_out: int = 0
+
+    def note(self, fitted: Fitted) -> None:
+        self.cut = max(self.cut, len(fitted.brief))
+        self.left_out = max(self.left_out, len(fitted.left_out))
+
+
+# Of the bytes of a document, those that are no entry's: its head, and a tombstone for each notice.
+_FRAME_SIZE = 16_384
+_TOMBSTONE_SIZE = 200
 
 
 def compose(
@@ -33,17 +76,16 @@ def compose(
     shown: Sequence[Placement],
     entries: Mapping[int, Entries],
     formats: Sequence[feeds.Format],
-    *,
-    not_before: datetime | None = None,
-) -> dict[feeds.Format, Rendering]:
-    """The feed's documents. `entries` by article; a story that has none in a format is left out of that one.
-
-    `not_before`: the newest time that the feed has had; its `updated` never goes back."""
+    bounds: Bounds | None = None,
+) -> Documents:
+    """The feed's documents. `entries` by article; a story that has none in a format is left out of that one."""
+    bounds = bounds or Bounds()
     moments = [(place, feeds.distinct_time(place.changed_at, place.public_id)) for place in shown]
-    floor = () if not_before is None else (not_before,)
-    documents = {}
+    floor = () if bounds.not_before is None else (bounds.not_before,)
+    documents = Documents()
     for fmt in formats:
         lines = [(place, at, entry) for place, at in moments if (entry := entries[place.article_id][fmt])]
+        lines = _bounded(lines, fmt, bounds, documents)
         frame = feeds.frame(
             feed,
             fmt,
@@ -51,8 +93,45 @@ def compose(
             tombstones=tuple(feeds.Tombstone(p.public_id, at) for p, at, _ in lines if p.deleted),
         )
         stories = tuple((place.article_id, place.revision) for place, _, _ in lines)
-        documents[fmt] = _document(frame, [entry for _, _, entry in lines], stories)
+        documents.renderings[fmt] = _document(frame, [entry for _, _, entry in lines], stories)
     return documents
+
+
+def _bounded(lines: list[_Line], fmt: feeds.Format, bounds: Bounds, documents: Documents) -> list[_Line]:
+    """The lines that have room, those of a summary alone among them."""
+    if bounds.limit is None:
+        return lines
+    room = bounds.limit - _FRAME_SIZE - _TOMBSTONE_SIZE * sum(place.withdrawn for place, _, _ in lines)
+    if sum(len(entry.body) for _, _, entry in lines) <= room:
+        return lines
+    archived = frozenset(bounds.archived())
+    briefs: dict[int, Entry] = {}
+    while True:
+        fitted = fit([_candidate(line, briefs, archived) for line in lines], room)
+        missing = [place for place, _, _ in lines if place.article_id in fitted.brief - briefs.keys()]
+        made = bounds.briefs(missing) if missing else {}
+        briefs |= {article: entry for article, each in made.items() if (entry := each[fmt])}
+        # A summary may be larger than was thought: then others follow.
+        if not made:
+            break
+    documents.note(fitted)
+    return [
+        (place, at, briefs.get(place.article_id, entry) if place.article_id in fitted.brief else entry)
+        for place, at, entry in lines
+        if place.article_id not in fitted.left_out
+    ]
+
+
+def _candidate(line: _Line, briefs: Mapping[int, Entry], archived: Collection[int]) -> Candidate:
+    place, _, entry = line
+    brief = briefs.get(place.article_id)
+    return Candidate(
+        place.article_id,
+        len(entry.body),
+        None if brief is None else len(brief.body),
+        place.article_id in archived,
+        place.withdrawn,
+    )
 
 
 def _document(

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import feeds
 from service import logs
+from service.settings import FEED_BYTES
+from service.store import notices
 from service.store.database.record import Record
 from service.store.feeds import archives, contents, documents, partner_contents, placements, sections
 from service.store.feeds.archives import PageDue
 from service.store.feeds.contents import Placement
 from service.store.feeds.documents import Overtaken
 from service.store.feeds.entries import prune_entries
-from service.store.feeds.feeds import FeedDue, due_feeds, open_feeds
-from workers.publish.assemble import compose
+from service.store.feeds.feeds import FeedDue, due_feeds, due_takedowns, open_feeds
+from service.store.notices import NewNotice
+from workers.publish.assemble import Bounds, Documents, Entries, compose
 from workers.publish.entry_cache import EntryCache
 from workers.publish.items import Publisher, feed_of
 
 log = logs.get("publish")
 
 PRUNE_AFTER = 2_000  # new entries
+REPORTS_REMEMBERED = 10_000  # feeds
+# Takedowns are looked for so often while other feeds are built.
+TAKEDOWN_SECONDS = 0.25
 
 
 class FeedBuilder:
@@ -37,8 +43,14 @@ class FeedBuilder:
         clock: Callable[[], datetime],
         *,
         withdrawn_stays: timedelta = timedelta(days=14),
+        feed_bytes: int = FEED_BYTES,
     ) -> None:
-        """`withdrawn_stays`: how long a story that was taken down keeps its place, as a notice."""
+        """`withdrawn_stays`: how long a story that was taken down keeps its place, as a notice.
+
+        `feed_bytes`: the most that a document may have.
+        """
+        self._feed_bytes = feed_bytes
+        self._reported: dict[str, datetime] = {}
         self._record = record
         self._public_url = public_url
         self._clock = clock
@@ -67,7 +79,15 @@ class FeedBuilder:
         built = 0
         if further() and (due := due_feeds(self._record)):
             publisher = self._publisher()
+            looked_at, done = float("-inf"), set[str]()
             for each in takewhile(further, due):
+                if monotonic() - looked_at >= TAKEDOWN_SECONDS:
+                    first = self._build_takedowns(publisher, further)
+                    done |= first
+                    built += len(first)
+                    looked_at = monotonic()
+                if each.slug in done:
+                    continue  # built meanwhile; if it was asked for again, it is the next call's
                 self.build(publisher, each, self._clock())
                 built += 1
         pages = archives.due_pages(self._record, self._clock())
@@ -84,6 +104,18 @@ class FeedBuilder:
         self._prune()
         return built
 
+    def _build_takedowns(self, publisher: Publisher, further: Callable[[object], bool]) -> set[str]:
+        """Builds the feeds from which a story was taken down, and makes such pages; returns the feeds' slugs."""
+        feeds_first = list(takewhile(further, due_takedowns(self._record)))
+        for each in feeds_first:
+            self.build(publisher, each, self._clock())
+        if pages := archives.due_takedowns(self._record, self._clock()):
+            known = {each.slug: each for each in open_feeds(self._record)}
+            for page in takewhile(further, pages):
+                if page.feed in known:
+                    self._build_page(publisher, known[page.feed], page, self._clock())
+        return {each.slug for each in feeds_first}
+
     def build(self, publisher: Publisher, due: FeedDue, now: datetime) -> None:
         """Renders one feed in all its formats and writes the documents that changed."""
         with suppress(Overtaken):  # the record was set back meanwhile: it is due still
@@ -99,8 +131,10 @@ class FeedBuilder:
         # A partner's own is not for people to look at, and its page would tell its address.
         formats = feeds.FORMATS if due.private else feeds.RENDITIONS
         due = replace(due, newest_at=_newest_at(due, shown, now))
-        bodies = compose(feed_of(publisher, due), shown, entries, formats, not_before=due.newest_at)
-        changed = documents.store_documents(self._record, due, bodies, due_at=due_at, now=now, made=new)
+        bounds = self._bounds(publisher, due)
+        composed = compose(feed_of(publisher, due), shown, entries, formats, bounds)
+        renderings = composed.renderings
+        changed = documents.store_documents(self._record, due, renderings, due_at=due_at, now=now, made=new)
         self._new_entries += len(new)
         log.info(
             "feed.rendered",
@@ -110,6 +144,33 @@ class FeedBuilder:
             changed=list(changed or ()),
             ms=round((perf_counter() - started) * 1000, 1),
         )
+        self._report_size(due, composed, now)
+
+    def _bounds(self, publisher: Publisher, due: FeedDue) -> Bounds:
+        def archived() -> Collection[int]:
+            return contents.archived_stories(self._record, due)
+
+        def briefs(shown: Collection[Placement]) -> Mapping[int, Entries]:
+            return self._cache.briefs(publisher, shown)
+
+        return Bounds(self._feed_bytes, briefs, archived, due.newest_at)
+
+    def _report_size(self, due: FeedDue, composed: Documents, now: datetime) -> None:
+        """Tells the operator that a feed is as large as it may be: for each feed once an hour at the most."""
+        last = self._reported.get(due.slug)
+        if not (composed.cut or composed.left_out) or (last and abs(now - last) < notices.AT_MOST_EVERY):
+            return
+        if len(self._reported) >= REPORTS_REMEMBERED:
+            self._reported.clear()
+        self._reported[due.slug] = now
+        log.warning("feed.too_large", feed=due.slug, cut=composed.cut, left_out=composed.left_out)
+        words = (
+            f"the feed {due.slug} would be larger than {self._feed_bytes:,} bytes (DATELINE_FEED_BYTES):"
+            f" {composed.left_out} of its older stories are in its archive alone, {composed.cut} are shown"
+            " by their summaries"
+        )
+        with self._record.writing() as connection:
+            notices.write(connection, [NewNotice("feed.too_large", f"feed:{due.slug}", words)], now)
 
     def _shown(self, due: FeedDue, now: datetime) -> tuple[FeedDue, list[Placement], datetime | None]:
         """The feed with its new stories numbered, the stories that stand in it, and when they change by themselves."""
@@ -126,7 +187,8 @@ class FeedBuilder:
         shown = contents.page_placements(self._record, page.feed, page.page, now)
         entries, new = self._cache.entries(publisher, shown)
         feed = replace(feed_of(publisher, due), page=page.page)
-        bodies = compose(feed, shown, entries, feeds.ARCHIVED)
+        bounds = replace(self._bounds(publisher, due), archived=tuple, not_before=None)
+        bodies = compose(feed, shown, entries, feeds.ARCHIVED, bounds).renderings
         due_at = archives.opens_at(self._record, page.feed, page.page, now)
         stored = archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=new)
         self._new_entries += len(new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from cachetools import LRUCache
@@ -16,7 +16,7 @@ from service.store.feeds.contents import Placement, Story, stories
 from service.store.feeds.documents import Overtaken
 from service.store.feeds.entries import NewEntry, find_entries
 from workers.publish.assemble import Entries, Entry
-from workers.publish.items import Publisher, item_of
+from workers.publish.items import Publisher, brief_item_of, item_of
 
 log = logs.get("publish")
 
@@ -60,6 +60,21 @@ class EntryCache:
             found[place.article_id] = entries
             self._store(_key(place, profile), entries)
         return found, new
+
+    def briefs(self, publisher: Publisher, shown: Collection[Placement]) -> Mapping[int, Entries]:
+        """The entries of these stories by their summaries alone, for documents that would be too large."""
+        profile = f"{publisher.profile}/brief"
+        with self._lock:
+            cached = {each: self._entries.get((each.article_id, each.revision, profile)) for each in shown}
+        found = {place.article_id: entries for place, entries in cached.items() if entries is not None}
+        for place in [place for place in shown if place.article_id not in found]:
+            # One at a time: their bodies are large.
+            for story in stories(self._record, [place]):
+                bodies = feeds.entries(brief_item_of(publisher, story))
+                entries = {fmt: _entry(_body(story, body)) for fmt, body in bodies.items()}
+                found[story.article_id] = entries
+                self._store((story.article_id, story.revision, profile), entries)
+        return found
 
     def _fetch(
         self, publisher: Publisher, missing: Sequence[Placement], new: list[NewEntry]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import feeds
+from feeds.public import description
+from feeds.text import lead
 from service.store.feeds.contents import Story
 from service.store.feeds.feeds import FeedDue
 
@@ -88,6 +90,15 @@ def item_of(publisher: Publisher, story: Story) -> feeds.Item:
         correction_note=content.get("correction_note"),
         source_name=story.source_name,
     )
+
+
+def brief_item_of(publisher: Publisher, story: Story) -> feeds.Item:
+    """The story by its summary, or its first words, alone."""
+    item = item_of(publisher, story)
+    if item.withdrawn:
+        return item
+    summary = description(replace(item, correction_note=None))
+    return replace(item, summary=lead(summary), body_html=None, body_text=None)
 
 
 def _published(story: Story) -> datetime:

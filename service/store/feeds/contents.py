@@ -105,6 +105,13 @@ _ON_PAGE = Statement(
 )
 
 
+# A document can hold no more stories.
+MOST_SHOWN = 1_000
+_ARCHIVED = Statement(
+    "SELECT article_id FROM placement WHERE feed = :feed AND sequence <= :last ORDER BY changed_at DESC LIMIT :limit"
+)
+
+
 def placements(record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: timedelta) -> list[Placement]:
     """The stories that the feed shows now, the last changed first, so that a correction of an old one shows too.
 
@@ -117,6 +124,15 @@ def placements(record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: 
     if full and due.sequence > due.pages * ARCHIVE_PAGE:
         stories = [*stories, *_unarchived(record, due, now, withdrawn_stays)]
     return in_order({each.article_id: each for each in (*stories, *withdrawn)}.values())
+
+
+def archived_stories(record: Record, due: FeedDue) -> frozenset[int]:
+    """The newest of the stories that are on the made pages of the feed's archive: those that its documents can miss."""
+    if due.private:
+        return frozenset()
+    with record.reading() as connection:
+        rows = _ARCHIVED.rows(connection, feed=due.slug, last=due.pages * ARCHIVE_PAGE, limit=MOST_SHOWN)
+    return frozenset(article_id for (article_id,) in rows)
 
 
 def newest(

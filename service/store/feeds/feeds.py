@@ -86,6 +86,28 @@ def due_feeds(record: Record) -> list[FeedDue]:
 _DUE = Query(FeedDue, _FEED + "f.wanted > f.built ORDER BY f.wanted_at, f.slug")
 
 
+def due_takedowns(record: Record) -> list[FeedDue]:
+    """Of the due feeds, those from which a story was taken down since they were built; and then partners' own."""
+    with record.reading() as connection:
+        first = _DUE_TAKEDOWNS.all(connection, late=CLOCKS_DIFFER)
+        return [*first, *_DUE_PRIVATE.all(connection)] if first else []
+
+
+# Clocks may differ by ten seconds: at worst a feed is built before others that it need not precede.
+CLOCKS_DIFFER = 10_000_000
+_DUE_TAKEDOWNS = Query(
+    FeedDue,
+    _FEED
+    + """f.wanted > f.built AND EXISTS (SELECT 1 FROM placement p WHERE p.feed = f.slug AND p.withdrawn IS NOT NULL
+        AND p.withdrawn IN (1, 2) AND p.changed_at > coalesce(f.built_at, 0) - :late)
+    ORDER BY f.wanted_at, f.slug""",
+)
+_DUE_PRIVATE = Query(
+    FeedDue,
+    _FEED + f"f.wanted > f.built AND f.slug LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY f.wanted_at, f.slug",
+)
+
+
 def open_feeds(record: Record) -> list[FeedDue]:
     """All public feeds that are not closed and no secret under embargo: sections in the order they were added, then
     the rest by slug."""

@@ -21,6 +21,8 @@ from service.store.database.record import Record, open_record
 
 # A Redis that is away keeps a command no longer than this.
 WAKE_SECONDS = 0.7
+# An act may concern everything that the record holds, and the operator is there to end it.
+COMMAND_STATEMENT_SECONDS = 60.0
 
 
 def names_in(listed: str | None) -> list[str] | None:
@@ -57,7 +59,9 @@ class CommandContext:
     def record(self) -> Iterator[Record]:
         """The record, its schema checked. Raises SchemaBehind; an empty record is migrated first."""
         configured = key_files.ensure_keys(self.settings)
-        record = open_record(configured.database_url, configured.secret_key)
+        record = open_record(
+            configured.database_url, configured.secret_key, statement_seconds=COMMAND_STATEMENT_SECONDS
+        )
         try:
             if migrations.schema_state(record)[0] is None:
                 migrations.migrate(record)

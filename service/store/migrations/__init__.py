@@ -20,7 +20,7 @@ _FOLDER = Path(__file__).parent
 def migrate(record: Record) -> str:
     """Upgrades to the newest schema, in one transaction; returns its name. Run twice, it changes nothing."""
     config = _config()
-    with record.writing() as connection:
+    with record.writing(patient=True) as connection:
         locks.lock_schema(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from service import settings, times
-from service.runtime import embedded_redis, key_files, supervise
+from service.runtime import embedded_redis, files, key_files, supervise
 from service.settings import Settings
 from service.times import span
 
@@ -77,14 +77,16 @@ def _data_dir(chosen: Settings) -> Iterator[Finding]:
         return
     try:
         probe = folder / ".doctor"
-        probe.write_text("written by dateline doctor")
+        files.write_whole(probe, b"written by dateline doctor")
         probe.unlink()
     except OSError as error:
         yield Finding(
             "data",
             WRONG,
-            f"{folder} cannot be written: {error.strerror}",
-            f"chown it to the user that runs '{UP}'",
+            files.disk_trouble(error),
+            "make room or mend the disk; Dateline goes on by itself"
+            if files.is_disk_trouble(error)
+            else f"chown {folder} to the user that runs '{UP}'",
         )
         return
     if folder.stat().st_mode & 0o077:

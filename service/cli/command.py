@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,8 @@ class CommandContext:
 
     def say(self, line: str) -> None:
         """A line of progress: on standard output, or beside it when that belongs to the JSON."""
-        click.echo(line, err=self.as_json)
+        with suppress(OSError):  # its reader is gone, or the disk that has the log is full: no reason to end
+            click.echo(line, err=self.as_json)
 
 
 def with_context(function: Callable[..., CommandResult | None]) -> Callable[..., int]:

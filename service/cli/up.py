@@ -25,6 +25,7 @@ from service.runtime.supervise import CannotRun, Part, Supervisor
 from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import Record, open_record
+from service.store.errors import RecordUnavailable
 from service.store.views.pipeline import workers_now
 
 # A line once in a while until all parts answer, so that nobody waits in the dark.
@@ -138,9 +139,7 @@ def _ready(
 
     def ready() -> bool:
         nonlocal next_line
-        seen = sum(each.seen_at >= started for each in workers_now(record))
-        wanted = len(processes(config))
-        missing = "" if seen >= wanted else f"{wanted - seen} workers have not been seen"
+        missing = _missing_workers(config, record, started)
         trouble = _trouble("the web", config.listen, config)
         if config.feeds_listen:
             trouble = trouble or _trouble("the feeds server", config.feeds_listen, config)
@@ -151,6 +150,16 @@ def _ready(
         return not trouble
 
     return ready
+
+
+def _missing_workers(config: Settings, record: Record, started: datetime) -> str:
+    """The trouble with the workers; empty when each was seen since the start."""
+    try:
+        seen = sum(each.seen_at >= started for each in workers_now(record))
+    except RecordUnavailable as error:
+        return f"the record does not answer ({error})"
+    wanted = len(processes(config))
+    return "" if seen >= wanted else f"{wanted - seen} workers have not been seen"
 
 
 def _trouble(name: str, listen: str, config: Settings) -> str:

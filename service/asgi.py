@@ -41,6 +41,8 @@ def serve(config: Settings) -> None:
     logs.bind(process="feeds")
     record = open_record(config.database_url, config.secret_key)
     migrations.require_schema(record)
+    for fault in migrations.faults(record):
+        log.error("schema.differs", fault=fault)
     documents = DocumentCache(record, config.public_url)
     documents.watch()
     middleware = FeedMiddleware(app.create_feeds_app(config, record, documents).wsgi_app, documents)

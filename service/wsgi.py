@@ -19,6 +19,8 @@ from service.settings import PREFIX, Settings
 from service.store import migrations
 from service.store.database.record import open_record
 
+log = logs.get("web")
+
 # Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0002).
 THREADS = 8
 # A connection that sends its headers slower than this is no newsroom.
@@ -38,6 +40,8 @@ def create() -> WSGIApplication:
     logs.bind(process="web")
     record = open_record(config.database_url, config.secret_key)
     migrations.require_schema(record)
+    for fault in migrations.faults(record):
+        log.error("schema.differs", fault=fault)
     waker = celery_app.Waker(embedded_redis.redis_url_of(config))
     documents = DocumentCache(record, config.public_url)
     documents.watch()

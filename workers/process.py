@@ -61,6 +61,8 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
         settings.database_url, settings.secret_key, statement_seconds=WORKER_STATEMENT_SECONDS
     )
     migrations.require_schema(record)
+    for fault in migrations.faults(record):
+        log.error("schema.differs", fault=fault)
     # A restarted worker is another: the claims of the dead one are not its own.
     worker = f"{name}.{secrets.token_hex(4)}"
     broker_url = redis_url_of(settings)

@@ -63,7 +63,7 @@ class CommandContext:
             configured.database_url, configured.secret_key, statement_seconds=COMMAND_STATEMENT_SECONDS
         )
         try:
-            if migrations.schema_state(record)[0] is None:
+            if migrations.schema_state(record).current is None:
                 migrations.migrate(record)
                 # A line for it, because a directory named by mistake looks like a desk that lost everything.
                 click.echo(f"dateline: made a new, empty desk: {self._place}", err=True)

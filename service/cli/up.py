@@ -239,8 +239,9 @@ def migrate(context: CommandContext) -> CommandResult:
     config = key_files.ensure_keys(context.settings)
     record = open_record(config.database_url, config.secret_key)
     try:
-        before, _ = migrations.schema_state(record)
+        before = migrations.schema_state(record).current
         after = migrations.migrate(record)
+        newer = migrations.schema_state(record)
     finally:
         record.close()
     words = (
@@ -248,4 +249,6 @@ def migrate(context: CommandContext) -> CommandResult:
         if before == after
         else f"The record is at schema {after} now."
     )
+    if newer.is_newer:
+        words = f"Nothing to do: {newer.words}."
     return CommandResult({"before": before, "schema": after}, [words])

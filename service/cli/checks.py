@@ -65,11 +65,16 @@ def _settings(chosen: Settings) -> Finding:
     if open_to_all and chosen.public_url.startswith("http://"):
         remedy = "put a proxy with https before it, and set DATELINE_PUBLIC_URL=https://…"
         return Finding("settings", WARNING, f"{chosen.listen} is open to the network without https", remedy)
-    return Finding("settings", GOOD, f"record {record_kind(chosen)}, listening on {chosen.listen}")
+    return Finding("settings", GOOD, f"record {record_kind(chosen)}, DATELINE_LISTEN is {chosen.listen}")
 
 
 def _data_dir(chosen: Settings) -> Iterator[Finding]:
     folder = chosen.data_dir
+    if not folder.is_dir() and not _needs_data_dir(chosen):
+        yield Finding(
+            "data", GOOD, f"there is no {folder}, and nothing is kept there: all of it is elsewhere"
+        )
+        return
     if not folder.is_dir():
         yield Finding(
             "data", WRONG, f"there is no {folder}", f"start Dateline once: {UP}; or set DATELINE_DATA_DIR"
@@ -94,6 +99,13 @@ def _data_dir(chosen: Settings) -> Iterator[Finding]:
     else:
         yield Finding("data", GOOD, f"{folder} can be written")
     yield _disk(folder)
+
+
+def _needs_data_dir(chosen: Settings) -> bool:
+    """Whether the record, a key or the embedded Redis is in the data directory."""
+    keys = bool(chosen.operator_token and chosen.secret_key)
+    notices = bool(chosen.notice_secret or not chosen.notice_url)
+    return chosen.on_sqlite or not chosen.redis_url or not (keys and notices)
 
 
 def _disk(folder: Path) -> Finding:
@@ -147,7 +159,11 @@ def _broker(chosen: Settings) -> Finding:
 
 def _web(chosen: Settings, url: str) -> Iterator[Finding]:
     running = supervise.read_state(chosen.data_dir)
-    remedy = f"'{UP}' runs but its web does not answer: look at its log" if running else f"start it: {UP}"
+    remedy = (
+        f"'{UP}' runs but its web does not answer: look at its log"
+        if running
+        else f"start it: {UP}; if it runs at another address: dateline doctor --url http://HOST:PORT"
+    )
     verdict, answer = _ask(
         url,
         good=f"{url} is ready",

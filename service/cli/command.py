@@ -51,19 +51,24 @@ class CommandContext:
 
     @property
     def url(self) -> str:
-        """The service's address: of the running `up` of this data directory, else the public URL."""
-        state = supervise.read_state(self.settings.data_dir)
+        """The service's address: of the running `up` or `web` of this data directory, else the public URL."""
+        folder = self.settings.data_dir
+        state = supervise.read_state(folder) or supervise.read_web_state(folder)
         return str(state["url"]) if state else self.settings.public_url
 
     @contextmanager
-    def record(self) -> Iterator[Record]:
-        """The record, its schema checked. Raises SchemaBehind; an empty record is migrated first."""
+    def record(self, *, make: bool = True) -> Iterator[Record]:
+        """The record, its schema checked. Raises SchemaBehind; an empty record is migrated first if `make`.
+
+        A part that runs for long does not make one: a service that was pointed to the wrong database would take
+        articles for a desk that nobody knows.
+        """
         configured = key_files.ensure_keys(self.settings)
         record = open_record(
             configured.database_url, configured.secret_key, statement_seconds=COMMAND_STATEMENT_SECONDS
         )
         try:
-            if migrations.schema_state(record).current is None:
+            if make and migrations.schema_state(record).current is None:
                 migrations.migrate(record)
                 # A line for it, because a directory named by mistake looks like a desk that lost everything.
                 click.echo(f"dateline: made a new, empty desk: {self._place}", err=True)

@@ -33,6 +33,7 @@ TICK = 0.05
 WRITE_STATE_EVERY = 1.0
 LOCK_FILE = "up.lock"
 SUPERVISOR_STATE_FILE = "up.json"
+WEB_STATE_FILE = "web.json"
 PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str], None]
@@ -97,10 +98,26 @@ class Lock:
             self._file.close()
 
 
+def write_web_state(data_dir: Path, url: str) -> None:
+    """Notes where the web process that runs alone answers; nothing where there is no data directory, or no room."""
+    with suppress(OSError):
+        state = {"pid": os.getpid(), "url": url}
+        files.write_whole(data_dir / WEB_STATE_FILE, json.dumps(state).encode(), mode=files.OWNER_ONLY)
+
+
+def read_web_state(data_dir: Path) -> dict[str, Any] | None:
+    """The state that the running `web` wrote (`pid`, `url`); None if none runs."""
+    return _state(data_dir / WEB_STATE_FILE)
+
+
 def read_state(data_dir: Path) -> dict[str, Any] | None:
     """The state that the running `up` wrote (`pid`, `url`, `children`: name → pid); None if none runs."""
+    return _state(data_dir / SUPERVISOR_STATE_FILE)
+
+
+def _state(path: Path) -> dict[str, Any] | None:
     try:
-        state: dict[str, Any] = json.loads((data_dir / SUPERVISOR_STATE_FILE).read_text())
+        state: dict[str, Any] = json.loads(path.read_text())
         os.kill(int(state["pid"]), 0)
     except (OSError, ValueError, KeyError):
         return None

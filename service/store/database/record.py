@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def _checked(database_url: str) -> URL:
 
 def _sqlite(url: URL) -> Engine:
     path = Path(str(url.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _keep_private(path)
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_size=10, max_overflow=20)
 
     @event.listens_for(engine, "connect")
@@ -175,3 +177,13 @@ def _sqlite(url: URL) -> Engine:
         (_BEGIN_WRITING if connection.get_execution_options().get(_WRITING) else _BEGIN).run(connection, {})
 
     return engine
+
+
+def _keep_private(path: Path) -> None:
+    """Closes the file to other users; SQLite gives the files beside it the same permissions. Not if it is not ours."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with suppress(OSError):
+            if (mode := each.stat().st_mode) & 0o077:
+                each.chmod(mode & 0o7700)

@@ -48,7 +48,10 @@ class Schema(NamedTuple):
         if self.current == self.head:
             return "is the newest"
         if self.current is None:
-            return f"the record is empty, this version needs schema {self.head}: run dateline migrate"
+            return (
+                f"the record is empty, this version needs schema {self.head}; if this is the database you meant:"
+                " run dateline migrate"
+            )
         if not self.is_newer:
             return f"the record is at schema {self.current}, this version needs {self.head}: run dateline migrate"
         made = f"the record is at schema {self.current}, made by a newer Dateline; this one knows {self.head}"

@@ -20,6 +20,8 @@ from service.store import migrations
 from service.store.database.record import Record, open_record
 
 # The threads that answer what is not answered from memory.
+log = logs.get("web")
+
 THREADS = {"pages": 8}
 
 
@@ -29,6 +31,8 @@ def serve(config: Settings) -> None:
     logs.bind(process="feeds")
     record = open_record(config.database_url, config.secret_key)
     migrations.require_schema(record)
+    for fault in migrations.faults(record):
+        log.error("schema.differs", fault=fault)
     documents = DocumentCache(record, config.public_url)
     documents.watch()
     listening = listen(*settings.host_and_port(config.feeds_listen))

@@ -24,6 +24,8 @@ PREFIX = "DATELINE_"
 Network = IPv4Network | IPv6Network
 LOG_LEVELS = ("debug", "info", "warning", "error")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
+# Each may also be in a file, whose path is in `DATELINE_<NAME>_FILE`: what containers and systemd hand out.
+SECRETS = ("operator_token", "secret_key", "notice_secret", "database_url", "redis_url", "notice_url")
 # More processes than this only wait for each other's commits: SQLite lets one writer in at a time.
 SQLITE_WORKERS_MAX = 2
 # The most bytes of a feed's document: Google reads no more of one.
@@ -192,9 +194,14 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
     Raises `SettingsError`, which names the variable and the remedy.
     """
     _refuse_unknown(os.environ, where="the environment")
+    written: Mapping[str, str | None] = {}
     if env_file is not None and env_file.is_file():
-        _refuse_unknown(dotenv_values(env_file), where=str(env_file))
-    values = {name: value for name, value in overrides.items() if value is not None}
+        written = dotenv_values(env_file)
+        _refuse_unknown(written, where=str(env_file))
+    values = {
+        **_from_files({**written, **os.environ}),
+        **{name: value for name, value in overrides.items() if value is not None},
+    }
     try:
         return Settings(**{"_env_file": env_file, **values})
     except ValidationError as error:
@@ -207,11 +214,40 @@ def environment(settings: Settings) -> dict[str, str]:
         "allow_networks": ",".join(map(str, settings.allow_networks)),
         "trusted_proxies": ",".join(map(str, settings.trusted_proxies)),
     }
-    return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in ("", None)}
+    return {
+        # The child has the secret itself: the file may have another one by the time that it starts again.
+        **dict.fromkeys(_file_names(), ""),
+        **{PREFIX + name.upper(): str(value) for name, value in values.items() if value not in ("", None)},
+    }
+
+
+def _file_names() -> dict[str, str]:
+    """The variables that name a file with a secret, each with its setting."""
+    return {f"{PREFIX}{name.upper()}_FILE": name for name in SECRETS}
+
+
+def _from_files(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """The secrets that are in files, as `DATELINE_…_FILE` names them. Raises SettingsError."""
+    found = {}
+    for variable, setting in _file_names().items():
+        path = variables.get(variable)
+        if not path:
+            continue
+        plain = variable.removesuffix("_FILE")
+        if variables.get(plain):
+            raise SettingsError(f"{plain} and {variable} are both set: remove one of them")
+        try:
+            found[setting] = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            raise SettingsError(f"{variable}: {path} cannot be read: {reason}") from None
+        if not found[setting]:
+            raise SettingsError(f"{variable}: {path} is empty")
+    return found
 
 
 def _refuse_unknown(variables: Mapping[str, Any], *, where: str) -> None:
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [*(PREFIX + name.upper() for name in Settings.model_fields), *_file_names()]
     for name in variables:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)

@@ -23,6 +23,8 @@ from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import open_record
 
+log = logs.get("web")
+
 # Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0011).
 THREADS = 8
 # Nothing waits behind posts, and no probe behind pages.
@@ -72,6 +74,8 @@ def a_site(config: Settings) -> Site:
     """The web with its record: made in each process."""
     record = open_record(config.database_url, config.secret_key)
     migrations.require_schema(record)
+    for fault in migrations.faults(record):
+        log.error("schema.differs", fault=fault)
     waker = celery_app.Waker(embedded_redis.redis_url_of(config))
     documents = DocumentCache(record, config.public_url)
     documents.watch()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +105,63 @@ def _pg_ctl(handle: Any, *words: str) -> None:
         stdout=subprocess.DEVNULL,
         timeout=30,
     )
+
+
+@contextmanager
+def standing_still(handle: Any) -> Iterator[None]:
+    """Stops every process of the server, as a storage that stalls does; lets them go on at the end."""
+    postmaster = int((handle.pgdata / "postmaster.pid").read_text().split()[0])
+    stopped = [postmaster]
+    os.kill(postmaster, signal.SIGSTOP)  # before its children are listed: it makes no more of them
+    try:
+        for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGSTOP)
+                stopped.append(int(child))
+        yield
+    finally:
+        for pid in reversed(stopped):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+class Forwarder:
+    """A network between us and the server: it may lose what is on its connections and tell nobody."""
+
+    def __init__(self, handle: Any) -> None:
+        self._socket_path = str(next(Path(make_url(handle.get_uri()).query["host"]).glob(".s.PGSQL.*[0-9]")))  # type: ignore[arg-type]
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._lost = threading.Event()  # of the connections made until now
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_connections(self) -> None:
+        """From now on nothing passes on the connections made before, and nothing ends them."""
+        self._lost.set()
+        self._lost = threading.Event()
+
+    def close(self) -> None:
+        for each in [self._listener, *self._sockets]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._socket_path)
+                self._sockets += [client, server]
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(target=_forward, args=(one, other, self._lost), daemon=True).start()
+
+
+def _forward(one: socket.socket, other: socket.socket, lost: threading.Event) -> None:
+    with suppress(OSError):
+        while data := one.recv(65536):
+            if not lost.is_set():
+                other.sendall(data)
+        if not lost.is_set():
+            other.shutdown(socket.SHUT_RDWR)

@@ -17,6 +17,8 @@ from service.store.coordination.leases import Lease
 from service.store.database.record import Record
 
 SLACK = timedelta(seconds=1)
+CLOCKS_APART = 0.1  # seconds
+READINGS = 3
 
 
 class Clocks(NamedTuple):
@@ -24,6 +26,27 @@ class Clocks(NamedTuple):
 
     now: Callable[[], datetime]
     steady: Callable[[], float] = time.monotonic
+
+
+class ClockReading(NamedTuple):
+    """The time of day, read between two readings of the steady clock: a process may stand still between any two."""
+
+    now: datetime
+    before: float
+    after: float
+
+    def now_at_least(self, earlier: ClockReading) -> datetime:
+        """The least that the time of day can be now if nobody has put it back since the earlier reading."""
+        return earlier.now + timedelta(seconds=max(0.0, self.before - earlier.after))
+
+
+def read_both(clocks: Clocks) -> ClockReading:
+    """Both clocks, no more than CLOCKS_APART from each other unless the machine stands still again and again."""
+    for _ in range(READINGS):
+        before, now, after = clocks.steady(), clocks.now(), clocks.steady()
+        if after - before <= CLOCKS_APART:
+            break
+    return ClockReading(now, before, after)
 
 
 class LeaderLease:

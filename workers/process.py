@@ -42,6 +42,8 @@ from workers.sweep import Broker, Sweep
 log = logs.get("worker")
 
 CAPACITY = 256  # pushes on the wire at once
+# Nobody waits for a worker as a client waits for the web; and it routes one event to thousands of endpoints at once.
+WORKER_STATEMENT_SECONDS = 10.0
 
 SWITCH_INTERVAL = 0.001  # seconds that a thread goes on while others wait
 NICE = 5
@@ -55,8 +57,12 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     `name` is the one that operators see; the record's name adds the run.
     """
     _share_the_processor(tasks)
-    record = open_record(settings.database_url, settings.secret_key)
+    record = open_record(
+        settings.database_url, settings.secret_key, statement_seconds=WORKER_STATEMENT_SECONDS
+    )
     migrations.require_schema(record)
+    for fault in migrations.faults(record):
+        log.error("schema.differs", fault=fault)
     # A restarted worker is another: the claims of the dead one are not its own.
     worker = f"{name}.{secrets.token_hex(4)}"
     broker_url = redis_url_of(settings)

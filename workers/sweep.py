@@ -21,7 +21,7 @@ from service.store.database.record import Record
 from service.store.deliveries import backfills, numbering, recovery
 from service.store.feeds.feeds import wake_feeds
 from workers.failure_detector import FailureDetector
-from workers.leader import Clocks, LeaderLease
+from workers.leader import ClockReading, Clocks, LeaderLease, read_both
 from workers.runner import TaskRunner
 
 log = logs.get("sweep")
@@ -64,7 +64,7 @@ class Sweep:
         self._clocks = clocks
         self._failure_detector = FailureDetector()
         self._lease = LeaderLease(record, clocks)
-        self._last_round: tuple[datetime, float] | None = None  # by either clock
+        self._last_round: ClockReading | None = None
         self._rare_checks_at = float("-inf")  # steady
         self._silent: set[tuple[str, int]] = set()
         self._rounds_due: dict[str, int] = {}  # by task: in how many rounds in a row it was due
@@ -97,7 +97,8 @@ class Sweep:
 
     def run_once(self) -> None:
         """One round: says that we live; then, if it is ours to sweep, mends overdue rows and has due work done."""
-        now = self._clocks.now()
+        reading = read_both(self._clocks)  # before anything that may take long
+        now = reading.now
         broker = self._broker.state()
         lost = self._failure_detector.lost(recovery.in_flight(self._record), self._clocks.steady())
         heartbeats.heartbeat(self._record, self._worker, broker=broker, now=now)
@@ -108,7 +109,7 @@ class Sweep:
         found = due_work.due_now(self._record, now)
         if leading:
             self._mend(found, now)
-            self._check_clock(now)
+            self._check_clock(reading)
             if lost:
                 log.warning("deliveries.recovered", count=recovery.recover(self._record, lost, now))
         for task, due in (
@@ -118,18 +119,18 @@ class Sweep:
         ):
             self._request(task, due, broker)
 
-    def _check_clock(self, now: datetime) -> None:
+    def _check_clock(self, reading: ClockReading) -> None:
         """Notices when the time of day was put back since the last round, against a clock that goes on steadily."""
-        steady = self._clocks.steady()
         if self._last_round is None:
-            if late := recovery.clock_was_ahead(self._record, now):
+            if late := recovery.clock_was_ahead(self._record, reading.now):
                 log.warning("clock.was_ahead", deliveries=late)
         else:
-            expected = self._last_round[0] + timedelta(seconds=steady - self._last_round[1])
-            if expected - now > PUT_BACK:
-                count = recovery.clock_put_back(self._record, expected, now)
-                log.warning("clock.put_back", seconds=(expected - now).total_seconds(), deliveries=count)
-        self._last_round = now, steady
+            expected = reading.now_at_least(self._last_round)
+            if expected - reading.now > PUT_BACK:
+                count = recovery.clock_put_back(self._record, expected, reading.now)
+                seconds = (expected - reading.now).total_seconds()
+                log.warning("clock.put_back", seconds=seconds, deliveries=count)
+        self._last_round = reading
 
     def _help_out(self, now: datetime) -> None:
         """A hint may be taken by a process that is sending already: an idle one sees for itself what is due."""

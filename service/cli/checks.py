@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from service import settings, times
-from service.runtime import embedded_redis, key_files, supervise
+from service.runtime import embedded_redis, files, key_files, supervise
 from service.settings import TOKEN_LENGTH, Settings
 from service.times import span
 
@@ -66,11 +66,16 @@ def _settings(chosen: Settings) -> Finding:
     if open_to_all and chosen.public_url.startswith("http://"):
         remedy = "put a proxy with https before it, and set DATELINE_PUBLIC_URL=https://…"
         return Finding("settings", WARNING, f"{chosen.listen} is open to the network without https", remedy)
-    return Finding("settings", GOOD, f"record {record_kind(chosen)}, listening on {chosen.listen}")
+    return Finding("settings", GOOD, f"record {record_kind(chosen)}, DATELINE_LISTEN is {chosen.listen}")
 
 
 def _data_dir(chosen: Settings) -> Iterator[Finding]:
     folder = chosen.data_dir
+    if not folder.is_dir() and not _needs_data_dir(chosen):
+        yield Finding(
+            "data", GOOD, f"there is no {folder}, and nothing is kept there: all of it is elsewhere"
+        )
+        return
     if not folder.is_dir():
         yield Finding(
             "data", WRONG, f"there is no {folder}", f"start Dateline once: {UP}; or set DATELINE_DATA_DIR"
@@ -78,14 +83,16 @@ def _data_dir(chosen: Settings) -> Iterator[Finding]:
         return
     try:
         probe = folder / ".doctor"
-        probe.write_text("written by dateline doctor")
+        files.write_whole(probe, b"written by dateline doctor")
         probe.unlink()
     except OSError as error:
         yield Finding(
             "data",
             WRONG,
-            f"{folder} cannot be written: {error.strerror}",
-            f"chown it to the user that runs '{UP}'",
+            files.disk_trouble(error),
+            "make room or mend the disk; Dateline goes on by itself"
+            if files.is_disk_trouble(error)
+            else f"chown {folder} to the user that runs '{UP}'",
         )
         return
     if folder.stat().st_mode & 0o077:
@@ -93,6 +100,13 @@ def _data_dir(chosen: Settings) -> Iterator[Finding]:
     else:
         yield Finding("data", GOOD, f"{folder} can be written")
     yield _disk(folder)
+
+
+def _needs_data_dir(chosen: Settings) -> bool:
+    """Whether the record, a key or the embedded Redis is in the data directory."""
+    keys = bool(chosen.operator_token and chosen.secret_key)
+    notices = bool(chosen.notice_secret or not chosen.notice_url)
+    return chosen.on_sqlite or not chosen.redis_url or not (keys and notices)
 
 
 def _disk(folder: Path) -> Finding:
@@ -146,7 +160,11 @@ def _broker(chosen: Settings) -> Finding:
 
 def _web(chosen: Settings, url: str) -> Iterator[Finding]:
     running = supervise.read_state(chosen.data_dir)
-    remedy = f"'{UP}' runs but its web does not answer: look at its log" if running else f"start it: {UP}"
+    remedy = (
+        f"'{UP}' runs but its web does not answer: look at its log"
+        if running
+        else f"start it: {UP}; if it runs at another address: dateline doctor --url http://HOST:PORT"
+    )
     verdict, answer = _ask(
         url,
         good=f"{url} is ready",

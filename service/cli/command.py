@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from service.store.database.record import Record, open_record
 
 # A Redis that is away keeps a command no longer than this.
 WAKE_SECONDS = 0.7
+# An act may concern everything that the record holds, and the operator is there to end it.
+COMMAND_STATEMENT_SECONDS = 60.0
 
 
 def names_in(listed: str | None) -> list[str] | None:
@@ -49,17 +51,24 @@ class CommandContext:
 
     @property
     def url(self) -> str:
-        """The service's address: of the running `up` of this data directory, else the public URL."""
-        state = supervise.read_state(self.settings.data_dir)
+        """The service's address: of the running `up` or `web` of this data directory, else the public URL."""
+        folder = self.settings.data_dir
+        state = supervise.read_state(folder) or supervise.read_web_state(folder)
         return str(state["url"]) if state else self.settings.public_url
 
     @contextmanager
-    def record(self) -> Iterator[Record]:
-        """The record, its schema checked. Raises SchemaBehind; an empty record is migrated first."""
+    def record(self, *, make: bool = True) -> Iterator[Record]:
+        """The record, its schema checked. Raises SchemaBehind; an empty record is migrated first if `make`.
+
+        A part that runs for long does not make one: a service that was pointed to the wrong database would take
+        articles for a desk that nobody knows.
+        """
         configured = key_files.ensure_keys(self.settings)
-        record = open_record(configured.database_url, configured.secret_key)
+        record = open_record(
+            configured.database_url, configured.secret_key, statement_seconds=COMMAND_STATEMENT_SECONDS
+        )
         try:
-            if migrations.schema_state(record)[0] is None:
+            if make and migrations.schema_state(record).current is None:
                 migrations.migrate(record)
                 # A line for it, because a directory named by mistake looks like a desk that lost everything.
                 click.echo(f"dateline: made a new, empty desk: {self._place}", err=True)
@@ -81,7 +90,8 @@ class CommandContext:
 
     def say(self, line: str) -> None:
         """A line of progress: on standard output, or beside it when that belongs to the JSON."""
-        click.echo(line, err=self.as_json)
+        with suppress(OSError):  # its reader is gone, or the disk that has the log is full: no reason to end
+            click.echo(line, err=self.as_json)
 
 
 def with_context(function: Callable[..., CommandResult | None]) -> Callable[..., int]:

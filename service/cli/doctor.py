@@ -17,10 +17,14 @@ from service.settings import Settings
 
 
 @click.command()
+@click.option(
+    "--url",
+    help="The web's address (default: that of the running 'dateline up' or 'dateline web', else the public one).",
+)
 @with_context
-def doctor(desk: CommandContext) -> CommandResult:
+def doctor(desk: CommandContext, url: str | None) -> CommandResult:
     """Check every part; say what is wrong and what to do. Exit status 1 if something is wrong."""
-    findings = examine(desk.settings, desk.url, times.now())
+    findings = examine(desk.settings, (url or desk.url).rstrip("/"), times.now())
     wrong = sum(finding.state == WRONG for finding in findings)
     warnings = sum(finding.state == WARNING for finding in findings)
     return CommandResult(

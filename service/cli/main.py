@@ -19,6 +19,7 @@ from service.cli.keys import reseal
 from service.cli.partner_feeds import feed
 from service.cli.receive import receive
 from service.cli.up import feeds_serve, migrate, up, web, worker
+from service.runtime import files
 from service.store.errors import NotFound, RecordUnavailable
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -99,12 +100,14 @@ def _words(error: Exception) -> str:
     if kind.__module__.startswith("service."):
         return str(error)
     if isinstance(error, OSError):
-        return _file_trouble(error) if error.filename else first_line
+        return _file_trouble(error) if error.filename else files.disk_trouble(error)
     return f"{kind.__name__}: {first_line}. This should not happen; DATELINE_LOG_LEVEL=debug shows where"
 
 
 def _file_trouble(error: OSError) -> str:
     """Every file that a command opens by itself is in the data directory."""
+    if files.is_disk_trouble(error):
+        return f"{files.disk_trouble(error)}. Nothing was lost; then run it again"
     trouble = "is no directory" if isinstance(error, FileExistsError) else error.strerror or "cannot be used"
     return (
         f"{error.filename}: {trouble}. The data directory must be one that this user can read and write:"

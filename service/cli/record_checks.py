@@ -55,12 +55,22 @@ def of_record(chosen: Settings, at: datetime) -> list[Finding]:
 
 
 def _schema(record: Record, chosen: Settings, at: datetime) -> Iterator[Finding]:
-    current, head = migrations.schema_state(record)
-    if current != head:
-        words = f"the record is at schema {current or 'none'}, this version needs {head}"
-        yield Finding("record", WRONG, words, "dateline migrate")
+    schema = migrations.schema_state(record)
+    if not schema.is_usable:
+        words, _, remedy = schema.words.rpartition(": ")
+        yield Finding("record", WRONG, words, remedy.removeprefix("run "))
         return
-    yield Finding("record", GOOD, f"{record_kind(chosen)} answers, schema {current}")
+    if schema.is_newer:
+        words, _, remedy = schema.words.rpartition(": ")
+        yield Finding("record", WARNING, words, remedy)
+    elif faults := migrations.faults(record):
+        words = f"the record is not as schema {schema.current} makes it: {'; '.join(faults[:5])}"
+        remedy = (
+            "restore it from a backup, or add what is missing by hand; the migrations of this version say how"
+        )
+        yield Finding("record", WRONG, words, remedy)
+    else:
+        yield Finding("record", GOOD, f"{record_kind(chosen)} answers, schema {schema.current}")
     yield from _sealing(record)
     if not sections.all_sections(record):
         yield Finding("sections", WARNING, "there is no section", "dateline section add world --title World")

@@ -18,13 +18,14 @@ from service import settings, times
 from service.cli.command import CommandContext, CommandResult, with_context
 from service.cli.parameter_types import HostPort
 from service.demo import desk as demo
-from service.runtime import embedded_redis, key_files, ports, supervise
+from service.runtime import data_dir, embedded_redis, key_files, ports, supervise
 from service.runtime.celery_app import QUEUES, tasks_of
 from service.runtime.parts import parts, processes
 from service.runtime.supervise import CannotRun, Part, Supervisor
 from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import Record, open_record
+from service.store.errors import RecordUnavailable
 from service.store.views.pipeline import workers_now
 
 # A line once in a while until all parts answer, so that nobody waits in the dark.
@@ -42,6 +43,8 @@ def up(context: CommandContext, listen: str | None, with_demo: bool) -> CommandR
     """Run all of Dateline here: web, workers and, unless their URLs are set, Redis and SQLite."""
     started = times.now()
     config = settings.load(data_dir=context.settings.data_dir, listen=listen)
+    if open_to_others := data_dir.make_private(config.data_dir):
+        context.say(open_to_others)
     lock = supervise.Lock(config.data_dir)
     try:
         config = ports.with_feeds_port(ports.with_port(config))
@@ -60,7 +63,7 @@ def up(context: CommandContext, listen: str | None, with_demo: bool) -> CommandR
                 stdout=sys.stderr if context.as_json else None,
             )
             if new_token:
-                context.say(f"operator token, made for this desk: {config_with_keys.operator_token}")
+                context.say(_new_token_words(config_with_keys, as_json=context.as_json))
             _run(
                 context,
                 supervisor,
@@ -116,6 +119,14 @@ def _say_ready(context: CommandContext, config: Settings) -> None:
         click.echo(f"ready {url}")
 
 
+def _new_token_words(config: Settings, *, as_json: bool) -> str:
+    """The token for a person at a terminal; for a log, which others may read, the place of its file."""
+    terminal = sys.stderr if as_json else sys.stdout
+    if terminal.isatty():
+        return f"operator token, made for this desk: {config.operator_token}"
+    return f"operator token, made for this desk: in the file {config.data_dir / key_files.TOKEN_FILE}"
+
+
 def _facts(config: Settings) -> dict[str, str]:
     url = f"http://{config.listen}"
     return {
@@ -138,9 +149,7 @@ def _ready(
 
     def ready() -> bool:
         nonlocal next_line
-        seen = sum(each.seen_at >= started for each in workers_now(record))
-        wanted = len(processes(config))
-        missing = "" if seen >= wanted else f"{wanted - seen} workers have not been seen"
+        missing = _missing_workers(config, record, started)
         trouble = _trouble("the web", config.listen, config)
         if config.feeds_listen:
             trouble = trouble or _trouble("the feeds server", config.feeds_listen, config)
@@ -151,6 +160,16 @@ def _ready(
         return not trouble
 
     return ready
+
+
+def _missing_workers(config: Settings, record: Record, started: datetime) -> str:
+    """The trouble with the workers; empty when each was seen since the start."""
+    try:
+        seen = sum(each.seen_at >= started for each in workers_now(record))
+    except RecordUnavailable as error:
+        return f"the record does not answer ({error})"
+    wanted = len(processes(config))
+    return "" if seen >= wanted else f"{wanted - seen} workers have not been seen"
 
 
 def _trouble(name: str, listen: str, config: Settings) -> str:
@@ -178,9 +197,10 @@ def web(context: CommandContext, listen: str | None) -> None:
     from service import wsgi  # noqa: PLC0415 - the other commands need neither Flask nor granian
 
     config = ports.with_port(settings.load(data_dir=context.settings.data_dir, listen=listen))
-    with context.record():
+    with context.record(make=False):
         pass  # fails with a sentence if the record is not ready, before granian's processes fail with a traceback
     os.environ.update(settings.environment(config))
+    supervise.write_web_state(config.data_dir, settings.url_of(config.listen))
     wsgi.serve(config)
 
 
@@ -194,7 +214,7 @@ def feeds_serve(context: CommandContext, listen: str | None) -> None:
 
     asked = listen or context.settings.feeds_listen or settings.FEEDS_LISTEN
     config = ports.with_feeds_port(settings.load(data_dir=context.settings.data_dir, feeds_listen=asked))
-    with context.record():
+    with context.record(make=False):
         pass  # fails with a sentence if the record is not ready
     asgi.serve(config)
 
@@ -215,7 +235,7 @@ def worker(context: CommandContext, name: str | None, tasks: str) -> None:
     except ValueError as error:
         raise CannotRun(str(error)) from None
     worker_name = name or f"{socket.gethostname()}-{os.getpid()}"
-    with context.record():
+    with context.record(make=False):
         pass
     os.environ.update(settings.environment(context.settings))
     # Replaces this process: the service does not import the workers, they import it.
@@ -230,8 +250,9 @@ def migrate(context: CommandContext) -> CommandResult:
     config = key_files.ensure_keys(context.settings)
     record = open_record(config.database_url, config.secret_key)
     try:
-        before, _ = migrations.schema_state(record)
+        before = migrations.schema_state(record).current
         after = migrations.migrate(record)
+        newer = migrations.schema_state(record)
     finally:
         record.close()
     words = (
@@ -239,4 +260,6 @@ def migrate(context: CommandContext) -> CommandResult:
         if before == after
         else f"The record is at schema {after} now."
     )
+    if newer.is_newer:
+        words = f"Nothing to do: {newer.words}."
     return CommandResult({"before": before, "schema": after}, [words])

@@ -119,13 +119,13 @@ class Check:
 def examine(record: Record, now: datetime) -> Iterator[Check]:
     """Every part's check, as far as the record answers. Without Redis the desk is ready, too."""
     try:
-        current, head = migrations.schema_state(record)
+        schema = migrations.schema_state(record)
         yield Check("record", True, "answers")
-        if current != head:
-            words = f"the schema is {current or 'empty'}, this version needs {head}: run dateline migrate"
-            yield Check("schema", False, words)
+        faults = migrations.faults(record)
+        words = f"differs from {schema.current}: {'; '.join(faults[:3])}: run dateline doctor"
+        yield Check("schema", schema.is_usable and not faults, words if faults else schema.words)
+        if not schema.is_usable:
             return
-        yield Check("schema", True, "is the newest")
         yield from _parts(record, now)
     except Exception as error:  # whatever is wrong with a database, the answer is the same
         log.warning("record.unreachable", error=f"{type(error).__name__}: {error}"[:300])

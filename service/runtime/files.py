@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -53,6 +54,28 @@ def lock(path: Path) -> IO[str] | None:
     return file
 
 
+def disk_trouble(error: OSError) -> str:
+    """The fault of a file that could not be used, in words that name the file and the disk where it is at fault."""
+    words = _OF_DISK.get(error.errno or 0) or error.strerror or str(error) or "cannot be used"
+    return f"{error.filename}: {words}" if error.filename else words
+
+
+def is_disk_trouble(error: OSError) -> bool:
+    """Whether the disk is at fault: no other owner or permission helps."""
+    return error.errno in _OF_DISK
+
+
+_OF_DISK = {
+    errno.ENOSPC: "cannot be written: the disk is full (its space or its inodes); make room",
+    errno.EDQUOT: "cannot be written: this user's disk quota is used up; make room",
+    errno.EFBIG: "cannot be written: the file would be larger than a limit allows (ulimit -f, or the file system's)",
+    errno.EROFS: "cannot be written: the disk is mounted read-only; see the kernel's log (dmesg) for why",
+    errno.EIO: "cannot be used: the disk reports an error; see the kernel's log (dmesg)",
+    errno.EMFILE: "cannot be opened: this process has too many open files (ulimit -n)",
+    errno.ENFILE: "cannot be opened: this machine has too many open files",
+}
+
+
 def _write_draft(path: Path, content: bytes, mode: int) -> Path:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -61,9 +84,11 @@ def _write_draft(path: Path, content: bytes, mode: int) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a fault of writing has no name, one of opening that of the draft
         raise
     return draft
 

@@ -30,8 +30,10 @@ HEALTHY_AFTER = 10.0
 # All parts have this long, in seconds, to end by themselves. Then they are killed.
 GRACE = 10.0
 TICK = 0.05
+WRITE_STATE_EVERY = 1.0
 LOCK_FILE = "up.lock"
 SUPERVISOR_STATE_FILE = "up.json"
+WEB_STATE_FILE = "web.json"
 PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str], None]
@@ -86,18 +88,36 @@ class Lock:
                 f"End it with 'kill {holder}', or give this one a directory of its own with --data-dir"
             )
         self._file = file
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        with suppress(OSError):  # on a full disk the lock holds all the same
+            self._file.truncate(0)
+            self._file.write(f"{os.getpid()}\n")
+            self._file.flush()
 
     def release(self) -> None:
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
+
+
+def write_web_state(data_dir: Path, url: str) -> None:
+    """Notes where the web process that runs alone answers; nothing where there is no data directory, or no room."""
+    with suppress(OSError):
+        state = {"pid": os.getpid(), "url": url}
+        files.write_whole(data_dir / WEB_STATE_FILE, json.dumps(state).encode(), mode=files.OWNER_ONLY)
+
+
+def read_web_state(data_dir: Path) -> dict[str, Any] | None:
+    """The state that the running `web` wrote (`pid`, `url`); None if none runs."""
+    return _state(data_dir / WEB_STATE_FILE)
 
 
 def read_state(data_dir: Path) -> dict[str, Any] | None:
     """The state that the running `up` wrote (`pid`, `url`, `children`: name → pid); None if none runs."""
+    return _state(data_dir / SUPERVISOR_STATE_FILE)
+
+
+def _state(path: Path) -> dict[str, Any] | None:
     try:
-        state: dict[str, Any] = json.loads((data_dir / SUPERVISOR_STATE_FILE).read_text())
+        state: dict[str, Any] = json.loads(path.read_text())
         os.kill(int(state["pid"]), 0)
     except (OSError, ValueError, KeyError):
         return None
@@ -126,6 +146,7 @@ class Supervisor:
         self._facts = facts
         self._say = say
         self._stopping = False
+        self._write_state_at: float | None = None  # it is out of date: when to try again to write it
         self._previous: dict[int, Any] = {}
 
     @property
@@ -152,6 +173,8 @@ class Supervisor:
                 self._note_end(child, now)
             if child.process is None and not child.done and now >= child.start_at:
                 self._start_again(child, now)
+        if self._write_state_at is not None and now >= self._write_state_at:
+            self._write_state()
 
     def run_until(self, done: Callable[[], bool]) -> bool:
         """Ticks until `done()` or a signal to stop; returns whether it was done."""
@@ -170,7 +193,8 @@ class Supervisor:
         late = [child for child in self._children if child.part.last]
         self._end(early, deadline - GRACE * 0.2)
         self._end(late, deadline)
-        self._state_file.unlink(missing_ok=True)
+        with suppress(OSError):  # of a process that ended nobody believes it
+            self._state_file.unlink(missing_ok=True)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -189,9 +213,10 @@ class Supervisor:
     def _start_again(self, child: ChildProcess, now: float) -> None:
         try:
             self._start(child)
-        except CannotRun as error:
+        except (CannotRun, OSError) as error:
+            words = files.disk_trouble(error) if isinstance(error, OSError) else str(error)
             child.failures += 1
-            self._schedule(child, str(error), now)
+            self._schedule(child, words, now)
 
     def _start(self, child: ChildProcess) -> None:
         command = list(child.part.command())
@@ -228,7 +253,14 @@ class Supervisor:
     def _write_state(self) -> None:
         children = {one.part.name: one.process.pid for one in self._children if one.process is not None}
         state = {**self._facts, "pid": os.getpid(), "children": children}
-        files.write_whole(self._state_file, json.dumps(state).encode())
+        try:
+            files.write_whole(self._state_file, json.dumps(state).encode())
+        except OSError as error:  # the parts are worth more than the file that lists them
+            if self._write_state_at is None:
+                self._say(f"{files.disk_trouble(error)}; all parts go on, and it is written later")
+            self._write_state_at = time.monotonic() + WRITE_STATE_EVERY
+        else:
+            self._write_state_at = None
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True

@@ -43,3 +43,17 @@ def test_a_migration_imports_nothing_that_lives(path: Path) -> None:
             assert node.level == 0, "a relative import reaches living code"
             imported.add((node.module or "").partition(".")[0])
     assert imported & LIVING == set()
+
+
+TAKING_AWAY = {"drop_table", "drop_column", "rename_table"}
+
+
+@pytest.mark.parametrize(
+    "path", [each for each in migrations() if "0006" < each.name < "1"], ids=lambda path: path.name
+)
+def test_a_migration_takes_nothing_from_the_version_before(path: Path) -> None:
+    """One that does is named 1000 or more: older programs then refuse its record instead of failing in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    upgrade = next(each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == "upgrade")
+    called = {each.attr for each in ast.walk(upgrade) if isinstance(each, ast.Attribute)}
+    assert called & TAKING_AWAY == set()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import resource
+import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.runtime import supervise
 from tests import postgres
 from tests.chaos.conftest import LONG
 from tests.chaos.steps import (
     a_story,
     balance,
+    seconds_until_pushed,
     some_stories,
     under_load,
     wait_until_all_is_well,
@@ -27,6 +32,7 @@ from tests.outlet import Outlet
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("desks")]
 
 ARTICLES, SECONDS = (300, 20.0) if LONG else (60, 5.0)
+STANDS = 12.0 if LONG else 8.0
 
 
 def test_the_ledger_balances_after_the_connections_were_cut_twice_and_the_database_crashed(
@@ -82,13 +88,62 @@ def test_the_ledger_balances_after_the_disk_was_full_under_load(
     balance(sqlite_desk, outlet, stories)
 
 
+def test_a_part_that_dies_while_the_disk_is_full_ends_no_other_and_works_when_there_is_room_again(
+    sqlite_desk: RunningDesk, outlet: Outlet
+) -> None:
+    wait_until_all_is_well(sqlite_desk)
+    before, supervisor = sqlite_desk.children(), supervisor_of(sqlite_desk)
+    with no_room(sqlite_desk, supervisor):
+        sqlite_desk.kill("w1", signal.SIGKILL)
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            assert sqlite_desk.get("/healthz").status_code == 200
+            assert sqlite_desk.get("/feeds/world.rss").status_code == 200
+            time.sleep(0.2)
+    for pid in children_of(supervisor):  # those started meanwhile have the limit of their parent
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, resource.prlimit(supervisor, resource.RLIMIT_FSIZE))
+    wait_until_all_is_well(sqlite_desk)
+    after = sqlite_desk.children()
+    assert {name for name in before if before[name] != after[name]} == {"w1"}
+    assert seconds_until_pushed(sqlite_desk, outlet, a_story()) < 10
+
+
+def supervisor_of(desk: RunningDesk) -> int:
+    state = supervise.read_state(desk.data_dir)
+    assert state is not None
+    return int(state["pid"])
+
+
+def test_a_database_that_stands_still_holds_neither_the_web_nor_the_workers(
+    postgresql_desk: RunningDesk, outlet: Outlet, postgres_server: Any
+) -> None:
+    wait_until_all_is_well(postgresql_desk)
+    before = postgresql_desk.children()
+    with postgres.standing_still(postgres_server), ThreadPoolExecutor(24) as newsrooms:
+        until = time.monotonic() + STANDS
+        posts = [newsrooms.submit(postgresql_desk.post, a_story()) for _ in range(24)]
+        for each in posts:
+            refused = each.result(timeout=STANDS)
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+        while time.monotonic() < until:
+            asked = time.monotonic()
+            assert postgresql_desk.get("/healthz").status_code == 200
+            assert postgresql_desk.get("/feeds/world.rss").status_code == 200
+            assert postgresql_desk.post(a_story()).status_code == 503
+            assert time.monotonic() - asked < 6
+    wait_until_all_is_well(postgresql_desk)
+    assert postgresql_desk.children() == before, "a part ended because the database stood still"
+    assert seconds_until_pushed(postgresql_desk, outlet, a_story()) < 10
+
+
 @contextmanager
-def no_room(desk: RunningDesk) -> Iterator[None]:
+def no_room(desk: RunningDesk, *others: int) -> Iterator[None]:
     """Keeps the processes that write to the record from writing to any file, their logs included."""
     if not hasattr(resource, "prlimit"):
         pytest.skip("only Linux can limit a running process")
     parts = [desk.children()["web"], *workers(desk).values()]
-    pids = [pid for part in parts for pid in (part, *children_of(part))]
+    pids = [*others, *(pid for part in parts for pid in (part, *children_of(part)))]
     limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
     try:
         for pid, (_, hard) in limits.items():

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from service import settings
+from service.cli.command import CommandContext
 from service.cli.doctor import GOOD, WARNING, WRONG, Finding, examine
-from service.runtime import key_files
+from service.runtime import key_files, supervise
 from service.settings import Settings
 from service.store import migrations, operations
 from service.store.coordination import heartbeats
@@ -186,3 +188,23 @@ def test_careless_setting_is_pointed_out(
     (finding,) = found(a_desk(tmp_path, **given), "settings")
     assert finding.state == state
     assert words in finding.words
+
+
+def test_a_data_directory_that_nothing_needs_may_be_missing(tmp_path: Path) -> None:
+    desk = a_desk(
+        tmp_path,
+        database_url="postgresql+psycopg://nobody@127.0.0.1:1/desk",
+        operator_token="a-token-that-is-long-enough",
+        secret_key=Fernet.generate_key().decode(),
+    )
+    assert [finding.state for finding in found(desk, "data")] == [GOOD]
+    assert not desk.data_dir.exists()
+
+
+def test_the_web_that_runs_alone_is_found_at_its_own_port(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path)
+    desk.data_dir.mkdir()
+    supervise.write_web_state(desk.data_dir, "http://127.0.0.1:5000")
+    assert CommandContext(desk, as_json=False).url == "http://127.0.0.1:5000"
+    (web,) = found(desk, "web")
+    assert "dateline doctor --url" in web.remedy

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import structlog.testing
 from sqlalchemy import text
 
 from service.store import notices
@@ -188,6 +189,64 @@ def test_a_clock_that_is_only_being_adjusted_changes_nothing(record: Record) -> 
         sweep.run_once()
     assert claim_all(record, later(-0.5)) == []
     assert len(claim_all(record, NOW)) == 1
+
+
+class StandingClock(MachineClock):
+    """The machine stands still for some seconds at a chosen reading of one of its clocks."""
+
+    def __init__(self, at_reading: int, seconds: float) -> None:
+        super().__init__()
+        self.at_reading, self.for_seconds = at_reading, seconds
+        self.readings = 0
+
+    def __call__(self) -> datetime:
+        self._stand()
+        return super().__call__()
+
+    def steady(self) -> float:
+        self._stand()
+        return super().steady()
+
+    def _stand(self) -> None:
+        self.readings += 1
+        if self.readings == self.at_reading:
+            self.go_on(self.for_seconds)
+
+
+@pytest.mark.parametrize("reading", range(1, 21))
+def test_a_worker_that_stands_still_between_two_looks_at_its_clocks_raises_no_alarm(
+    sqlite_record: Record, reading: int
+) -> None:
+    clock = StandingClock(reading, 30)
+    with a_sweep(sqlite_record, clock) as sweep, structlog.testing.capture_logs() as lines:
+        for _ in range(4):
+            sweep.run_once()
+            clock.go_on(1)
+    assert "clock.put_back" not in [each["event"] for each in lines]
+    assert clock.readings >= reading
+
+
+def test_a_sweep_that_waits_long_for_the_record_raises_no_alarm_and_a_real_one_is_raised(
+    sqlite_record: Record,
+) -> None:
+    clock = MachineClock()
+    clocks = Clocks(clock, clock.steady)
+    runner = a_runner(sqlite_record, "leader", clocks)
+
+    def state() -> str:
+        clock.go_on(9)  # what comes before the first statement may take long, and each statement too
+        return "up"
+
+    broker = Broker(state, lambda _: None)
+    sweep = Sweep(sqlite_record, runner, "leader", broker=broker, notify=lambda: None, clocks=clocks)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            sweep.run_once()
+        assert "clock.put_back" not in [each["event"] for each in lines]
+        clock.put_back(60)
+        sweep.run_once()
+    runner.close()
+    assert [each["seconds"] for each in lines if each["event"] == "clock.put_back"] == [pytest.approx(60)]
 
 
 def external_id(record: Record, article_id: int) -> str:

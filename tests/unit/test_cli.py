@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from werkzeug.serving import make_server
 
 from service import settings
 from service.app import create_app
-from service.cli import main
+from service.cli import main, up
 from service.cli.articles import _replay_lines
 from service.cli.parameter_types import Moment
 from service.http import credentials
@@ -551,3 +553,35 @@ def test_endpoint_is_added_with_a_rate_and_a_backfill(dateline: Dateline) -> Non
     assert dateline("endpoint", "set", "1", "--rate", "500", "--json").json["rate_per_second"] == 500.0
     assert "no limit" in dateline("endpoint", "set", "1", "--rate", "none").out
     assert dateline("endpoint", "set", "1", "--rate", "0").status == 2
+
+
+@pytest.mark.parametrize("words", [("web", "--listen", "127.0.0.1:0"), ("feeds", "serve"), ("worker",)])
+def test_a_part_that_finds_an_empty_record_makes_no_new_desk(
+    dateline: Dateline, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    refused = dateline(*words, "--data-dir", str(tmp_path / "elsewhere"), "--json")
+    assert refused.status == 1
+    assert "the record is empty" in refused.json["error"]
+    assert "dateline migrate" in refused.json["error"]
+    with closing(sqlite3.connect(tmp_path / "elsewhere" / "dateline.db")) as record:
+        assert record.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def test_migrate_on_a_record_of_a_newer_version_says_that_there_is_nothing_to_do(
+    dateline: Dateline, tmp_path: Path
+) -> None:
+    folder = tmp_path / "newer"
+    dateline("migrate", "--data-dir", str(folder))
+    for name, status, words in (("0999", 0, "Nothing to do"), ("1000", 1, "install the newer version here")):
+        with closing(sqlite3.connect(folder / "dateline.db")) as record, record:
+            record.execute("UPDATE alembic_version SET version_num = ?", (name,))
+        answer = dateline("migrate", "--data-dir", str(folder))
+        assert answer.status == status
+        assert words in answer.out + answer.err
+        assert "should not happen" not in answer.out + answer.err
+
+
+def test_the_operators_token_is_printed_at_a_terminal_and_not_into_a_log(tmp_path: Path) -> None:
+    config = settings.load(env_file=None, data_dir=tmp_path, operator_token="the-token-of-the-operator")
+    assert "the-token" not in up._new_token_words(config, as_json=False)
+    assert str(tmp_path / "operator-token") in up._new_token_words(config, as_json=False)

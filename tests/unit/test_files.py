@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import stat
 import subprocess
 import sys
@@ -79,3 +82,29 @@ def test_lock_of_another_process_is_refused_until_that_process_ends(tmp_path: Pa
     mine = files.lock(path)
     assert mine is not None
     mine.close()
+
+
+def test_a_full_disk_is_named_with_the_file_that_found_no_room(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            files.write_whole(tmp_path / "up.json", b"{}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(tmp_path / "up.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "up.json: cannot be written: the disk is full (its space or its inodes); make room"),
+        (errno.EDQUOT, "up.json: cannot be written: this user's disk quota is used up; make room"),
+        (errno.EACCES, "up.json: Permission denied"),
+    ],
+)
+def test_words_about_a_file_name_the_disk_only_if_the_disk_is_at_fault(number: int, words: str) -> None:
+    error = OSError(number, os.strerror(number), "up.json")
+    assert files.disk_trouble(error) == words
+    assert files.is_disk_trouble(error) == (number != errno.EACCES)

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from service import settings
 from service.runtime import key_files
@@ -139,3 +140,46 @@ def test_a_webhook_that_is_none_is_refused_at_the_start(
     monkeypatch.setenv(f"DATELINE_{name}", value)
     with pytest.raises(SettingsError, match=f"DATELINE_{name}"):
         settings.load()
+
+
+@pytest.mark.parametrize("name", settings.SECRETS)
+def test_every_secret_may_be_in_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = {
+        "operator_token": "a-token-of-the-operator",
+        "secret_key": Fernet.generate_key().decode(),
+        "notice_secret": "whsec_" + "QUJD" * 8,
+        "database_url": "postgresql+psycopg://desk:hush@db/desk",
+        "redis_url": "redis://:hush@redis/0",
+        "notice_url": "https://ops.example.org/hook/hush",
+    }[name]
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    variable = f"DATELINE_{name.upper()}"
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "secret"))
+    loaded = settings.load(env_file=None)
+    assert getattr(loaded, name) == secret
+
+    child = settings.environment(loaded)
+    assert child[variable] == secret
+    for key, value in child.items():
+        monkeypatch.setenv(key, value)
+    (tmp_path / "secret").write_text("another one, since")
+    assert getattr(settings.load(env_file=None), name) == secret
+
+
+@pytest.mark.parametrize(
+    ("content", "also", "words"),
+    [
+        (None, "", "DATELINE_OPERATOR_TOKEN_FILE: .*secret cannot be read: No such file"),
+        ("\n", "", "DATELINE_OPERATOR_TOKEN_FILE: .*secret is empty"),
+        ("one-token", "another", "DATELINE_OPERATOR_TOKEN and DATELINE_OPERATOR_TOKEN_FILE are both set"),
+    ],
+)
+def test_a_secrets_file_that_cannot_be_used_is_named(
+    content: str | None, also: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_text(content)
+    monkeypatch.setenv("DATELINE_OPERATOR_TOKEN", also)
+    monkeypatch.setenv("DATELINE_OPERATOR_TOKEN_FILE", str(tmp_path / "secret"))
+    with pytest.raises(SettingsError, match=words):
+        settings.load(env_file=None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -156,3 +158,50 @@ def test_state_of_an_up_that_was_killed_is_not_believed(tmp_path: Path) -> None:
     assert supervise.read_state(tmp_path) is None
     (tmp_path / supervise.SUPERVISOR_STATE_FILE).write_text("{ half a file")
     assert supervise.read_state(tmp_path) is None
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file of this process or of its children can grow: as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_part_that_dies_while_the_disk_is_full_is_started_again_and_the_others_go_on(tmp_path: Path) -> None:
+    with supervising(tmp_path, a_part("web"), a_part("w1")) as (supervisor, said):
+        supervisor.tick()
+        first = pids(tmp_path)
+        with no_room():
+            os.kill(first["w1"], signal.SIGKILL)
+            assert supervisor.run_until(lambda: any("up.json" in line for line in said))
+        assert is_alive(first["web"])
+        assert "w1 was ended by SIGKILL; started again in 0.1 s" in said
+        (line,) = [line for line in said if "up.json" in line]
+        assert line.startswith(f"{tmp_path / 'up.json'}: cannot be written: the file would be larger than a")
+        assert line.endswith("; all parts go on, and it is written later")
+        assert supervisor.run_until(lambda: pids(tmp_path)["w1"] != first["w1"])
+        assert is_alive(pids(tmp_path)["w1"])
+
+
+def test_part_that_cannot_prepare_its_start_on_a_full_disk_is_tried_again(tmp_path: Path) -> None:
+    def prepare() -> list[str]:
+        raise OSError(errno.ENOSPC, "No space left on device", "redis-socket")
+
+    with supervising(tmp_path, Part("redis", prepare), a_part("web")) as (supervisor, said):
+        supervisor.tick()
+        full = "cannot be written: the disk is full (its space or its inodes); make room"
+        assert said == [f"redis redis-socket: {full}; started again in 0.1 s"]
+        assert list(pids(tmp_path)) == ["web"]
+
+
+def test_up_is_locked_though_the_disk_is_full(tmp_path: Path) -> None:
+    Lock(tmp_path).release()
+    with no_room():
+        lock = Lock(tmp_path)
+        with pytest.raises(CannotRun, match="another 'dateline up'"):
+            Lock(tmp_path)
+        lock.release()

@@ -65,7 +65,7 @@ class EntryCache:
         """The entries of these stories by their summaries alone, for documents that would be too large."""
         profile = f"{publisher.profile}/brief"
         with self._lock:
-            cached = {each: self._entries.get((each.article_id, each.revision, profile)) for each in shown}
+            cached = {each: self._entries.get(_key(each, profile)) for each in shown}
         found = {place.article_id: entries for place, entries in cached.items() if entries is not None}
         for place in [place for place in shown if place.article_id not in found]:
             # One at a time: their bodies are large.
@@ -73,7 +73,7 @@ class EntryCache:
                 bodies = feeds.entries(brief_item_of(publisher, story))
                 entries = {fmt: _entry(_body(story, body)) for fmt, body in bodies.items()}
                 found[story.article_id] = entries
-                self._store((story.article_id, story.revision, profile), entries)
+                self._store(_key(place, profile), entries)
         return found
 
     def _fetch(

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import select
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from service.store.database import postgresql
+from service.store.database.circuit import RecordCircuit
 from service.store.database.keyring import Keyring
 from service.store.database.sql import Statement
 from service.store.errors import RecordUnavailable
 
-SQLITE_BUSY_SECONDS = 30
+SQLITE_BUSY_SECONDS = 10
+STATEMENT_SECONDS = 4.0  # how long a statement may take on PostgreSQL, unless a process has more time
 _WRITING = "dateline_writing"
 _BEGIN, _BEGIN_WRITING = Statement("BEGIN"), Statement("BEGIN IMMEDIATE")
 
@@ -36,7 +39,9 @@ class Record:
         self.keyring = keyring
         self.dialect = engine.dialect.name
         self._writing = engine.execution_options(**{_WRITING: True})
-        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self._turn = threading.Lock()
+        # Connections made before the database fell silent are of no use: the probe makes a new one.
+        self._circuit = RecordCircuit(on_open=engine.dispose)
 
     @property
     def is_sqlite(self) -> bool:
@@ -44,8 +49,11 @@ class Record:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection on a consistent view (SQLite) or committed rows (PostgreSQL). Writes are rolled back."""
-        with _translated(), self.engine.connect() as connection:
+        """A connection on a consistent view (SQLite) or committed rows (PostgreSQL). Writes are rolled back.
+
+        Raises RecordUnavailable within seconds when the database is away or stands still.
+        """
+        with self._available(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -54,31 +62,55 @@ class Record:
         with self.reading() as connection:
             connection.begin()  # a hand-written statement begins none by itself, and SQLite's view is a transaction's
             if not self.is_sqlite:
-                _PLAN_EACH.rows(connection)
+                postgresql.survey(connection)
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction: committed when the block ends, rolled back when it raises.
+    def writing(self, *, patient: bool = False) -> Iterator[Connection]:
+        """A transaction: committed when the block ends, rolled back when it raises. `patient`: without a deadline.
 
-        Raises RecordUnavailable when the database is away or ends it, and then nothing of it stands.
+        Raises RecordUnavailable when the database is away, stands still or ends it, and then nothing of it stands;
+        only of a commit that was not answered it is unknown.
         """
-        with _translated(), self._turn, self._writing.begin() as connection:
+        with self._available(), self._in_turn(), self._writing.begin() as connection:
+            if patient and not self.is_sqlite:
+                postgresql.wait_for_ever(connection)
             yield connection
 
     def close(self) -> None:
         self.engine.dispose()
 
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=SQLITE_BUSY_SECONDS):
+            raise RecordUnavailable(
+                f"others of this process have been writing to the record for {SQLITE_BUSY_SECONDS} s"
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (DBAPIError, PoolTimeout) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        if not (isinstance(error, (OperationalError, InterfaceError, PoolTimeout)) or _is_unusable(cause)):
-            raise
-        raise RecordUnavailable(f"{type(cause).__name__}: {cause}"[:300]) from error
+    @contextmanager
+    def _available(self) -> Iterator[None]:
+        self._circuit.enter()
+        answered = True
+        try:
+            yield
+        except (DBAPIError, PoolTimeout) as error:
+            silence = postgresql.silence_behind(error)
+            answered = silence is None
+            cause = silence or (error.orig if isinstance(error, DBAPIError) else error)
+            if not (
+                isinstance(error, (OperationalError, InterfaceError, PoolTimeout)) or _is_unusable(cause)
+            ):
+                raise
+            raise RecordUnavailable(f"{type(cause).__name__}: {cause}"[:300]) from error
+        finally:
+            self._circuit.leave(answered=answered)
 
 
 def _is_unusable(cause: BaseException | None) -> bool:
@@ -91,7 +123,9 @@ def _is_unusable(cause: BaseException | None) -> bool:
     return state == "25006" or state.startswith("XX")
 
 
-def open_record(database_url: str, secret_key: str) -> Record:
+def open_record(
+    database_url: str, secret_key: str, *, statement_seconds: float = STATEMENT_SECONDS
+) -> Record:
     """Opens the record at a SQLAlchemy URL: `sqlite:///PATH` or `postgresql+psycopg://…`.
 
     Makes the folder of a SQLite file. Does not migrate. Raises ValueError for a URL of another kind.
@@ -100,7 +134,7 @@ def open_record(database_url: str, secret_key: str) -> Record:
     keyring = Keyring(secret_key)
     if url.get_backend_name() == "sqlite":
         return Record(_sqlite(url), keyring)
-    return Record(_postgresql(url), keyring)
+    return Record(postgresql.open_engine(url, statement_seconds=statement_seconds), keyring)
 
 
 def _checked(database_url: str) -> URL:
@@ -119,59 +153,10 @@ def _checked(database_url: str) -> URL:
     return url
 
 
-def _postgresql(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=10,
-        max_overflow=10,
-        pool_timeout=30,
-        # A few connections do the work of a quiet hour, and each prepares a statement once, at its first use.
-        pool_use_lifo=True,
-        connect_args={"prepare_threshold": 0, "options": _with_planner(url.query.get("options", ""))},
-    )
-
-    @event.listens_for(engine, "checkout")
-    def look(connection: Any, pooled: Any, _proxy: Any) -> None:
-        # A database that was restarted costs a reconnect, not an error. A server that ends a connection leaves word
-        # in it: to look for that takes microseconds, where SQLAlchemy's own ping is a round trip for each transaction.
-        if pooled.info.get("used") and (connection.closed or _has_word(connection.fileno())):
-            raise InvalidatePoolError
-        pooled.info["used"] = True  # forgotten when it is connected anew
-
-    return engine
-
-
-def _has_word(socket: int) -> bool:
-    waiting = select.poll()
-    waiting.register(socket, select.POLLIN)
-    return bool(waiting.poll(0))
-
-
-# What the record asks has an index, and what it asks of is empty at one moment and long at the next. Until PostgreSQL
-# has looked at such a table again it would read all of it for each claim; with the scan that it then must do of a small
-# table counted as dear, it would also compile the statement each time. And what is asked for each article is planned
-# once for all values: to plan it anew took longer than to carry it out.
-# A plain index scan notes which entries lead to dead rows, and the next passes them by. A bitmap scan does not: every
-# look at what is on the wire would read all that was claimed and settled since the last vacuum.
-_PLANNER = {
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-_PLAN_EACH = Statement(
-    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_bitmapscan', 'on', true)"
-)
-
-
-def _with_planner(options: object) -> str:
-    given = [options] if isinstance(options, str) and options else []
-    return " ".join([*given, *(f"-c {name}={value}" for name, value in _PLANNER.items())])
-
-
 def _sqlite(url: URL) -> Engine:
     path = Path(str(url.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _keep_private(path)
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_size=10, max_overflow=20)
 
     @event.listens_for(engine, "connect")
@@ -192,3 +177,13 @@ def _sqlite(url: URL) -> Engine:
         (_BEGIN_WRITING if connection.get_execution_options().get(_WRITING) else _BEGIN).run(connection, {})
 
     return engine
+
+
+def _keep_private(path: Path) -> None:
+    """Closes the file to other users; SQLite gives the files beside it the same permissions. Not if it is not ours."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with suppress(OSError):
+            if (mode := each.stat().st_mode) & 0o077:
+                each.chmod(mode & 0o7700)

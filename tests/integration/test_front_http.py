@@ -274,7 +274,9 @@ def test_bodies_that_are_read_are_bounded_in_all_and_the_longest_unfinished_goes
         assert front.running.server.context.table.body_bytes <= 300_000
         assert front.post() == 202
     eventually(
-        lambda: front.running.server.context.table.body_bytes == 0, within=10, what="their bytes are free again"
+        lambda: front.running.server.context.table.body_bytes == 0,
+        within=10,
+        what="their bytes are free again",
     )
 
 

@@ -22,7 +22,7 @@ from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import open_record
 
-# Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0011).
+# Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0012).
 THREADS = 8
 # Nothing waits behind posts, and no probe behind pages.
 LANES = {"posts": THREADS, "pages": 4, "probes": 1}

@@ -2,7 +2,7 @@
 
 A chunk of bytes that the request cache knows is answered as it comes. Otherwise httptools parses it, and an answer that
 the middleware has in memory is written at once, and remembered. All other requests are read to their end, within their
-limits of size, time and rate; only then do they take a thread. docs/decisions/0011-one-front.md.
+limits of size, time and rate; only then do they take a thread. docs/decisions/0012-one-front.md.
 """
 
 from __future__ import annotations

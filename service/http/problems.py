@@ -56,7 +56,11 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
         "record-unavailable",
         "The record is away or busy. Nothing was accepted: send it again, see Retry-After.",
     ),
-    (503, "overloaded", "More came than can be answered. Nothing was accepted: send it again, see Retry-After."),
+    (
+        503,
+        "overloaded",
+        "More came than can be answered. Nothing was accepted: send it again, see Retry-After.",
+    ),
     (503, "not-built", "The feed is being built for the first time; see Retry-After."),
 )
 

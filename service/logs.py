@@ -21,7 +21,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 HIDDEN = ("secret", "token", "password", "authorization", "api_key", "signature", "body")
 
 # Libraries that log their every step; only their warnings and errors are kept.
-TALKATIVE = ("alembic", "kombu", "amqp", "urllib3", "uvicorn", "_granian")
+TALKATIVE = ("alembic", "kombu", "amqp", "urllib3")
 
 
 def configure(level: str, *, json: bool) -> None:

@@ -25,7 +25,7 @@ from service.store.database.record import open_record
 
 log = logs.get("web")
 
-# Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0011).
+# Intake waits for the disk, not for the processor: eight requests share a process well (docs/decisions/0012).
 THREADS = 8
 # Nothing waits behind posts, and no probe behind pages.
 LANES = {"posts": THREADS, "pages": 4, "probes": 1}

@@ -25,12 +25,12 @@ from service.serving.middleware import FeedMiddleware
 from service.serving.server.context import Site
 from service.serving.server.limits import Limits
 from service.serving.server.request_cache import RequestCache
-from service.store.database.record import Record
+from service.store.database.record import Record, open_record
 from service.store.schema.articles import article
 from tests.desk import eventually
 from tests.http_server import ServerInThread, a_server_in_a_thread
 from tests.publisher import FeedPublisher, a_story
-from tests.web import PUBLIC_URL, Newsroom, a_newsroom, encoded, some_sections, the_settings
+from tests.web import PUBLIC_URL, SECRET_KEY, Newsroom, a_newsroom, encoded, some_sections, the_settings
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,14 @@ class WebProcess:
 
 @contextmanager
 def a_web_process(
-    record: Record, database_url: str, folder: Path, *, files: int = 0, **settings: str
+    database_url: str, folder: Path, *, files: int = 0, **settings: str
 ) -> Iterator[WebProcess]:
-    """`files`: its limit of open files."""
+    """`files`: its limit of open files. Nothing is sealed in the record yet."""
+    record = open_record(database_url, SECRET_KEY)
     room = FeedPublisher(record)
     room.publish(a_story(1), a_story(2))
     newsroom = a_newsroom(record, "front")
+    record.close()
     config = the_settings()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -122,7 +124,7 @@ def a_web_process(
         **{name: value for name, value in os.environ.items() if not name.startswith("DATELINE_")},
         "DATELINE_DATA_DIR": str(folder / "desk"),
         "DATELINE_DATABASE_URL": database_url,
-        "DATELINE_SECRET_KEY": record_key(),
+        "DATELINE_SECRET_KEY": SECRET_KEY,
         "DATELINE_OPERATOR_TOKEN": config.operator_token,
         "DATELINE_LISTEN": f"127.0.0.1:{port}",
         **{f"DATELINE_{name.upper()}": value for name, value in settings.items()},
@@ -150,12 +152,6 @@ def a_web_process(
             process.kill()
             ended = process.wait()
     assert ended == 0, log.read_text()[-3000:]
-
-
-def record_key() -> str:
-    from tests.conftest import KEY  # noqa: PLC0415 - pytest imports it first
-
-    return KEY
 
 
 def answers(port: int, path: str) -> bool:

@@ -194,11 +194,11 @@ def _trouble(name: str, listen: str, config: Settings) -> str:
 @with_context
 def web(context: CommandContext, listen: str | None) -> None:
     """Run the web process alone: intake, feeds, status page."""
-    from service import wsgi  # noqa: PLC0415 - the other commands need neither Flask nor granian
+    from service import wsgi  # noqa: PLC0415 - the other commands need neither Flask nor the server
 
     config = ports.with_port(settings.load(data_dir=context.settings.data_dir, listen=listen))
     with context.record(make=False):
-        pass  # fails with a sentence if the record is not ready, before granian's processes fail with a traceback
+        pass  # fails with a sentence if the record is not ready, before the web's processes fail with a traceback
     os.environ.update(settings.environment(config))
     supervise.write_web_state(config.data_dir, settings.url_of(config.listen))
     wsgi.serve(config)
@@ -210,7 +210,7 @@ def web(context: CommandContext, listen: str | None) -> None:
 @with_context
 def feeds_serve(context: CommandContext, listen: str | None) -> None:
     """Run the feeds server alone: the public feeds and nothing else, twice as fast as from the web."""
-    from service import asgi  # noqa: PLC0415 - the other commands need neither Flask nor uvicorn
+    from service import asgi  # noqa: PLC0415 - the other commands need neither Flask nor the server
 
     asked = listen or context.settings.feeds_listen or settings.FEEDS_LISTEN
     config = ports.with_feeds_port(settings.load(data_dir=context.settings.data_dir, feeds_listen=asked))

@@ -31,6 +31,7 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
     (404, "not-found", "There is nothing of that name."),
     (405, "method-not-allowed", "The address is right, the method is not: see Allow."),
     (406, "not-acceptable", "Accept-Encoding refuses every form of the feed, the plain one too."),
+    (408, "too-slow", "The head or the body of the request did not come in time: send it again."),
     (
         409,
         "key-reused",
@@ -42,17 +43,24 @@ PROBLEMS: tuple[tuple[int, str, str], ...] = (
         "revoked",
         "The address of a partner's own feed was replaced or revoked: ask the desk for a new one.",
     ),
-    (413, "too-large", "An article may have 1 MiB at the most."),
+    (413, "too-large", "An article may have 1 MiB at the most, other bodies less."),
     (415, "media-type", "Send application/json in UTF-8, without Content-Encoding."),
     (416, "range", "The feed is shorter than the range asked for: see Content-Range."),
     (422, "invalid", "Fields are missing or wrong: `errors` names each with a JSON pointer."),
     (422, "adapter", "The source's adapter is not part of this version."),
     (429, "too-many", "Too many wrong tokens came from your address within a minute: see Retry-After."),
+    (429, "over-share", "More came from this sender than its share while others wait: see Retry-After."),
+    (431, "head-too-large", "The head of a request may have 32 KiB and 100 headers."),
     (500, "unexpected", "A fault of ours; the number in it helps the operator find it."),
     (
         503,
         "record-unavailable",
         "The record is away or busy. Nothing was accepted: send it again, see Retry-After.",
+    ),
+    (
+        503,
+        "overloaded",
+        "More came than can be answered. Nothing was accepted: send it again, see Retry-After.",
     ),
     (503, "not-built", "The feed is being built for the first time; see Retry-After."),
 )

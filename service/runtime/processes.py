@@ -15,7 +15,7 @@ from service.runtime.supervise import GRACE, HEALTHY_AFTER, delay_before, end_wi
 
 log = logs.get("runtime")
 
-TICK_SECONDS = 0.05
+LOOK_SECONDS = 0.05
 
 
 def run_processes(count: int, work: Callable[[], None]) -> None:
@@ -48,7 +48,7 @@ class _Children:
             for number in self._due.keys() - self._pids.keys():
                 if time.monotonic() >= self._due[number] and not self._stopping:
                     self._start(number)
-            time.sleep(TICK_SECONDS)
+            time.sleep(LOOK_SECONDS)
         self._end()
 
     def _start(self, number: int) -> None:
@@ -91,7 +91,7 @@ class _Children:
             os.kill(pid, signal.SIGTERM)
         while self._pids and time.monotonic() < deadline:
             self._reap()
-            time.sleep(TICK_SECONDS)
+            time.sleep(LOOK_SECONDS)
         for pid in self._pids.values():
             os.kill(pid, signal.SIGKILL)
 

@@ -10,7 +10,7 @@ from wsgiref.types import StartResponse
 
 from service.serving.middleware import Environ, Selection
 from service.serving.server.connections import ConnectionTable
-from service.serving.server.lanes import KnownSenders, Lane
+from service.serving.server.lanes import KnownSenders, ThreadLane
 from service.serving.server.limits import Limits
 from service.serving.server.refusals import RefusalLog
 from service.serving.server.request import Planner, RawHeaders
@@ -27,7 +27,7 @@ class SelectingApplication(Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """What a server serves. `lanes`: the threads of each kind."""
+    """The site that a server serves. `lanes`: the threads of each kind."""
 
     middleware: SelectingApplication
     requests: RequestCache
@@ -44,7 +44,7 @@ class ServerContext:
     loop: asyncio.AbstractEventLoop
     table: ConnectionTable
     refusals: RefusalLog
-    lanes: dict[str, Lane]
+    lanes: dict[str, ThreadLane]
     known: KnownSenders = field(default_factory=KnownSenders)
     date: RawHeaders = field(default_factory=list)
     ending: bool = False

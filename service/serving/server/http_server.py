@@ -14,7 +14,7 @@ from email.utils import formatdate
 from service import logs
 from service.serving.server.connections import ConnectionTable
 from service.serving.server.context import ServerContext, Site
-from service.serving.server.lanes import Lane
+from service.serving.server.lanes import ThreadLane
 from service.serving.server.limits import Limits
 from service.serving.server.listener import AT_A_TIME, Listener
 from service.serving.server.protocol import HttpProtocol
@@ -85,7 +85,7 @@ class HttpServer:
         refusals, site = RefusalLog(), self.site
         bridge = WsgiBridge(site.middleware, loop)
         lanes = {
-            name: Lane(bridge.start(name, threads), threads, self.limits.queue)
+            name: ThreadLane(bridge.start(name, threads), threads, self.limits.queue)
             for name, threads in site.lanes.items()
         }
         table = ConnectionTable(self.limits, refusals)
@@ -129,6 +129,6 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def freeze() -> None:
-    """What is there before the first request stays for ever: the garbage collector need not look at it each time."""
+    """Tells the garbage collector to leave out all that there is before the first request: it stays for ever."""
     gc.collect()
     gc.freeze()

@@ -32,7 +32,7 @@ class LaneRequest(Protocol):
         """It will not be answered by the application."""
 
 
-class Lane:
+class ThreadLane:
     """`put` hands a request to a thread, now or later; call `finished` after each."""
 
     def __init__(self, jobs: SimpleQueue[Job | None], threads: int, queue: int) -> None:

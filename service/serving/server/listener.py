@@ -85,7 +85,7 @@ class Listener:
             accepted.close()
 
     def _pause(self, error: OSError) -> None:
-        """What waits in the kernel's queue would wake the loop again and again."""
+        """Accepts no more for a moment: connections in the kernel's queue would wake the loop again and again."""
         self.pauses += 1
         self._loop.remove_reader(self._socket)
         self._resume = self._loop.call_later(PAUSE_SECONDS, self.start)

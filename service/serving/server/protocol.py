@@ -2,25 +2,22 @@
 
 A chunk of bytes that the request cache knows is answered as it comes. Otherwise httptools parses it, and an answer that
 the middleware has in memory is written at once, and remembered. All other requests are read to their end, within their
-limits of size, time and rate; only then do they take a thread. docs/decisions/0011-one-front.md.
+limits of size, time and rate; only then do they take a thread. docs/decisions/0012-one-front.md.
 """
 
 from __future__ import annotations
-
-from collections import deque
 
 import httptools
 
 from service import logs
 from service.serving.middleware import SELECTING_HEADERS
 from service.serving.server import refusals
-from service.serving.server.answers import FOREVER, AnswerWriter
 from service.serving.server.context import ServerContext
-from service.serving.server.refusals import BODIES_FULL, FAULT, Refusal
+from service.serving.server.exchanges import RequestSequence
+from service.serving.server.refusals import BODIES_FULL, FAULT
 from service.serving.server.request import Request
 from service.serving.server.request_cache import RawResponse
-from service.serving.server.turns import RequestTurn, flow_of
-from service.serving.server.wsgi_bridge import Answer
+from service.serving.server.turns import flow_of
 
 log = logs.get("http")
 
@@ -29,7 +26,7 @@ _ENVIRON_KEYS = {
 }
 
 
-class HttpProtocol(AnswerWriter):
+class HttpProtocol(RequestSequence):
     """One connection of a client."""
 
     def __init__(self, context: ServerContext) -> None:
@@ -38,27 +35,9 @@ class HttpProtocol(AnswerWriter):
         self._parser = httptools.HttpRequestParser(self)
         # The next byte begins a request: the one before was read to its end.
         self._between = True
-        # The request that is being read; that which is being answered, if not by the loop; those that wait behind it.
-        self._request: Request | None = None
-        self.answering: Request | None = None
-        self.pipeline: deque[Request] = deque()
-        self._head_complete = True
-        self._reads = True
         self._head_again = False  # the parser gets a head that was read already: see `_after_upgrade`
         self._messages = self._head_bytes = 0
         self._response: RawResponse | None = None
-        self._body_deadline = FOREVER
-        self._body_mark = 0
-
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        self.pipeline.clear()
-        self._request = None
-
-    def eof_received(self) -> bool:
-        """The client sends no more: it still gets the answers to what it sent."""
-        self.ending = True
-        return bool(self.answering or self.pipeline or self.write_paused)
 
     def data_received(self, data: bytes) -> None:
         if self._between and self.answering is None and not self.write_paused and not self.ending:
@@ -66,7 +45,7 @@ class HttpProtocol(AnswerWriter):
             if response is not None:
                 self.send(response.stamp(self.context.date))
                 return
-        if self.ending and self._request is None:
+        if self.ending and self.reading is None:
             self.throw_away(len(data))
         else:
             self._parse(data)
@@ -82,12 +61,12 @@ class HttpProtocol(AnswerWriter):
         except httptools.HttpParserError as error:
             self._refuse_bytes(error)
             return
-        request = self._request
+        request = self.reading
         if request is None:
             self._between = not self.ending
             if fresh and self._between and self._messages == 1 and data.endswith(b"\r\n\r\n"):
                 self._remember(data)
-        elif not self._head_complete:
+        elif not self.head_complete:
             self._await_head(len(data))
         else:
             self._await_body(request, len(data))
@@ -105,7 +84,7 @@ class HttpProtocol(AnswerWriter):
         The parser ends there. A new one reads the body, if there is one, and what comes behind.
         """
         self._parser = httptools.HttpRequestParser(self)
-        request = self._request
+        request = self.reading
         if request is not None:
             size = request.announced
             framing = b"Transfer-Encoding: chunked" if size is None else b"Content-Length: %d" % size
@@ -122,44 +101,44 @@ class HttpProtocol(AnswerWriter):
         if self._head_again:
             return
         self._messages += 1
-        self._head_complete = False
-        self._request = None if self.ending else Request()
+        self.head_complete = False
+        self.reading = None if self.ending else Request()
         if self._messages > 1:
             self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        if self._request is not None and not self._head_again:
-            self._request.url += url
+        if self.reading is not None and not self._head_again:
+            self.reading.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._request is not None and not self._head_complete:
-            self._request.headers.append((name.lower(), value))
+        if self.reading is not None and not self.head_complete:
+            self.reading.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._head_complete = True
-        request = self._request
+        self.head_complete = True
+        request = self.reading
         if request is None or self._head_again:
             return
         self._head_bytes = 0
         if _size(request) > self.limits.head_bytes or len(request.headers) > self.limits.headers:
-            self._refuse_head(refusals.head_too_large(self.limits.head_bytes))
+            self.refuse_head(refusals.head_too_large(self.limits.head_bytes))
             return
         refusal = request.read_head(self._parser)
         if refusal is not None:
-            self._refuse_head(refusal)
+            self.refuse_head(refusal)
             return
         self._response = self._select(request)
         if self._response is not None:
-            self._request = None
+            self.reading = None
             self.send(self._response.stamp(self.context.date))
         elif len(self.pipeline) < self.limits.pipelined:
             self._begin(request)
         else:
-            self._request = None
-            self._end()
+            self.reading = None
+            self.end_after_answers()
 
     def on_body(self, body: bytes) -> None:
-        request = self._request
+        request = self.reading
         if request is None:
             return
         size = len(body)
@@ -168,24 +147,24 @@ class HttpProtocol(AnswerWriter):
             return
         request.body_bytes += size
         if request.body_bytes > request.plan.body_limit:
-            self._refuse(request, request.plan.refusal)
+            self.refuse_request(request, request.plan.refusal)
         elif not self.context.table.add_body(self, size):
-            self._refuse(request, BODIES_FULL)
+            self.refuse_request(request, BODIES_FULL)
         else:
             request.body.append(body)
 
     def on_message_complete(self) -> None:
-        request = self._request
+        request = self.reading
         if request is None or (self._parser.should_upgrade() and request.announced != 0):
             return
-        self._request, request.complete = None, True
+        self.reading, request.complete = None, True
         if not request.keep_alive:
             self.ending = True
         if not request.discard:
             self.pipeline.append(request)
             self.advance()
         elif not self.pipeline and self.answering is None:  # it was answered before its body was read
-            self._after(request)
+            self.after_answer(request)
 
     def _select(self, request: Request) -> RawResponse | None:
         """The answer that is in memory; None if the application must answer."""
@@ -212,97 +191,20 @@ class HttpProtocol(AnswerWriter):
         if announced == 0:
             return
         self.since = now = self.loop.time()
-        self._body_mark = 0
-        self._body_deadline = now + self.limits.body_seconds
+        self.body_mark = 0
+        self.body_deadline = now + self.limits.body_seconds
         if self.answering is None:
             self.deadline = now + self.limits.rate_seconds
         if plan.body_limit == 0 or (announced or 0) > plan.body_limit:
-            self._refuse(request, plan.refusal)
+            self.refuse_request(request, plan.refusal)
             return
         full = self.context.lanes[plan.lane].refusal(request.flow)
         if full is not None:
-            self._refuse(request, full)
+            self.refuse_request(request, full)
         elif request.continues and self.answering is None and not self.pipeline:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _refuse(self, request: Request, refusal: Refusal) -> None:
-        """Answers in its turn, without the application; its body is read on and thrown away."""
-        self.context.table.body_done(self, request.body_bytes)
-        request.body.clear()
-        request.response, request.discard = refusal, True
-        announced = request.announced
-        if refusal.close or request.continues or announced is None or announced > self.limits.drain_bytes:
-            request.keep_alive = False
-        self.pipeline.append(request)
-        self.advance()
-
-    def advance(self) -> None:
-        """Answers the next request, unless one is being answered or the client does not read."""
-        while self.pipeline and self.answering is None and not self.write_paused:
-            if self.transport.is_closing():
-                return
-            request = self.pipeline.popleft()
-            if request.response is not None:
-                self._write_refusal(request, request.response)
-            else:
-                self.answering = request
-                self.deadline = FOREVER
-                RequestTurn(self, request).take()
-        self._read_on(not self.pipeline or self._request is not None)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.advance()
-
-    def _read_on(self, wanted: bool) -> None:
-        if wanted is self._reads or self.transport.is_closing():
-            return
-        self._reads = wanted
-        if wanted:
-            self.transport.resume_reading()
-        else:
-            self.transport.pause_reading()
-
-    def answered(self, request: Request, answer: Answer | None) -> None:
-        """The application has answered; None if it failed."""
-        self.answering = None
-        self.context.table.body_done(self, request.body_bytes)
-        if self.transport.is_closing():
-            return
-        if answer is None:
-            self._write_refusal(request, FAULT)
-        else:
-            self._closes(request, also=answer.close)
-            self.send_head(answer.first, answer.head, answer.body, close=not request.keep_alive)
-            self._after(request)
-        self.advance()
-
-    def _write_refusal(self, request: Request, refusal: Refusal) -> None:
-        self.context.refusals.count(refusal)
-        self._closes(request, also=refusal.close)
-        self.send_head(*refusal.raw(request.method), close=not request.keep_alive)
-        self._after(request)
-
-    def _closes(self, request: Request, *, also: bool) -> None:
-        if also or self.context.ending or (self.ending and not self.pipeline):
-            request.keep_alive = False
-
-    def _after(self, request: Request) -> None:
-        """Its answer is written. If it was not read to its end, its sender gets time to read the answer."""
-        if request.keep_alive:
-            self.drained = 0
-            begun = self._request is not None and not self._head_complete
-            self.deadline = self.since + (
-                self.limits.head_seconds if begun else self.limits.keep_alive_seconds
-            )
-            return
-        self.ending = True
-        if request.complete:
-            self.close()
-        else:
-            self.drain(0)
-
-    # The end of a connection
+    # What comes in parts
 
     def _await_head(self, size: int) -> None:
         """A part of a head came: its first, or one more."""
@@ -313,83 +215,25 @@ class HttpProtocol(AnswerWriter):
             return
         self._head_bytes += size
         if self._head_bytes > self.limits.head_bytes:
-            self._refuse_head(refusals.head_too_large(self.limits.head_bytes))
+            self.refuse_head(refusals.head_too_large(self.limits.head_bytes))
 
     def _await_body(self, request: Request, size: int) -> None:
         """A part of a body came. Chunks may be framed in many more bytes than they have."""
         request.wire_bytes += size
         if not request.discard and request.wire_bytes > 2 * request.plan.body_limit + 2**16:
-            self._refuse(request, request.plan.refusal)
-
-    def _refuse_head(self, refusal: Refusal) -> None:
-        """Refuses at once, unless an earlier request is still being answered; then the connection ends after that."""
-        self._request = None
-        if self.answering or self.pipeline:
-            self.ending = True
-        else:
-            self.refuse_now(refusal)
+            self.refuse_request(request, request.plan.refusal)
 
     def _refuse_bytes(self, error: httptools.HttpParserError) -> None:
         """A fault of ours in a call of the parser goes into the log."""
         cause = error.__context__
-        self._forget_body()
+        self.forget_body()
         if self.ending:
-            self._end()
+            self.end_after_answers()
         elif cause is None or isinstance(cause, (httptools.HttpParserError, ValueError)):
-            self._refuse_head(refusals.malformed(str(cause or error)))
+            self.refuse_head(refusals.malformed(str(cause or error)))
         else:
             log.error("protocol.failed", exc_info=cause)
-            self._refuse_head(FAULT)
-
-    def _end(self) -> None:
-        """Ends the connection once the requests so far are answered."""
-        self.ending = True
-        if not self.answering and not self.pipeline:
-            self.close()
-
-    def _forget_body(self) -> None:
-        if self._request is not None:
-            self.context.table.body_done(self, self._request.body_bytes)
-            self._request = None
-
-    def is_idle(self) -> bool:
-        return self.answering is None and not self.pipeline and not self.write_paused
-
-    def is_reading_body(self) -> bool:
-        request = self._request
-        return request is not None and self._head_complete and not request.discard
-
-    def give_up_body(self) -> None:
-        self._forget_body()
-        self._refuse_head(BODIES_FULL)
-
-    def check(self, now: float) -> None:
-        """Its time is over: ends it if its client does nothing."""
-        request = self._request
-        if self.waits_for_reader(now):
-            return
-        if self.answering or self.pipeline:
-            self.deadline = now + self.limits.send_seconds
-        elif self.ending or request is None:
-            self.close()
-        elif not self._head_complete:
-            self._refuse_head(refusals.too_slow("head", self.limits.head_seconds))
-        elif request.discard:
-            self.close()
-        elif now >= self._body_deadline or request.body_bytes - self._body_mark < self.limits.rate_bytes:
-            self._forget_body()
-            self._refuse_head(refusals.too_slow("body", self.limits.body_seconds))
-        else:
-            self._body_mark = request.body_bytes
-            self.deadline = min(now + self.limits.rate_seconds, self._body_deadline)
-
-    def shutdown(self, *, hang_up: bool) -> None:
-        """The server ends: what came is answered. `hang_up`: clients that do not read have had their time."""
-        if self.transport.is_closing() or self.write_paused:
-            if hang_up:
-                self.transport.abort()
-        elif self.is_idle() and self._request is None:
-            self.close()
+            self.refuse_head(FAULT)
 
 
 def _size(request: Request) -> int:

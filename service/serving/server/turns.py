@@ -11,7 +11,7 @@ from service.serving.server.request import Request
 from service.serving.server.wsgi_bridge import Answer, Job
 
 if TYPE_CHECKING:
-    from service.serving.server.protocol import HttpProtocol
+    from service.serving.server.exchanges import RequestSequence
 
 # Answers to a post whose sender was let in.
 _AUTHENTICATED = frozenset((202, 409, 422))
@@ -22,7 +22,7 @@ class RequestTurn:
 
     __slots__ = ("_connection", "_context", "_request", "flow", "queued_at")
 
-    def __init__(self, connection: HttpProtocol, request: Request) -> None:
+    def __init__(self, connection: RequestSequence, request: Request) -> None:
         self._connection = connection
         self._context = connection.context
         self._request = request

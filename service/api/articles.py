@@ -19,7 +19,7 @@ from service.api.models import (
     PartnerHolding,
     json_response,
 )
-from service.http import auth
+from service.http import auth, parameters
 from service.http.problems import Problem
 from service.store.articles.sources import Source
 from service.store.database.record import Record
@@ -38,6 +38,7 @@ def create_blueprint(
     @blueprint.get("/v1/articles/<path:name>")
     def get_article(name: str) -> Response:
         """An article, its revisions and events, and the partners that hold it. For the operator, and its own source."""
+        parameters.require_known()
         source = _find_source(record, operator_token, clock())
         trace = _find_trace(lambda: history.article_trace(record, name))
         if source is not None and source.slug != trace.source:
@@ -47,6 +48,7 @@ def create_blueprint(
     @blueprint.get("/v1/articles")
     def find_article() -> Response:
         """An article by its source's own id: ?source=SLUG&external_id=ID."""
+        parameters.require_known("source", "external_id")
         source = _find_source(record, operator_token, clock())
         slug, external_id = request.args.get("source"), request.args.get("external_id")
         if not slug or not external_id or "\0" in slug + external_id:
@@ -59,6 +61,7 @@ def create_blueprint(
     @blueprint.get("/v1/events/<name>")
     def get_event(name: str) -> Response:
         """An event, its deliveries and their attempts. For the operator."""
+        parameters.require_known()
         auth.require_operator(operator_token)
         trace = _find_trace(lambda: history.event_trace(record, name))
         deliveries = [_delivery(each) for each in trace.deliveries]

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 
 from service.api.models import JSON, PartnerEventFacts, PartnerEvents, PartnerEventWithData
-from service.http import auth
+from service.http import auth, parameters
 from service.http.problems import Problem
 from service.store.database.record import Record
 from service.store.deliveries import push_content
@@ -35,6 +35,7 @@ def create_blueprint(record: Record, public_url: str, clock: Callable[[], dateti
     @blueprint.get(PARTNER_EVENTS_PATH)
     def get_partner_events() -> Response:
         """A partner's events after sequence number ?after=N, with the superseded ones marked. For that partner."""
+        parameters.require_known("after", "limit", "endpoint", "include")
         query = _query(auth.require_partner(record, clock()).id)
         read = catch_up.read_with_bodies if query.with_data else catch_up.read
         try:
@@ -56,10 +57,10 @@ class _EventsQuery:
     with_data: bool
 
     def following(self, after: int) -> str:
-        parameters: dict[str, Any] = {"after": after, "limit": self.asked.limit}
+        asked: dict[str, Any] = {"after": after, "limit": self.asked.limit}
         if self.asked.endpoint is not None:
-            parameters["endpoint"] = self.asked.endpoint
-        return urlencode(parameters | ({"include": "data"} if self.with_data else {}))
+            asked["endpoint"] = self.asked.endpoint
+        return urlencode(asked | ({"include": "data"} if self.with_data else {}))
 
 
 def _query(partner_id: int) -> _EventsQuery:

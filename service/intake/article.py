@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from service import times
+from service.intake import language_tags, text
 
 LIMITS = {
     "id": 200,
@@ -27,7 +29,8 @@ LIMITS = {
 TAKEDOWN_STATUSES = ("withheld", "killed", "unpublished")
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
+_UNREADABLE = re.compile(f"[{text.FORBIDDEN}\t\n\r]")
 
 
 def schema(ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
@@ -65,9 +68,24 @@ def _url(value: object) -> str:
 
 
 def _language(value: object) -> str:
-    if isinstance(value, str) and len(value) <= 35 and _LANGUAGE.fullmatch(value):
-        return value
-    raise PydanticCustomError("language", "Write a language tag (BCP 47), such as en, ur or zh-Hans.")
+    if isinstance(value, str):
+        with suppress(language_tags.NoLanguageTag):
+            return language_tags.canonical(value)
+    raise PydanticCustomError(
+        "language",
+        "Write a registered language tag (BCP 47), such as en, ur or zh-Hans: not the language's name.",
+    )
+
+
+def _identifier(value: object) -> object:
+    """Refuses what would be cleaned elsewhere: cleaned, one id could become another's."""
+    if isinstance(value, str) and (_UNREADABLE.search(value) or value != value.strip()):
+        raise PydanticCustomError(
+            "identifier",
+            "This identifies something and is taken as it is: write it without control characters,"
+            " noncharacters, halves of characters and blanks at its ends.",
+        )
+    return value
 
 
 _MOMENT_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-01-02T08:00:00Z"]}
@@ -79,7 +97,7 @@ Language = Annotated[
 ]
 Line = Annotated[str, Field(min_length=1, max_length=LIMITS["line"])]
 Prose = Annotated[str, Field(min_length=1, max_length=LIMITS["prose"])]
-Slug = Annotated[str, Field(min_length=1, max_length=LIMITS["id"])]
+Slug = Annotated[str, Field(min_length=1, max_length=LIMITS["id"]), BeforeValidator(_identifier)]
 Count = Annotated[int, Field(ge=0, le=LIMITS["version"])]
 
 
@@ -134,7 +152,11 @@ class Article(_ArticleModel):
         json_schema_extra={"required": ["id"], "anyOf": [_WHOLE, _TAKEDOWN]},
     )
 
-    id: Annotated[str, Field(min_length=1, max_length=LIMITS["id"], description="The source's own id.")]
+    id: Annotated[
+        str,
+        Field(min_length=1, max_length=LIMITS["id"], description="The source's own id, taken as it is."),
+        BeforeValidator(_identifier),
+    ]
     headline: Annotated[str, Field(min_length=1, max_length=LIMITS["headline"])] | None = None
     """The title that readers see, plain text on one line."""
     sections: Annotated[list[Slug], Field(min_length=1, max_length=LIMITS["sections"])] | None = None
@@ -146,7 +168,7 @@ class Article(_ArticleModel):
     summary: Prose | None = None
     """One or two sentences for lists, plain text."""
     language: Language | None = None
-    """Its language (BCP 47), such as en, ur or zh-Hans."""
+    """Its language, a registered tag (BCP 47), such as en, ur or zh-Hans."""
     packages: Annotated[list[Slug], Field(max_length=LIMITS["list"])] | None = None
     """Special reports it belongs to, as slugs."""
     url: Url | None = None

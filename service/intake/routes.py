@@ -15,10 +15,11 @@ from urllib.parse import quote
 from flask import Blueprint, Response, request
 
 from service import logs
+from service.http import parameters
 from service.http.problems import Problem
 from service.intake.adapters import native
 from service.intake.adapters.json_body import NotJson
-from service.intake.adapters.native import Reading
+from service.intake.adapters.native import Note, Reading
 from service.intake.authenticate import AuthenticatedSource, SourceAuthenticator
 from service.store.articles import accept
 from service.store.articles.idempotency import Answer
@@ -64,16 +65,18 @@ def create_blueprint(
             type=answer.type,
             outcome=answer.outcome,
         )
-        return _answer(answer, reading)
+        return _answer(answer, (*reading.warnings, *native.date_warnings(post.article, post.now)))
 
     @blueprint.post("/v1/articles")
     def post_article() -> Response:
         """The article's current state."""
+        parameters.require_known("source")
         return take(request.args.get("source"))
 
     @blueprint.post("/v1/hooks/<source>")
     def post_hook(source: str) -> Response:
         """The content system's own webhook."""
+        parameters.require_known()
         return take(source)
 
     return blueprint
@@ -106,6 +109,8 @@ def _key(authenticated: AuthenticatedSource) -> str | None:
         raise Problem(
             400, "idempotency-key", f"an idempotency key has 1 to {MAX_KEY} printable ASCII characters"
         )
+    if key is not None and key != key.strip():
+        raise Problem(400, "idempotency-key", "an idempotency key has no blanks at its ends")
     return key
 
 
@@ -147,10 +152,10 @@ def _accept(record: Record, post: Post, reading: Reading) -> Answer:
         raise _invalid([("/id", words)]) from None
 
 
-def _answer(answer: Answer, reading: Reading) -> Response:
+def _answer(answer: Answer, warnings: tuple[Note, ...]) -> Response:
     body: dict[str, Any] = {**vars(answer)}
-    if reading.warnings:
-        body["warnings"] = [{"pointer": each.pointer, "detail": each.detail} for each in reading.warnings]
+    if warnings:
+        body["warnings"] = [{"pointer": each.pointer, "detail": each.detail} for each in warnings]
     return Response(
         json.dumps(body, ensure_ascii=False),
         202,

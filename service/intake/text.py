@@ -5,21 +5,25 @@ from __future__ import annotations
 import html as entities
 import re
 
-# No document may hold these characters: C0 and C1 controls, DEL, lone surrogates, U+FFFE, U+FFFF. Tab, newlines stay.
-_NOWHERE = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
-_ILLEGAL = re.compile(f"[{_NOWHERE}]")
-_LEGAL = re.compile(f"[^{_NOWHERE}]*")
+# No document may hold these characters: C0 and C1 controls, DEL, lone surrogates, and Unicode's 66 noncharacters.
+# Tab, newlines stay; so do U+FEFF and variation selectors, which may carry the proof of a text's origin (C2PA).
+_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
+    f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+)
+FORBIDDEN = f"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff{_NONCHARACTERS}"  # for a class of a pattern
+_ILLEGAL = re.compile(f"[{FORBIDDEN}]")
+_LEGAL = re.compile(f"[^{FORBIDDEN}]*")
 _NEWLINE = re.compile("\r\n?")
 _BREAK = re.compile("[\t\r\n]+")
 _TAG = re.compile(r'<[a-zA-Z/!](?:[^<>"]|"[^"]*")*>')
 _LINE_TAG = re.compile(r"<br\b[^<>]*>\n?")
+_IMAGE_TAG = re.compile(r'<img\b(?:[^<>"]|"[^"]*")*>')  # it stands between the words on its sides
 _CELL_TAG = re.compile(r"</t[dh]>")
 _ROW_TAG = re.compile(r"</?(?:li|dt|dd|tr|rp)\b[^<>]*>")
 _BLOCK_TAG = re.compile(
     r"</?(?:p|h2|h3|h4|ul|ol|dl|blockquote|figure|figcaption|pre|table|caption|hr|div)\b[^<>]*>"
 )
 _PARAGRAPH = re.compile("\n{2,}")
-_SOFT_LINE = re.compile(r"[ \t]*\n[ \t]*")
 
 
 def legal(text: str) -> str:
@@ -40,13 +44,25 @@ def prose(text: str) -> str:
 
 def from_html(markup: str) -> str:
     """The text that a reader sees of sanitised HTML: empty lines between paragraphs, a line feed for <br> and items."""
-    flat = markup if "\n" not in markup or "<pre" in markup else _SOFT_LINE.sub(" ", markup)
+    flat = markup if "\n" not in markup or "<pre" in markup else _on_one_line(markup)
     flat = flat.replace("</p> <p>", "</p><p>").replace("</p><p>", "\n\n")  # most tags of most stories
-    flat = _LINE_TAG.sub("\n", flat)
+    flat = _IMAGE_TAG.sub(" ", _LINE_TAG.sub("\n", flat))
     flat = _ROW_TAG.sub("\n", _CELL_TAG.sub(" ", flat))
     flat = _TAG.sub("", _BLOCK_TAG.sub("\n\n", flat))
-    flat = _no_longer(" ", 1, entities.unescape(flat).replace("\t", " "))
+    flat = _no_longer(" ", 1, _unescaped(flat).replace("\t", " "))
     return _no_longer("\n", 2, _bare_lines(flat)).strip()
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return entities.unescape(text)
+    except ValueError:  # a reference of more than 4,300 digits: none of such a text is read
+        return text
+
+
+def _on_one_line(markup: str) -> str:
+    # Not by a pattern: one for the blanks around a line feed takes the square of the time in a long run of blanks.
+    return " ".join(line.strip(" \t") for line in markup.split("\n"))
 
 
 def _bare_lines(text: str) -> str:

@@ -5,11 +5,19 @@ The address behind the name is checked at every connection instead (workers/net/
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from service.settings import Network
+from service.webhooks.private_addresses import as_connected_to, why_private
+
+_HOST_MAX, _LABEL_MAX = 254, 63  # RFC 1035 (3.1), with a dot at the end
+_NUMERIC = re.compile(
+    r"[0-9]+|0[xX][0-9a-fA-F]*"
+)  # a last part that makes browsers and curl read an IPv4 address
 
 
 class UrlRefused(ValueError):
@@ -60,19 +68,41 @@ def _parsed(url: str) -> tuple[SplitResult, int]:
 
 def _check_host(host: str, allowed: Sequence[Network]) -> None:
     """Refuses an address that cannot be reached from outside; a name that leads there is refused at the connection."""
+    _check_spelling(host)
     address = _address(host)
-    if address is None or address.is_global or _inside(host, allowed):
+    if address is None or _inside(host, allowed) or (words := why_private(address)) is None:
         return
     network = "127.0.0.0/8" if address.is_loopback and address.version == 4 else str(address)
     raise UrlRefused(
-        f"{host} is this machine or in a private network, where pushes do not go."
+        f"{host} is {words}: this machine or in a private network, where pushes do not go."
         f" DATELINE_ALLOW_NETWORKS={network} allows it: set it here, and where 'dateline up' runs."
     )
 
 
+def _check_spelling(host: str) -> None:
+    """Refuses a host that one program reads as a name and another as an address, such as 127.1, 0x7f.1 or ①."""
+    if "%" in host:
+        raise UrlRefused(f"The host {host} has a % in it: write its letters as they are, and no zone.")
+    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".")
+    if plain != host:
+        raise UrlRefused(f"The host {host} has letters or digits that stand for others: write {plain}.")
+    labels = host.removesuffix(".").split(".")
+    if len(host) > _HOST_MAX or not all(0 < len(label) <= _LABEL_MAX for label in labels):
+        raise UrlRefused(
+            f"{host[:_LABEL_MAX]} is no host: its parts have 1 to 63 letters, and there are 253 in all."
+        )
+    if _NUMERIC.fullmatch(labels[-1]) and _address(host) is None:
+        raise UrlRefused(
+            f"{host} looks like an IPv4 address in another writing: write four numbers from 0 to 255"
+            " without leading zeros, such as 203.0.113.7, or a name."
+        )
+
+
 def _address(host: str) -> IPv4Address | IPv6Address | None:
+    host = host.removesuffix(".")
     try:
-        return ip_address("127.0.0.1" if host == "localhost" else host)
+        named = host == "localhost" or host.endswith(".localhost")
+        return as_connected_to(ip_address("127.0.0.1" if named else host))
     except ValueError:
         return None
 

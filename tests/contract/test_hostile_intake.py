@@ -153,7 +153,7 @@ WRONG_TYPES = [
 NO_URLS = (
     "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,<p>", "file:///etc/passwd", "ftp://a.example/",
     "//a.example/", "/relative", "a.example", "https://", "https:///path", "http://[::1", "https://a.example:99999/",
-    "https://a b.example/", "https://a.example/\\..", "https://user:password@a.example/", "https://user@a.example/",
+    "https://a b.example/", "https://a.example/\\..",
     'https://a.example/"onload="', "https://a.example/<script>", "https://a.example/" + "x" * 2048,
 )  # fmt: skip
 NO_TIMES = (

@@ -138,7 +138,7 @@ def test_an_article_with_both_bodies_keeps_both() -> None:
 
 def test_content_that_the_sanitiser_removes_is_a_warning() -> None:
     reading = read(an_article(body_html="<p onclick='a'>b</p><script>c</script>"))
-    assert reading.warnings == (Note("/body_html", "removed: <script> (1), attribute onclick (1)"),)
+    assert reading.warnings == (Note("/body_html", "removed: attribute onclick (1), <script> (1)"),)
 
 
 def test_unknown_fields_are_ignored_with_a_warning() -> None:

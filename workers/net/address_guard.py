@@ -6,45 +6,11 @@ A partner's name may lead anywhere, and elsewhere the next time: the address is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 
+from service.settings import Network
 from service.webhooks.endpoint_urls import port_refusal
-
-Network = IPv4Network | IPv6Network
-
-# `is_global` alone is not to be trusted: depending on the Python version it lets some of these through.
-_REFUSED_NETWORKS: tuple[tuple[Network, str], ...] = tuple(
-    (ip_network(network), words)
-    for network, words in (
-        ("169.254.169.254/32", "a cloud's metadata service"),
-        ("100.100.100.200/32", "a cloud's metadata service"),
-        ("168.63.129.16/32", "a cloud's metadata service"),
-        ("fd00:ec2::/32", "a cloud's metadata service"),
-        ("127.0.0.0/8", "this machine itself (loopback)"),
-        ("::1/128", "this machine itself (loopback)"),
-        ("0.0.0.0/8", "no address at all (unspecified)"),
-        ("::/128", "no address at all (unspecified)"),
-        ("10.0.0.0/8", "a private network"),
-        ("172.16.0.0/12", "a private network"),
-        ("192.168.0.0/16", "a private network"),
-        ("fc00::/7", "a private network"),
-        ("fec0::/10", "a private network"),
-        ("100.64.0.0/10", "a carrier's private network (CGNAT)"),
-        ("169.254.0.0/16", "the local link"),
-        ("fe80::/10", "the local link"),
-        ("224.0.0.0/4", "a multicast group"),
-        ("ff00::/8", "a multicast group"),
-        ("192.88.99.0/24", "a 6to4 relay, which may lead into a private network"),
-        ("2002::/16", "a 6to4 address, which may lead into a private network"),
-        ("2001::/32", "a Teredo address, which may lead into a private network"),
-        ("64:ff9b::/96", "a NAT64 address, which may lead into a private network"),
-        ("64:ff9b:1::/48", "a NAT64 address, which may lead into a private network"),
-        ("::/96", "an IPv4 address in an old IPv6 form"),
-        ("3fff::/20", "an address for documentation"),
-        ("192.0.0.0/24", "reserved for protocols, with a cloud's metadata service among them"),
-    )
-)
-_PUBLIC_IPV6 = ip_network("2000::/3")  # all that is given out so far (RFC 4291, IANA)
+from service.webhooks.private_addresses import as_connected_to, why_private
 
 
 def refusal(address: str, port: int, allowed: Sequence[Network]) -> str | None:
@@ -57,27 +23,10 @@ def refusal(address: str, port: int, allowed: Sequence[Network]) -> str | None:
     if words := port_refusal(port):
         return words
     try:
-        found = _as_connected_to(ip_address(address.partition("%")[0]))
+        found = as_connected_to(ip_address(address.partition("%")[0]))
     except ValueError:
         return f"'{address}' is not an internet address"
     if any(found in network for network in allowed):
         return None
-    words = _why_not(found)
+    words = why_private(found)
     return f"{found} is {words} (DATELINE_ALLOW_NETWORKS can allow it)" if words else None
-
-
-def _as_connected_to(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """An IPv4 address written as IPv6 (::ffff:a.b.c.d) is that IPv4 address."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
-
-
-def _why_not(address: IPv4Address | IPv6Address) -> str | None:
-    for network, words in _REFUSED_NETWORKS:
-        if address in network:
-            return words
-    if not address.is_global or address.is_reserved or address.is_multicast:
-        return "reserved, not an address on the public internet"
-    if isinstance(address, IPv6Address) and address not in _PUBLIC_IPV6:
-        return "reserved, not an address on the public internet"
-    return None

@@ -15,8 +15,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from service.settings import Network
 from workers.net import address_guard
-from workers.net.address_guard import Network
 
 TIMEOUTS = (5.0, 15.0)  # seconds: to connect, and between two bytes of the answer
 

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import pycurl
 
+from service.settings import Network
 from workers.net import address_guard, outcome
-from workers.net.address_guard import Network
 from workers.net.exchange import Exchange
 
 BODY_READ = 64 * 1024  # bytes of an answer's body, after decompression

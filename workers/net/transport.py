@@ -16,8 +16,8 @@ import certifi
 import pycurl
 
 from service import times
+from service.settings import Network
 from workers.net import outcome
-from workers.net.address_guard import Network
 from workers.net.outcome import Outcome
 from workers.net.transfer import DEFAULT_TIMEOUTS, Push, Timeouts, Transfer, TransferOptions
 from workers.net.wakeup_pipe import WakeupPipe

@@ -47,10 +47,20 @@ def decode(raw: bytes) -> dict[str, Any]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise NotJson(f"The name {text.shown(twice)!r} is twice in one object: leave one of them out.")
+        raise NotJson(
+            f"The name {text.shown(_first_twice(pairs))!r} is twice in one object: leave one of them out."
+        )
     return found
+
+
+def _first_twice(pairs: list[tuple[str, Any]]) -> str:
+    """The first name that stands twice, found in one walk: a body may have a hundred thousand names."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("the caller saw that a name stands twice")
 
 
 def _no_constant(name: str) -> NoReturn:

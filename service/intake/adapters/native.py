@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from service import times
-from service.intake import text
+from service.intake import html_addresses, sanitise, text
 from service.intake.adapters.json_body import decode
 from service.intake.article import PARTS, TAKEDOWN_STATUSES, Article
-from service.intake.sanitise import clean
+from service.intake.sanitise import TooLarge, clean
 from service.store.articles.posts import PostedArticle
 
+NOTES_MAX = 100  # warnings or errors of one article that are answered
+AHEAD = timedelta(days=1)  # clocks and time zones differ
+FIRST_YEAR = 1990  # of the web; what is older is told, but comes with a warning
+
+# Not cleaned here: the body has a cleaner of its own, and what identifies is taken as it is or refused.
+_AS_POSTED = frozenset(("body_html", "id", "sections", "packages"))
+_ADDRESSES = frozenset(("url", "licence_url"))
 _NOTES = frozenset(("correction_note", "kill_reason", "reason", "ednote"))
 _PROSE = _NOTES | {"summary", "body_text", "caption", "notice", "usage_terms"}
 _MOMENTS = frozenset(("published_at", "updated_at", "embargo_until", "expires_at"))
@@ -67,13 +75,36 @@ def read(raw: bytes) -> Reading:
     article = _validated(fields, errors)
     complete = _complete(fields, errors)
     if article is None or errors:
-        raise Invalid(tuple(errors))
+        raise Invalid(_first(errors))
     content = _content(article, warnings, errors) if complete else None
     if errors:
-        raise Invalid(tuple(errors))
+        raise Invalid(_first(errors))
     sections = article.sections or []
     places = {slug: sections.index(slug) for slug in sections}
-    return Reading(_posted(article, content), tuple(warnings), places)
+    return Reading(_posted(article, content), _first(warnings), places)
+
+
+def date_warnings(posted: PostedArticle, now: datetime) -> tuple[Note, ...]:
+    """A warning for a time of publication that no reader will believe, with what the feeds do about it."""
+    written = (posted.content or {}).get("published_at")
+    if written is None:
+        return ()
+    published = times.from_iso(written)
+    if published > max(now, posted.embargo_until or now) + AHEAD:
+        words = "This lies ahead: feeds show the time when the article came here first instead."
+    elif published.year < FIRST_YEAR:
+        words = f"This is before {FIRST_YEAR}: it was kept, but feed readers and validators may call it implausible."
+    else:
+        return ()
+    return (Note("/published_at", words),)
+
+
+def _first(notes: list[Note]) -> tuple[Note, ...]:
+    """The first notes, and the number of the others: an answer must not be many times as large as its request."""
+    more = len(notes) - NOTES_MAX
+    if more <= 0:
+        return tuple(notes)
+    return (*notes[:NOTES_MAX], Note("", f"There are {more:,} more of these."))
 
 
 _STATE = {"id", "version", "updated_at", "status", "embargo_until", "expires_at", "correction_note"}
@@ -98,7 +129,7 @@ def _tidy_object(
 
 def _tidy(name: str, value: Any, pointer: str, warnings: list[Note]) -> Any:
     if isinstance(value, str):
-        return value if name == "body_html" else _tidy_text(name, value, pointer, warnings)
+        return value if name in _AS_POSTED else _tidy_text(name, value, pointer, warnings)
     if isinstance(value, list):
         return [_tidy(name, part, f"{pointer}/{place}", warnings) for place, part in enumerate(value)]
     if isinstance(value, dict) and name in PARTS:
@@ -110,7 +141,11 @@ def _tidy_text(name: str, value: str, pointer: str, warnings: list[Note]) -> str
     legal = text.legal(value)
     if legal != value:
         warnings.append(Note(pointer, "Control characters were removed."))
-    return text.prose(legal) if name in _PROSE else text.line(legal)
+    tidy = text.prose(legal) if name in _PROSE else text.line(legal)
+    if name not in _ADDRESSES or (bare := html_addresses.without_user(tidy)) == tidy:
+        return tidy
+    warnings.append(Note(pointer, "The user name or password in this address was removed."))
+    return bare
 
 
 def _validated(fields: dict[str, Any], errors: list[Note]) -> Article | None:
@@ -163,22 +198,34 @@ def _complete(fields: dict[str, Any], errors: list[Note]) -> bool:
 def _content(article: Article, warnings: list[Note], errors: list[Note]) -> dict[str, Any]:
     content: dict[str, Any] = article.model_dump(exclude_none=True, exclude=_NOT_CONTENT)
     content["sections"] = _once(content["sections"], warnings)
-    html, shown = _body(article, warnings)
+    html, shown = _body(article, warnings, errors)
     words = article.body_text or shown
-    if not html and not words:
+    if not html and not words and not errors:
         errors.append(
             Note("/body_html", "Nothing is left of the body after cleaning: give body_html or body_text.")
         )
     content["body_html"] = html or text.to_html(words)
+    if len(content["body_html"].encode()) > sanitise.largest(article.body_html or words):
+        errors.append(Note("/body_text", _TOO_LARGE))
     content["body_text"] = words
     if article.published_at is not None:
         content["published_at"] = times.to_iso(article.published_at)
     return content
 
 
-def _body(article: Article, warnings: list[Note]) -> tuple[str, str]:
+_TOO_LARGE = (
+    f"This becomes too large: cleaned, a story may have {sanitise.FOLD_MAX} times its bytes, 2 MiB and 50,000 tags at"
+    " the most. Close the formatting elements that it opens (<b>, <i>, <a> …), and leave out what repeats."
+)
+
+
+def _body(article: Article, warnings: list[Note], errors: list[Note]) -> tuple[str, str]:
     """The body's HTML, cleaned, and its text as a reader sees it; both empty if it shows nothing."""
-    cleaned = clean(article.body_html or "", article.url)
+    try:
+        cleaned = clean(article.body_html or "", article.url)
+    except TooLarge:
+        errors.append(Note("/body_html", _TOO_LARGE))
+        return "", ""
     if cleaned.removed:
         warnings.append(Note("/body_html", "removed: " + ", ".join(cleaned.removed)))
     shown = text.from_html(cleaned.html)

@@ -116,8 +116,9 @@ def _accept(connection: Connection, post: Post, revision: PostedRevision | None)
         case Repeat():
             assert current is not None
             revisions.raise_version(connection, current, revision.state)
-            # No revision and no answer is stored: the next post of it is a repeat too.
-            return revisions.current_answer(connection, current, "repeat")
+            # No revision is stored, but the key's answer is: a client that had none posts the same again, perhaps
+            # after a newer story, and its old content must not become a revision then.
+            answer = revisions.current_answer(connection, current, "repeat")
         case Stale(why=why):
             assert current is not None
             answer = revisions.current_answer(connection, current, "stale")
@@ -215,7 +216,8 @@ def _new_article(post: Post) -> NewArticle:
         public_id=names.new_article_id(post.authority, post.now),
         source_id=post.source.id,
         external_id=post.article.external_id,
-        first_published_at=datetime.fromisoformat(published) if published else post.now,
+        # A time ahead would hide the story or lead every list: feeds then have the time of its arrival.
+        first_published_at=min(datetime.fromisoformat(published), post.now) if published else post.now,
     )
 
 

@@ -1,4 +1,7 @@
-"""Idempotency: the first answer to a key is stored, and a repeat of the post gets it again word for word."""
+"""Idempotency: the first answer to a key is stored, and a repeat of the post gets it again word for word.
+
+The answer is stored for every outcome: accepted, repeat and stale. A refusal stores nothing.
+"""
 
 from __future__ import annotations
 

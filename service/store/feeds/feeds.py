@@ -20,7 +20,9 @@ from service.store.schema.feeds import feed
 ARCHIVE_PAGE = (
     50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 )
-SHOWN = "(f.sequence > 0 OR NOT f.hidden)"  # SQL, of the feed f: a story of it was public, or it is no secret
+VISIBLE = (
+    "(f.sequence > 0 OR NOT f.hidden)"  # SQL, of the feed f: a story of it was public, or it is no secret
+)
 NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
 
 
@@ -90,7 +92,7 @@ def open_feeds(record: Record) -> list[FeedDue]:
 
 
 _OPEN = Query(
-    FeedDue, _FEED + f"{SHOWN} AND f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id"
+    FeedDue, _FEED + f"{VISIBLE} AND f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id"
 )
 
 
@@ -111,7 +113,7 @@ class _Found(NamedTuple):
 
 
 _SELECT = "SELECT f.slug, coalesce(s.title, f.title, f.slug), f.closed_at IS NOT NULL, f.sequence FROM feed f"
-_HERE = Query(_Found, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug AND {SHOWN}")
+_HERE = Query(_Found, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug AND {VISIBLE}")
 _MOVED = Query(
     _Found,
     f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug JOIN moved m ON m.feed = f.slug WHERE m.slug = :slug",

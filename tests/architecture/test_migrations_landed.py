@@ -18,6 +18,7 @@ LANDED = {
     "0005_notices_for_their_time.py": "94c1f25fd958783c53f9c2bf9766d62cbbdc8a32689223309509ced03a1d9ec8",
     "0006_less_to_write.py": "290c51f812525f6930c173e36dad06e1a05d379791710f32b2ecdaffca98cc5d",
     "0010_keys_sessions_and_search.py": "3d27194e3fe2839893b2badc93a9c762b9bc7845f0af5f2ced69784e78ab1b55",
+    "0008_embargoes.py": "18b3f6830cbc991d72639254f18a02f72a12a9b879d7273b23bd28dc9fb292dc",
 }
 LIVING = {"service", "workers", "feeds"}
 

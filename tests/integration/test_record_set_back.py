@@ -21,7 +21,7 @@ from workers.deliver.push_requests import PushBuilder
 
 @contextmanager
 def set_back(path: Path) -> Iterator[None]:
-    """What is written within is gone at the end, as after a copy was put back: in the file that all have open."""
+    """All that is written within is gone at the end, as after a copy was put back: in the file that all have open."""
     with closing(sqlite3.connect(":memory:")) as kept:
         with closing(sqlite3.connect(path)) as live:
             live.backup(kept)

@@ -1,4 +1,4 @@
-"""Stories in any order of acts (posts, embargoes, expiry, kills, clocks): invariants 3, 4 and 6 hold everywhere."""
+"""Stories in any order of posts, embargoes, expiries, kills and clocks: invariants 3, 4 and 6 hold at each endpoint."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ from tests.sending import WORKER, claim, settlement
 
 STORIES = ("a", "b")
 _ARTICLES = Statement(
-    "SELECT id, external_id, public_id, revision, status, coalesce(embargo_until, 0) > :now, killed_by_desk"
-    " FROM article"
+    "SELECT id, external_id, public_id, revision, status, coalesce(embargo_until, 0) > :now FROM article"
 )
 _NUMBERS = Statement(
     "SELECT endpoint_id, sequence FROM delivery WHERE sequence > 0 ORDER BY endpoint_id, sequence"
@@ -125,7 +124,7 @@ class Newsroom(RuleBasedStateMachine):
         articles = {each[0]: each for each in self._articles().values()}
         claimed = claim(self.record, self.now)
         for each, push in zip(claimed, pushes_for(self.record, claimed, self.now), strict=True):
-            _, _, _, _, status, embargoed, _ = articles[each.article_id]
+            _, _, _, _, status, embargoed = articles[each.article_id]
             key = each.endpoint_id, each.article_id
             assert each.sequence > 0
             assert each.revision >= self.sent.get(key, 0)
@@ -174,7 +173,7 @@ class Newsroom(RuleBasedStateMachine):
                 pass
             for _ in range(6):
                 self.deliver(State.DELIVERED)
-        for article_id, _, _, revision, _, _, _ in self._articles().values():
+        for article_id, _, _, revision, _, _ in self._articles().values():
             for endpoint in self.endpoints:
                 assert self.sent.get((endpoint, article_id), revision) == revision
 
@@ -196,6 +195,6 @@ def test_no_order_of_acts_leaks_an_embargo_sends_an_older_revision_or_spares_a_h
     run_state_machine_as_test(
         Newsroom,
         settings=settings(
-            max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

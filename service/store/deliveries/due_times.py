@@ -58,13 +58,14 @@ def keep_due(connection: Connection, was: datetime, now: datetime) -> int:
 
 
 def release_late(connection: Connection, now: datetime) -> int:
-    """What a clock that was ahead put off for longer than it may wait is due now: nobody may have seen the clock go
-    back. Returns how much that is."""
+    """Deliveries that a clock put off for longer than they may wait are due now: it was ahead, and nobody may have seen
+    it go back. Returns how many."""
     return _LATE.run(connection, {"now": now})
 
 
 def follow_embargo(connection: Connection, articles: Sequence[int], now: datetime) -> None:
-    """What waits of these articles, of any revision, is due when the present embargo ends; at once if it has none."""
+    """Deliveries of these articles that wait, of any revision, are due when the present embargo ends; at once if there
+    is none."""
     if articles:
         values = {"articles": list(articles)}
         locks.lock_deliveries(connection, _OF_ARTICLES + in_states(UNSETTLED), values)

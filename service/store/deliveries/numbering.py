@@ -76,7 +76,7 @@ _ADVANCE_POSTGRESQL = Statement("""
     WHERE (SELECT count(*) FROM locked) > 0 AND e.id = v.id RETURNING e.id, e.sequence""")
 
 
-class _Unnumbered(NamedTuple):
+class _NumberRow(NamedTuple):
     id: int
     endpoint_id: int
 
@@ -84,9 +84,9 @@ class _Unnumbered(NamedTuple):
 _UNNUMBERED = f"""
     FROM delivery x WHERE x.sequence < 0 AND {in_states(UNSETTLED, "x")} AND x.due_at <= :now"""
 _ANY = Statement(f"SELECT 1 {_UNNUMBERED} LIMIT 1")
-_DUE = Query(_Unnumbered, f"SELECT x.id, x.endpoint_id {_UNNUMBERED} ORDER BY x.due_at, x.id LIMIT :limit")
+_DUE = Query(_NumberRow, f"SELECT x.id, x.endpoint_id {_UNNUMBERED} ORDER BY x.due_at, x.id LIMIT :limit")
 _STILL = Query(
-    _Unnumbered,
+    _NumberRow,
     "SELECT x.id, x.endpoint_id FROM delivery x WHERE x.id IN :ids[] AND x.sequence < 0 ORDER BY x.due_at, x.id",
 )
 

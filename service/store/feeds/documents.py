@@ -46,7 +46,7 @@ class Rendering:
     stories: tuple[tuple[int, int], ...] = ()
 
 
-MOST_AHEAD = timedelta(seconds=60)
+CLOCK_TOLERANCE = timedelta(seconds=60)
 
 
 class Version(NamedTuple):
@@ -66,7 +66,7 @@ class Version(NamedTuple):
 
     def is_ahead(self, now: datetime) -> bool:
         """Whether a clock that was ahead set its Last-Modified. Versions in one second go ahead of it by as many."""
-        return self.modified_at > now + MOST_AHEAD
+        return self.modified_at > now + CLOCK_TOLERANCE
 
 
 def get_document(record: Record, slug: str, fmt: str) -> Document | None:

@@ -20,7 +20,8 @@ from service.store.schema.feeds import feed
 ARCHIVE_PAGE = (
     50  # stories on a page of an archive: all that are on no complete page yet stand in the feed itself
 )
-SHOWN = "(f.sequence > 0 OR NOT f.hidden)"  # SQL, of the feed f: a story of it was public, or it is no secret
+# SQL, of the feed f: a story of it was public, or it is no secret
+VISIBLE = "(f.sequence > 0 OR NOT f.hidden)"
 # A feed holds the stories of so many complete pages until these are made: it leads to no page that is not there.
 PAGES_UNMADE = 3
 NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
@@ -118,7 +119,7 @@ def open_feeds(record: Record) -> list[FeedDue]:
 
 
 _OPEN = Query(
-    FeedDue, _FEED + f"{SHOWN} AND f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id"
+    FeedDue, _FEED + f"{VISIBLE} AND f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id"
 )
 
 
@@ -149,7 +150,7 @@ class _WhereaboutsRow(NamedTuple):
 _SELECT = """
     SELECT f.slug, coalesce(s.title, f.title, f.slug), f.closed_at IS NOT NULL, f.sequence, f.archived FROM feed f"""
 _HERE = Query(
-    _WhereaboutsRow, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug AND {SHOWN}"
+    _WhereaboutsRow, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug AND {VISIBLE}"
 )
 _MOVED = Query(
     _WhereaboutsRow,

@@ -17,7 +17,7 @@ LANDED = {
     "0004_partner_feeds.py": "9c8c25ae86998568289f8f7192e06babaf1e00bc0601011b071b88c29b5d3e6b",
     "0005_notices_for_their_time.py": "94c1f25fd958783c53f9c2bf9766d62cbbdc8a32689223309509ced03a1d9ec8",
     "0006_less_to_write.py": "290c51f812525f6930c173e36dad06e1a05d379791710f32b2ecdaffca98cc5d",
-    "0010_keys_sessions_and_search.py": "3d27194e3fe2839893b2badc93a9c762b9bc7845f0af5f2ced69784e78ab1b55",
+    "0010_keys_and_sessions.py": "d5e94900fa6c005b918e65d166c5a856fa75f2e1fa92180e061fc2e8b7b4bcba",
 }
 LIVING = {"service", "workers", "feeds"}
 

@@ -151,7 +151,7 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
 
 
 def _not_current(partners: Sequence[PartnerNow]) -> Summary | None:
-    """Not all are current from the first failure on, and for as long as anything that is due waits or is on the wire."""
+    """Not all are current from the first failure on, and for as long as anything due waits or is on the wire."""
     failing, waiting = [], []
     for each in partners:
         if any(map(_fails, each.endpoints)):

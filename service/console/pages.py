@@ -42,6 +42,7 @@ SEARCH_MAX = 200  # characters
 NOTICES_SHOWN = 20
 FETCHES_SHOWN = 10
 PARTNERS_SHOWN = 50
+SHOWN = 50  # rows of any other list
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
@@ -213,13 +214,28 @@ class StatusViews:
 
     def article(self, name: str) -> str:
         trace = history.article_trace(self._record, name)
-        return render_template("status/article.html", article=trace, matrix=matrix(trace))
+        # Those that have not confirmed the newest come first: after a kill they are the ones to call.
+        holdings = sorted(trace.holdings, key=lambda each: each.revision >= trace.revision)
+        return render_template(
+            "status/article.html",
+            article=trace,
+            holdings=list_page(
+                holdings, lambda each: f"{each.partner}.{each.endpoint_id}", "holdings", SHOWN
+            ),
+            revisions=list_page(trace.revisions, lambda each: each.number, "revisions", SHOWN),
+            matrix=list_page(matrix(trace), lambda each: each[0].endpoint_id, "after", SHOWN),
+        )
 
     def event(self, name: str) -> str:
         trace = history.event_trace(self._record, name)
         found = [each.delivery for each in trace.deliveries]
         found.sort(key=lambda each: (each.partner_name.casefold(), each.endpoint_id, each.row))
-        return render_template("status/event.html", trace=trace, event=trace.event, deliveries=found)
+        return render_template(
+            "status/event.html",
+            trace=trace,
+            event=trace.event,
+            deliveries=list_page(found, lambda each: each.row, "after", SHOWN),
+        )
 
     def delivery(self, name: str) -> str:
         now = self._clock()

@@ -10,7 +10,7 @@ from service.console.words import LEVELS, Word, count
 from service.store.views.feeds import FeedNow, TokenNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
-from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, UNFETCHED_AFTER
+from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, NOTHING_CAME_AFTER, UNFETCHED_AFTER
 from service.times import ago, span, until
 
 
@@ -137,14 +137,57 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
             "warn", f"{current} of {count(len(partners), 'partner')} current; {names} {verb} pushed nothing"
         )
     silent = [each for each in partners if any(one.is_unfetched(now) for one in each.feeds)]
-    if silent:
-        names = _names([each.name for each in silent])
-        have = "has not fetched its feed" if len(silent) == 1 else "have not fetched their feeds"
-        return Summary("warn", f"{names} {have} for more than a day")
-    return Summary(
-        "good",
-        "The one partner is current" if len(partners) == 1 else f"All {len(partners)} partners are current",
+    return (
+        _not_current(partners)
+        or (_unfetched(silent) if silent else None)
+        or _nothing_came(pipeline, now)
+        or Summary(
+            "good",
+            "The one partner is current"
+            if len(partners) == 1
+            else f"All {len(partners)} partners are current",
+        )
     )
+
+
+def _not_current(partners: Sequence[PartnerNow]) -> Summary | None:
+    """Not all are current from the first failure on, and for as long as anything due waits or is on the wire."""
+    failing, waiting = [], []
+    for each in partners:
+        if any(map(_fails, each.endpoints)):
+            failing.append(each)
+        elif each.undelivered:
+            waiting.append(each)
+    current = len(partners) - len(failing) - len(waiting)
+    rest = f"; {current} of {count(len(partners), 'partner')} current"
+    if failing:
+        return Summary("warn", f"Pushes to {_names([each.name for each in failing])} fail{rest}")
+    if not waiting:
+        return None
+    names = _names([each.name for each in waiting])
+    stands = [
+        each for each in waiting if all(one.state != "live" or not one.undelivered for one in each.endpoints)
+    ]
+    if stands:
+        return Summary("warn", f"Pushes to {_names([each.name for each in stands])} are held back{rest}")
+    return Summary("busy", f"Sending to {names}{rest}")
+
+
+def _fails(endpoint: EndpointNow) -> bool:
+    return endpoint.state == "live" and (endpoint.is_failing or endpoint.breaker != "closed")
+
+
+def _unfetched(silent: Sequence[PartnerNow]) -> Summary:
+    have = "has not fetched its feed" if len(silent) == 1 else "have not fetched their feeds"
+    return Summary("warn", f"{_names([each.name for each in silent])} {have} for more than a day")
+
+
+def _nothing_came(pipeline: PipelineNow, now: datetime) -> Summary | None:
+    """Silence at the intake looks like a calm day: a source whose key or address is wrong sends nothing, too."""
+    if pipeline.accepted_at is None or now - pipeline.accepted_at < NOTHING_CAME_AFTER:
+        return None
+    words = f"Nothing has come in for {span(now - pipeline.accepted_at)}; all that came is delivered"
+    return Summary("warn", words, "dateline source list")
 
 
 def _pipeline_stop(pipeline: PipelineNow, now: datetime) -> Summary | None:

@@ -17,8 +17,9 @@ LANDED = {
     "0004_partner_feeds.py": "9c8c25ae86998568289f8f7192e06babaf1e00bc0601011b071b88c29b5d3e6b",
     "0005_notices_for_their_time.py": "94c1f25fd958783c53f9c2bf9766d62cbbdc8a32689223309509ced03a1d9ec8",
     "0006_less_to_write.py": "290c51f812525f6930c173e36dad06e1a05d379791710f32b2ecdaffca98cc5d",
-    "0010_keys_sessions_and_search.py": "3d27194e3fe2839893b2badc93a9c762b9bc7845f0af5f2ced69784e78ab1b55",
     "0008_embargoes.py": "18b3f6830cbc991d72639254f18a02f72a12a9b879d7273b23bd28dc9fb292dc",
+    "0009_feeds_that_stay_true.py": "c25cfbb2448af6f55ba85d8d43784d2f9593dacc40aa658d863acd4e71799ce2",
+    "0010_keys_and_sessions.py": "0275357957706445d9ee809869573c92fe334a916cf1cd166f40bcddfb7ae951",
 }
 LIVING = {"service", "workers", "feeds"}
 

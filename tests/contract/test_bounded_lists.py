@@ -91,6 +91,34 @@ def test_page_of_a_hundred_thousand_dead_is_bounded(sqlite_record: Record) -> No
         page(sqlite_record, path)
 
 
+def test_pages_of_a_story_that_ten_thousand_endpoints_got_are_bounded(sqlite_record: Record) -> None:
+    source = a_desk(sqlite_record)
+    an_endpoint(sqlite_record, "herald")
+    told = post(sqlite_record, source, an_article())
+    with sqlite_record.writing() as connection:
+        many_endpoints(connection, 1, 9_999)
+        connection.execute(
+            text(
+                "INSERT INTO delivery (endpoint_id, event_id, article_id, revision, sequence, priority, owed, ordered,"
+                f" state, due_at, created_at, settled_at) SELECT id, 1, 1, 1, 1, 2, false, false, 'delivered', {AT},"
+                f" {AT}, {AT} FROM endpoint"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO receipt (article_id, partner_id, endpoint_id, revision, channel, held_since)"
+                f" SELECT 1, 1, id, CASE WHEN id = 9000 THEN 0 ELSE 1 END, 'push', {AT} FROM endpoint"
+            )
+        )
+    event = page(sqlite_record, f"/status/events/{told.event}")
+    assert "1 to 50 of 10,000 deliveries" in event.text_content()
+    story = page(sqlite_record, f"/status/articles/{told.article.rpartition('/')[2]}")
+    assert "1 to 50 of 10,000 holders" in story.text_content()
+    assert "1 to 50 of 10,000 endpoints" in story.text_content()
+    [first, *_] = story.xpath("//table[caption='Who holds what']/tbody/tr")
+    assert "endpoint 9000" in first.text_content(), "who has not the newest is on the first page"
+
+
 def many_deliveries(connection: Connection, count: int, state: str = "delivered") -> None:
     connection.execute(
         text(

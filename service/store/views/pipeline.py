@@ -42,6 +42,7 @@ class PipelineNow:
     feeds_behind: Mapping[str, datetime]
     swept_at: datetime | None
     leased_since: datetime | None
+    accepted_at: datetime | None = None  # when the newest event was accepted
 
     def running(self, now: datetime) -> tuple[WorkerNow, ...]:
         """The workers that can be counted on."""
@@ -58,6 +59,7 @@ class _Counts(NamedTuple):
     feeds: int
     swept_at: datetime | None
     leased_until: datetime | None
+    accepted_at: datetime | None
 
 
 class _FeedBehind(NamedTuple):
@@ -72,7 +74,8 @@ _COUNTS = Query(
         (SELECT occurred_at FROM event WHERE routed_at IS NULL ORDER BY id LIMIT 1),
         (SELECT count(*) FROM feed WHERE closed_at IS NULL),
         (SELECT w.seen_at FROM lease l JOIN worker w ON w.name = l.holder WHERE l.name = 'sweep'),
-        (SELECT min(lease_until) FROM delivery WHERE state = 'sending')""",
+        (SELECT min(lease_until) FROM delivery WHERE state = 'sending'),
+        (SELECT occurred_at FROM event ORDER BY id DESC LIMIT 1)""",
 )
 _FEEDS_BEHIND = Query(
     _FeedBehind,
@@ -96,6 +99,7 @@ def pipeline_now(record: Record) -> PipelineNow:
             feeds_behind=dict(_FEEDS_BEHIND.all(connection)),
             swept_at=counts.swept_at,
             leased_since=counts.leased_until - LEASE if counts.leased_until else None,
+            accepted_at=counts.accepted_at,
         )
 
 

@@ -14,3 +14,4 @@ SILENT_AFTER = timedelta(seconds=15)
 LAGGING_AFTER = timedelta(seconds=30)  # events not routed, feeds not built
 BEHIND_AFTER = timedelta(seconds=60)  # events not routed, deliveries not sent
 UNFETCHED_AFTER = timedelta(hours=24)  # a partner's own feed
+NOTHING_CAME_AFTER = timedelta(hours=12)  # no article was accepted

@@ -1,4 +1,4 @@
-"""Keys that are replaced, sessions that end, limits on guessing, hashes of wiped answers, and the search.
+"""Keys that are replaced, sessions that end, limits on guessing, and hashes of wiped answers.
 
 All of it is added: an older version goes on beside it. It knows only the newest key of a source or a partner, and the
 key of a removed partner fits nothing, so that it refuses that key too.

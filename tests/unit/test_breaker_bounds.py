@@ -161,6 +161,12 @@ def test_failed_probe_opens_it_once_more_and_counts_on() -> None:
     assert (found.state, found.opened, found.failures) == ("open", 4, 9)
 
 
+def test_failed_probe_opens_it_however_few_failed_in_a_row() -> None:
+    """It opened because half of many attempts failed."""
+    found = after_all("-", Breaker("half_open", NOW, 1, 1))
+    assert (found.state, found.opened, found.failures) == ("open", 2, 2)
+
+
 def test_refusal_of_an_ordinary_push_leaves_the_slow_start_as_it_is() -> None:
     breaker = Breaker(slow_start=8, failures=2)
     assert after(breaker, [ended("refused")], NOW, 0.5) == breaker

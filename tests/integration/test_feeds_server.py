@@ -26,7 +26,7 @@ from service.serving.server import limits as limits_of_a_server
 from service.serving.server.limits import Limits
 from service.store import migrations, operations
 from service.store.database.record import Record, open_record
-from tests.architecture.test_routes import EVERYBODY, ADDRESS
+from tests.architecture.test_routes import EVERYBODY, USERS
 from tests.builders import NOW
 from tests.desk import eventually
 from tests.feeds_server import FeedsServerInThread, a_feeds_server
@@ -93,7 +93,7 @@ def test_both_servers_give_the_same_answer(
 def test_the_routes_are_public_ones_of_the_web(sqlite_record: Record) -> None:
     made = app.create_feeds_app(settings.Settings(), sqlite_record, DocumentCache(sqlite_record, PUBLIC_URL))
     rules = {("GET", rule.rule) for rule in made.url_map.iter_rules()}
-    public = {key for key, who in ADDRESS.items() if who == {EVERYBODY}}
+    public = {key for key, who in USERS.items() if who == {EVERYBODY}}
     assert rules == {
         key
         for key in public

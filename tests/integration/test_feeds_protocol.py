@@ -477,8 +477,10 @@ def test_further_connection_closes_the_one_that_is_idle_for_longest(room: FeedPu
         eventually(lambda: not server.server.context.table.all, within=10, what="none is open")
         with Wire(server.port) as one, Wire(server.port) as two, Wire(server.port) as three:
             for wire in (one, two, three):
-                assert wire.send(GET).reply().status == 200
-            assert one.send(GET).reply().status == 200
+                assert wire.send(b"", GET).reply().status == 200
+            assert (
+                one.send(b"", GET).reply().status == 200
+            )  # later than the others by more than a clock's step
             with Wire(server.port) as four:
                 assert four.send(GET).reply().status == 200
                 assert two.ends()

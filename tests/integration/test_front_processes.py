@@ -87,6 +87,7 @@ def test_posts_that_are_being_answered_when_the_web_is_ended_are_answered_and_no
         for each in threads:
             each.join()
         assert time.monotonic() - began < 15
+        eventually(lambda: not runs(web.pid), within=15, what="the web ends")
     assert accepted_articles(postgres_record) >= before + accepted[0]
 
 

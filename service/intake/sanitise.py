@@ -27,11 +27,12 @@ _BAD_SCHEME = re.compile(
 # A plain story: paragraphs, headings and lists, with links and simple emphasis in them. Such a one, and most are, needs
 # only to be washed. Possessive repeats: it is read once.
 _WORDS = r"(?:[^<>&]++|&(?:amp|lt|gt|quot|nbsp);|<br ?/?>)*+"
-_EMPHASIS = rf"<(em|strong|b|i)>{_WORDS}</\2>"
+_EMPHASIS = "|".join(f"<{name}>{_WORDS}</{name}>" for name in ("em", "strong", "b", "i"))
 _LINK = rf"""<a href="https?://[a-zA-Z0-9](?:[^"<>&@\\\s]|&amp;)*+">{_WORDS}</a>"""
-_PLAIN = re.compile(
-    rf"(?:\s++|</?(?:ul|ol|blockquote)>|<(p|h2|h3|h4|li)>{_WORDS}(?:(?:{_EMPHASIS}|{_LINK}){_WORDS})*+</\1>)*+"
-)
+_LINE = rf"{_WORDS}(?:(?:{_EMPHASIS}|{_LINK}){_WORDS})*+"
+_PARAGRAPH = "|".join(f"<{name}>{_LINE}</{name}>" for name in ("p", "h2", "h3", "h4", "li"))
+# No groups that capture: in possessive repeats Python 3.11 raises SystemError for them.
+_PLAIN = re.compile(rf"(?:\s++|</?(?:ul|ol|blockquote)>|{_PARAGRAPH})*+")
 _PASSES = 5
 # Characters that become longer when HTML is written out. The parser's time grows with the square of those of one text.
 _ESCAPED = ("&", "\xa0", ">>", '""')

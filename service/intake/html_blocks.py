@@ -49,7 +49,7 @@ class _Shape:
     end: int = 0  # the place of its closing tag
 
 
-class _Frame(NamedTuple):
+class _OpenElement(NamedTuple):
     name: str
     mode: _Mode
     written: bool
@@ -95,7 +95,7 @@ class _Rewriter:
         self._shapes = _shapes(parts)
         self._base = base
         self._removed = removed
-        self._frames = [_Frame("", _Mode.LOOSE, False)]
+        self._frames = [_OpenElement("", _Mode.LOOSE, False)]
         self._paragraph = False  # one of ours is open
         self._line_ends = False  # a block ended in a heading, which takes no blocks
         self._links = 0  # open <a>
@@ -178,7 +178,7 @@ class _Rewriter:
             self._picture_before &= name not in BLOCKS
             self._links += name == "a"
             self.out.append(f"<{name}{self._attributes(name, part.attributes)}>")
-        self._frames.append(_Frame(name, mode, written))
+        self._frames.append(_OpenElement(name, mode, written))
 
     def _block_mode(self, name: str) -> _Mode:
         if self._mode is _Mode.PHRASE:

@@ -41,7 +41,7 @@ _NAMED_MAX = 30  # kinds of things that were removed, in a warning
 # A cleaned story: escaping, paragraphs and absolute addresses make it longer than it came.
 FOLD_MAX = 4
 FREE_BYTES = 64 * 1024
-MAX_BYTES = 2 * 1024 * 1024
+STORY_BYTES_MAX = 2 * 1024 * 1024
 
 
 class TooLarge(ValueError):
@@ -100,7 +100,7 @@ def _is_plain(markup: str) -> bool:
 
 def largest(html: str) -> int:
     """The most bytes that a story made of this may have: a few times its own, and a limit of all stories."""
-    return min(FOLD_MAX * len(html.encode(errors="replace")) + FREE_BYTES, MAX_BYTES)
+    return min(FOLD_MAX * len(html.encode(errors="replace")) + FREE_BYTES, STORY_BYTES_MAX)
 
 
 def _bounded(markup: str, most: int) -> str:

@@ -14,7 +14,7 @@ import pytest
 from service.intake.adapters import native
 from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import NOTES_MAX, Invalid
-from service.intake.sanitise import FOLD_MAX, FREE_BYTES, MAX_BYTES, TooLarge, clean
+from service.intake.sanitise import FOLD_MAX, FREE_BYTES, STORY_BYTES_MAX, TooLarge, clean
 
 MIB = 2**20
 STORY = "<p>An ordinary paragraph, as stories have them, of a dozen words.</p>"
@@ -145,7 +145,7 @@ def test_a_cleaned_story_is_never_many_times_its_input(piece: str, size: int) ->
         html = clean(markup, "https://paper.example/").html
     except TooLarge:
         return
-    assert len(html.encode()) <= min(FOLD_MAX * len(markup.encode()) + FREE_BYTES, MAX_BYTES)
+    assert len(html.encode()) <= min(FOLD_MAX * len(markup.encode()) + FREE_BYTES, STORY_BYTES_MAX)
 
 
 def test_plain_text_that_swells_is_refused_at_its_field() -> None:

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from service.intake import html_addresses
-from service.intake.html_tags import ATTRIBUTES, BLOCKS, LAZY, LAZY_SETS, PHRASE_BLOCKS, STAND_INS, VOID
+from service.intake.html_tags import ATTRIBUTES, BLOCKS, LAZY, LAZY_SETS, PHRASE_BLOCKS, STAND_INS, VOID, Kind
 from service.intake.html_tokens import GrowsTooMuch
 
 ADDRESS_BYTES_MAX = 2 * 1024 * 1024  # in all addresses of a story
@@ -49,7 +49,7 @@ class _Shape:
     end: int = 0  # the place of its closing tag
 
 
-class _Frame(NamedTuple):
+class _OpenElement(NamedTuple):
     name: str
     mode: _Mode
     written: bool
@@ -79,7 +79,7 @@ def _shapes(parts: list[_Part]) -> dict[int, _Shape]:
                 outer.has_words |= shape.has_words
         elif part.name and part.name not in VOID:
             path.append(place)
-            shapes[place] = _Shape(has_words=part.name in ("x-frame", "x-video"))
+            shapes[place] = _Shape(has_words=part.name in (Kind.FRAME.value, Kind.VIDEO.value))
         elif path:
             shapes[path[-1]].has_block |= part.name == "hr"
             shapes[path[-1]].has_words |= bool(part.text) and not part.text.isspace()
@@ -95,7 +95,7 @@ class _Rewriter:
         self._shapes = _shapes(parts)
         self._base = base
         self._removed = removed
-        self._frames = [_Frame("", _Mode.LOOSE, False)]
+        self._frames = [_OpenElement("", _Mode.LOOSE, False)]
         self._paragraph = False  # one of ours is open
         self._line_ends = False  # a block ended in a heading, which takes no blocks
         self._links = 0  # open <a>
@@ -113,12 +113,12 @@ class _Rewriter:
                 self._text(part.text)
             elif part.closing:
                 self._close()
-            elif ' hidden="' in part.attributes or part.name == "x-drop":
+            elif ' hidden="' in part.attributes or part.name == Kind.DROPPED.value:
                 following = self._after(place)
-            elif part.name in ("x-video", "x-frame"):
+            elif part.name in (Kind.VIDEO.value, Kind.FRAME.value):
                 following = self._after(place)
                 self._media(place, following)
-            elif part.name == "x-source":
+            elif part.name == Kind.SOURCE.value:
                 following = self._after(place)
                 self._source = self._source or self._picture_address(_read(part.attributes))
             elif part.name in VOID:
@@ -161,9 +161,9 @@ class _Rewriter:
 
     def _open(self, part: _Part, shape: _Shape) -> None:
         name, mode = part.name, self._mode
-        if name == "x-noscript":
+        if name == Kind.NOSCRIPT.value:
             self._noscripts += 1
-        if name == "x-picture":
+        if name == Kind.PICTURE.value:
             self._source = None
         if name in BLOCKS:
             mode = self._block_mode(name)
@@ -178,7 +178,7 @@ class _Rewriter:
             self._picture_before &= name not in BLOCKS
             self._links += name == "a"
             self.out.append(f"<{name}{self._attributes(name, part.attributes)}>")
-        self._frames.append(_Frame(name, mode, written))
+        self._frames.append(_OpenElement(name, mode, written))
 
     def _block_mode(self, name: str) -> _Mode:
         if self._mode is _Mode.PHRASE:
@@ -196,9 +196,9 @@ class _Rewriter:
         frame = self._frames.pop()
         if frame.mode is _Mode.WRAP:
             self._end_paragraph()
-        if frame.name == "x-noscript":
+        if frame.name == Kind.NOSCRIPT.value:
             self._noscripts -= 1
-        if frame.name == "x-picture":
+        if frame.name == Kind.PICTURE.value:
             self._source = None
         if frame.name == "div" and frame.mode is _Mode.PHRASE:
             self._line_ends |= self._is_after_words()
@@ -249,7 +249,7 @@ class _Rewriter:
 
     def _media(self, place: int, following: int) -> None:
         for part in self._parts[place:following]:
-            if part.closing or part.name not in ("x-video", "x-frame", "x-source"):
+            if part.closing or part.name not in (Kind.VIDEO.value, Kind.FRAME.value, Kind.SOURCE.value):
                 continue
             found = _read(part.attributes)
             for name in (*LAZY, "src", "data"):

@@ -35,11 +35,13 @@ class Kind(Enum):
     BLOCK = "div"
     INLINE = "x-inline"
     PICTURE = "x-picture"
-    VIDEO = "x-video"  # or audio: a link
+    # These are elements at whose end tag the parser closes all that is open in them, and nothing outside:
+    # object, marquee and applet.
+    VIDEO = "object"  # or audio: a link
     FRAME = "x-frame"  # a link
     SOURCE = "x-source"
-    NOSCRIPT = "x-noscript"  # only its pictures stay
-    DROPPED = "x-drop"  # with its content
+    NOSCRIPT = "marquee"  # only its pictures stay
+    DROPPED = "applet"  # with its content
     RAW = "raw"  # with its content, which is no HTML
     FOREIGN = "foreign"  # with its content
     PREFORMATTED = "preformatted"

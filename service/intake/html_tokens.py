@@ -6,13 +6,13 @@ and the growth of the tree that it will make is known before it makes it. Every 
 
 from __future__ import annotations
 
-import html as entities
 import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 
 from service.intake import html_tags
+from service.intake.html_hiding import SHOWING, is_hidden, quoted
 from service.intake.html_tags import KINDS, Kind
 
 _WS = "[ \t\n\f\r]"
@@ -26,8 +26,6 @@ _ATTRIBUTE = re.compile(
 )
 _COMMENT_END = re.compile(r"--!?>")
 _FALLBACK = re.compile(rf"[^<]*+</iframe{_WS}*+>", re.I)
-_STYLE_COMMENT = re.compile(r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/")
-_HIDING = {"display": ("none",), "visibility": ("hidden", "collapse"), "mso-hide": ("all",)}
 TAGS_MAX = 50_000  # of a story; of a megabyte, one for each four words
 _ATTRIBUTES_MAX = 200  # of one tag are read
 DEEPEST = 200  # the parser's time grows with the square of the depth; no story is nested a tenth as deep
@@ -285,45 +283,17 @@ class _Writer:
         wanted = html_tags.wanted(name)
         if name in html_tags.COUNTED:
             self._removed.update(
-                f"attribute {each[:40]}" for each in found if each not in wanted and each not in _SHOWING
+                f"attribute {each[:40]}" for each in found if each not in wanted and each not in SHOWING
             )
-        written = [f' {each}="{_quoted(found[each])}"' for each in found if each in wanted]
-        if _is_hidden(name, found):
+        written = [f' {each}="{quoted(found[each])}"' for each in found if each in wanted]
+        if is_hidden(name, found):
             self._removed["hidden element"] += 1
             written.append(' hidden=""')
         elif name in html_tags.COUNTED:
-            self._removed.update(f"attribute {each}" for each in _SHOWING if each in found)
+            self._removed.update(f"attribute {each}" for each in SHOWING if each in found)
         return "".join(written)
 
 
 # Of a story that is nested too deep: the elements that go with their content, and those that stand between words.
 _LEFT_OUT = (Kind.RAW, Kind.FOREIGN, Kind.PREFORMATTED)
 _SEPARATE = (Kind.KEPT, Kind.TABLE, Kind.BLOCK, Kind.APART)
-_SHOWING = ("hidden", "style", "aria-hidden")
-
-
-def _quoted(value: str) -> str:
-    return value.replace('"', "&quot;")
-
-
-def _is_hidden(name: str, attributes: dict[str, str]) -> bool:
-    if "hidden" in attributes:
-        return True
-    if attributes.get("aria-hidden", "").strip().lower() == "true" and name != "img":
-        return True
-    return "style" in attributes and _hides(_decoded(attributes["style"]))
-
-
-def _hides(style: str) -> bool:
-    declared: dict[str, str] = {}
-    for each in _STYLE_COMMENT.sub("", style).lower().split(";"):
-        name, _, value = each.partition(":")
-        declared[name.strip()] = value.replace("!important", "").strip()
-    return any(declared.get(name) in values for name, values in _HIDING.items())
-
-
-def _decoded(value: str) -> str:
-    try:
-        return entities.unescape(value)
-    except ValueError:  # a reference of more than 4,300 digits
-        return value

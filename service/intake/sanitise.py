@@ -27,11 +27,12 @@ _BAD_SCHEME = re.compile(
 # A plain story: paragraphs, headings and lists, with links and simple emphasis in them. Such a one, and most are, needs
 # only to be washed. Possessive repeats: it is read once.
 _WORDS = r"(?:[^<>&]++|&(?:amp|lt|gt|quot|nbsp);|<br ?/?>)*+"
-_EMPHASIS = rf"<(em|strong|b|i)>{_WORDS}</\2>"
+_EMPHASIS = "|".join(f"<{name}>{_WORDS}</{name}>" for name in ("em", "strong", "b", "i"))
 _LINK = rf"""<a href="https?://[a-zA-Z0-9](?:[^"<>&@\\\s]|&amp;)*+">{_WORDS}</a>"""
-_PLAIN = re.compile(
-    rf"(?:\s++|</?(?:ul|ol|blockquote)>|<(p|h2|h3|h4|li)>{_WORDS}(?:(?:{_EMPHASIS}|{_LINK}){_WORDS})*+</\1>)*+"
-)
+_LINE = rf"{_WORDS}(?:(?:{_EMPHASIS}|{_LINK}){_WORDS})*+"
+_PARAGRAPH = "|".join(f"<{name}>{_LINE}</{name}>" for name in ("p", "h2", "h3", "h4", "li"))
+# No groups that capture: in possessive repeats Python 3.11 raises SystemError for them.
+_PLAIN = re.compile(rf"(?:\s++|</?(?:ul|ol|blockquote)>|{_PARAGRAPH})*+")
 _PASSES = 5
 # Characters that become longer when HTML is written out. The parser's time grows with the square of those of one text.
 _ESCAPED = ("&", "\xa0", ">>", '""')
@@ -40,7 +41,7 @@ _NAMED_MAX = 30  # kinds of things that were removed, in a warning
 # A cleaned story: escaping, paragraphs and absolute addresses make it longer than it came.
 FOLD_MAX = 4
 FREE_BYTES = 64 * 1024
-MAX_BYTES = 2 * 1024 * 1024
+STORY_BYTES_MAX = 2 * 1024 * 1024
 
 
 class TooLarge(ValueError):
@@ -99,7 +100,7 @@ def _is_plain(markup: str) -> bool:
 
 def largest(html: str) -> int:
     """The most bytes that a story made of this may have: a few times its own, and a limit of all stories."""
-    return min(FOLD_MAX * len(html.encode(errors="replace")) + FREE_BYTES, MAX_BYTES)
+    return min(FOLD_MAX * len(html.encode(errors="replace")) + FREE_BYTES, STORY_BYTES_MAX)
 
 
 def _bounded(markup: str, most: int) -> str:

@@ -146,6 +146,47 @@ def test_unknown_fields_are_ignored_with_a_warning() -> None:
     assert [note.pointer for note in reading.warnings] == ["/a~1b~0c", "/authors/0/age"]
 
 
+@pytest.mark.parametrize(
+    ("tag", "canonical"),
+    [("i-default", "i-default"), ("x-klingon", "x-klingon"), ("ZH-hans-cn", "zh-Hans-CN"), ("iw", "iw")],
+)
+def test_a_language_tag_is_kept_in_its_canonical_letters(tag: str, canonical: str) -> None:
+    assert content_of(language=tag)["language"] == canonical
+
+
+def test_a_users_name_and_password_are_taken_out_of_addresses_with_a_warning() -> None:
+    reading = read(
+        an_article(
+            url="https://u:p@paper.example/1",
+            origin={"name": "B", "url": "https://u@b.example/"},
+            images=[{"url": "https://u:p@i.example/1.jpg"}],
+        )
+    )
+    assert reading.posted.content is not None
+    assert reading.posted.content["url"] == "https://paper.example/1"
+    assert reading.posted.content["origin"]["url"] == "https://b.example/"
+    assert reading.posted.content["images"][0]["url"] == "https://i.example/1.jpg"
+    assert [note.pointer for note in reading.warnings] == ["/url", "/origin/url", "/images/0/url"]
+
+
+@pytest.mark.parametrize(
+    ("published", "embargo", "warned"),
+    [
+        ("1969-07-20T20:17:00Z", None, True),
+        ("1990-01-01T00:00:00Z", None, False),
+        ("2026-01-02T20:00:00Z", None, False),
+        ("2027-01-01T00:00:00Z", None, True),
+        ("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z", False),
+    ],
+)
+def test_a_time_of_publication_that_nobody_believes_draws_a_warning(
+    published: str, embargo: str | None, warned: bool
+) -> None:
+    posted = read(an_article(published_at=published, embargo_until=embargo)).posted
+    warnings = native.date_warnings(posted, datetime(2026, 1, 2, 8, tzinfo=UTC))
+    assert [note.pointer for note in warnings] == (["/published_at"] if warned else [])
+
+
 def test_a_section_named_twice_is_kept_once_with_a_warning() -> None:
     reading = read(an_article(sections=["world", "asia", "world"]))
     assert reading.posted.sections == ("world", "asia")
@@ -193,6 +234,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"url": "https://[/"}, "/url"),
     ({"url": "https://a.example/" + "x" * 2040}, "/url"),
     ({"language": "english language"}, "/language"),
+    ({"language": "english"}, "/language"),
+    ({"language": "xx"}, "/language"),
+    ({"language": "en_GB"}, "/language"),
+    ({"id": "a\x00b"}, "/id"),
+    ({"id": "a\ufdd0"}, "/id"),
+    ({"id": "a\U0001ffff"}, "/id"),
+    ({"id": "a\ud800"}, "/id"),
+    ({"id": "a\tb"}, "/id"),
+    ({"id": " a"}, "/id"),
+    ({"id": "a\u3000"}, "/id"),
+    ({"sections": ["world", "world\n"]}, "/sections/1"),
+    ({"sections": ["wor\x00ld"]}, "/sections/0"),
+    ({"packages": [" front"]}, "/packages/0"),
     ({"language": ""}, "/language"),
     ({"published_at": "2026-01-02"}, "/published_at"),
     ({"published_at": "2026-01-02T08:00:00"}, "/published_at"),

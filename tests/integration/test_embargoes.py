@@ -404,3 +404,19 @@ def _stream(record: Record, partner: str, now: datetime) -> list[int]:
     with record.reading() as connection:
         number = Statement("SELECT id FROM partner WHERE slug = :slug").value(connection, slug=partner)
     return [each.sequence for each in catch_up.read(record, StreamQuery(number, 0, 100), now).events]
+
+
+def test_endpoint_that_wants_every_revision_gets_the_story_back_that_was_killed_and_restored_in_one_moment(
+    record: Record,
+) -> None:
+    """The revision before the kill waited for ever, and the restored one behind it."""
+    source = a_desk(record)
+    an_endpoint(record, every_revision=True)
+    answer = post(record, source, an_article())
+    work(record, NOW)
+    deliver(record, NOW)
+    post(record, source, an_article(headline="Second"), now=later(1))
+    operations.kill(record, answer.article, reason="r", actor="operator", now=later(2))
+    operations.restore(record, answer.article, reason=None, actor="operator", now=later(3))
+    work(record, later(4))
+    assert revisions(deliver(record, later(4))) == [3, 4]

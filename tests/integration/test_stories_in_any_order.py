@@ -26,7 +26,7 @@ from tests.conftest import KEY
 from tests.feed_desk import FeedDesk
 from tests.sending import WORKER, claim, settlement
 
-STORIES = ("a", "b")
+STORIES = ("a", "a", "b")
 _ARTICLES = Statement(
     "SELECT id, external_id, public_id, revision, status, coalesce(embargo_until, 0) > :now FROM article"
 )
@@ -65,10 +65,11 @@ class Newsroom(RuleBasedStateMachine):
 
     @rule(
         story=st.sampled_from(STORIES),
-        embargo=st.sampled_from([None, None, -60, 60, 600]),
-        expires=st.sampled_from([None, None, None, -60, 300]),
+        embargo=st.sampled_from([60, 600, None, 60, 600, None, -60]),
+        expires=st.sampled_from([None, None, None, None, None, 300, -60]),
+        routed=st.booleans(),
     )
-    def publish(self, story: str, embargo: int | None, expires: int | None) -> None:
+    def publish(self, story: str, embargo: int | None, expires: int | None, routed: bool) -> None:
         self.texts += 1
         self._post(
             an_article(
@@ -78,6 +79,8 @@ class Newsroom(RuleBasedStateMachine):
                 expires_at=self._at(expires),
             )
         )
+        if routed:
+            self._route()
 
     @rule(story=st.sampled_from(STORIES), status=st.sampled_from(["killed", "withheld", "unpublished"]))
     def take_down(self, story: str, status: str) -> None:
@@ -102,6 +105,7 @@ class Newsroom(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 30, 61, 400]))
     def go_on(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
+        self._deliver(State.DELIVERED)
 
     @rule(seconds=st.sampled_from([8, 500]))
     def put_the_clock_back(self, seconds: int) -> None:
@@ -111,16 +115,25 @@ class Newsroom(RuleBasedStateMachine):
 
     @rule()
     def route(self) -> None:
-        routing.route(self.record, self.now)
+        self._route()
 
     @rule()
     def sweep(self) -> None:
+        self._sweep()
+
+    @rule(state=st.sampled_from([State.DELIVERED, State.DELIVERED, State.WAITING]))
+    def deliver(self, state: State) -> None:
+        self._deliver(state)
+
+    def _route(self) -> None:
+        routing.route(self.record, self.now)
+
+    def _sweep(self) -> None:
         accept.expire_due(self.record, self.now)
         accept.return_due(self.record, self.now)
         numbering.number_due(self.record, self.now)
 
-    @rule(state=st.sampled_from([State.DELIVERED, State.DELIVERED, State.WAITING]))
-    def deliver(self, state: State) -> None:
+    def _deliver(self, state: State) -> None:
         articles = {each[0]: each for each in self._articles().values()}
         claimed = claim(self.record, self.now)
         for each, push in zip(claimed, pushes_for(self.record, claimed, self.now), strict=True):
@@ -168,11 +181,11 @@ class Newsroom(RuleBasedStateMachine):
         """Each endpoint that got anything of a story ends with its newest revision, or its takedown."""
         for _ in range(4):
             self.now += timedelta(seconds=700)
-            self.sweep()
+            self._sweep()
             while routing.route(self.record, self.now).more:
                 pass
             for _ in range(6):
-                self.deliver(State.DELIVERED)
+                self._deliver(State.DELIVERED)
         for article_id, _, _, revision, _, _ in self._articles().values():
             for endpoint in self.endpoints:
                 assert self.sent.get((endpoint, article_id), revision) == revision

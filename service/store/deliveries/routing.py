@@ -60,6 +60,7 @@ def route(record: Record, now: datetime, limit: int = 50) -> RoutingResult:
         numbering.number(connection, rows, now)
         _supersede(connection, events, now)
         transitions.enqueue(connection, rows)
+        _supersede_taken_down(connection, events, now)
         _follow_embargoes(connection, events, now)
         _cancel_unheld(connection, events)
         mark_routed(connection, [each.id for each in events], now)
@@ -99,6 +100,19 @@ def _supersede(connection: Connection, events: Sequence[Event], now: datetime) -
         if each.newest > 1 and each.revision == each.newest
     ]
     transitions.supersede(connection, newest, now, await_settlements=True)
+
+
+def _supersede_taken_down(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Revisions before a takedown go to nobody, though the story is back already when all of it is routed at once.
+
+    At an endpoint that wants every revision they would wait for ever, and those after them with them.
+    """
+    taken_down = [
+        NewRevision(each.article_id, each.revision, takedown=True)
+        for each in events
+        if each.type in TAKEDOWNS and 1 < each.revision < each.newest
+    ]
+    transitions.supersede(connection, taken_down, now)
 
 
 def _follow_embargoes(connection: Connection, events: Sequence[Event], now: datetime) -> None:

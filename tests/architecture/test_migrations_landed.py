@@ -17,6 +17,7 @@ LANDED = {
     "0004_partner_feeds.py": "9c8c25ae86998568289f8f7192e06babaf1e00bc0601011b071b88c29b5d3e6b",
     "0005_notices_for_their_time.py": "94c1f25fd958783c53f9c2bf9766d62cbbdc8a32689223309509ced03a1d9ec8",
     "0006_less_to_write.py": "290c51f812525f6930c173e36dad06e1a05d379791710f32b2ecdaffca98cc5d",
+    "0009_feeds_that_stay_true.py": "3adc6e5ab54c86560479984f84312bb104c3940c419bd57282f3503e7a70a9d9",
 }
 LIVING = {"service", "workers", "feeds"}
 

@@ -22,6 +22,7 @@ WRITERS = {
     "event": "events.py",
     "feed": "feeds/feeds.py",
     "feed_fetch": "feeds/fetches.py",
+    "feed_shown": "feeds/fetches.py",
     "feed_token": "feeds/partner_feeds.py",
     "lease": "coordination/leases.py",
     "moved": "feeds/sections.py",

@@ -8,14 +8,13 @@ files and their ETags; only files that it names are ever deleted. Beside each fi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,10 +22,20 @@ from pathlib import Path
 from service import logs
 from service.runtime import files
 from service.serving import catalogue
-from service.serving.compression import SUFFIXES, Coding, compress
+from service.serving.compression import SUFFIXES
+from service.serving.export_files import (
+    ExportFile,
+    constant,
+    delete,
+    digest,
+    forms_of,
+    path_of,
+    plain_path,
+    read_listed,
+    write,
+)
 from service.store.database.record import Record
 from service.store.feeds import archives, documents
-from service.store.feeds.archives import Listing
 
 log = logs.get("export")
 
@@ -54,14 +63,6 @@ class ExportResult:
     busy: bool = False
 
 
-@dataclass(frozen=True)
-class ExportFile:
-    """A file that there should be. `read` gives its bytes; None if its feed is gone."""
-
-    etag: str
-    read: Callable[[], bytes | None] = field(compare=False)
-
-
 class Exporter:
     """Keeps a directory equal to the record. Many processes may run it: one of them works at a time."""
 
@@ -80,7 +81,7 @@ class Exporter:
         self._clock = clock
         self._news = catalogue.NewsSitemap(record, public_url, clock, publication)
         # A document's forms are written one after another: it is read once for all of them.
-        self._body = lru_cache(maxsize=1)(partial(_read, record))
+        self._body = lru_cache(maxsize=1)(partial(read_listed, record))
         # The state of the record at the last round over all files, and its time; the files that takedowns changed.
         self._state: documents.ChangeState | None = None
         self._complete_at: datetime | None = None
@@ -113,7 +114,7 @@ class Exporter:
                 manifest |= dict.fromkeys(new, "")
                 self._write_manifest(manifest)
             for path in gone:
-                _delete(self._directory, path)
+                delete(self._directory, path)
                 del manifest[path]
             looked, taken_down = time.monotonic(), set[str]()
             for path in stale:
@@ -122,11 +123,11 @@ class Exporter:
                 if time.monotonic() - looked >= EXPORT_SECONDS:
                     taken_down |= self._write_takedowns(manifest)
                     looked = time.monotonic()
-                if _plain(path) in taken_down:
+                if plain_path(path) in taken_down:
                     continue  # what was read for it is of before; the next round writes its forms
                 body = files[path].read()
                 if body is not None:  # None: its feed was closed meanwhile, and the next round deletes it
-                    _write(self._directory / path, body)
+                    write(self._directory / path, body)
                     manifest[path] = files[path].etag
             if stale or gone:
                 self._write_manifest(manifest)
@@ -160,21 +161,21 @@ class Exporter:
             self._write_manifest(manifest)
         gone = [path for path in manifest if path.startswith(SITEMAPS) and path not in found]
         for path in gone:
-            _delete(self._directory, path)
+            delete(self._directory, path)
             del manifest[path]
         for path in stale:
             for suffix in filter(None, SUFFIXES.values()):
-                _delete(self._directory, path + suffix)
+                delete(self._directory, path + suffix)
         for path, file in stale.items():
             body = file.read()
             if body is not None:
-                _write(self._directory / path, body)
+                write(self._directory / path, body)
                 manifest[path] = file.etag
         if stale or gone:
             self._write_manifest(manifest)
             log.info("feeds.takedowns_exported", written=len(stale), deleted=len(gone))
         self._takedowns = found
-        return {_plain(path) for path in (*stale, *gone)}
+        return {plain_path(path) for path in (*stale, *gone)}
 
     def _takedown_files(self) -> dict[str, ExportFile]:
         """The plain files that takedowns of late have changed, and the news sitemap's in every form."""
@@ -182,14 +183,14 @@ class Exporter:
         since = max(min(now, self._complete_at or now) - TAKEDOWN_MARGIN, now - TAKEDOWN_LONGEST)
         found: dict[str, ExportFile] = {}
         for listed in archives.takedown_listing(self._record, since):
-            path = _path(listed)
+            path = path_of(listed)
             if _SAFE.fullmatch(path):
-                found[path] = ExportFile(listed.etag, partial(_read, self._record, listed))
+                found[path] = ExportFile(listed.etag, partial(read_listed, self._record, listed))
         return found | dict(self._sitemaps())
 
     def _sitemaps(self) -> Iterator[tuple[str, ExportFile]]:
         for name, body in self._news.files().items():
-            yield from _forms(SITEMAPS + name, _digest(body), _constant(body), best=False)
+            yield from forms_of(SITEMAPS + name, digest(body), constant(body), best=False)
 
     def _run(self) -> None:
         due_at = time.monotonic()
@@ -212,17 +213,17 @@ class Exporter:
     def _files(self) -> Iterator[tuple[str, ExportFile]]:
         """Every file that there should be, by its path."""
         for listed in archives.listing(self._record):
-            path = _path(listed)
+            path = path_of(listed)
             if _SAFE.fullmatch(path):
                 # An archive's page stays the same for years; a feed changes within minutes.
                 read = partial(self._body, listed)
-                yield from _forms(path, listed.etag, read, best=listed.page is not None)
+                yield from forms_of(path, listed.etag, read, best=listed.page is not None)
         catalogues = {
             "feeds.opml": catalogue.outline(self._record, self._public_url),
             "feeds.html": catalogue.index(self._record, self._public_url),
         }
         for path, body in catalogues.items():
-            yield from _forms(path, _digest(body), _constant(body), best=False)
+            yield from forms_of(path, digest(body), constant(body), best=False)
         yield from self._sitemaps()
 
     def _read_manifest(self) -> dict[str, str]:
@@ -234,7 +235,7 @@ class Exporter:
         return {path: etag for path, etag in manifest.items() if _SAFE.fullmatch(path)}
 
     def _write_manifest(self, manifest: dict[str, str]) -> None:
-        _write(self._directory / MANIFEST, json.dumps(manifest, sort_keys=True, indent=0).encode())
+        write(self._directory / MANIFEST, json.dumps(manifest, sort_keys=True, indent=0).encode())
 
     def _has(self, manifest: dict[str, str], path: str, etag: str) -> bool:
         return manifest.get(path) == etag and (self._directory / path).is_file()
@@ -247,57 +248,3 @@ class Exporter:
         finally:
             if file is not None:
                 file.close()
-
-
-def _path(listed: Listing) -> str:
-    page = "" if listed.page is None else f"/{listed.page}"
-    return f"feeds/{listed.feed}{page}.{listed.format}"
-
-
-def _plain(path: str) -> str:
-    """The path of the file of which this is a form."""
-    return re.sub(r"\.(gz|br|zst)$", "", path)
-
-
-def _read(record: Record, listed: Listing) -> bytes | None:
-    if listed.page is None:
-        found = documents.get_document(record, listed.feed, listed.format)
-    else:
-        found = archives.get_page(record, listed.feed, listed.page, listed.format)
-    return None if found is None else found.body
-
-
-def _forms(
-    path: str, etag: str, read: Callable[[], bytes | None], *, best: bool
-) -> Iterator[tuple[str, ExportFile]]:
-    """A file and its compressed forms, one after another."""
-
-    def compressed(coding: Coding) -> bytes | None:
-        body = read()
-        return None if body is None else compress(body, coding, best=best)
-
-    for coding, suffix in SUFFIXES.items():
-        yield path + suffix, ExportFile(etag, partial(compressed, coding))
-
-
-def _digest(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:32]
-
-
-def _constant(body: bytes) -> Callable[[], bytes]:
-    return lambda: body
-
-
-def _write(path: Path, body: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_whole(path, body)
-
-
-def _delete(directory: Path, path: str) -> None:
-    """The file, and the folders that it leaves empty."""
-    (directory / path).unlink(missing_ok=True)
-    for folder in list((directory / path).parents)[: path.count("/")]:
-        try:
-            folder.rmdir()
-        except OSError:
-            return

@@ -532,15 +532,15 @@ def test_no_bytes_and_no_header_break_the_intake(shared_desk: WebDesk, body: byt
     "path", ["/v1/articles?dry_run=1", "/v1/hooks/wire?x=1", "/v1/articles?source=wire&source=a"]
 )
 def test_an_unknown_parameter_is_a_400_that_names_it_and_publishes_nothing(
-    sqlite_desk: Desk, path: str
+    sqlite_desk: WebDesk, path: str
 ) -> None:
     before = rows(sqlite_desk.record)
-    answer = ask(sqlite_desk, Refused("a parameter", 400, path=path))
+    answer = ask(sqlite_desk, Refusal("a parameter", 400, path=path))
     problem = the_problem(answer, 400)
     assert path.rpartition("?")[2].partition("=")[0] in problem["detail"]
     assert rows(sqlite_desk.record) == before
 
 
 @pytest.mark.parametrize("path", ["/v1/articles/x?y=1", "/v1/events/x?y=1", "/v1/partner/events?y=1"])
-def test_an_unknown_parameter_of_a_question_is_a_400_too(sqlite_desk: Desk, path: str) -> None:
+def test_an_unknown_parameter_of_a_question_is_a_400_too(sqlite_desk: WebDesk, path: str) -> None:
     assert "?y=" in the_problem(sqlite_desk.get(path, sqlite_desk.wire.bearer), 400)["detail"]

@@ -227,7 +227,10 @@ def test_the_time_of_a_feed_never_goes_back_when_its_newest_story_moves_away(des
     before = desk.atom("world").findtext(f"{ATOM}updated")
     publish(desk, source, range(7, 8), at=200, sections=("china",))
     assert "Story 7." not in titles(desk.atom("world"))
-    assert desk.atom("world").findtext(f"{ATOM}updated") == before
+    after = desk.atom("world").findtext(f"{ATOM}updated")
+    assert before is not None
+    assert after is not None
+    assert after >= before
 
 
 def test_a_held_story_has_a_notice_and_no_tombstone_and_a_killed_one_has_both(desk: FeedDesk) -> None:

@@ -21,7 +21,8 @@ from service.store.database.record import Record, open_record
 from service.store.deliveries import routing
 from service.store.feeds import documents, sections
 from service.store.feeds.entries import prune_entries
-from service.store.feeds.feeds import due_feeds, due_takedowns, open_feeds
+from service.store.feeds.feeds import due_feeds, open_feeds
+from service.store.feeds.takedowns import due_takedowns
 from tests.builders import NOW, a_desk, a_source, a_takedown, an_article, later, post
 from tests.conftest import KEY
 from tests.feed_desk import FeedDesk, publish
@@ -231,7 +232,9 @@ def test_withdrawn_story_keeps_its_place_as_a_notice_for_the_configured_time(
     assert item["id"] == given.article
     assert item["_dateline"]["status"] == status
     assert item["date_modified"] > other["date_modified"]
-    assert [gone.get("ref") for gone in desk.atom("world").findall("{*}deleted-entry")] == [given.article]
+    # A held story may come back: a reader that obeys a tombstone would retire it for good.
+    stones = [] if status == "withheld" else [given.article]
+    assert [gone.get("ref") for gone in desk.atom("world").findall("{*}deleted-entry")] == stones
     for fmt in feeds.RENDITIONS:
         assert b"Secret" not in desk.body("world", fmt)
     end = later(10) + timedelta(days=3)

@@ -57,7 +57,9 @@ def add(record: Record, rows: dict[str, str], first: int, count: int) -> None:
     with record.writing() as connection:
         for statement in FILL:
             connection.execute(text(statement.format(series=series, **rows)), values)
-        advance = text("UPDATE feed SET sequence = :last WHERE slug = 'world' AND sequence < :last")
+        advance = text(
+            "UPDATE feed SET sequence = :last, archived = :last / 50 WHERE slug = 'world' AND sequence < :last"
+        )
         connection.execute(advance, values)
 
 

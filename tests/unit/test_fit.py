@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.publish.fit import Candidate, fit
+from workers.publish.fit import SizedEntry, fit
 
 
-def story(number: int, size: int, *, brief: int | None = 100, archived: bool = False) -> Candidate:
-    return Candidate(number, size, brief, archived, notice=False)
+def story(number: int, size: int, *, brief: int | None = 100, archived: bool = False) -> SizedEntry:
+    return SizedEntry(number, size, brief, archived, notice=False)
 
 
 def test_stories_that_have_room_stay_as_they_are() -> None:
@@ -40,7 +40,7 @@ def test_a_newest_story_that_is_too_large_alone_is_cut_and_stays() -> None:
 def test_no_document_is_larger_than_its_limit_but_for_the_newest_and_notices(
     drawn: list[tuple[int, int, bool, bool]], limit: int
 ) -> None:
-    stories = [Candidate(n, size, brief, old, notice) for n, (size, brief, old, notice) in enumerate(drawn)]
+    stories = [SizedEntry(n, size, brief, old, notice) for n, (size, brief, old, notice) in enumerate(drawn)]
     fitted = fit(stories, limit)
     notices = {each.article_id: each.size for each in stories if each.notice}
     newest = next((each for each in stories if not each.notice), None)

@@ -10,7 +10,7 @@ from datetime import datetime
 import feeds
 from service.store.feeds.contents import Placement
 from service.store.feeds.documents import Rendering
-from workers.publish.fit import Candidate, Fitted, fit
+from workers.publish.fit import Fit, SizedEntry, fit
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Bounds:
     """The bounds of a feed's documents. `limit` is the most bytes of one; None for no limit.
 
     `briefs` makes the entries of stories by their summaries alone; `archived` names the articles that are on a page of
-    the archive. Both are asked only if a document is too large. `not_before` is the newest time that the feed has had:
-    its `updated` never goes back.
+    the archive. Both are asked only if a document is too large. `not_before` is the time at which a story last left the
+    feed: its `updated` never goes back.
     """
 
     limit: int | None = None
@@ -55,13 +55,13 @@ class Bounds:
 
 @dataclass
 class Documents:
-    """What was composed: the documents by format, and how many stories are cut or left out of the largest one."""
+    """The documents by format, and how many stories are cut or left out of the largest one."""
 
     renderings: dict[feeds.Format, Rendering] = field(default_factory=dict)
     cut: int = 0
     left_out: int = 0
 
-    def note(self, fitted: Fitted) -> None:
+    def note(self, fitted: Fit) -> None:
         self.cut = max(self.cut, len(fitted.brief))
         self.left_out = max(self.left_out, len(fitted.left_out))
 
@@ -122,10 +122,10 @@ def _bounded(lines: list[_Line], fmt: feeds.Format, bounds: Bounds, documents: D
     ]
 
 
-def _candidate(line: _Line, briefs: Mapping[int, Entry], archived: Collection[int]) -> Candidate:
+def _candidate(line: _Line, briefs: Mapping[int, Entry], archived: Collection[int]) -> SizedEntry:
     place, _, entry = line
     brief = briefs.get(place.article_id)
-    return Candidate(
+    return SizedEntry(
         place.article_id,
         len(entry.body),
         None if brief is None else len(brief.body),

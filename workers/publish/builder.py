@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,7 +19,8 @@ from service.store.feeds.archives import PageDue
 from service.store.feeds.contents import Placement
 from service.store.feeds.documents import Overtaken
 from service.store.feeds.entries import prune_entries
-from service.store.feeds.feeds import FeedDue, due_feeds, due_takedowns, open_feeds
+from service.store.feeds.feeds import FeedDue, due_feeds, open_feeds
+from service.store.feeds.takedowns import due_takedowns
 from service.store.notices import NewNotice
 from workers.publish.assemble import Bounds, Documents, Entries, compose
 from workers.publish.entry_cache import EntryCache
@@ -130,8 +131,8 @@ class FeedBuilder:
         entries, new = self._cache.entries(publisher, shown)
         # A partner's own is not for people to look at, and its page would tell its address.
         formats = feeds.FORMATS if due.private else feeds.RENDITIONS
-        due = replace(due, newest_at=_newest_at(due, shown, now))
-        bounds = self._bounds(publisher, due)
+        left_at = contents.left_at(self._record, due, now)
+        bounds = replace(self._bounds(publisher, due), not_before=left_at)
         composed = compose(feed_of(publisher, due), shown, entries, formats, bounds)
         renderings = composed.renderings
         changed = documents.store_documents(self._record, due, renderings, due_at=due_at, now=now, made=new)
@@ -153,7 +154,7 @@ class FeedBuilder:
         def briefs(shown: Collection[Placement]) -> Mapping[int, Entries]:
             return self._cache.briefs(publisher, shown)
 
-        return Bounds(self._feed_bytes, briefs, archived, due.newest_at)
+        return Bounds(self._feed_bytes, briefs, archived)
 
     def _report_size(self, due: FeedDue, composed: Documents, now: datetime) -> None:
         """Tells the operator that a feed is as large as it may be: for each feed once an hour at the most."""
@@ -187,7 +188,7 @@ class FeedBuilder:
         shown = contents.page_placements(self._record, page.feed, page.page, now)
         entries, new = self._cache.entries(publisher, shown)
         feed = replace(feed_of(publisher, due), page=page.page)
-        bounds = replace(self._bounds(publisher, due), archived=tuple, not_before=None)
+        bounds = replace(self._bounds(publisher, due), archived=tuple)
         bodies = compose(feed, shown, entries, feeds.ARCHIVED, bounds).renderings
         due_at = archives.opens_at(self._record, page.feed, page.page, now)
         stored = archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=new)
@@ -203,10 +204,3 @@ class FeedBuilder:
         if self._new_entries >= PRUNE_AFTER:
             self._new_entries = 0
             log.info("entries.pruned", count=prune_entries(self._record))
-
-
-def _newest_at(due: FeedDue, shown: Sequence[Placement], now: datetime) -> datetime | None:
-    """The newest time that the feed has had, this one included; none that was set by a clock ahead."""
-    times = [feeds.distinct_time(each.changed_at, each.public_id) for each in shown]
-    former = [due.newest_at] if due.newest_at is not None and due.newest_at <= now else []
-    return max((*times, *former), default=None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SizedEntry:
     """A story in one format: its bytes whole and by its summary alone, which is None until that was made.
 
     `may_leave`: it is on a page of the archive. A notice is small, and stays as it is.
@@ -21,7 +21,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Fit:
     """The articles that are shown by their summary alone, and those that are left out. `size`: of all entries."""
 
     brief: frozenset[int]
@@ -33,7 +33,7 @@ class Fitted:
 BRIEF_SIZE = 3_000
 
 
-def fit(candidates: Sequence[Candidate], limit: int) -> Fitted:
+def fit(candidates: Sequence[SizedEntry], limit: int) -> Fit:
     """The newest stories, which come first, stay whole as long as there is room.
 
     The oldest that are in the archive leave first. If that is not enough, the oldest are shown by their summary alone;
@@ -58,4 +58,4 @@ def fit(candidates: Sequence[Candidate], limit: int) -> Fitted:
         if total > limit and each.article_id in sizes and each.article_id != newest:
             total -= sizes.pop(each.article_id)
             left_out.add(each.article_id)
-    return Fitted(frozenset(brief - left_out), frozenset(left_out), total)
+    return Fit(frozenset(brief - left_out), frozenset(left_out), total)

@@ -110,7 +110,7 @@ def _supersede_taken_down(connection: Connection, events: Sequence[Event], now: 
     taken_down = [
         NewRevision(each.article_id, each.revision, takedown=True)
         for each in events
-        if each.type in TAKEDOWNS and 1 < each.revision < each.newest
+        if each.type in TAKEDOWN_EVENTS and 1 < each.revision < each.newest
     ]
     transitions.supersede(connection, taken_down, now)
 

@@ -135,6 +135,18 @@ def archived_stories(record: Record, due: FeedDue) -> frozenset[int]:
     return frozenset(article_id for (article_id,) in rows)
 
 
+def left_at(record: Record, due: FeedDue, now: datetime) -> datetime | None:
+    """When a story last left the feed, for another or by a takedown. None for a partner's own."""
+    with record.reading() as connection:
+        moment = _LEFT.value(connection, feed=due.slug, now=now)
+    return None if moment is None else from_micros(int(moment))
+
+
+_LEFT = Statement(
+    "SELECT max(changed_at) FROM placement WHERE feed = :feed AND NOT listed AND changed_at <= :now"
+)
+
+
 def newest(
     record: Record, slug: str, now: datetime, *, withdrawn_stays: timedelta, limit: int = NEWEST
 ) -> list[Placement]:

@@ -32,7 +32,7 @@ class FeedDue:
     """A feed to build. `wanted` counts the requests up to when it was read: a later one asks again.
 
     `born` is the slug it was made with, `pages` the number of pages of its archive
-    to which it leads: all later stories stand in it. `newest_at` is the newest time that its documents ever had.
+    to which it leads: all later stories stand in it.
     """
 
     slug: str
@@ -44,7 +44,6 @@ class FeedDue:
     sequence: int
     hidden: bool
     archived: int = 0
-    newest_at: datetime | None = None
 
     @property
     def shown(self) -> bool:
@@ -72,9 +71,9 @@ class Whereabouts:
     complete: int
 
 
-_FEED = """
+FEED_DUE_SQL = """
     SELECT f.slug, f.born, coalesce(s.title, f.title, f.slug), coalesce(s.language, f.language),
-        f.created_at, f.wanted, f.sequence, f.hidden, f.archived, f.newest_at
+        f.created_at, f.wanted, f.sequence, f.hidden, f.archived
     FROM feed f LEFT JOIN section s ON s.slug = f.slug WHERE f.closed_at IS NULL AND """
 
 
@@ -84,29 +83,7 @@ def due_feeds(record: Record) -> list[FeedDue]:
         return _DUE.all(connection)
 
 
-_DUE = Query(FeedDue, _FEED + "f.wanted > f.built ORDER BY f.wanted_at, f.slug")
-
-
-def due_takedowns(record: Record) -> list[FeedDue]:
-    """Of the due feeds, those from which a story was taken down since they were built; and then partners' own."""
-    with record.reading() as connection:
-        first = _DUE_TAKEDOWNS.all(connection, late=CLOCKS_DIFFER)
-        return [*first, *_DUE_PRIVATE.all(connection)] if first else []
-
-
-# Clocks may differ by ten seconds: at worst a feed is built before others that it need not precede.
-CLOCKS_DIFFER = 10_000_000
-_DUE_TAKEDOWNS = Query(
-    FeedDue,
-    _FEED
-    + """f.wanted > f.built AND EXISTS (SELECT 1 FROM placement p WHERE p.feed = f.slug AND p.withdrawn IS NOT NULL
-        AND p.withdrawn IN (1, 2) AND p.changed_at > coalesce(f.built_at, 0) - :late)
-    ORDER BY f.wanted_at, f.slug""",
-)
-_DUE_PRIVATE = Query(
-    FeedDue,
-    _FEED + f"f.wanted > f.built AND f.slug LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY f.wanted_at, f.slug",
-)
+_DUE = Query(FeedDue, FEED_DUE_SQL + "f.wanted > f.built ORDER BY f.wanted_at, f.slug")
 
 
 def open_feeds(record: Record) -> list[FeedDue]:
@@ -119,7 +96,8 @@ def open_feeds(record: Record) -> list[FeedDue]:
 
 
 _OPEN = Query(
-    FeedDue, _FEED + f"{VISIBLE} AND f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id"
+    FeedDue,
+    FEED_DUE_SQL + f"{VISIBLE} AND f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id",
 )
 
 
@@ -259,12 +237,11 @@ def note_built(connection: Connection, due: FeedDue, due_at: datetime | None, no
 
     False when a later build was there first, when it was closed, or when the record, set back, knows no such requests.
     """
-    values = {"slug": due.slug, "wanted": due.wanted, "now": now, "due": due_at, "newest": due.newest_at}
-    return _BUILT.run(connection, values) == 1
+    return _BUILT.run(connection, {"slug": due.slug, "wanted": due.wanted, "now": now, "due": due_at}) == 1
 
 
 _BUILT = Statement(
-    "UPDATE feed SET built = :wanted, built_at = :now, due_at = :due, newest_at = :newest"
+    "UPDATE feed SET built = :wanted, built_at = :now, due_at = :due"
     " WHERE slug = :slug AND built < :wanted AND wanted >= :wanted AND closed_at IS NULL"
 )
 

@@ -18,7 +18,7 @@ MOST_RECENT = 50_000
 
 
 # A takedown may be noted by a clock that differs from ours by so much.
-CLOCKS_DIFFER = timedelta(minutes=5)
+_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class HiddenState(NamedTuple):
 def hidden_state(record: Record, since: datetime, now: datetime) -> HiddenState:
     """Of the stories that changed since then and are not public now. Reads as many rows as changed since."""
     with record.reading() as connection:
-        (row,) = _HIDDEN.rows(connection, since=since - CLOCKS_DIFFER, now=now)
+        (row,) = _HIDDEN.rows(connection, since=since - _CLOCKS_DIFFER, now=now)
     return HiddenState(*map(int, row))
 
 

@@ -40,7 +40,6 @@ feed = Table(
     Column("archived", BigInteger, nullable=False, server_default=text("0")),  # the last page made of it
     # A story under embargo made it: it is shown to nobody until a story in it is public, and `sequence` above zero.
     Column("hidden", Boolean, nullable=False, server_default=text("false")),
-    Column("newest_at", Instant),  # the newest `updated` that its documents ever had
 )
 
 # An address that a feed once had: it leads there for ever. Written by feeds/sections.py.
@@ -81,6 +80,14 @@ placement = Table(
         "changed_at",
         sqlite_where=text("withdrawn IS NOT NULL"),
         postgresql_where=text("withdrawn IS NOT NULL"),
+    ),
+    # When a story last left the feed: the feed's own time never goes back.
+    Index(
+        "ix_placement_left",
+        "feed",
+        "changed_at",
+        sqlite_where=text("NOT listed"),
+        postgresql_where=text("NOT listed"),
     ),
     Index("ix_placement_article", "article_id"),
     Index(

@@ -1,4 +1,4 @@
-"""The newest time that a feed ever had, and the stories that each partner's own feed showed.
+"""When a story last left each feed, by index; and the stories that each partner's own feed showed.
 
 A feed's `updated` never goes back, though its newest story moves away. And a partner's own feed has notices only of
 stories that it showed: so far every feed of a partner counts as having shown what any of them did.
@@ -31,10 +31,17 @@ def upgrade() -> None:
         "INSERT INTO feed_shown (partner_feed_id, article_id) SELECT DISTINCT f.id, r.article_id"
         " FROM partner_feed f JOIN receipt r ON r.partner_id = f.partner_id AND r.endpoint_id = 0"
     )
-    op.add_column("feed", sa.Column("newest_at", sa.BigInteger(), nullable=True))
+    op.create_index(
+        "ix_placement_left",
+        "placement",
+        ["feed", "changed_at"],
+        unique=False,
+        sqlite_where=sa.text("NOT listed"),
+        postgresql_where=sa.text("NOT listed"),
+    )
 
 
 def downgrade() -> None:
-    op.drop_column("feed", "newest_at")
+    op.drop_index("ix_placement_left", table_name="placement")
     op.drop_index("ix_feed_shown_article_id", table_name="feed_shown")
     op.drop_table("feed_shown")

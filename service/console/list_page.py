@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from flask import request
 
 Each = TypeVar("Each")
-SHOWN = 25
+ROWS_SHOWN = 25
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ListPage(Generic[Each]):
 
 
 def list_page(
-    every: Sequence[Each], key: Callable[[Each], object], parameter: str, size: int = SHOWN
+    every: Sequence[Each], key: Callable[[Each], object], parameter: str, size: int = ROWS_SHOWN
 ) -> ListPage[Each]:
     """The page that the address asks for: what comes after the item of that key; from the start if there is none."""
     wanted = request.args.get(parameter)

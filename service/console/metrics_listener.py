@@ -21,18 +21,18 @@ log = logs.get("status")
 READ_SECONDS = 5.0  # a scraper that sends its request slower is none
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _MetricsServer(ThreadingMixIn, WSGIServer):
     """Answers each scrape in a thread of its own; several web processes share the port."""
 
     daemon_threads = True
     allow_reuse_port = True
 
 
-class _Server6(_Server):
+class _MetricsServer6(_MetricsServer):
     address_family = socket.AF_INET6
 
 
-class _Handler(WSGIRequestHandler):
+class _ScrapeHandler(WSGIRequestHandler):
     timeout = READ_SECONDS
 
     def log_message(self, format: str, *arguments: object) -> None:
@@ -44,8 +44,8 @@ def start(listen: str, record: Record, clock: Callable[[], datetime]) -> WSGISer
     host, port = host_and_port(listen)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(DeskCollector(record, clock))
-    kind = _Server6 if ":" in host else _Server
-    server = make_server(host, port, make_wsgi_app(registry), server_class=kind, handler_class=_Handler)
+    kind = _MetricsServer6 if ":" in host else _MetricsServer
+    server = make_server(host, port, make_wsgi_app(registry), server_class=kind, handler_class=_ScrapeHandler)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     log.info("metrics.listening", host=host, port=server.server_port)
     return server

@@ -42,7 +42,7 @@ SEARCH_MAX = 200  # characters
 NOTICES_SHOWN = 20
 FETCHES_SHOWN = 10
 PARTNERS_SHOWN = 50
-SHOWN = 50  # rows of any other list
+TABLE_ROWS = 50  # of any other list
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
@@ -220,10 +220,10 @@ class StatusViews:
             "status/article.html",
             article=trace,
             holdings=list_page(
-                holdings, lambda each: f"{each.partner}.{each.endpoint_id}", "holdings", SHOWN
+                holdings, lambda each: f"{each.partner}.{each.endpoint_id}", "holdings", TABLE_ROWS
             ),
-            revisions=list_page(trace.revisions, lambda each: each.number, "revisions", SHOWN),
-            matrix=list_page(matrix(trace), lambda each: each[0].endpoint_id, "after", SHOWN),
+            revisions=list_page(trace.revisions, lambda each: each.number, "revisions", TABLE_ROWS),
+            matrix=list_page(matrix(trace), lambda each: each[0].endpoint_id, "after", TABLE_ROWS),
         )
 
     def event(self, name: str) -> str:
@@ -234,7 +234,7 @@ class StatusViews:
             "status/event.html",
             trace=trace,
             event=trace.event,
-            deliveries=list_page(found, lambda each: each.row, "after", SHOWN),
+            deliveries=list_page(found, lambda each: each.row, "after", TABLE_ROWS),
         )
 
     def delivery(self, name: str) -> str:

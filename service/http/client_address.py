@@ -53,7 +53,7 @@ def is_local(request: Request, trusted: Sequence[Network]) -> bool:
 
 
 def _hops(request: Request) -> Iterator[str]:
-    """What the proxies saw, the nearest first."""
+    """The addresses that the proxies saw, the nearest first."""
     if "X-Forwarded-For" in request.headers:
         listed = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
         return iter([each.strip() for each in listed[-_HOPS:]][::-1])

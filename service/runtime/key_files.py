@@ -33,7 +33,7 @@ def ensure_keys(settings: Settings) -> Settings:
 
 
 def _refuse_weak(token: str, settings: Settings, path: Path) -> None:
-    """Who has it may do everything, so that it must not be guessed."""
+    """Raises SettingsError for a token that can be guessed: its bearer may do everything."""
     place = "DATELINE_OPERATOR_TOKEN" if settings.operator_token else str(path)
     remedy = "write a longer one, such as what 'openssl rand -hex 24' prints"
     if len(token) < TOKEN_LENGTH:

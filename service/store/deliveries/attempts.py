@@ -46,7 +46,7 @@ def write_lost(connection: Connection, delivery_id: int, number: int, worker: st
 
 
 class WipedAnswer(NamedTuple):
-    """What is left of an attempt's answer: the hash of its body, its words, a header's name."""
+    """The rest of an attempt's answer: the hash of its body, its words, a header's name."""
 
     id: int
     words: str

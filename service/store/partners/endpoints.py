@@ -198,14 +198,10 @@ def pause(connection: Connection, endpoint_id: int, reason: str, actor: str, now
 
 
 def switch_off_all(connection: Connection, partner_id: int, reason: str, now: datetime) -> list[int]:
-    """Switches off every endpoint of a partner: news goes there no more. Returns those that were not off."""
-    query = (
-        select(endpoint.c.id, endpoint.c.state)
-        .where(endpoint.c.partner_id == partner_id)
-        .order_by(endpoint.c.id)
-    )
-    rows = connection.execute(query.with_for_update(key_share=True)).all()
-    off = [row.id for row in rows if row.state != "off"]
+    """Switches off every endpoint of a partner; returns those that were not off."""
+    query = select(endpoint.c.id).where(endpoint.c.partner_id == partner_id, endpoint.c.state != "off")
+    locking = query.order_by(endpoint.c.id).with_for_update(key_share=True)
+    off = list(connection.execute(locking).scalars())
     for each in off:
         _set_state(connection, each, "off", reason, now)
     return off

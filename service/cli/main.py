@@ -11,6 +11,7 @@ import click
 
 from service import logs
 from service.cli.articles import kill, publish, replay, restore
+from service.cli.backup import backup
 from service.cli.desk import partner, section, source
 from service.cli.doctor import doctor
 from service.cli.endpoints import endpoint
@@ -44,7 +45,7 @@ def dateline() -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    up, web, worker, migrate, doctor,
+    up, web, worker, migrate, doctor, backup,
     section, package, feeds, source, partner, endpoint, feed,
     publish, kill, restore, replay, receive, reseal,
 )  # fmt: skip

@@ -17,6 +17,7 @@ from service.store import deadlines
 from service.store.articles import accept
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
+from service.store.database import wal
 from service.store.database.record import Record
 from service.store.deliveries import backfills, numbering, recovery
 from service.store.feeds.feeds import wake_feeds
@@ -153,10 +154,16 @@ class Sweep:
             deadlines.raise_late_takedowns(self._record, now)
             deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
+            self._tidy()
         if found.backfills:
             self._backfill()
         if found.notices:
             self._notify()
+
+    def _tidy(self) -> None:
+        """Keeps SQLite's log short; a reader that stays open does not let it."""
+        if (size := wal.tidy(self._record)) > wal.WAL_LONG:
+            log.warning("wal.long", bytes=size)
 
     def _remove_dead(self, now: datetime) -> None:
         """Removes workers silent for an hour, by the record's times; since clocks differ, as seen from here too."""

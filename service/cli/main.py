@@ -5,20 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from service import logs
-from service.cli.articles import kill, publish, replay, restore
-from service.cli.desk import partner, section, source
-from service.cli.doctor import doctor
-from service.cli.endpoints import endpoint
-from service.cli.feeds import feeds, package
-from service.cli.keys import reseal
-from service.cli.partner_feeds import feed
-from service.cli.receive import receive
-from service.cli.up import feeds_serve, migrate, up, web, worker
 from service.runtime import files
 from service.store.errors import NotFound, RecordUnavailable
 
@@ -34,7 +25,52 @@ WHERE_TO_LOOK = {
 }
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Each command's module in service.cli, and its line in the help: a command is imported when it is run.
+COMMANDS = {
+    "up": ("up", "Run all of Dateline here: web, workers and, unless their..."),
+    "web": ("up", "Run the web process alone: intake, feeds, status page."),
+    "worker": ("up", "Run one worker alone."),
+    "migrate": ("up", "Bring the record to the newest schema."),
+    "doctor": ("doctor", "Check every part; say what is wrong and what to do."),
+    "backup": ("backup", "Copy the record into a new FILE while Dateline runs..."),
+    "section": ("desk", "The sections, which have a feed each."),
+    "package": ("feeds", "Special reports: stories of any section under one title."),
+    "feeds": ("up", "The feeds as a whole."),
+    "source": ("desk", "The content systems that may send articles."),
+    "partner": ("desk", "The outlets that republish."),
+    "endpoint": ("endpoints", "The addresses that pushes go to."),
+    "feed": ("partner_feeds", "Partners' own feeds, each at an address with a token in it."),
+    "publish": ("articles", "Post an article FILE (JSON; - for standard input) to the..."),
+    "kill": ("articles", "Take ARTICLE back everywhere: its partners hear of it..."),
+    "restore": ("articles", "Bring back an ARTICLE that was taken down."),
+    "replay": ("articles", "Send deliveries again: one, an article's, an endpoint's..."),
+    "receive": ("receive", "Receive pushes: verify each signature, print each push."),
+    "reseal": ("keys", "Seal every stored secret with the first key of..."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used: help and version need none of them."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        from service import logs  # noqa: PLC0415 - it takes longer to load than the help to print
+
+        # Until the settings are read: lines before that go to standard error too.
+        logs.configure("info", json=not sys.stderr.isatty())
+        command: click.Command = getattr(import_module(f"service.cli.{COMMANDS[name][0]}"), name)
+        return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dateline")
 def dateline() -> None:
     """Event-driven news syndication: articles in, feeds and signed pushes out, proof of who holds what.
@@ -43,21 +79,9 @@ def dateline() -> None:
     """
 
 
-COMMANDS: tuple[click.Command, ...] = (
-    up, web, worker, migrate, doctor,
-    section, package, feeds, source, partner, endpoint, feed,
-    publish, kill, restore, replay, receive, reseal,
-)  # fmt: skip
-feeds.add_command(feeds_serve)
-for _command in COMMANDS:
-    dateline.add_command(_command)
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a command and exits: 0, 1 (failed), 2 (wrong use). A failure is a sentence, no traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Until the settings are read: lines before that go to standard error too.
-    logs.configure("info", json=not sys.stderr.isatty())
     sys.exit(_run(words, as_json="--json" in words))
 
 
@@ -75,6 +99,8 @@ def _run(words: list[str], *, as_json: bool) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", FAILED, as_json=as_json)
     except Exception as error:
+        from service import logs  # noqa: PLC0415
+
         logs.get("cli").debug("command.failed", exc_info=True)
         return _fail(_words(error), FAILED, as_json=as_json)
 

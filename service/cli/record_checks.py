@@ -14,6 +14,7 @@ from service.runtime import key_files
 from service.settings import Settings
 from service.store import migrations
 from service.store.articles import sources
+from service.store.database import wal
 from service.store.database.record import Record, open_record
 from service.store.errors import StoreError
 from service.store.feeds import sections
@@ -71,10 +72,21 @@ def _schema(record: Record, chosen: Settings, at: datetime) -> Iterator[Finding]
         yield Finding("record", WRONG, words, remedy)
     else:
         yield Finding("record", GOOD, f"{record_kind(chosen)} answers, schema {schema.current}")
+    yield from _log(record)
     yield from _sealing(record)
     if not sections.all_sections(record):
         yield Finding("sections", WARNING, "there is no section", "dateline section add world --title World")
     yield from _desk(record, at)
+
+
+def _log(record: Record) -> Iterator[Finding]:
+    """SQLite's write-ahead log."""
+    if (size := wal.wal_bytes(record)) > wal.WAL_LONG:
+        words = f"the record's log (…-wal) has {size / 2**20:,.0f} MiB: a program keeps the record open for reading"
+        remedy = (
+            "end what reads the file for long, such as a copy or a shell; to back up: dateline backup FILE"
+        )
+        yield Finding("record", WARNING, words, remedy)
 
 
 def _sealing(record: Record) -> Iterator[Finding]:

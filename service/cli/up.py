@@ -16,6 +16,7 @@ import click
 
 from service import settings, times
 from service.cli.command import CommandContext, CommandResult, with_context
+from service.cli.feeds import feeds
 from service.cli.parameter_types import HostPort
 from service.demo import desk as demo
 from service.runtime import data_dir, embedded_redis, key_files, ports, supervise
@@ -204,7 +205,7 @@ def web(context: CommandContext, listen: str | None) -> None:
     wsgi.serve(config)
 
 
-@click.command("serve")
+@feeds.command("serve")
 @click.option("--listen", type=HostPort(), metavar="HOST:PORT",
               help=f"Where it answers (default: DATELINE_FEEDS_LISTEN, else {settings.FEEDS_LISTEN}).")  # fmt: skip
 @with_context

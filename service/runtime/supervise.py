@@ -101,8 +101,8 @@ class Lock:
 def write_web_state(data_dir: Path, url: str) -> None:
     """Notes where the web process that runs alone answers; nothing where there is no data directory, or no room."""
     with suppress(OSError):
-        state = {"pid": os.getpid(), "url": url}
-        files.write_whole(data_dir / WEB_STATE_FILE, json.dumps(state).encode(), mode=files.OWNER_ONLY)
+        state = json.dumps({"pid": os.getpid(), "url": url})
+        files.write_whole(data_dir / WEB_STATE_FILE, state.encode())
 
 
 def read_web_state(data_dir: Path) -> dict[str, Any] | None:
@@ -116,12 +116,11 @@ def read_state(data_dir: Path) -> dict[str, Any] | None:
 
 
 def _state(path: Path) -> dict[str, Any] | None:
-    try:
+    with suppress(OSError, ValueError, KeyError):
         state: dict[str, Any] = json.loads(path.read_text())
         os.kill(int(state["pid"]), 0)
-    except (OSError, ValueError, KeyError):
-        return None
-    return state
+        return state
+    return None
 
 
 class Supervisor:
@@ -214,9 +213,9 @@ class Supervisor:
         try:
             self._start(child)
         except (CannotRun, OSError) as error:
-            words = files.disk_trouble(error) if isinstance(error, OSError) else str(error)
             child.failures += 1
-            self._schedule(child, words, now)
+            why = files.disk_trouble(error) if isinstance(error, OSError) else str(error)
+            self._schedule(child, why, now)
 
     def _start(self, child: ChildProcess) -> None:
         command = list(child.part.command())
@@ -295,8 +294,7 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def _end_with_parent(parent: int, libc: ctypes.CDLL | None) -> None:
-    if libc is None:
-        return
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        os._exit(1)
+    if libc is not None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)

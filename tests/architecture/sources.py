@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import click
+
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("service", "workers", "feeds")
 ALL = (*PRODUCT, "bench", "tests")
@@ -86,3 +88,10 @@ def words_of(name: str) -> set[str]:
     """The words of a name, in small letters: of `SendQueue`, `send_queue` and `send.queue` alike send and queue."""
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
     return {part.lower() for part in parts}
+
+
+def subcommands(group: click.Group) -> dict[str, click.Command]:
+    """A group's commands by name; those of `dateline` itself are imported by this."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}

@@ -14,6 +14,7 @@ from service.cli.main import dateline
 from service.runtime.celery_app import QUEUES, tasks_of
 from service.runtime.parts import processes
 from service.settings import FEEDS_LISTEN, PREFIX, Settings
+from tests.architecture.sources import subcommands
 
 ROOT = Path(__file__).parents[2]
 SETTING = re.compile(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]\b")
@@ -65,7 +66,7 @@ def test_every_command_of_a_deployment_exists() -> None:
         assert name == "dateline"
         command: click.Command = dateline
         while isinstance(command, click.Group):
-            command = command.commands[words.pop(0)]
+            command = subcommands(command)[words.pop(0)]
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options
 
@@ -142,7 +143,7 @@ def test_port_is_the_same_everywhere() -> None:
 
 def walk(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
     if isinstance(command, click.Group):
-        return [found for name, child in command.commands.items() for found in walk(child, (*path, name))]
+        return [found for name, child in subcommands(command).items() for found in walk(child, (*path, name))]
     return [(path, command)]
 
 

@@ -29,6 +29,7 @@ from service.store.database.record import Record
 from service.store.views import partners, pipeline
 from service.store.views.events import latest_events
 from tests import seeded
+from tests.architecture.sources import subcommands
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -137,7 +138,7 @@ def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple
     if not isinstance(command, click.Group):
         yield path
         return
-    for name, child in command.commands.items():
+    for name, child in subcommands(command).items():
         yield from leaves(child, (*path, name))
 
 

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,8 @@ def no_room(desk: RunningDesk, *others: int) -> Iterator[None]:
         yield
     finally:
         for pid, limit in limits.items():
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+            with suppress(ProcessLookupError):  # it was ended by the test
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
 
 
 def children_of(pid: int) -> list[int]:

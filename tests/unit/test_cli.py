@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import click
 import pytest
 from cryptography.fernet import Fernet
 from werkzeug.serving import make_server
@@ -585,3 +587,55 @@ def test_the_operators_token_is_printed_at_a_terminal_and_not_into_a_log(tmp_pat
     config = settings.load(env_file=None, data_dir=tmp_path, operator_token="the-token-of-the-operator")
     assert "the-token" not in up._new_token_words(config, as_json=False)
     assert str(tmp_path / "operator-token") in up._new_token_words(config, as_json=False)
+
+
+def processor_seconds(*words: str) -> float:
+    """The least of three runs."""
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_help_and_version_cost_little_more_than_the_library_of_commands(option: str) -> None:
+    least = processor_seconds("-c", "import click, json, importlib.metadata, pathlib, fcntl, secrets")
+    assert processor_seconds("-m", "service.cli.main", option) < 3 * least + 0.1
+
+
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (("--version",), {"sqlalchemy", "flask", "celery", "alembic", "pydantic", "redis", "structlog"}),
+        (("--help",), {"sqlalchemy", "flask", "celery", "alembic", "pydantic", "redis", "structlog"}),
+        (("receive", "--help"), {"alembic", "granian"}),
+        (("section", "list"), {"flask", "alembic", "granian", "uvicorn", "feedgen"}),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(
+    words: tuple[str, ...], unneeded: set[str], tmp_path: Path
+) -> None:
+    code = (
+        "import sys\nfrom service.cli import main\n"
+        "try:\n    main.main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    environment = {**os.environ, "DATELINE_DATA_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
+    command = [sys.executable, "-c", code, *words]
+    migrate = [sys.executable, "-m", "service.cli.main", "migrate"]
+    subprocess.run(migrate, env=environment, check=True, capture_output=True)
+    ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    imported = {name.partition(".")[0] for name in ran.stderr.split()}
+    assert "click" in imported
+    assert imported & unneeded == set()
+
+
+def test_each_line_of_the_help_is_the_commands_own() -> None:
+    for name, (_, line) in main.COMMANDS.items():
+        command = main.dateline.get_command(click.Context(main.dateline), name)
+        assert command is not None
+        assert command.get_short_help_str(62) == line

@@ -19,7 +19,7 @@ from sqlalchemy.exc import InvalidatePoolError
 
 from service.store.database.sql import Statement
 
-T = TypeVar("T")
+Waited = TypeVar("Waited")
 
 CONNECT_SECONDS = 3
 POOL_SECONDS = 5.0  # how long a thread waits for one of its process's connections
@@ -58,12 +58,12 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
     patience: float | None = None
 
-    def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
+    def wait(self, gen: Generator[Any, Any, Waited], *arguments: Any, **options: Any) -> Waited:
         if self.patience is not None:
             gen = self._until(gen, monotonic() + self.patience)
         return super().wait(gen, *arguments, **options)
 
-    def _until(self, gen: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any, T]:
+    def _until(self, gen: Generator[Any, Any, Waited], deadline: float) -> Generator[Any, Any, Waited]:
         """The generator as it is; psycopg wakes it ten times a second though nothing came."""
         try:
             wants = next(gen)
@@ -76,7 +76,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
                     )
                 wants = gen.send(came)
         except StopIteration as end:
-            result: T = end.value
+            result: Waited = end.value
             return result
 
 
@@ -122,7 +122,7 @@ def open_engine(url: URL, *, statement_seconds: float) -> Engine:
 
 
 def _network(url: URL) -> dict[str, Any]:
-    """What the URL leaves open: a peer that is gone without a word is noticed by the kernel, too."""
+    """The network's settings that the URL leaves open: the kernel, too, notices a peer that is gone without a word."""
     wanted = {
         "connect_timeout": CONNECT_SECONDS,
         "keepalives_idle": 10,

@@ -23,6 +23,7 @@ from service.store.errors import RecordUnavailable
 
 SQLITE_BUSY_SECONDS = 10
 STATEMENT_SECONDS = 4.0  # how long a statement may take on PostgreSQL, unless a process has more time
+WAL_LIMIT = 64 << 20
 _WRITING = "dateline_writing"
 _BEGIN, _BEGIN_WRITING = Statement("BEGIN"), Statement("BEGIN IMMEDIATE")
 
@@ -168,6 +169,7 @@ def _sqlite(url: URL) -> Engine:
             "foreign_keys = ON",
             "cache_size = -65536",
             "temp_store = MEMORY",
+            f"journal_size_limit = {WAL_LIMIT}",  # a log that a reader made long is cut when it begins anew
         ):
             connection.execute(f"PRAGMA {pragma}")
 

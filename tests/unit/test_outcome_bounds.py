@@ -9,7 +9,7 @@ import pycurl
 import pytest
 
 from workers.net.exchange import Exchange
-from workers.net.outcome import Outcome, Timings, _cached, classify, lost, parse_retry_after, unsent
+from workers.net.outcome import OUTCOMES, Outcome, Timings, _cached, classify, lost, parse_retry_after, unsent
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 OK = Exchange(
@@ -85,6 +85,11 @@ def test_410_says_that_no_more_is_wanted_and_others_do_not() -> None:
 
 def test_seconds_to_wait_are_said_whole() -> None:
     assert answered(429, b"Retry-After: 0").words == "answered 429 Too Many Requests and asked to wait 0 s"
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_only_one_kind_of_outcome_means_that_the_partner_has_it(kind: str) -> None:
+    assert unsent("why")._replace(kind=kind).delivered is (kind == "delivered")
 
 
 # Redirects.

@@ -17,9 +17,9 @@ LANDED = {
     "0004_partner_feeds.py": "9c8c25ae86998568289f8f7192e06babaf1e00bc0601011b071b88c29b5d3e6b",
     "0005_notices_for_their_time.py": "94c1f25fd958783c53f9c2bf9766d62cbbdc8a32689223309509ced03a1d9ec8",
     "0006_less_to_write.py": "290c51f812525f6930c173e36dad06e1a05d379791710f32b2ecdaffca98cc5d",
-    "0008_embargoes.py": "18b3f6830cbc991d72639254f18a02f72a12a9b879d7273b23bd28dc9fb292dc",
-    "0009_feeds_that_stay_true.py": "c25cfbb2448af6f55ba85d8d43784d2f9593dacc40aa658d863acd4e71799ce2",
-    "0010_keys_and_sessions.py": "0275357957706445d9ee809869573c92fe334a916cf1cd166f40bcddfb7ae951",
+    "0007_embargoes.py": "59bf7bc7739c40362a70b948a0187717f9fbe319a5cdd1c9893a1e475554ab9d",
+    "0008_feeds_that_stay_true.py": "dd5718aad8752f165ef72ad7e06236d0712fb9ecdd53cbfcd05c1f16490cdec5",
+    "0009_keys_and_sessions.py": "810145ca0520750ee34fd2a048a7fa194520aa81b1930f5da91e4fba766f9c6a",
 }
 LIVING = {"service", "workers", "feeds"}
 

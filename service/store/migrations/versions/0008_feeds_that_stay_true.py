@@ -7,8 +7,8 @@ stories that it showed: so far every feed of a partner counts as having shown wh
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

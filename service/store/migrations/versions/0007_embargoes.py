@@ -7,7 +7,7 @@ gets its number anew when it becomes due, as all does from now on.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
+revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None

@@ -7,8 +7,8 @@ key of a removed partner fits nothing, so that it refuses that key too.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

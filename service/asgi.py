@@ -22,7 +22,7 @@ from service.store.database.record import Record, open_record
 # The threads that answer what is not answered from memory.
 log = logs.get("web")
 
-THREADS = {"pages": 8}
+FEED_THREADS = {"pages": 8}
 
 
 def serve(config: Settings) -> None:
@@ -42,7 +42,7 @@ def serve(config: Settings) -> None:
 
 def a_site(config: Settings, record: Record, documents: DocumentCache) -> Site:
     middleware = FeedMiddleware(app.create_feeds_app(config, record, documents).wsgi_app, documents)
-    return Site(middleware, RequestCache(documents), plan, THREADS)
+    return Site(middleware, RequestCache(documents), plan, FEED_THREADS)
 
 
 @lru_cache(maxsize=64)

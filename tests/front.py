@@ -34,7 +34,7 @@ from tests.web import PUBLIC_URL, SECRET_KEY, Newsroom, a_newsroom, encoded, som
 
 
 @dataclass(frozen=True)
-class Front:
+class WebInThread:
     """The web in a thread, on a desk with a newsroom."""
 
     running: ServerInThread
@@ -81,12 +81,12 @@ def a_web_site(record: Record) -> Site:
 
 
 @contextmanager
-def a_front(record: Record, *, loop: str = "auto", limits: Limits | None = None) -> Iterator[Front]:
+def a_front(record: Record, *, loop: str = "auto", limits: Limits | None = None) -> Iterator[WebInThread]:
     """`record` is new: the desk is set up in it."""
     some_sections(record)
     newsroom = a_newsroom(record)
     with a_server_in_a_thread(a_web_site(record), loop=loop, limits=limits) as running:
-        yield Front(running, newsroom, record)
+        yield WebInThread(running, newsroom, record)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from service.cli.command import CommandContext, CommandResult, with_context
 from service.cli.parameter_types import Language, Slug, Text
 from service.http import credentials
 from service.store import operations
+from service.store.access.replaced_keys import KeyOwner
 from service.store.articles import sources
 from service.store.feeds import sections
 from service.store.operations import OPERATOR
 from service.store.partners import partners
-from service.store.replaced_keys import KeyOwner
 from service.webhooks import signatures
 
 NO_SECTION = "There is no section yet. Add one: dateline section add world --title World"

@@ -10,12 +10,13 @@ from service import times
 from service.cli.command import CommandContext, CommandResult, with_context
 from service.cli.parameter_types import Overlap, Slug
 from service.http import credentials
-from service.store import key_operations, replaced_keys
-from service.store.articles.sources import NewKeys
+from service.store.access import replaced_keys
+from service.store.access.replaced_keys import OVERLAP, KeyOwner
+from service.store.articles.sources import NewSourceKeys
 from service.store.database.record import Record
 from service.store.operations import OPERATOR
+from service.store.operations import keys as key_operations
 from service.store.partners.partners import NewKey
-from service.store.replaced_keys import OVERLAP, KeyOwner
 from service.webhooks import signatures
 
 ONCE = "Keep the secret values now: they are shown this once and cannot be shown again."
@@ -36,7 +37,7 @@ def source_rotate(context: CommandContext, slug: str, overlap: timedelta) -> Com
     key, secret, now = credentials.new_api_key(), signatures.new_secret(), times.now()
     until = now + overlap
     with context.record() as record:
-        new = NewKeys(key.key_id, key.hash, secret, until)
+        new = NewSourceKeys(key.key_id, key.hash, secret, until)
         key_operations.rotate_source(record, slug, new, actor=OPERATOR, now=now)
     facts = {"source": slug, "api_key": key.text, "secret": secret, "old_until": until.isoformat()}
     lines = [

@@ -31,7 +31,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from service.http import guess_limits
 from service.http.guess_limits import LOGIN, GuessLimits
 from service.settings import Settings
-from service.store import operator_sessions
+from service.store.access import operator_sessions
 from service.store.database.record import Record
 from service.times import span
 

@@ -1,7 +1,4 @@
-"""The operator's pages below /status: server-rendered, without JavaScript, read-only.
-
-Facts come from `service.store.views`, words from `service.console.words*`; the templates put them side by side.
-"""
+"""The operator's pages below /status, server-rendered: facts of `service.store.views`, words of `console.words*`."""
 
 from __future__ import annotations
 

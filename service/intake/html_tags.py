@@ -83,8 +83,8 @@ _NAMES: dict[Kind, str] = {
     Kind.APART: "button canvas input keygen meter progress",
     Kind.GONE: "area base basefont bgsound command link meta param spacer track wbr",
 }
-KINDS: dict[str, Kind] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
-KINDS |= dict.fromkeys(TAGS | RENAMED.keys(), Kind.KEPT) | dict.fromkeys(_TABLE, Kind.TABLE)
+KEPT_KINDS: dict[str, Kind] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
+KEPT_KINDS |= dict.fromkeys(TAGS | RENAMED.keys(), Kind.KEPT) | dict.fromkeys(_TABLE, Kind.TABLE)
 SILENT = TAGS | RENAMED.keys() | {"html", "head", "body"}  # no warning of these: nothing of them is lost
 COUNTED = TAGS | RENAMED.keys()  # elements whose lost attributes are counted
 ENDS = {

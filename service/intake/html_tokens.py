@@ -13,7 +13,7 @@ from itertools import islice
 
 from service.intake import html_tags
 from service.intake.html_hiding import SHOWING, is_hidden, quoted
-from service.intake.html_tags import KINDS, Kind
+from service.intake.html_tags import KEPT_KINDS, Kind
 
 _WS = "[ \t\n\f\r]"
 # Possessive repeats: no position is read twice, and a quote that never closes ends with its tag.
@@ -112,8 +112,8 @@ class _Writer:
             raise GrowsTooMuch
 
     def _start(self, name: str, attributes: str) -> None:
-        if self.is_too_deep and KINDS.get(name, Kind.INLINE) not in _LEFT_OUT:
-            self.out.append("<hr>" if KINDS.get(name) in _SEPARATE else "")
+        if self.is_too_deep and KEPT_KINDS.get(name, Kind.INLINE) not in _LEFT_OUT:
+            self.out.append("<hr>" if KEPT_KINDS.get(name) in _SEPARATE else "")
             return
         kind = self._kind(name)
         if name not in html_tags.SILENT:
@@ -141,7 +141,7 @@ class _Writer:
                 self._element(html_tags.RENAMED.get(name) or kind.value or name, name, attributes)
 
     def _kind(self, name: str) -> Kind:
-        kind = KINDS.get(name, Kind.INLINE)
+        kind = KEPT_KINDS.get(name, Kind.INLINE)
         if kind is Kind.TABLE:
             return self._table_part(name)
         if name in ("rt", "rp") and not self._open["ruby"]:
@@ -234,9 +234,9 @@ class _Writer:
 
     def _end(self, name: str) -> None:
         if self.is_too_deep:
-            self.out.append("<hr>" if KINDS.get(name) in _SEPARATE else "")
+            self.out.append("<hr>" if KEPT_KINDS.get(name) in _SEPARATE else "")
             return
-        kind = KINDS.get(name, Kind.INLINE)
+        kind = KEPT_KINDS.get(name, Kind.INLINE)
         if kind is Kind.TABLE:
             kind = self._table_end(name)
         if name == "br":

@@ -19,8 +19,8 @@ from service.serving.answers import Content, answer, public_headers
 from service.store.database.record import Record
 from service.store.feeds import archives, documents, kinds, sections
 from service.store.feeds.documents import Document
-from service.store.feeds.feeds import Whereabouts, whereabouts
 from service.store.feeds.kinds import ALL
+from service.store.feeds.whereabouts import Whereabouts, whereabouts
 
 # A page changes only when a story on it is taken down: caches may store it for long, but must then ask again.
 _PAGE_CACHE_CONTROL = "public, max-age=600, s-maxage=600, must-revalidate, stale-if-error=86400"

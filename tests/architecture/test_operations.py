@@ -31,7 +31,7 @@ def test_only_operations_write_into_the_audit() -> None:
         for call in calls(file, "note")
         if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "audit"
     }
-    assert writers == {"operations.py", "key_operations.py", *WRITE_THE_AUDIT}
+    assert writers == {"operations/__init__.py", "operations/keys.py", *WRITE_THE_AUDIT}
 
 
 @pytest.mark.parametrize("part", ["api", "cli", "console", "demo", "http", "intake", "serving", "webhooks"])
@@ -42,9 +42,11 @@ def test_no_part_outside_the_store_opens_a_writing_transaction(part: str) -> Non
 
 
 def test_every_operation_names_who_acts_and_when() -> None:
-    tree = ast.parse((STORE / "operations.py").read_text())
     public = [
-        node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        node
+        for file in (STORE / "operations").glob("*.py")
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     ]
     lacking = {node.name for node in public if {"actor", "now"} - {each.arg for each in node.args.kwonlyargs}}
     assert len(public) > 15

@@ -35,7 +35,7 @@ KINDS = {400: "not-json", 401: "unauthenticated", 413: "too-large", 415: "media-
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedPost:
     """A request and how it is refused. `at`: the fields that the answer names, exactly."""
 
     what: str
@@ -53,12 +53,12 @@ class Refusal:
         return self.what
 
 
-def no_json(what: str, body: bytes) -> Refusal:
-    return Refusal(what, 400, body)
+def no_json(what: str, body: bytes) -> RefusedPost:
+    return RefusedPost(what, 400, body)
 
 
-def wrong(what: str, *at: str, **fields: Any) -> Refusal:
-    return Refusal(what, 422, encoded(**fields), at=at)
+def wrong(what: str, *at: str, **fields: Any) -> RefusedPost:
+    return RefusedPost(what, 422, encoded(**fields), at=at)
 
 
 def raw(**values: bytes) -> bytes:
@@ -164,16 +164,16 @@ NO_TIMES = (
     "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-02T08:00:00 Z", "٢٠٢٦-01-02T08:00:00Z",
 )  # fmt: skip
 WRONG_FIELDS = [
-    Refusal("an empty object", 422, b"{}", at=("/id", "/headline", "/sections", "/body_html")),
-    Refusal("nothing but an id", 422, b'{"id": "42"}', at=("/headline", "/sections", "/body_html")),
-    Refusal("everything null", 422, raw(id=b"null", headline=b"null", sections=b"null", body_html=b"null"),
+    RefusedPost("an empty object", 422, b"{}", at=("/id", "/headline", "/sections", "/body_html")),
+    RefusedPost("nothing but an id", 422, b'{"id": "42"}', at=("/headline", "/sections", "/body_html")),
+    RefusedPost("everything null", 422, raw(id=b"null", headline=b"null", sections=b"null", body_html=b"null"),
             at=("/id", "/headline", "/sections", "/body_html")),
     wrong("no id", "/id", id=None),
     wrong("an empty id", "/id", id=""),
     wrong("a blank id", "/id", id=" \t\n"),
     wrong("an id of NULs", "/id", id="\0\0"),
     wrong("an id of 201 characters", "/id", id="4" * 201),
-    Refusal("an id that is half of an emoji", 422, raw(id=b'"\\ud83d"'), at=("/id",)),
+    RefusedPost("an id that is half of an emoji", 422, raw(id=b'"\\ud83d"'), at=("/id",)),
     wrong("no headline", "/headline", headline=None),
     wrong("an empty headline", "/headline", headline=""),
     wrong("a headline of control characters", "/headline", headline="\x00\x01\x1b\x7f"),
@@ -214,16 +214,16 @@ WRONG_FIELDS = [
     wrong("a licence without an address", "/rights/licence_url", rights={"licence_url": "ask us"}),
     wrong("a summary of 2,001 characters", "/summary", summary="x" * 2001),
     wrong("several wrong things at once", "/id", "/url", "/version", id=7, url="x", version="3"),
-    Refusal("a takedown of what nobody has", 422, b'{"id": "nobodys", "status": "killed"}', at=("/id",)),
-    Refusal("a takedown with half a body", 422, b'{"id": "42", "status": "killed", "headline": "A"}',
+    RefusedPost("a takedown of what nobody has", 422, b'{"id": "nobodys", "status": "killed"}', at=("/id",)),
+    RefusedPost("a takedown with half a body", 422, b'{"id": "42", "status": "killed", "headline": "A"}',
             at=("/sections", "/body_html")),
     *[wrong(f"{url[:30]!r} as an address", "/url", url=url) for url in NO_URLS],
     *[wrong(f"{time!r} as a time", "/embargo_until", embargo_until=time) for time in NO_TIMES],
 ]  # fmt: skip
 
 
-def header(what: str, status: int, kind: str = "", **headers: str) -> Refusal:
-    return Refusal(what, status, kind=kind, headers={n.replace("_", "-"): v for n, v in headers.items()})
+def header(what: str, status: int, kind: str = "", **headers: str) -> RefusedPost:
+    return RefusedPost(what, status, kind=kind, headers={n.replace("_", "-"): v for n, v in headers.items()})
 
 
 HEADERS = [
@@ -238,8 +238,8 @@ HEADERS = [
     header("Latin-1 by name", 415, Content_Type="application/json; charset=iso-8859-1"),
     header("gzip", 415, Content_Encoding="gzip"),
     header("an encoding that nobody knows", 415, Content_Encoding="identity, x-secret"),
-    Refusal("gzip of a real gzip body", 415, gzip.compress(GOOD), {"Content-Encoding": "gzip"}),
-    Refusal("no credentials", 401, without=("Authorization",)),
+    RefusedPost("gzip of a real gzip body", 415, gzip.compress(GOOD), {"Content-Encoding": "gzip"}),
+    RefusedPost("no credentials", 401, without=("Authorization",)),
     header("an empty Authorization", 401, Authorization=""),
     header("a scheme without a key", 401, Authorization="Bearer"),
     header("a blank key", 401, Authorization="Bearer   "),
@@ -254,42 +254,44 @@ HEADERS = [
     header("an empty idempotency key", 400, "idempotency-key", Idempotency_Key=""),
     header("an idempotency key that is not ASCII", 400, "idempotency-key", Idempotency_Key="schlüssel"),
     header("an unsigned webhook-id too long", 400, "idempotency-key", webhook_id="k" * (MAX_KEY + 1)),
-    Refusal("a tab in the idempotency key", 400, kind="idempotency-key", environ={"HTTP_IDEMPOTENCY_KEY": "a\tb"}),
-    Refusal("a NUL in the idempotency key", 400, kind="idempotency-key", environ={"HTTP_IDEMPOTENCY_KEY": "a\0b"}),
-    Refusal("a line feed in the idempotency key", 400, kind="idempotency-key",
+    RefusedPost("a tab in the idempotency key", 400, kind="idempotency-key", environ={"HTTP_IDEMPOTENCY_KEY": "a\tb"}),
+    RefusedPost("a NUL in the idempotency key", 400, kind="idempotency-key", environ={"HTTP_IDEMPOTENCY_KEY": "a\0b"}),
+    RefusedPost("a line feed in the idempotency key", 400, kind="idempotency-key",
             environ={"HTTP_IDEMPOTENCY_KEY": "a\r\nX-Evil: 1"}),
-    Refusal("a control character in the key", 401, environ={"HTTP_AUTHORIZATION": "Bearer dateline_\x01"}),
-    Refusal("a control character in the content type", 415, environ={"CONTENT_TYPE": "application/\x00json"}),
-    Refusal("a byte more than 1 MiB", 413, b" " * (MAX_BYTES + 1)),
-    Refusal("a valid article of more than 1 MiB", 413, encoded(body_text="x" * MAX_BYTES)),
-    Refusal("a body said to be of a terabyte", 413, environ={"CONTENT_LENGTH": str(2**40)}),
-    Refusal("a body without a length, a byte too long", 413, b" " * (MAX_BYTES + 1),
+    RefusedPost("a control character in the key", 401, environ={"HTTP_AUTHORIZATION": "Bearer dateline_\x01"}),
+    RefusedPost("a control character in the content type", 415, environ={"CONTENT_TYPE": "application/\x00json"}),
+    RefusedPost("a byte more than 1 MiB", 413, b" " * (MAX_BYTES + 1)),
+    RefusedPost("a valid article of more than 1 MiB", 413, encoded(body_text="x" * MAX_BYTES)),
+    RefusedPost("a body said to be of a terabyte", 413, environ={"CONTENT_LENGTH": str(2**40)}),
+    RefusedPost("a body without a length, a byte too long", 413, b" " * (MAX_BYTES + 1),
             environ={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}, without=("Content-Length",)),
-    Refusal("a body without a length, far too long", 413, b" " * (3 * MAX_BYTES),
+    RefusedPost("a body without a length, far too long", 413, b" " * (3 * MAX_BYTES),
             environ={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}, without=("Content-Length",)),
-    Refusal("a body without a length, no JSON", 400, b"{",
+    RefusedPost("a body without a length, no JSON", 400, b"{",
             environ={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}, without=("Content-Length",)),
-    Refusal("a length that is none", 400, environ={"CONTENT_LENGTH": "many"}),
-    Refusal("a negative length", 400, environ={"CONTENT_LENGTH": "-1"}),
+    RefusedPost("a length that is none", 400, environ={"CONTENT_LENGTH": "many"}),
+    RefusedPost("a negative length", 400, environ={"CONTENT_LENGTH": "-1"}),
 ]  # fmt: skip
 
 PLACES = [
-    Refusal("another source's address", 403, path="/v1/hooks/herald", kind="not-yours"),
-    Refusal("another source in the query", 403, path="/v1/articles?source=herald", kind="not-yours"),
-    Refusal("a source that is none", 403, path="/v1/hooks/nobody", kind="not-yours"),
-    Refusal("a source with a NUL", 404, path="/v1/hooks/wi%00re", kind="not-found"),
-    Refusal("a source that is SQL", 403, path="/v1/hooks/wire'--", kind="not-yours"),
-    Refusal("a source that is not UTF-8", 403, path="/v1/hooks/%ff%fe", kind="not-yours"),
-    Refusal("a source that climbs", 403, path="/v1/hooks/%2e%2e", kind="not-yours"),
-    Refusal("a source that climbs further", 404, path="/v1/hooks/..%2f..%2fetc%2fpasswd", kind="not-found"),
-    Refusal("a source of 10,000 characters", 403, path="/v1/hooks/" + "x" * 10_000, kind="not-yours"),
-    Refusal("no source", 404, path="/v1/hooks/", kind="not-found"),
-    Refusal("PUT", 405, method="PUT", kind="method-not-allowed"),
-    Refusal("PATCH", 405, method="PATCH", kind="method-not-allowed"),
-    Refusal("DELETE", 405, method="DELETE", kind="method-not-allowed"),
-    Refusal("a method of their own", 405, method="BREW", kind="method-not-allowed"),
-    Refusal("GET of a hook", 405, method="GET", path="/v1/hooks/wire", kind="method-not-allowed"),
-    Refusal(
+    RefusedPost("another source's address", 403, path="/v1/hooks/herald", kind="not-yours"),
+    RefusedPost("another source in the query", 403, path="/v1/articles?source=herald", kind="not-yours"),
+    RefusedPost("a source that is none", 403, path="/v1/hooks/nobody", kind="not-yours"),
+    RefusedPost("a source with a NUL", 404, path="/v1/hooks/wi%00re", kind="not-found"),
+    RefusedPost("a source that is SQL", 403, path="/v1/hooks/wire'--", kind="not-yours"),
+    RefusedPost("a source that is not UTF-8", 403, path="/v1/hooks/%ff%fe", kind="not-yours"),
+    RefusedPost("a source that climbs", 403, path="/v1/hooks/%2e%2e", kind="not-yours"),
+    RefusedPost(
+        "a source that climbs further", 404, path="/v1/hooks/..%2f..%2fetc%2fpasswd", kind="not-found"
+    ),
+    RefusedPost("a source of 10,000 characters", 403, path="/v1/hooks/" + "x" * 10_000, kind="not-yours"),
+    RefusedPost("no source", 404, path="/v1/hooks/", kind="not-found"),
+    RefusedPost("PUT", 405, method="PUT", kind="method-not-allowed"),
+    RefusedPost("PATCH", 405, method="PATCH", kind="method-not-allowed"),
+    RefusedPost("DELETE", 405, method="DELETE", kind="method-not-allowed"),
+    RefusedPost("a method of their own", 405, method="BREW", kind="method-not-allowed"),
+    RefusedPost("GET of a hook", 405, method="GET", path="/v1/hooks/wire", kind="method-not-allowed"),
+    RefusedPost(
         "POST to an article", 405, path="/v1/articles/01J00000000000000000000000", kind="method-not-allowed"
     ),
 ]
@@ -300,7 +302,7 @@ REACHING = [
 EVERYTHING = NO_JSON + WRONG_TYPES + WRONG_FIELDS + HEADERS + PLACES
 
 
-def ask(desk: WebDesk, refused: Refusal) -> Any:
+def ask(desk: WebDesk, refused: RefusedPost) -> Any:
     headers = {**JSON, **desk.wire.bearer, **refused.headers}
     environ: dict[str, Any] = {"CONTENT_LENGTH": str(len(refused.body)), **refused.environ}
     for name in refused.without:
@@ -315,7 +317,7 @@ def ask(desk: WebDesk, refused: Refusal) -> Any:
     )
 
 
-def check(desk: WebDesk, refused: Refusal) -> None:
+def check(desk: WebDesk, refused: RefusedPost) -> None:
     woken = len(desk.woken)
     with nothing_changes(desk.record):
         problem = the_problem(ask(desk, refused), refused.status)
@@ -326,14 +328,14 @@ def check(desk: WebDesk, refused: Refusal) -> None:
 
 @pytest.mark.parametrize("refused", EVERYTHING, ids=str)
 def test_a_body_that_is_no_article_is_refused_in_the_promised_way_and_changes_nothing(
-    shared_sqlite_desk: WebDesk, refused: Refusal
+    shared_sqlite_desk: WebDesk, refused: RefusedPost
 ) -> None:
     check(shared_sqlite_desk, refused)
 
 
 @pytest.mark.parametrize("refused", REACHING, ids=str)
 def test_a_post_that_reaches_the_record_is_refused_alike_on_each_database(
-    shared_desk: WebDesk, refused: Refusal
+    shared_desk: WebDesk, refused: RefusedPost
 ) -> None:
     check(shared_desk, refused)
 
@@ -454,7 +456,7 @@ def test_a_body_of_exactly_one_mebibyte_is_taken(sqlite_desk: WebDesk) -> None:
 
 def test_a_body_in_chunks_without_a_length_is_read(sqlite_desk: WebDesk) -> None:
     environ = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
-    chunked = Refusal("chunks", 202, environ=environ, without=("Content-Length",))
+    chunked = RefusedPost("chunks", 202, environ=environ, without=("Content-Length",))
     assert ask(sqlite_desk, chunked).status_code == 202
 
 
@@ -535,7 +537,7 @@ def test_an_unknown_parameter_is_a_400_that_names_it_and_publishes_nothing(
     sqlite_desk: WebDesk, path: str
 ) -> None:
     before = rows(sqlite_desk.record)
-    answer = ask(sqlite_desk, Refusal("a parameter", 400, path=path))
+    answer = ask(sqlite_desk, RefusedPost("a parameter", 400, path=path))
     problem = the_problem(answer, 400)
     assert path.rpartition("?")[2].partition("=")[0] in problem["detail"]
     assert rows(sqlite_desk.record) == before

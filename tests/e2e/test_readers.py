@@ -79,7 +79,7 @@ class Recorder:
 
 
 @dataclass
-class Site:
+class FeedsSite:
     """A publisher and the web that serves its feeds, behind the recorder."""
 
     room: FeedPublisher
@@ -118,7 +118,7 @@ class Site:
 
 
 @pytest.fixture
-def site(sqlite_record: Record, tmp_path: Path) -> Iterator[Site]:
+def site(sqlite_record: Record, tmp_path: Path) -> Iterator[FeedsSite]:
     recorder = Recorder()
     room = FeedPublisher(sqlite_record, recorder.url)
     room.publish(*some_stories(8))
@@ -136,14 +136,14 @@ def site(sqlite_record: Record, tmp_path: Path) -> Iterator[Site]:
     try:
         _wait_until_it_listens(port, web)
         recorder.web_port = port
-        yield Site(room, recorder)
+        yield FeedsSite(room, recorder)
     finally:
         web.terminate()
         web.wait(15)
         recorder.close()
 
 
-def test_feedparser_fetches_once_and_then_gets_a_304(site: Site) -> None:
+def test_feedparser_fetches_once_and_then_gets_a_304(site: FeedsSite) -> None:
     for fmt in ("rss", "atom"):
         first = feedparser.parse(site.url(fmt))
         assert (first.status, first.bozo, len(first.entries)) == (200, False, 8)
@@ -152,7 +152,7 @@ def test_feedparser_fetches_once_and_then_gets_a_304(site: Site) -> None:
         assert feedparser.parse(site.url(fmt), modified=first.modified).status == 304
 
 
-def test_feedparser_which_misreads_deltas_gets_the_whole_feed(site: Site) -> None:
+def test_feedparser_which_misreads_deltas_gets_the_whole_feed(site: FeedsSite) -> None:
     first = feedparser.parse(site.url("atom"))
     site.publish(a_story(9))
     second = feedparser.parse(site.url("atom"), etag=first.etag, modified=first.modified)
@@ -160,7 +160,7 @@ def test_feedparser_which_misreads_deltas_gets_the_whole_feed(site: Site) -> Non
     assert (second.status, len(second.entries)) == (200, 9)
 
 
-def test_a_client_of_http_1_0_gets_an_answer_of_http_1_0(site: Site) -> None:
+def test_a_client_of_http_1_0_gets_an_answer_of_http_1_0(site: FeedsSite) -> None:
     def raw(method: str, *headers: str) -> tuple[list[bytes], bytes]:
         lines = [f"{method} /feeds/world.rss HTTP/1.0", *headers, "", ""]
         with socket.create_connection(("127.0.0.1", site.recorder.web_port), timeout=10) as client:
@@ -180,7 +180,7 @@ def test_a_client_of_http_1_0_gets_an_answer_of_http_1_0(site: Site) -> None:
 
 @pytest.mark.parametrize("fmt", ["rss", "atom"])
 def test_lemon24s_reader_keeps_up_by_deltas_and_shows_a_notice_for_a_killed_story(
-    site: Site, fmt: str
+    site: FeedsSite, fmt: str
 ) -> None:
     with closing(lemon24.make_reader(":memory:")) as client:
         client.add_feed(site.url(fmt))
@@ -210,7 +210,7 @@ def test_lemon24s_reader_keeps_up_by_deltas_and_shows_a_notice_for_a_killed_stor
 @NEEDS_NEWSBOAT
 @pytest.mark.parametrize("fmt", ["rss", "atom"])
 def test_newsboat_keeps_up_by_deltas_and_shows_a_notice_for_a_killed_story(
-    site: Site, fmt: str, tmp_path: Path
+    site: FeedsSite, fmt: str, tmp_path: Path
 ) -> None:
     newsboat = Newsboat(tmp_path, site.url(fmt))
     # newsboat stores a feed's validators from its second fetch on: it looks for the feed's row before it makes it.

@@ -35,7 +35,7 @@ TOKEN = "operator-operator-operator"
 
 
 @dataclass(frozen=True)
-class WebInThread:
+class DocsWebInThread:
     """A running web with the source `newsroom` and the section `world`."""
 
     url: str
@@ -48,7 +48,7 @@ class WebInThread:
 
 
 @pytest.fixture
-def web(sqlite_record: Record, tmp_path: Path) -> Iterator[WebInThread]:
+def web(sqlite_record: Record, tmp_path: Path) -> Iterator[DocsWebInThread]:
     key = credentials.new_api_key()
     operations.add_section(sqlite_record, "world", "World", "en", actor="operator", now=builders.NOW)
     operations.add_source(
@@ -63,7 +63,7 @@ def web(sqlite_record: Record, tmp_path: Path) -> Iterator[WebInThread]:
     server = make_server("127.0.0.1", 0, create_app(chosen, sqlite_record, lambda: None), threaded=True)
     thread = Thread(target=server.serve_forever)
     thread.start()
-    yield WebInThread(f"http://127.0.0.1:{server.port}", key.text)
+    yield DocsWebInThread(f"http://127.0.0.1:{server.port}", key.text)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -73,27 +73,27 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
-def run(words: list[str], web: WebInThread) -> dict[str, Any]:
+def run(words: list[str], web: DocsWebInThread) -> dict[str, Any]:
     ran = subprocess.run(words, env=web.environment, capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 0, ran.stderr
     answer: dict[str, Any] = json.loads(ran.stdout)
     return answer
 
 
-def curl(text: str, web: WebInThread) -> dict[str, Any]:
+def curl(text: str, web: DocsWebInThread) -> dict[str, Any]:
     if shutil.which("curl") is None:
         pytest.skip("there is no curl on this machine")
     return run(["sh", "-c", text.replace("curl ", "curl -s ", 1)], web)
 
 
-def test_signed_example_in_python_is_accepted(web: WebInThread) -> None:
+def test_signed_example_in_python_is_accepted(web: DocsWebInThread) -> None:
     (example,) = blocks("api.md", "python")
     first = run([sys.executable, "-c", example], web)
     assert (first["type"], first["outcome"]) == ("article.published", "accepted")
     assert run([sys.executable, "-c", example], web)["outcome"] == "repeat"
 
 
-def test_curl_examples_do_as_documented(web: WebInThread) -> None:
+def test_curl_examples_do_as_documented(web: DocsWebInThread) -> None:
     first, keyed, by_id, event = [block for block in blocks("api.md", "sh") if "curl" in block]
     posted = curl(first.partition("API_KEY=dateline_…\n")[2], web)
     assert posted["type"] == "article.published"
@@ -109,7 +109,7 @@ def test_curl_examples_do_as_documented(web: WebInThread) -> None:
 
 
 def test_backup_taken_at_work_is_a_whole_record(
-    web: WebInThread, tmp_path: Path, sqlite_record: Record
+    web: DocsWebInThread, tmp_path: Path, sqlite_record: Record
 ) -> None:
     (backup,) = [block for block in blocks("operations.md", "sh") if ".backup(" in block]
     line = backup.splitlines()[0].replace("python3", sys.executable).replace("var/dateline.db", "dateline.db")

@@ -51,7 +51,9 @@ def an_attempt(record: Record, delivery_id: int, **columns: Any) -> None:
     add_attempt(record, delivery_id, **values | columns)
 
 
-def test_what_an_outage_put_off_is_due_as_soon_as_its_endpoint_is_back(record: Record, first: int) -> None:
+def test_delivery_that_an_outage_put_off_is_due_as_soon_as_its_endpoint_is_back(
+    record: Record, first: int
+) -> None:
     hasten(record, first)
     assert deliveries(record, "due_at") == [(MINUTE,), (HOUR,), (MINUTE,), (HOUR,)]
     assert one_delivery(record, first, "state") == ("waiting",)
@@ -67,7 +69,7 @@ def test_only_what_waits_for_a_retry_is_hastened(record: Record, first: int) -> 
     assert hastened == {"waiting"}
 
 
-def test_what_is_due_already_keeps_its_time(record: Record, first: int) -> None:
+def test_delivery_that_is_due_already_keeps_its_time(record: Record, first: int) -> None:
     set_delivery(record, first, due_at=NOW)
     hasten(record, first)
     assert due(record, first) == NOW

@@ -18,7 +18,7 @@ from service.store.deliveries import numbering, replays, settlements
 from service.store.deliveries.replays import ReplayRequest
 from service.store.deliveries.states import State
 from service.store.errors import NotPossible
-from service.store.feeds import documents, feeds
+from service.store.feeds import documents, whereabouts
 from service.store.feeds.feeds import open_feeds
 from service.store.partners import catch_up
 from service.store.partners.catch_up import StreamQuery
@@ -334,7 +334,7 @@ def test_feed_that_an_embargoed_story_opens_is_nowhere_before_its_time(record: R
         body = web.get(address).data
         assert not any(word in body for word in (b"harbour-fund", b"language/sw", b"source/wire"))
     assert {slug for slug, _ in documents.listing(record)} == {"all", "world", "china"}
-    assert feeds.whereabouts(record, "package/harbour-fund") is None
+    assert whereabouts.whereabouts(record, "package/harbour-fund") is None
     desk.work(later(60))
     assert desk.headlines("package/harbour-fund") == ["Harbour reopens after the storm"]
     assert b"harbour-fund" in web.get("/feeds.opml").data

@@ -23,7 +23,8 @@ from service.store import operations
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists, NotFound, NotPossible
 from service.store.feeds import news
-from service.store.feeds.feeds import ARCHIVE_PAGE, open_feeds, whereabouts
+from service.store.feeds.feeds import ARCHIVE_PAGE, open_feeds
+from service.store.feeds.whereabouts import whereabouts
 from tests.builders import NOW, a_desk, an_article, later, post
 from tests.feed_desk import URL, FeedDesk
 

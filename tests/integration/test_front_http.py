@@ -16,7 +16,7 @@ import pytest
 from service.intake.routes import MAX_BYTES
 from service.store.database.record import Record
 from tests.desk import eventually
-from tests.front import Front, a_front, accepted_articles, ask, problem_of
+from tests.front import WebInThread, a_front, accepted_articles, ask, problem_of
 from tests.web import encoded
 from tests.wire import Reply, Wire
 
@@ -25,24 +25,24 @@ POST = b"POST /v1/articles HTTP/1.1\r\n" + HOST
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
-def front(sqlite_record: Record, request: pytest.FixtureRequest) -> Iterator[Front]:
+def front(sqlite_record: Record, request: pytest.FixtureRequest) -> Iterator[WebInThread]:
     with a_front(sqlite_record, loop=request.param) as running:
         yield running
 
 
-def lower(front: Front, **limits: float) -> None:
+def lower(front: WebInThread, **limits: float) -> None:
     """Gives the connections from now on other limits."""
     context = front.running.server.context
     context.limits = context.table.limits = replace(context.limits, **limits)  # type: ignore[arg-type]
 
 
-def a_post(front: Front, body: bytes, *more: str) -> bytes:
+def a_post(front: WebInThread, body: bytes, *more: str) -> bytes:
     headers = {"Content-Type": "application/json", **front.newsroom.signed(body, id=f"msg_{hash(body)}")}
     lines = [*(f"{name}: {value}" for name, value in headers.items()), *more]
     return POST + "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
 
 
-def is_refused(front: Front, request: bytes, status: int = 400) -> Reply:
+def is_refused(front: WebInThread, request: bytes, status: int = 400) -> Reply:
     """It is answered with a problem, and the connection ends."""
     with Wire(front.port) as wire:
         reply = wire.send(request).reply()
@@ -77,7 +77,7 @@ def is_refused(front: Front, request: bytes, status: int = 400) -> Reply:
     ],
 )  # fmt: skip
 def test_request_without_one_host_or_of_another_version_is_a_400_and_the_connection_ends(
-    front: Front, request_: bytes
+    front: WebInThread, request_: bytes
 ) -> None:
     is_refused(front, request_)
 
@@ -108,26 +108,26 @@ def test_request_without_one_host_or_of_another_version_is_a_400_and_the_connect
     ],
 )
 def test_request_whose_end_two_servers_could_see_differently_is_a_400_and_the_connection_ends(
-    front: Front, framing: bytes
+    front: WebInThread, framing: bytes
 ) -> None:
     is_refused(front, POST + framing)
     assert accepted_articles(front.record) == 0
 
 
-def test_http_1_0_without_host_is_answered_as_probes_of_balancers_send_it(front: Front) -> None:
+def test_http_1_0_without_host_is_answered_as_probes_of_balancers_send_it(front: WebInThread) -> None:
     with Wire(front.port) as wire:
         reply = wire.send(b"GET /healthz HTTP/1.0\r\n\r\n").reply()
         assert (reply.status, reply.headers["connection"]) == (200, "close")
         assert wire.ends()
 
 
-def test_whole_web_address_in_a_request_is_its_path(front: Front) -> None:
+def test_whole_web_address_in_a_request_is_its_path(front: WebInThread) -> None:
     with Wire(front.port) as wire:
         request = b"GET http://news.example.org/healthz HTTP/1.1\r\n" + HOST + b"\r\n"
         assert wire.send(request).reply().body == b"alive\n"
 
 
-def test_bodies_are_accepted_whole_in_parts_and_in_chunks_one_after_the_other(front: Front) -> None:
+def test_bodies_are_accepted_whole_in_parts_and_in_chunks_one_after_the_other(front: WebInThread) -> None:
     with Wire(front.port) as wire:
         for number, cut in enumerate((1000, 1, 50)):
             body = encoded(id=str(number))
@@ -140,7 +140,7 @@ def test_bodies_are_accepted_whole_in_parts_and_in_chunks_one_after_the_other(fr
     assert accepted_articles(front.record) == 3
 
 
-def test_requests_that_come_together_with_their_bodies_are_answered_in_order(front: Front) -> None:
+def test_requests_that_come_together_with_their_bodies_are_answered_in_order(front: WebInThread) -> None:
     posts = b""
     for number in range(5):
         body = encoded(id=str(number))
@@ -151,7 +151,7 @@ def test_requests_that_come_together_with_their_bodies_are_answered_in_order(fro
         assert [wire.reply().status for _ in range(10)] == [202, 200] * 5
 
 
-def test_java_client_that_offers_http_2_with_its_body_is_answered(front: Front) -> None:
+def test_java_client_that_offers_http_2_with_its_body_is_answered(front: WebInThread) -> None:
     body = encoded()
     upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
     for framing in (f"Content-Length: {len(body)}", "Transfer-Encoding: chunked"):
@@ -162,7 +162,7 @@ def test_java_client_that_offers_http_2_with_its_body_is_answered(front: Front) 
             assert wire.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n").reply().status == 200
 
 
-def test_client_that_sends_no_more_still_gets_its_answer(front: Front) -> None:
+def test_client_that_sends_no_more_still_gets_its_answer(front: WebInThread) -> None:
     body = encoded()
     with socket.create_connection(("127.0.0.1", front.port), timeout=20) as client:
         client.sendall(a_post(front, body, f"Content-Length: {len(body)}") + body)
@@ -176,7 +176,7 @@ def test_client_that_sends_no_more_still_gets_its_answer(front: Front) -> None:
 @pytest.mark.parametrize("size", [MAX_BYTES + 1, 2_000_000, 15_000_000])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_body_over_the_limit_is_a_413_that_a_client_reads_after_it_has_sent_all(
-    front: Front, size: int, chunked: bool
+    front: WebInThread, size: int, chunked: bool
 ) -> None:
     parts = (b"x" * 65536 for _ in range(size // 65536 + 1))
     with closing(http.client.HTTPConnection("127.0.0.1", front.port, timeout=20)) as client:
@@ -191,7 +191,7 @@ def test_body_over_the_limit_is_a_413_that_a_client_reads_after_it_has_sent_all(
     assert ask(front.port, "/healthz") == 200
 
 
-def test_body_over_the_limit_is_a_413_before_it_is_sent_if_its_client_asks(front: Front) -> None:
+def test_body_over_the_limit_is_a_413_before_it_is_sent_if_its_client_asks(front: WebInThread) -> None:
     body = b"x" * (MAX_BYTES + 1)
     request = a_post(front, body, f"Content-Length: {len(body)}", "Expect: 100-continue")
     with Wire(front.port) as wire:
@@ -199,7 +199,7 @@ def test_body_over_the_limit_is_a_413_before_it_is_sent_if_its_client_asks(front
         assert wire.ends()
 
 
-def test_client_that_waits_to_be_told_to_send_its_body_is_told(front: Front) -> None:
+def test_client_that_waits_to_be_told_to_send_its_body_is_told(front: WebInThread) -> None:
     body = encoded()
     with Wire(front.port) as wire:
         wire.send(a_post(front, body, f"Content-Length: {len(body)}", "Expect: 100-continue"))
@@ -207,7 +207,7 @@ def test_client_that_waits_to_be_told_to_send_its_body_is_told(front: Front) -> 
         assert wire.send(body).reply().status == 202
 
 
-def test_body_that_never_ends_is_read_for_a_bounded_amount_after_its_refusal(front: Front) -> None:
+def test_body_that_never_ends_is_read_for_a_bounded_amount_after_its_refusal(front: WebInThread) -> None:
     lower(front, drain_bytes=3 * MAX_BYTES)
     with socket.create_connection(("127.0.0.1", front.port), timeout=20) as client:
         client.sendall(a_post(front, b"", "Content-Length: 100000000"))
@@ -227,7 +227,7 @@ fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not here")
-def test_node_reads_the_413_of_a_large_body(front: Front) -> None:
+def test_node_reads_the_413_of_a_large_body(front: WebInThread) -> None:
     url = f"http://127.0.0.1:{front.port}/v1/articles"
     for size in (2_000_000, 12_000_000):
         command = ["node", "-e", NODE, url, str(size)]
@@ -238,7 +238,7 @@ def test_node_reads_the_413_of_a_large_body(front: Front) -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("drips", [False, True])
 def test_body_that_does_not_come_or_drips_is_a_408_and_takes_no_thread(
-    front: Front, chunked: bool, drips: bool
+    front: WebInThread, chunked: bool, drips: bool
 ) -> None:
     lower(front, rate_seconds=0.4, rate_bytes=100)
     framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000"
@@ -254,7 +254,7 @@ def test_body_that_does_not_come_or_drips_is_a_408_and_takes_no_thread(
     assert front.running.server.context.table.body_bytes == 0
 
 
-def test_body_that_comes_fast_enough_but_takes_too_long_in_all_is_a_408(front: Front) -> None:
+def test_body_that_comes_fast_enough_but_takes_too_long_in_all_is_a_408(front: WebInThread) -> None:
     lower(front, rate_seconds=0.2, rate_bytes=1, body_seconds=1.0)
     with Wire(front.port) as wire:
         wire.send(a_post(front, b"", "Content-Length: 1000"))
@@ -264,7 +264,7 @@ def test_body_that_comes_fast_enough_but_takes_too_long_in_all_is_a_408(front: F
         assert wire.reply().status == 408
 
 
-def test_bodies_that_are_read_are_bounded_in_all_and_the_longest_unfinished_goes(front: Front) -> None:
+def test_bodies_that_are_read_are_bounded_in_all_and_the_longest_unfinished_goes(front: WebInThread) -> None:
     lower(front, body_bytes=300_000)
     begun = a_post(front, b"", "Content-Length: 1000000")
     with Wire(front.port) as one, Wire(front.port) as two, Wire(front.port) as three:
@@ -281,7 +281,7 @@ def test_bodies_that_are_read_are_bounded_in_all_and_the_longest_unfinished_goes
 
 
 def test_refusals_of_the_loop_are_counted_in_the_log_once_a_second(
-    front: Front, capfd: pytest.CaptureFixture[str]
+    front: WebInThread, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(20):
         is_refused(front, b"GET /healthz HTTP/1.1\r\n\r\n")
@@ -296,6 +296,6 @@ def test_refusals_of_the_loop_are_counted_in_the_log_once_a_second(
     assert len([line for line in text.splitlines() if "bad-request" in line]) <= 5
 
 
-def test_form_elsewhere_may_be_small_only(front: Front) -> None:
+def test_form_elsewhere_may_be_small_only(front: WebInThread) -> None:
     assert ask(front.port, "/status/login", "POST", b"x" * 70_000) == 413
     assert ask(front.port, "/v1/hooks/wire", "POST", b"x" * 9_000_000) == 413

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.store.database.record import Record
-from tests.front import Front, a_front, a_web_process, accepted_articles, ask, p95, post, seconds_of
+from tests.front import WebInThread, a_front, a_web_process, accepted_articles, ask, p95, post, seconds_of
 from tests.web import Newsroom, a_newsroom, encoded
 from tests.wire import Wire
 
@@ -21,7 +21,7 @@ HOST = b"Host: x\r\n"
 
 
 @contextmanager
-def busy_posts(front: Front) -> Iterator[threading.Event]:
+def busy_posts(front: WebInThread) -> Iterator[threading.Event]:
     """Posts take a thread until the event is set."""
     go_on = threading.Event()
     inner = front.running.server.site.middleware._app  # type: ignore[attr-defined]

@@ -12,14 +12,16 @@ from flask import Flask
 from sqlalchemy import select
 
 from service.http import credentials
-from service.store import key_operations, operations, replaced_keys
-from service.store.articles.sources import NewKeys
+from service.store import operations
+from service.store.access import replaced_keys
+from service.store.access.replaced_keys import KeyOwner
+from service.store.articles.sources import NewSourceKeys
 from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
 from service.store.feeds import partner_feeds
+from service.store.operations import keys as key_operations
 from service.store.partners.endpoints import NewEndpoint
 from service.store.partners.partners import NewKey
-from service.store.replaced_keys import KeyOwner
 from service.store.schema.operations import audit
 from service.webhooks import signatures
 from tests.builders import SECRET, an_endpoint
@@ -44,7 +46,7 @@ def clock() -> Clock:
 
 def rotate_source(record: Record, slug: str, clock: Clock, overlap: timedelta = DAY) -> Newsroom:
     key, secret = credentials.new_api_key(), signatures.new_secret()
-    new = NewKeys(key.key_id, key.hash, secret, clock.now + overlap)
+    new = NewSourceKeys(key.key_id, key.hash, secret, clock.now + overlap)
     key_operations.rotate_source(record, slug, new, actor="operator", now=clock.now)
     return Newsroom(slug, key.text, secret)
 
@@ -193,10 +195,12 @@ def test_each_act_has_its_line_in_the_audit_and_no_secret(record: Record, clock:
 
 def test_rotation_again_and_again_keeps_a_bounded_number_of_keys(record: Record, clock: Clock) -> None:
     a_newsroom(record)
-    for _ in range(replaced_keys.KEPT + 5):
+    for _ in range(replaced_keys.KEYS_KEPT + 5):
         rotate_source(record, "wire", clock)
     with record.reading() as connection:
-        assert len(replaced_keys.ends(connection, KeyOwner(source_id=1), clock.now)) == replaced_keys.KEPT
+        assert (
+            len(replaced_keys.ends(connection, KeyOwner(source_id=1), clock.now)) == replaced_keys.KEYS_KEPT
+        )
 
 
 def test_a_rotated_secret_is_resealed_with_the_others(record: Record, clock: Clock) -> None:
@@ -206,7 +210,7 @@ def test_a_rotated_secret_is_resealed_with_the_others(record: Record, clock: Clo
     assert (counts["source"], counts["replaced_key"]) == (1, 1)
 
 
-def test_what_does_not_exist_is_named(record: Record, clock: Clock) -> None:
+def test_rotation_names_an_owner_that_does_not_exist(record: Record, clock: Clock) -> None:
     for act in (rotate_source, rotate_partner):
         with pytest.raises(NotFound):
             act(record, "nobody", clock)

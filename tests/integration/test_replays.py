@@ -12,7 +12,7 @@ from sqlalchemy import select
 from service.store import operations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, replays, routing, settlements, transitions
+from service.store.deliveries import claims, replays, requeue, routing, settlements
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.replays import ReplayRequest, ReplayResult
 from service.store.errors import NotFound, NotPossible
@@ -247,7 +247,7 @@ def test_revision_accepted_while_a_replay_commits_goes_instead(record: Record) -
         posting.start()
         posting.join(0.3)
         assert posting.is_alive(), "it waits for the replay to commit"
-        transitions.revive(connection, [each.id for each in allowed], later(60))
+        requeue.revive(connection, [each.id for each in allowed], later(60))
     posting.join(10)
     assert rows(record) == [(1, 0, "superseded")]
     routing.route(record, later(61))

@@ -35,7 +35,7 @@ _NUMBERS = Statement(
 )
 
 
-class Newsroom(RuleBasedStateMachine):
+class StoriesModel(RuleBasedStateMachine):
     """Two stories, an endpoint that wants the newest revision, one that wants every one, and the feeds."""
 
     template: Path
@@ -204,9 +204,9 @@ class Newsroom(RuleBasedStateMachine):
 def test_no_order_of_acts_leaks_an_embargo_sends_an_older_revision_or_spares_a_holder(
     sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Newsroom, "template", sqlite_template, raising=False)
+    monkeypatch.setattr(StoriesModel, "template", sqlite_template, raising=False)
     run_state_machine_as_test(
-        Newsroom,
+        StoriesModel,
         settings=settings(
             max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 from service.store import ledger
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, routing, settlements, transitions
+from service.store.deliveries import claims, requeue, routing, settlements, transitions
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.states import State
 from service.store.deliveries.transitions import NewRevision
@@ -75,7 +75,7 @@ def others(record: Record, number: int) -> list[tuple[Any, ...]]:
 
 
 def repeat(record: Record, *sequences: tuple[int, int]) -> None:
-    within(record, lambda connection: transitions.repeat(connection, sequences, later(9)))
+    within(record, lambda connection: requeue.repeat(connection, sequences, later(9)))
 
 
 def test_repeat_adds_a_row_for_the_same_push_that_is_due_at_once(record: Record, first: int) -> None:
@@ -109,7 +109,7 @@ def test_repeat_of_a_repeat_counts_on(record: Record, first: int) -> None:
 
 
 @pytest.mark.parametrize("state", [each for each in STATES if each != "delivered"])
-def test_what_was_not_delivered_is_not_repeated(record: Record, first: int, state: str) -> None:
+def test_delivery_that_was_not_delivered_is_not_repeated(record: Record, first: int, state: str) -> None:
     set_delivery(record, first, state=state)
     before = ids_of(record)
     repeat(record, (first, 77))
@@ -284,7 +284,7 @@ def cancel(record: Record, article_id: int, revision: int) -> None:
     within(record, lambda connection: transitions.cancel(connection, [takedown]))
 
 
-def test_what_a_takedown_superseded_is_cancelled_where_the_takedown_does_not_go(
+def test_delivery_that_a_takedown_superseded_is_cancelled_where_the_takedown_does_not_go(
     record: Record, first: int
 ) -> None:
     set_delivery(record, first, superseded_by=2)
@@ -305,7 +305,7 @@ def test_cancelled_delivery_names_no_superseder(record: Record, first: int) -> N
     assert one_delivery(record, first, "state", "superseded_by") == ("cancelled", None)
 
 
-def test_what_another_revision_superseded_is_not_cancelled(record: Record, first: int) -> None:
+def test_delivery_that_another_revision_superseded_is_not_cancelled(record: Record, first: int) -> None:
     for superseder in (1, 3):
         set_delivery(record, first, state="superseded", superseded_by=superseder)
         cancel(record, article_of(record, first), 2)
@@ -487,7 +487,7 @@ def dead(record: Record, number: int, **columns: Any) -> None:
 
 
 def revive(record: Record, *ids: int) -> None:
-    within(record, lambda connection: transitions.revive(connection, ids, later(9)))
+    within(record, lambda connection: requeue.revive(connection, ids, later(9)))
 
 
 def test_given_up_delivery_begins_anew(record: Record, first: int) -> None:
@@ -519,9 +519,7 @@ def test_only_those_that_are_named_are_revived(record: Record, first: int) -> No
 def missed(record: Record, number: int, since: datetime = NOW) -> int:
     """How many are revived of what the delivery's endpoint missed."""
     ((endpoint_id,)) = one_delivery(record, number, "endpoint_id")
-    found = within(
-        record, lambda connection: transitions.revive_missed(connection, endpoint_id, since, later(9))
-    )
+    found = within(record, lambda connection: requeue.revive_missed(connection, endpoint_id, since, later(9)))
     return int(found)
 
 

@@ -77,7 +77,7 @@ def test_kill_wipes_the_text_that_a_partner_echoed_and_keeps_its_hash(record: Re
     assert "wiped when the story was killed" in text
 
 
-def test_what_a_partner_echoes_after_the_kill_is_wiped_too(record: Record) -> None:
+def test_answer_that_echoes_the_story_after_the_kill_is_wiped_too(record: Record) -> None:
     source = a_desk(record)
     an_endpoint(record, "herald")
     an_endpoint(record, "courier")

@@ -17,7 +17,7 @@ THREADS = 2
 
 
 @dataclass
-class Post:
+class QueuedPost:
     """A request of a sender that notes what became of it."""
 
     sender: str
@@ -44,8 +44,8 @@ def a_lane(queue: int = 4) -> ThreadLane:
     return ThreadLane(SimpleQueue(), THREADS, queue)
 
 
-def put(lane: ThreadLane, begun: list[str], senders: str) -> list[Post]:
-    posts = [Post(sender, begun) for sender in senders]
+def put(lane: ThreadLane, begun: list[str], senders: str) -> list[QueuedPost]:
+    posts = [QueuedPost(sender, begun) for sender in senders]
     for each in posts:
         lane.put(each)
     return posts
@@ -81,7 +81,7 @@ def test_newcomer_of_a_full_lane_takes_the_place_of_the_newest_of_the_sender_tha
 def test_request_that_waited_too_long_is_refused_and_its_place_is_free() -> None:
     lane, begun = a_lane(), list[str]()
     put(lane, begun, "a" * (THREADS + AHEAD))
-    old, new = Post("a", begun, queued_at=1), Post("a", begun, queued_at=3)
+    old, new = QueuedPost("a", begun, queued_at=1), QueuedPost("a", begun, queued_at=3)
     lane.put(old)
     lane.put(new)
     lane.expire(before=2)
@@ -91,7 +91,7 @@ def test_request_that_waited_too_long_is_refused_and_its_place_is_free() -> None
 def test_request_whose_client_has_gone_takes_no_thread() -> None:
     lane, begun = a_lane(), list[str]()
     put(lane, begun, "a" * (THREADS + AHEAD))
-    lane.put(Post("b", begun, gone=True))
+    lane.put(QueuedPost("b", begun, gone=True))
     put(lane, begun, "c")
     begun.clear()
     lane.finished()

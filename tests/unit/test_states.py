@@ -15,7 +15,7 @@ TAKEDOWN, NEWS = Priority.TAKEDOWN.value, Priority.NEWS.value
 STATES = [each.value for each in State]
 
 
-class Row(NamedTuple):
+class Facts(NamedTuple):
     """A row of the table of deliveries, as far as these rules look at it."""
 
     revision: int
@@ -26,17 +26,17 @@ class Row(NamedTuple):
     endpoint: int = 1
 
 
-def goes(this: Row, *others: Row) -> bool:
+def goes(this: Facts, *others: Facts) -> bool:
     """Whether nothing holds `this` back, as a database finds it."""
     return asked(states.may_go("x"), this, *others)
 
 
-def overtakes(newer: Row, older: Row) -> bool:
+def overtakes(newer: Facts, older: Facts) -> bool:
     condition = f"EXISTS (SELECT 1 FROM delivery o WHERE o.id <> x.id AND {states.overtakes('o', 'x')})"
     return asked(condition, older, newer)
 
 
-def asked(condition: str, this: Row, *others: Row) -> bool:
+def asked(condition: str, this: Facts, *others: Facts) -> bool:
     with sqlite3.connect(":memory:") as database:
         database.execute(
             "CREATE TABLE delivery"
@@ -104,12 +104,12 @@ def test_guard_asks_for_the_sources_of_the_transition() -> None:
 
 @pytest.mark.parametrize(("newer", "older"), [(2, 1), (9, 3)])
 def test_newer_revision_overtakes_an_older_one_and_never_the_other_way_round(newer: int, older: int) -> None:
-    assert overtakes(Row(newer), Row(older))
-    assert not overtakes(Row(older), Row(newer))
+    assert overtakes(Facts(newer), Facts(older))
+    assert not overtakes(Facts(older), Facts(newer))
 
 
 def test_revision_does_not_overtake_itself() -> None:
-    assert not overtakes(Row(2), Row(2))
+    assert not overtakes(Facts(2), Facts(2))
 
 
 @pytest.mark.parametrize(
@@ -119,25 +119,25 @@ def test_revision_does_not_overtake_itself() -> None:
 def test_older_revision_still_goes_only_where_every_revision_was_wanted_for_both(
     newer: bool, older: bool, stale: bool
 ) -> None:
-    assert overtakes(Row(2, ordered=newer), Row(1, ordered=older)) is stale
+    assert overtakes(Facts(2, ordered=newer), Facts(1, ordered=older)) is stale
 
 
 def test_takedown_overtakes_even_where_every_revision_is_wanted() -> None:
     for ordered in (True, False):
-        assert overtakes(Row(2, priority=TAKEDOWN, ordered=ordered), Row(1, ordered=ordered))
-    assert not overtakes(Row(2, priority=Priority.CORRECTION.value, ordered=True), Row(1, ordered=True))
+        assert overtakes(Facts(2, priority=TAKEDOWN, ordered=ordered), Facts(1, ordered=ordered))
+    assert not overtakes(Facts(2, priority=Priority.CORRECTION.value, ordered=True), Facts(1, ordered=True))
 
 
 def test_takedown_is_overtaken_by_news_that_follows_it_unless_every_revision_is_wanted() -> None:
-    assert overtakes(Row(2), Row(1, priority=TAKEDOWN))
-    assert not overtakes(Row(2, ordered=True), Row(1, priority=TAKEDOWN, ordered=True))
+    assert overtakes(Facts(2), Facts(1, priority=TAKEDOWN))
+    assert not overtakes(Facts(2, ordered=True), Facts(1, priority=TAKEDOWN, ordered=True))
 
 
 # One delivery holds another back.
 
 
 def test_delivery_alone_goes() -> None:
-    assert goes(Row(1))
+    assert goes(Facts(1))
 
 
 @pytest.mark.parametrize("revision", [1, 2, 3])
@@ -146,55 +146,72 @@ def test_delivery_alone_goes() -> None:
 def test_revision_on_the_wire_holds_back_every_other_of_its_article_there(
     revision: int, ordered: bool, priority: int
 ) -> None:
-    assert not goes(Row(2, ordered=ordered, priority=priority), Row(revision, "sending", ordered=ordered))
+    assert not goes(
+        Facts(2, ordered=ordered, priority=priority),
+        Facts(revision, "sending", ordered=ordered),
+    )
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_overtaken_revision_never_goes_whatever_became_of_the_newer_one(state: str) -> None:
-    assert not goes(Row(1), Row(2, state))
-    assert not goes(Row(1, ordered=True), Row(2, state, priority=TAKEDOWN, ordered=True))
+    assert not goes(Facts(1), Facts(2, state))
+    assert not goes(Facts(1, ordered=True), Facts(2, state, priority=TAKEDOWN, ordered=True))
 
 
 @pytest.mark.parametrize("state", [each for each in STATES if each != "sending"])
 def test_newest_revision_goes_whatever_became_of_the_older_ones(state: str) -> None:
-    assert goes(Row(2), Row(1, state))
+    assert goes(Facts(2), Facts(1, state))
 
 
 @pytest.mark.parametrize("state", [each for each in STATES if each != "sending"])
 def test_where_every_revision_is_wanted_the_next_one_waits_for_an_older_one_that_waits(state: str) -> None:
-    assert goes(Row(2, ordered=True), Row(1, state, ordered=True)) is (state not in ("pending", "waiting"))
+    assert goes(Facts(2, ordered=True), Facts(1, state, ordered=True)) is (
+        state not in ("pending", "waiting")
+    )
 
 
 @pytest.mark.parametrize("state", [each for each in STATES if each != "sending"])
 def test_where_every_revision_is_wanted_the_older_one_goes_before_a_newer_one(state: str) -> None:
-    assert goes(Row(1, ordered=True), Row(2, state, ordered=True))
+    assert goes(Facts(1, ordered=True), Facts(2, state, ordered=True))
 
 
 @pytest.mark.parametrize("state", ["pending", "waiting"])
 def test_next_revision_waits_only_where_both_are_of_those_that_go_in_turn(state: str) -> None:
-    assert goes(Row(2, ordered=True), Row(1, state))
-    assert goes(Row(2), Row(1, state, ordered=True))
+    assert goes(Facts(2, ordered=True), Facts(1, state))
+    assert goes(Facts(2), Facts(1, state, ordered=True))
 
 
 @pytest.mark.parametrize("state", ["pending", "waiting"])
 def test_takedown_waits_for_nothing_that_waits(state: str) -> None:
-    assert goes(Row(2, priority=TAKEDOWN, ordered=True), Row(1, state, ordered=True))
-    assert not goes(Row(2, priority=Priority.CORRECTION.value, ordered=True), Row(1, state, ordered=True))
+    assert goes(Facts(2, priority=TAKEDOWN, ordered=True), Facts(1, state, ordered=True))
+    assert not goes(
+        Facts(2, priority=Priority.CORRECTION.value, ordered=True),
+        Facts(1, state, ordered=True),
+    )
 
 
 @pytest.mark.parametrize("state", ["pending", "waiting"])
 def test_two_of_one_revision_do_not_wait_for_each_other(state: str) -> None:
     """One of them is a replay: the first that is claimed goes first."""
-    assert goes(Row(2, ordered=True), Row(2, state, ordered=True))
+    assert goes(Facts(2, ordered=True), Facts(2, state, ordered=True))
 
 
 @pytest.mark.parametrize("elsewhere", [{"article": 2}, {"endpoint": 2}])
 def test_another_article_or_endpoint_holds_nothing_back(elsewhere: dict[str, int]) -> None:
-    this = Row(1, ordered=True)
-    for other in (Row(2, "sending"), Row(2, priority=TAKEDOWN), Row(0, ordered=True)):
+    this = Facts(1, ordered=True)
+    for other in (
+        Facts(2, "sending"),
+        Facts(2, priority=TAKEDOWN),
+        Facts(0, ordered=True),
+    ):
         assert not goes(this, other)
         assert goes(this, other._replace(**elsewhere))  # type: ignore[arg-type]
 
 
 def test_one_of_several_is_enough_to_hold_it_back() -> None:
-    assert not goes(Row(2), Row(1, "delivered"), Row(3, "dead"), Row(1, "superseded"))
+    assert not goes(
+        Facts(2),
+        Facts(1, "delivered"),
+        Facts(3, "dead"),
+        Facts(1, "superseded"),
+    )

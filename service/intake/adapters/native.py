@@ -17,7 +17,7 @@ from service.intake.sanitise import TooLarge, clean
 from service.store.articles.posts import PostedArticle
 
 NOTES_MAX = 100  # warnings or errors of one article that are answered
-AHEAD = timedelta(days=1)  # clocks and time zones differ
+DATED_AHEAD = timedelta(days=1)  # clocks and time zones differ
 FIRST_YEAR = 1990  # of the web; what is older is told, but comes with a warning
 
 # Not cleaned here: the body has a cleaner of its own, and what identifies is taken as it is or refused.
@@ -90,7 +90,7 @@ def date_warnings(posted: PostedArticle, now: datetime) -> tuple[Note, ...]:
     if written is None:
         return ()
     published = times.from_iso(written)
-    if published > max(now, posted.embargo_until or now) + AHEAD:
+    if published > max(now, posted.embargo_until or now) + DATED_AHEAD:
         words = "This lies ahead: feeds show the time when the article came here first instead."
     elif published.year < FIRST_YEAR:
         words = f"This is before {FIRST_YEAR}: it was kept, but feed readers and validators may call it implausible."

@@ -10,7 +10,7 @@ from service.serving.server.context import ServerContext
 from service.serving.server.refusals import BODIES_FULL, FAULT, Refusal
 from service.serving.server.request import Request
 from service.serving.server.turns import RequestTurn
-from service.serving.server.wsgi_bridge import Answer
+from service.serving.server.wsgi_bridge import WsgiAnswer
 
 
 class RequestSequence(AnswerWriter):
@@ -75,7 +75,7 @@ class RequestSequence(AnswerWriter):
         else:
             self.transport.pause_reading()
 
-    def answered(self, request: Request, answer: Answer | None) -> None:
+    def answered(self, request: Request, answer: WsgiAnswer | None) -> None:
         """The application has answered; None if it failed."""
         self.answering = None
         self.context.table.body_done(self, request.body_bytes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from service.serving.server.context import ServerContext
 from service.serving.server.refusals import Refusal
 from service.serving.server.request import Request
-from service.serving.server.wsgi_bridge import Answer, Job
+from service.serving.server.wsgi_bridge import Job, WsgiAnswer
 
 if TYPE_CHECKING:
     from service.serving.server.exchanges import RequestSequence
@@ -48,7 +48,7 @@ class RequestTurn:
         connection.pipeline.appendleft(request)
         connection.loop.call_soon(connection.advance)
 
-    def _finish(self, answer: Answer | None) -> None:
+    def _finish(self, answer: WsgiAnswer | None) -> None:
         self._context.lanes[self._request.plan.lane].finished()
         if answer is not None and answer.status in _AUTHENTICATED:
             self._context.known.add(_credentials(self._request))

@@ -22,7 +22,7 @@ log = logs.get("http")
 
 
 @dataclass(frozen=True)
-class Answer:
+class WsgiAnswer:
     """The answer of the application. `close`: it asks for the connection's end."""
 
     status: int
@@ -37,8 +37,8 @@ class Job:
     """A whole request for the application; `done` is called on the loop with the answer, None if there was a fault."""
 
     environ: Environ
-    done: Callable[[Answer | None], None]
-    answer: Answer | None = field(default=None, init=False)
+    done: Callable[[WsgiAnswer | None], None]
+    answer: WsgiAnswer | None = field(default=None, init=False)
 
 
 class WsgiBridge:
@@ -80,7 +80,7 @@ class WsgiBridge:
             job.done(job.answer)
 
 
-def run(app: WSGIApplication, environ: Environ) -> Answer:
+def run(app: WSGIApplication, environ: Environ) -> WsgiAnswer:
     """The application's whole answer."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
@@ -97,7 +97,7 @@ def run(app: WSGIApplication, environ: Environ) -> Answer:
     return _answer(environ["REQUEST_METHOD"], status, headers, body)
 
 
-def _answer(method: str, status: str, headers: list[tuple[str, str]], body: bytes) -> Answer:
+def _answer(method: str, status: str, headers: list[tuple[str, str]], body: bytes) -> WsgiAnswer:
     code = int(status[:3])
     lines, sized, close = [], False, False
     for name, value in headers:
@@ -112,4 +112,4 @@ def _answer(method: str, status: str, headers: list[tuple[str, str]], body: byte
         lines.append(f"content-length: {len(body)}\r\n")
     head = "".join(lines).encode("latin-1")
     first = f"HTTP/1.1 {code} {status[4:] or HTTPStatus(code).phrase}\r\n".encode("latin-1")
-    return Answer(code, first, head, b"" if bodiless else body, close)
+    return WsgiAnswer(code, first, head, b"" if bodiless else body, close)

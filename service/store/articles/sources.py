@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.store import replaced_keys
+from service.store.access import replaced_keys
+from service.store.access.replaced_keys import KeyOwner, ReplacedKey
 from service.store.database.keyring import Keyring
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists, NotFound, NotPossible
-from service.store.replaced_keys import KeyOwner, ReplacedKey
 from service.store.schema.articles import source
 
 
@@ -97,7 +97,7 @@ def with_keys(record: Record, now: datetime) -> list[Source]:
 
 
 @dataclass(frozen=True)
-class NewKeys:
+class NewSourceKeys:
     """A source's new API key and signing secret, and until when the old ones work."""
 
     key_id: str
@@ -106,7 +106,7 @@ class NewKeys:
     old_until: datetime
 
 
-def rotate(connection: Connection, keyring: Keyring, slug: str, new: NewKeys, now: datetime) -> None:
+def rotate(connection: Connection, keyring: Keyring, slug: str, new: NewSourceKeys, now: datetime) -> None:
     """Gives a source a new key and secret; all older ones end at the sooner of their time and `old_until`.
 
     Raises NotFound, NotPossible for a source that was removed.

@@ -13,7 +13,7 @@ from service.store.deliveries.states import UNSETTLED, Priority, State, due, emb
 from service.store.schema.base import MICROSECOND
 
 # No retry and no Retry-After puts a delivery off for longer: what is due later was put off by a clock that was ahead.
-LONGEST_WAIT = timedelta(hours=26)
+LONGEST_OUTAGE_WAIT = timedelta(hours=26)
 
 
 _DUE_NOW = due("delivery")
@@ -32,7 +32,7 @@ _WAIT_STILL = Statement(f"""
 _LATE = Statement(f"""
     UPDATE delivery SET due_at = {_DUE_NOW}
     WHERE due_at > {_DUE_NOW} AND ({in_states([State.PENDING])} AND due_at > :now
-        OR {in_states([State.WAITING])} AND due_at > :now + {LONGEST_WAIT // MICROSECOND})""")
+        OR {in_states([State.WAITING])} AND due_at > :now + {LONGEST_OUTAGE_WAIT // MICROSECOND})""")
 _OF_ARTICLES = "article_id IN :articles[] AND "
 # What waits for an embargo has not been tried since it was set: it goes when the present one ends. What waits for a
 # retry keeps its time if that is later.

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
-from service.store.deliveries import numbering, transitions
+from service.store.deliveries import numbering, requeue
 from service.store.deliveries.states import UNSETTLED, State
 from service.store.errors import NotFound, NotPossible
 
@@ -81,7 +81,7 @@ def send_again(connection: Connection, ids: Sequence[int], now: datetime) -> Rep
     _lock_articles(connection, ids)
     allowed, reasons = _sorted_out(connection, ids, now)
     if allowed:
-        transitions.revive(connection, [row.id for row in allowed if row.state == State.DEAD], now)
+        requeue.revive(connection, [row.id for row in allowed if row.state == State.DEAD], now)
         _repeat(connection, [row for row in allowed if row.state == State.DELIVERED], now)
     return _result(allowed, reasons)
 
@@ -210,4 +210,4 @@ def _name(row: _ReplayRow) -> str:
 def _repeat(connection: Connection, rows: Sequence[_ReplayRow], now: datetime) -> None:
     """New rows, each with its endpoint's next sequence number."""
     numbers = numbering.next_numbers(connection, [row.endpoint_id for row in rows])
-    transitions.repeat(connection, list(zip([row.id for row in rows], numbers, strict=True)), now)
+    requeue.repeat(connection, list(zip([row.id for row in rows], numbers, strict=True)), now)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from service.store.deliveries import due_times, transitions
+from service.store.deliveries import due_times, requeue
 
 
 def revive(connection: Connection, endpoint_id: int, since: datetime, now: datetime) -> int:
@@ -15,7 +15,7 @@ def revive(connection: Connection, endpoint_id: int, since: datetime, now: datet
     In the caller's transaction, which holds the endpoint's lock. Run twice, it changes nothing more.
     """
     due_times.hasten(connection, endpoint_id, now)
-    return transitions.revive_missed(connection, endpoint_id, since, now)
+    return requeue.revive_missed(connection, endpoint_id, since, now)
 
 
 def revived_words(count: int) -> str:

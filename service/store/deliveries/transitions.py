@@ -7,7 +7,7 @@ The SQL is the same on both databases but for what one of them lacks: RETURNING 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -20,14 +20,11 @@ from service.store.deliveries.states import (
     CLAIM,
     GIVE_BACK,
     RECOVER,
-    REVIVE,
     SETTLE,
     SUPERSEDE,
     UNSETTLED,
-    Priority,
     State,
     claimable,
-    due,
     in_states,
     overtakes,
 )
@@ -53,22 +50,11 @@ _ENQUEUE = Rows(
         "created_at": "bigint",
     },
 )
-_REPEAT = Statement(f"""
-    INSERT INTO delivery (endpoint_id, event_id, article_id, revision, replay, sequence, priority, owed, ordered,
-        state, due_at, reached, created_at)
-    SELECT d.endpoint_id, d.event_id, d.article_id, d.revision, d.replay + 1, :sequence, d.priority, d.owed, d.ordered,
-        '{State.PENDING.value}', :now, true, :now
-    FROM delivery d WHERE d.id = :id AND {in_states([State.DELIVERED], "d")}""")
 
 
 def enqueue(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Writes new deliveries: pending, or superseded on arrival. An event routed twice fails on the table's key."""
     _ENQUEUE.insert(connection, rows)
-
-
-def repeat(connection: Connection, sequences: Sequence[tuple[int, int]], now: datetime) -> None:
-    """Has delivered ones sent again, each as a row of its own with the sequence number: (delivery, number)."""
-    _REPEAT.run_all(connection, [{"id": one, "sequence": number, "now": now} for one, number in sequences])
 
 
 # ---- supersede and cancel: a newer revision
@@ -277,34 +263,6 @@ def forgive(connection: Connection, ids: Sequence[int]) -> None:
 
 
 # ---- revive: what was given up
-
-_REVIVE = f"""
-    UPDATE delivery SET state = '{State.PENDING.value}', due_at = {due("delivery")}, created_at = :now,
-        forgiven = attempts, settled_at = NULL
-    WHERE {REVIVE.guard()} AND """
-_REVIVE_THESE = Statement(f"{_REVIVE} id IN :ids[]")
-# The newest row of the article there, of the article's newest revision, which the endpoint does not hold yet; and a
-# takedown only for an endpoint that may hold what it takes down.
-_REVIVE_MISSED = Statement(f"""{_REVIVE} endpoint_id = :endpoint AND settled_at >= :since
-    AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = delivery.article_id
-        AND o.endpoint_id = delivery.endpoint_id AND (o.revision > delivery.revision
-            OR (o.revision = delivery.revision AND o.replay > delivery.replay)))
-    AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.article_id = delivery.article_id
-        AND r.endpoint_id = delivery.endpoint_id AND r.revision >= delivery.revision)
-    AND EXISTS (SELECT 1 FROM article a WHERE a.id = delivery.article_id AND a.revision = delivery.revision
-        AND (a.status = 'usable' OR (delivery.priority = {Priority.TAKEDOWN.value} AND EXISTS (SELECT 1 FROM delivery h
-            WHERE h.article_id = delivery.article_id AND h.endpoint_id = delivery.endpoint_id AND h.reached))))""")
-
-
-def revive(connection: Connection, ids: Collection[int], now: datetime) -> None:
-    """Has those of them that were given up sent again as themselves, with a schedule that begins anew."""
-    if ids:
-        _REVIVE_THESE.run(connection, {"ids": list(ids), "now": now})
-
-
-def revive_missed(connection: Connection, endpoint_id: int, since: datetime, now: datetime) -> int:
-    """The same for all that the endpoint missed since: newest revisions only. Returns how many."""
-    return _REVIVE_MISSED.run(connection, {"endpoint": endpoint_id, "since": since, "now": now})
 
 
 # ---- words alone

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, literal, select
 
@@ -52,23 +51,12 @@ class FeedDue:
 
     @property
     def pages(self) -> int:
-        return _pages(self.sequence, self.archived)
+        return pages(self.sequence, self.archived)
 
     @property
     def private(self) -> bool:
         """Whether it is a partner's own."""
         return kinds.is_private(self.slug)
-
-
-@dataclass(frozen=True)
-class Whereabouts:
-    """The slug and title of a feed now, whether it was closed, how many pages of its archive are made, and complete."""
-
-    slug: str
-    title: str
-    closed: bool
-    pages: int
-    complete: int
 
 
 FEED_DUE_SQL = """
@@ -101,39 +89,9 @@ _OPEN = Query(
 )
 
 
-def whereabouts(record: Record, slug: str) -> Whereabouts | None:
-    """The feed of this slug, which it may have had long ago; None if there never was one that anybody may know of."""
-    with record.reading() as connection:
-        row = _HERE.one(connection, slug=slug) or _MOVED.one(connection, slug=slug)
-    if row is None:
-        return None
-    return Whereabouts(
-        row.slug, row.title, row.closed, _pages(row.sequence, row.archived), row.sequence // ARCHIVE_PAGE
-    )
-
-
-def _pages(sequence: int, archived: int) -> int:
+def pages(sequence: int, archived: int) -> int:
     """Pages that are made; where many are not yet, as after an import, those that are not among the last few."""
     return max(archived, sequence // ARCHIVE_PAGE - PAGES_UNMADE)
-
-
-class _WhereaboutsRow(NamedTuple):
-    slug: str
-    title: str
-    closed: bool
-    sequence: int
-    archived: int
-
-
-_SELECT = """
-    SELECT f.slug, coalesce(s.title, f.title, f.slug), f.closed_at IS NOT NULL, f.sequence, f.archived FROM feed f"""
-_HERE = Query(
-    _WhereaboutsRow, f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug WHERE f.slug = :slug AND {VISIBLE}"
-)
-_MOVED = Query(
-    _WhereaboutsRow,
-    f"{_SELECT} LEFT JOIN section s ON s.slug = f.slug JOIN moved m ON m.feed = f.slug WHERE m.slug = :slug",
-)
 
 
 def want(

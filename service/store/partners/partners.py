@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.store import replaced_keys
+from service.store.access import replaced_keys
+from service.store.access.replaced_keys import KeyOwner, ReplacedKey
 from service.store.database.keyring import Keyring
 from service.store.database.record import Record
 from service.store.errors import AlreadyExists, NotFound, NotPossible
-from service.store.replaced_keys import KeyOwner, ReplacedKey
 from service.store.schema.partners import partner
 
 

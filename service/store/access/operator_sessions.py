@@ -9,13 +9,13 @@ from service.store.database.record import Record
 from service.store.database.sql import Statement, insert
 from service.store.schema.operations import operator_session
 
-KEPT = 1000  # of the newest: a script that logs in at each call does not fill the record
+SESSIONS_KEPT = 1000  # of the newest: a script that logs in at each call does not fill the record
 
 
 def open_session(record: Record, secret: str, now: datetime, until: datetime) -> None:
     """Begins a session that the bearer of this secret has until then."""
     with record.writing() as connection:
-        _PRUNE.run(connection, {"now": now, "kept": KEPT - 1})
+        _PRUNE.run(connection, {"now": now, "kept": SESSIONS_KEPT - 1})
         _OPEN.run(connection, {"hash": _hash(secret), "created_at": now, "until": until})
 
 

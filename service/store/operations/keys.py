@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from service.store import audit
 from service.store.articles import sources
-from service.store.articles.sources import NewKeys
+from service.store.articles.sources import NewSourceKeys
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.feeds import partner_feeds
@@ -20,7 +20,7 @@ from service.store.partners import endpoints, partners
 from service.store.partners.partners import NewKey
 
 
-def rotate_source(record: Record, slug: str, new: NewKeys, *, actor: str, now: datetime) -> None:
+def rotate_source(record: Record, slug: str, new: NewSourceKeys, *, actor: str, now: datetime) -> None:
     """Gives a source a new API key and signing secret; the old ones work until `new.old_until`."""
     with record.writing() as connection:
         sources.rotate(connection, record.keyring, slug, new, now)

@@ -15,7 +15,7 @@ from service.store.database.sql import Query, Statement, insert
 from service.store.schema.partners import replaced_key
 
 OVERLAP = timedelta(hours=24)
-KEPT = 20  # of one source or partner: who rotates more often within the overlap ends the oldest
+KEYS_KEPT = 20  # of one source or partner: who rotates more often within the overlap ends the oldest
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def add(connection: Connection, owner: KeyOwner, key: ReplacedKey, now: datetime
     _DELETE_OVER.run(connection, {"now": now})
     if key.until > now:
         _ADD.run(connection, {**vars(owner), **vars(key)})
-        _DELETE_OLDEST.run(connection, {**_ids(owner), "kept": KEPT})
+        _DELETE_OLDEST.run(connection, {**_ids(owner), "kept": KEYS_KEPT})
 
 
 def shorten(connection: Connection, owner: KeyOwner, until: datetime, now: datetime) -> None:

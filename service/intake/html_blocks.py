@@ -31,7 +31,7 @@ class _Mode(Enum):
     PHRASE = 3
 
 
-class _Part(NamedTuple):
+class _BlockPart(NamedTuple):
     """A tag or a text of the story. `name` is empty for a text."""
 
     closing: bool
@@ -62,11 +62,11 @@ def rewritten(markup: str, base: str | None, removed: Counter[str]) -> str:
     return "".join(rewriter.out)
 
 
-def _parts(markup: str) -> list[_Part]:
-    return [_Part(bool(part[0]), *part[1:]) for part in _PART.findall(markup)]
+def _parts(markup: str) -> list[_BlockPart]:
+    return [_BlockPart(bool(part[0]), *part[1:]) for part in _PART.findall(markup)]
 
 
-def _shapes(parts: list[_Part]) -> dict[int, _Shape]:
+def _shapes(parts: list[_BlockPart]) -> dict[int, _Shape]:
     shapes: dict[int, _Shape] = {}
     path: list[int] = []
     for place, part in enumerate(parts):
@@ -89,7 +89,7 @@ def _shapes(parts: list[_Part]) -> dict[int, _Shape]:
 
 
 class _Rewriter:
-    def __init__(self, parts: list[_Part], base: str | None, removed: Counter[str]) -> None:
+    def __init__(self, parts: list[_BlockPart], base: str | None, removed: Counter[str]) -> None:
         self.out: list[str] = []
         self._parts = parts
         self._shapes = _shapes(parts)
@@ -159,7 +159,7 @@ class _Rewriter:
             self.out.append("<br>")
             self._line_ends = False
 
-    def _open(self, part: _Part, shape: _Shape) -> None:
+    def _open(self, part: _BlockPart, shape: _Shape) -> None:
         name, mode = part.name, self._mode
         if name == Kind.NOSCRIPT.value:
             self._noscripts += 1
@@ -208,7 +208,7 @@ class _Rewriter:
             self._links -= frame.name == "a"
             self.out.append(f"</{frame.name}>")
 
-    def _void(self, part: _Part) -> None:
+    def _void(self, part: _BlockPart) -> None:
         if part.name == "img":
             self._picture(part)
         elif self._noscripts:
@@ -219,7 +219,7 @@ class _Rewriter:
         elif self._mode is not _Mode.WRAP or self._paragraph:  # an empty line between blocks is none
             self.out.append("<br>")
 
-    def _picture(self, part: _Part) -> None:
+    def _picture(self, part: _BlockPart) -> None:
         found = _read(part.attributes)
         again = self._noscripts and self._picture_before
         address = None if again else self._picture_address(found) or self._source

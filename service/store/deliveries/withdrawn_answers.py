@@ -25,7 +25,7 @@ _ASKED_TO_WAIT = json.dumps([["retry-after", "wiped"]])
 _TARGET = re.compile(r", a redirect to .*?: redirects are never followed", re.DOTALL)
 
 
-class _Answer(NamedTuple):
+class _WithdrawnAnswer(NamedTuple):
     id: int
     delivery_id: int
     endpoint_id: int
@@ -42,7 +42,7 @@ _LOCK = Statement(
     locking=" FOR NO KEY UPDATE",
 )
 _ANSWERS = Query(
-    _Answer,
+    _WithdrawnAnswer,
     f"""
     SELECT t.id, t.delivery_id, d.endpoint_id, t.words, d.last_words, t.response_headers, t.response_body,
         t.answer_hash
@@ -91,14 +91,14 @@ def without_target(words: str) -> str:
     return _TARGET.sub(", a redirect: redirects are never followed", words)
 
 
-def _batches(connection: Connection, article_id: int) -> Iterator[list[_Answer]]:
+def _batches(connection: Connection, article_id: int) -> Iterator[list[_WithdrawnAnswer]]:
     after = 0
     while answers := _ANSWERS.all(connection, article=article_id, after=after):
         after = answers[-1].id
         yield answers
 
 
-def _wipe(connection: Connection, answers: Sequence[_Answer]) -> None:
+def _wipe(connection: Connection, answers: Sequence[_WithdrawnAnswer]) -> None:
     wiped = [
         attempts.WipedAnswer(each.id, without_target(each.words), _headers_left(each), _hash(each))
         for each in answers
@@ -111,9 +111,9 @@ def _wipe(connection: Connection, answers: Sequence[_Answer]) -> None:
     )
 
 
-def _headers_left(each: _Answer) -> str | None:
+def _headers_left(each: _WithdrawnAnswer) -> str | None:
     return _ASKED_TO_WAIT if '"retry-after"' in (each.response_headers or "").lower() else None
 
 
-def _hash(each: _Answer) -> str | None:
+def _hash(each: _WithdrawnAnswer) -> str | None:
     return each.answer_hash if each.response_body is None else hashlib.sha256(each.response_body).hexdigest()

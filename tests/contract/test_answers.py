@@ -13,7 +13,7 @@ import pytest
 from service.store import operations
 from service.store.articles import sources
 from service.store.database.record import Record
-from service.store.deliveries import routing
+from service.store.deliveries import numbering, routing
 from service.store.errors import NotFound
 from service.store.partners import endpoints
 from tests import seeded
@@ -398,9 +398,12 @@ def test_a_partner_does_not_hear_of_a_story_before_its_embargo_ends(desk: WebDes
     ends = (now() + timedelta(hours=1)).isoformat()
     told(desk.post(the_article(headline=SECRET_HEADLINE, embargo_until=ends)))
     routing.route(desk.record, now())
+    assert numbering.number_due(desk.record, now()) == 0
     assert desk.get("/v1/partner/events", key).json["events"] == []
-    tomorrow = an_app(desk.record, clock=lambda: now() + timedelta(days=1)).test_client()
-    assert len(tomorrow.get("/v1/partner/events", headers=key).json["events"]) == 1
+    tomorrow = now() + timedelta(days=1)
+    assert numbering.number_due(desk.record, tomorrow) == 1
+    client = an_app(desk.record, clock=lambda: tomorrow).test_client()
+    assert [each["sequence"] for each in client.get("/v1/partner/events", headers=key).json["events"]] == [1]
 
 
 @pytest.mark.parametrize("query", ["after=x", "after=-1", "after=1.5", "after=", "after=٣", "limit=1001",

@@ -57,7 +57,7 @@ def add_articles(record: Record, first: int, count: int, state: str, *, analysed
         else "(SELECT generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n)"
     )
     values = {"first": first, "last": first + count - 1, "now": to_micros(NOW), "state": state}
-    with record.writing() as connection:
+    with record.writing(patient=True) as connection:  # hundreds of thousands of rows by one statement
         for statement in FILL:
             connection.execute(text(statement.format(series)), values)
     if analysed:

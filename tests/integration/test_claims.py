@@ -315,7 +315,7 @@ def test_a_delivery_overtaken_between_the_pick_and_the_claim_is_not_claimed(reco
     routing.route(record, NOW)
     set_delivery(record, older.id, state="waiting")
     with record.writing() as connection:
-        assert transitions.claim(connection, [older.id], WORKER, later(40)) == []
+        assert transitions.claim(connection, [older.id], WORKER, later(40), NOW) == []
 
 
 def an_ordered_endpoint_with_a_push_on_the_wire(record: Record) -> tuple[Source, int, ClaimedDelivery]:

@@ -134,26 +134,55 @@ def news(record: Record, first: int) -> int:
 
 
 def test_news_that_was_due_is_due_still_when_the_clock_is_put_back(record: Record, news: int) -> None:
-    assert put_back(record, later(3601), MINUTE) == 1
-    assert deliveries(record, "due_at") == [(MINUTE,), (HOUR,), (HOUR,), (HOUR,)]
+    assert put_back(record, later(1860), MINUTE) == 1
+    retry = later(1800)  # half an hour earlier, as the clock is
+    assert deliveries(record, "due_at") == [(MINUTE,), (retry,), (retry,), (retry,)]
 
 
-def test_only_what_was_never_tried_is_due_still(record: Record, news: int) -> None:
+@pytest.mark.parametrize("seconds", [3600.0, 3601.0])
+def test_retry_that_was_due_is_due_still_when_the_clock_is_put_back(
+    record: Record, news: int, seconds: float
+) -> None:
+    assert put_back(record, later(seconds), MINUTE) == 1
+    assert deliveries(record, "due_at") == [(MINUTE,)] * 4
+
+
+def test_retry_goes_as_long_after_this_as_it_would_have_gone(record: Record, first: int) -> None:
+    assert put_back(record, later(3599), MINUTE) == 0
+    assert deliveries(record, "due_at") == [(later(61),)] * 4
+
+
+def test_retry_that_is_due_keeps_its_time_when_the_clock_is_put_back(record: Record, first: int) -> None:
+    set_delivery(record, first, due_at=later(59))
+    put_back(record, HOUR, MINUTE)
+    assert due(record, first) == later(59)
+
+
+def test_retry_waits_for_the_embargo_of_its_story_when_the_clock_is_put_back(
+    record: Record, first: int
+) -> None:
+    ((article_id,)) = one_delivery(record, first, "article_id")
+    set_article(record, article_id, embargo_until=later(900))
+    put_back(record, HOUR, MINUTE)
+    assert due(record, first) == later(900)
+
+
+def test_only_what_waits_is_due_still(record: Record, news: int) -> None:
     found = set()
     for state in STATES:
         set_delivery(record, news, state=state, due_at=HOUR)
         put_back(record, later(3601), MINUTE)
         if due(record, news) == MINUTE:
             found.add(state)
-    assert found == {"pending"}
+    assert found == {"pending", "waiting"}
 
 
+# News waits for nothing but an embargo: what is due later without one was put off by the clock, however far ahead that
+# was when nobody looked.
 @pytest.mark.parametrize(
-    ("seconds", "count"), [(59.9, 0), (60.0, 0), (60.1, 1), (3599.9, 1), (3600.0, 1), (3600.1, 0)]
+    ("seconds", "count"), [(59.9, 0), (60.0, 0), (60.1, 1), (3599.9, 1), (3600.0, 1), (3600.1, 1)]
 )
-def test_only_news_that_was_due_before_and_is_not_now_moves(
-    record: Record, news: int, seconds: float, count: int
-) -> None:
+def test_only_news_that_is_not_due_now_moves(record: Record, news: int, seconds: float, count: int) -> None:
     set_delivery(record, news, due_at=later(seconds))
     assert put_back(record, later(3600), MINUTE) == count
     assert due(record, news) == (MINUTE if count else later(seconds))

@@ -127,7 +127,7 @@ def site(sqlite_record: Record, tmp_path: Path) -> Iterator[FeedsSite]:
         "DATELINE_DATABASE_URL": str(sqlite_record.engine.url),
         "DATELINE_DATA_DIR": str(tmp_path),
         "DATELINE_SECRET_KEY": KEY,
-        "DATELINE_OPERATOR_TOKEN": "t" * 20,
+        "DATELINE_OPERATOR_TOKEN": "the-operators-token-of-the-tests",
         "DATELINE_PUBLIC_URL": recorder.url,
         "DATELINE_LISTEN": f"127.0.0.1:{port}",
     }

@@ -50,8 +50,8 @@ def create_blueprint(record: Record, public_url: str) -> Blueprint:
     @blueprint.get("/feeds/<path:name>")
     def get_feed_page(name: str) -> AnyResponse:
         """A feed as a page to read, and to subscribe from."""
-        if name.endswith("/") and name.strip("/"):
-            return redirect(f"{public_url}/feeds/{quote(name.strip('/'))}", 308)
+        if name.endswith("/"):
+            return _without_slash(record, public_url, name)
         address = _address(name)
         if address is None or address.page is not None:
             raise _unknown(record, name)
@@ -69,6 +69,16 @@ def create_blueprint(record: Record, public_url: str) -> Blueprint:
         return response
 
     return blueprint
+
+
+def _without_slash(record: Record, public_url: str, name: str) -> AnyResponse:
+    """Leads from an address with a slash too many to that of the feed, if there is such a feed."""
+    right = name.strip("/")
+    bare, dot, fmt = right.rpartition(".")
+    address = _address(bare if dot else right)
+    if address is None or (dot and fmt not in FORMATS) or whereabouts(record, address.slug) is None:
+        raise _unknown(record, name)
+    return redirect(f"{public_url}/feeds/{quote(right)}", 308)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from service.console.login import own_path
 from service.store.database.record import Record, open_record
 from service.store.views import deliveries
 from tests import postgres, seeded
-from tests.web import OPERATOR, SECRET_KEY, TOKEN, CutOff, an_app, nothing_changes, the_problem
+from tests.web import OPERATOR, PUBLIC_URL, SECRET_KEY, TOKEN, CutOff, an_app, nothing_changes, the_problem
+from workers.publish.builder import FeedBuilder
 
 MOMENT = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 SECRET_STORY = seeded.SECRET_STORY
@@ -66,6 +67,7 @@ class Office:
 
 def an_office(record: Record) -> Office:
     desk = seeded.a_desk_at_work(record, MOMENT)
+    FeedBuilder(record, PUBLIC_URL, lambda: MOMENT).drain()  # its pages lead to its feeds
     app = an_app(record, clock=lambda: MOMENT)
     return Office(record, app, desk, logged_in(app))
 

@@ -14,8 +14,10 @@ import pytest
 
 from service.serving.server import request_cache
 from service.serving.server.limits import Limits
+from service.store import operations
 from service.store.database.record import Record
 from tests import postgres
+from tests.builders import later
 from tests.desk import eventually
 from tests.feeds_server import FeedsServerInThread, a_feeds_server
 from tests.publisher import RSS, FeedPublisher, a_story, some_stories
@@ -162,11 +164,10 @@ def test_a_feed_that_is_gone_is_gone_for_a_request_that_was_known(sqlite_record:
     room.publish(a_story(1))
     with a_feeds_server(room.record) as server:
         whole(server)
-        with sqlite_record.writing() as connection:
-            connection.exec_driver_sql("DELETE FROM document WHERE feed = 'world'")
+        operations.close_section(sqlite_record, "world", actor="operator", now=later(120))
         server.documents.refresh()
         with Wire(server.port) as wire:
-            assert wire.send(GET).reply().status == 503
+            assert wire.send(GET).reply().status == 410
 
 
 def test_while_the_record_is_away_known_and_unknown_requests_are_answered(

@@ -129,7 +129,7 @@ def open_record(
 ) -> Record:
     """Opens the record at a SQLAlchemy URL: `sqlite:///PATH` or `postgresql+psycopg://…`.
 
-    Makes the folder of a SQLite file. Does not migrate. Raises ValueError for a URL of another kind.
+    Makes the folder of a SQLite file, not the file. Does not migrate. Raises ValueError for a URL of another kind.
     """
     url = _checked(database_url)
     keyring = Keyring(secret_key)
@@ -157,8 +157,11 @@ def _checked(database_url: str) -> URL:
 def _sqlite(url: URL) -> Engine:
     path = Path(str(url.database))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _keep_private(path)
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_size=10, max_overflow=20)
+
+    @event.listens_for(engine, "do_connect")
+    def close_to_others(*_: Any) -> None:
+        _keep_private(path)  # SQLite makes a file that is not there when it connects
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: Any) -> None:

@@ -200,6 +200,13 @@ def test_embargo_of_its_story_keeps_its_time(
     assert due(record, news) == moment
 
 
+def test_news_whose_time_is_the_end_of_its_embargo_is_not_counted_as_moved(record: Record, news: int) -> None:
+    ((article_id,)) = one_delivery(record, news, "article_id")
+    set_article(record, article_id, embargo_until=HOUR)
+    assert put_back(record, later(3601), MINUTE) == 0
+    assert due(record, news) == HOUR
+
+
 @pytest.mark.parametrize(
     ("priority", "moment"), [(0, MINUTE), (1, later(900)), (2, later(900)), (3, later(900))]
 )

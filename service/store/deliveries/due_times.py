@@ -25,7 +25,8 @@ _HASTEN = Statement(f"""
       AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.delivery_id = delivery.id AND t.number = delivery.attempts
           AND lower(t.response_headers) LIKE '%"retry-after"%')""")
 _DUE_STILL = Statement(f"""
-    UPDATE delivery SET due_at = {_DUE_NOW} WHERE {in_states([State.PENDING])} AND due_at > :now""")
+    UPDATE delivery SET due_at = {_DUE_NOW}
+    WHERE {in_states([State.PENDING])} AND due_at > :now AND due_at > {_DUE_NOW}""")
 _WAIT_STILL = Statement(f"""
     UPDATE delivery SET due_at = CASE WHEN due_at - :back > {_DUE_NOW} THEN due_at - :back ELSE {_DUE_NOW} END
     WHERE {in_states([State.WAITING])} AND due_at > :now""")

@@ -111,10 +111,17 @@ def test_curl_examples_do_as_documented(web: DocsWebInThread) -> None:
 def test_backup_taken_at_work_is_a_whole_record(
     web: DocsWebInThread, tmp_path: Path, sqlite_record: Record
 ) -> None:
-    (backup,) = [block for block in blocks("operations.md", "sh") if ".backup(" in block]
-    line = backup.splitlines()[0].replace("python3", sys.executable).replace("var/dateline.db", "dateline.db")
+    (backup,) = [block for block in blocks("operations.md", "sh") if "dateline backup" in block]
+    (line,) = [each for each in backup.splitlines() if each.startswith("dateline backup ")]
+    ran = line.replace("dateline", f"{sys.executable} -m service.cli.main", 1)
+    mine = {
+        "DATELINE_DATABASE_URL": f"sqlite:///{tmp_path / 'dateline.db'}",
+        "DATELINE_DATA_DIR": str(tmp_path),
+        "DATELINE_SECRET_KEY": KEY,
+        "PYTHONPATH": str(DOCS.parent),
+    }
     with sqlite_record.writing():  # somebody writes meanwhile
-        subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True, timeout=60)
+        subprocess.run(["sh", "-c", ran], cwd=tmp_path, env={**os.environ, **mine}, check=True, timeout=60)
     copy = open_record(f"sqlite:///{tmp_path / 'backup.db'}", KEY)
     assert sections.all_sections(copy) == sections.all_sections(sqlite_record)
     copy.close()

@@ -61,7 +61,7 @@ class DocumentCache:
         self._list_again_at = 0.0
         self._bytes = ByteCount()
         self._recompression = Recompression(self._documents, self._loaded_at)
-        # Paths to load: cached ones that changed, by takedowns and otherwise; and those of the start.
+        # Paths to load: cached ones that changed, by takedowns and otherwise; and those that the list newly has.
         self._urgent: dict[str, DocumentAddress] = {}
         self._changed: dict[str, DocumentAddress] = {}
         self._first: list[DocumentAddress] = []
@@ -163,13 +163,22 @@ class DocumentCache:
         if self._listing is not None and state == self._state and not suspects and now < self._list_again_at:
             return
         listing = documents.listing(self._record)
-        if self._listing is None:
-            found = (DocumentAddress.of_path(f"/feeds/{slug}.{fmt}") for slug, fmt in listing)
-            self._first = [address for address in found if address][::-1]
-            self._wanted = len(self._first)
+        self._want_new(listing)
         self._listing, self._state = listing, state
         self._list_again_at = now + max(RELIST_SECONDS, (monotonic() - now) / RELIST_SHARE)
         self._compare(listing)
+
+    def _want_new(self, listing: Mapping[tuple[str, str], str]) -> None:
+        """Notes the documents that the former list had not: all at the start, later those of new feeds."""
+        former = self._listing or {}
+        found = (
+            DocumentAddress.of_path(f"/feeds/{slug}.{fmt}")
+            for slug, fmt in listing
+            if (slug, fmt) not in former
+        )
+        new = [address for address in found if address]
+        self._wanted = (self._wanted if self._first else 0) + len(new)
+        self._first = [*reversed(new), *self._first]
 
     def _compare(self, listing: Mapping[tuple[str, str], str]) -> None:
         """Drops what is gone, and notes what has to be loaded."""

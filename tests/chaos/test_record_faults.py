@@ -17,6 +17,7 @@ from service.runtime import supervise
 from tests import postgres
 from tests.chaos.conftest import LONG
 from tests.chaos.steps import (
+    PATIENCE,
     a_story,
     balance,
     seconds_until_pushed,
@@ -102,6 +103,8 @@ def test_a_part_that_dies_while_the_disk_is_full_ends_no_other_and_works_when_th
             time.sleep(0.2)
     for pid in children_of(supervisor):  # those started meanwhile have the limit of their parent
         resource.prlimit(pid, resource.RLIMIT_FSIZE, resource.prlimit(supervisor, resource.RLIMIT_FSIZE))
+    # The state file is written again within a second; until then it names the worker that died.
+    eventually(lambda: sqlite_desk.children() != before, within=PATIENCE, what="the new worker in up.json")
     wait_until_all_is_well(sqlite_desk)
     after = sqlite_desk.children()
     assert {name for name in before if before[name] != after[name]} == {"w1"}

@@ -79,6 +79,15 @@ def test_a_feed_that_is_new_or_gone_is_noticed(record: Record) -> None:
         until(lambda: get(web).status_code == 200)
 
 
+def test_a_feed_made_after_the_start_is_in_memory_before_anybody_asks_for_it(record: Record) -> None:
+    """A desk is furnished while its web runs: what is not in memory cannot be served when the record goes away."""
+    room = FeedPublisher(record)
+    with watched(record) as (documents, _):
+        until(lambda: RSS in documents.ready)
+        room.publish(a_story(1, packages=["floods"]))
+        until(lambda: "/feeds/package/floods.rss" in documents.ready)
+
+
 def test_the_first_request_after_the_start_is_answered(record: Record) -> None:
     FeedPublisher(record).publish(a_story(1))
     with watched(record) as (_, web):

@@ -110,7 +110,9 @@ def balance(desk: RunningDesk, outlet: Outlet, stories: Sequence[load.LoadStory]
 
 
 def seen_workers(desk: RunningDesk) -> list[dict[str, Any]]:
-    return list(desk.get("/status.json").json()["pipeline"]["workers"])
+    """The workers of the status page; none while the web answers 503, as for a moment after the record is back."""
+    answer = desk.get("/status.json")
+    return [] if answer.status_code == 503 else list(answer.json()["pipeline"]["workers"])
 
 
 def wait_until_all_is_well(desk: RunningDesk) -> None:

@@ -27,7 +27,9 @@ class Ledger:
 
 def unsettled(desk: RunningDesk) -> int:
     """The number of events to route and of deliveries to the desk's endpoints that wait or are on the wire."""
-    status = desk.get("/status.json").json()
+    answer = desk.get("/status.json")
+    answer.raise_for_status()
+    status = answer.json()
     endpoints = [each for partner in status["partners"] for each in partner["endpoints"]]
     ours = [each for each in endpoints if each["id"] in desk.endpoints.values()]
     waiting = sum(each["backlog"] + each["scheduled"] for each in ours)

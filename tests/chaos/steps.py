@@ -110,7 +110,9 @@ def balance(desk: RunningDesk, outlet: Outlet, stories: Sequence[load.LoadStory]
 
 
 def seen_workers(desk: RunningDesk) -> list[dict[str, Any]]:
-    return list(desk.get("/status.json").json()["pipeline"]["workers"])
+    answer = desk.get("/status.json")
+    answer.raise_for_status()
+    return list(answer.json()["pipeline"]["workers"])
 
 
 def wait_until_all_is_well(desk: RunningDesk) -> None:
@@ -119,10 +121,15 @@ def wait_until_all_is_well(desk: RunningDesk) -> None:
     def well() -> bool:
         try:
             running = [each for each in seen_workers(desk) if each["running"]]
+            unsettled = ledger.unsettled(desk)
         except requests.ConnectionError:
             return False
+        except requests.HTTPError as error:
+            if error.response.status_code != 503:  # that is for a moment after the record is back
+                raise
+            return False
         names = sorted(each["name"].partition(".")[0] for each in running if each["broker"] == "up")
-        return names == sorted(desk.children().keys() - {"web", "redis"}) and ledger.unsettled(desk) == 0
+        return names == sorted(desk.children().keys() - {"web", "redis"}) and unsettled == 0
 
     try:
         eventually(well, within=PATIENCE, what="all well")

@@ -67,7 +67,7 @@ def test_the_key_of_the_ledger_from_before_0006_is_named(record: Record) -> None
         pytest.skip("SQLite cannot change a key")
     run(
         record,
-        "ALTER TABLE receipt DROP CONSTRAINT receipt_pkey",
+        "ALTER TABLE receipt DROP CONSTRAINT pk_receipt",
         "ALTER TABLE receipt ADD PRIMARY KEY (partner_id, article_id, endpoint_id)",
     )
     assert "the key of receipt is (partner_id, article_id, endpoint_id)" in migrations.faults(record)[0]

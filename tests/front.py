@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -157,7 +158,7 @@ def a_web_process(
 def answers(port: int, path: str) -> bool:
     try:
         return ask(port, path) == 200
-    except OSError:
+    except (OSError, HTTPException):  # nobody listens yet: a connection may even meet itself
         return False
 
 

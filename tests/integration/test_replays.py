@@ -243,7 +243,7 @@ def test_revision_accepted_while_a_replay_commits_goes_instead(record: Record) -
     posting = threading.Thread(target=post, args=(record, source, an_article(headline="Second")))
     with record.writing() as connection:
         replays._lock_articles(connection, [first.id])
-        allowed, _ = replays._sorted_out(connection, [first.id])
+        allowed, _ = replays._sorted_out(connection, [first.id], later(60))
         posting.start()
         posting.join(0.3)
         assert posting.is_alive(), "it waits for the replay to commit"

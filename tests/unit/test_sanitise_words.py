@@ -174,12 +174,16 @@ def test_words_on_both_sides_of_a_thing_never_become_one(name: str) -> None:
 
 
 NAMES = sorted(
-    (html_tags.KINDS.keys() | {"font", "mark", "small", "label", "my-card"}) - NOT_SHOWN - html_tags.VOID
+    (html_tags.KEPT_KINDS.keys() | {"font", "mark", "small", "label", "my-card"}) - NOT_SHOWN - html_tags.VOID
 )
 NAMES = [
-    name for name in NAMES if html_tags.KINDS.get(name) not in (html_tags.Kind.GONE, html_tags.Kind.APART)
+    name
+    for name in NAMES
+    if html_tags.KEPT_KINDS.get(name) not in (html_tags.Kind.GONE, html_tags.Kind.APART)
 ]
-INLINE = {name for name in NAMES if html_tags.KINDS.get(name, html_tags.Kind.INLINE) is html_tags.Kind.INLINE}
+INLINE = {
+    name for name in NAMES if html_tags.KEPT_KINDS.get(name, html_tags.Kind.INLINE) is html_tags.Kind.INLINE
+}
 
 
 @st.composite

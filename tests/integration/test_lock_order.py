@@ -18,8 +18,8 @@ from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database import locks
 from service.store.database.record import Record
-from service.store.deliveries import claims, routing, settlements, transitions
-from service.store.deliveries.claims import ClaimedDelivery, Cursor
+from service.store.deliveries import claims, numbering, routing, settlements, transitions
+from service.store.deliveries.claims import LEASE, ClaimedDelivery, Cursor
 from service.store.deliveries.transitions import NewRevision
 from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint
@@ -106,7 +106,7 @@ def test_endpoints_are_locked_in_the_order_of_their_ids(
     ids = the_ids(record, "endpoint")
     acts: list[Act] = [
         lambda connection: locks.lock_endpoints(connection, ids[::-1]),
-        lambda connection: routing.advance_sequences(connection, dict.fromkeys(ids[::-1], 1)),
+        lambda connection: numbering.advance_sequences(connection, dict.fromkeys(ids[::-1], 1)),
     ]
     for act in acts:
         assert locked_while_the_middle_is_held(record, "endpoint", act) == ids[:1]
@@ -143,7 +143,7 @@ def test_deliveries_are_claimed_and_superseded_in_the_order_of_their_ids(
         settlements.give_back(connection, claimed, lease=WORKER, now=NOW)
     newest = [NewRevision(claimed[0].article_id, 2, takedown=False)]
     acts: list[Act] = [
-        lambda connection: transitions.claim(connection, ids[::-1], WORKER, NOW),
+        lambda connection: transitions.claim(connection, ids[::-1], WORKER, NOW + LEASE, NOW),
         lambda connection: transitions.supersede(connection, newest, NOW),
     ]
     for act in acts:

@@ -15,7 +15,7 @@ from service.serving.middleware import FeedMiddleware
 from service.serving.server import refusals
 from service.serving.server.context import Site
 from service.serving.server.http_server import HttpServer, freeze
-from service.serving.server.limits import Limits, Network, connections_max
+from service.serving.server.limits import Limits, connections_max
 from service.serving.server.listener import listen
 from service.serving.server.request import Plan
 from service.serving.server.request_cache import RequestCache
@@ -58,7 +58,7 @@ def serve(config: Settings) -> None:
     limits = Limits(
         connections=connections_max(),
         per_address=config.connections_per_address,
-        trusted=trusted_proxies(config),
+        trusted=config.trusted_proxies,
     )
 
     def work() -> None:
@@ -98,9 +98,3 @@ def plan(method: str, path: str) -> Plan:
 def processes(config: Settings) -> int:
     """One on SQLite, because several would only wait for each other's locks; else DATELINE_WORKERS."""
     return 1 if config.on_sqlite else config.workers
-
-
-def trusted_proxies(config: Settings) -> tuple[Network, ...]:
-    """The proxies of ours: their connections are many clients'."""
-    networks: tuple[Network, ...] = getattr(config, "trusted_proxies", ())
-    return networks

@@ -17,10 +17,10 @@ from bench.content import SECTION, article
 from bench.load import Load
 from bench.processes import Failed, Processes, answers, free_port, module
 from service import settings
+from service.cli.up import processes
 from service.http import credentials
 from service.intake.adapters import native
 from service.runtime import celery_app, embedded_redis, key_files
-from service.runtime.parts import processes
 from service.runtime.supervise import dateline
 from service.settings import Settings
 from service.store import migrations, operations

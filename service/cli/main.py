@@ -28,14 +28,14 @@ WHERE_TO_LOOK = {
 # Each command's module in service.cli, and its line in the help: a command is imported when it is run.
 COMMANDS = {
     "up": ("up", "Run all of Dateline here: web, workers and, unless their..."),
-    "web": ("up", "Run the web process alone: intake, feeds, status page."),
-    "worker": ("up", "Run one worker alone."),
-    "migrate": ("up", "Bring the record to the newest schema."),
+    "web": ("serve", "Run the web process alone: intake, feeds, status page."),
+    "worker": ("serve", "Run one worker alone."),
+    "migrate": ("migrate", "Bring the record to the newest schema."),
     "doctor": ("doctor", "Check every part; say what is wrong and what to do."),
     "backup": ("backup", "Copy the record into a new FILE while Dateline runs..."),
     "section": ("desk", "The sections, which have a feed each."),
     "package": ("feeds", "Special reports: stories of any section under one title."),
-    "feeds": ("up", "The feeds as a whole."),
+    "feeds": ("serve", "The feeds as a whole."),
     "source": ("desk", "The content systems that may send articles."),
     "partner": ("desk", "The outlets that republish."),
     "endpoint": ("endpoints", "The addresses that pushes go to."),

@@ -47,6 +47,11 @@ class HostPort(click.ParamType[str]):
         return str(value)
 
 
+LISTEN = click.option(
+    "--listen", type=HostPort(), metavar="HOST:PORT", help="Where the web answers (port 0: any free one)."
+)
+
+
 class Text(click.ParamType[str]):
     """Words for people: trimmed, on one line, not empty."""
 

@@ -1,27 +1,24 @@
-"""The commands that run Dateline's parts: all of them together (`up`), or one of them."""
+"""`dateline up`: the processes that it starts, and how it says that they are ready."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
-import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 import click
 
 from service import settings, times
 from service.cli.command import CommandContext, CommandResult, with_context
-from service.cli.feeds import feeds
-from service.cli.parameter_types import HostPort
+from service.cli.parameter_types import LISTEN
 from service.demo import desk as demo
 from service.runtime import data_dir, embedded_redis, key_files, ports, supervise
-from service.runtime.celery_app import QUEUES, tasks_of
-from service.runtime.parts import parts, processes
 from service.runtime.supervise import CannotRun, Part, Supervisor
 from service.settings import Settings
 from service.store import migrations
@@ -31,9 +28,36 @@ from service.store.views.pipeline import workers_now
 
 # A line once in a while until all parts answer, so that nobody waits in the dark.
 IMPATIENT_AFTER = 10.0
-LISTEN = click.option(
-    "--listen", type=HostPort(), metavar="HOST:PORT", help="Where the web answers (port 0: any free one)."
-)
+
+
+def parts(config: Settings) -> list[Part]:
+    """Redis unless there is one, the web, the feeds server if it has an address, and the workers."""
+    shared = settings.environment(config)
+    result = [Part("web", partial(supervise.dateline, "web"), shared)]
+    if config.feeds_listen:
+        result.append(Part("feeds", partial(supervise.dateline, "feeds", "serve"), shared))
+    for name, tasks in processes(config):
+        result.append(
+            Part(name, partial(supervise.dateline, "worker", "--name", name, "--tasks", tasks), shared)
+        )
+    if not config.redis_url:
+        result.insert(0, Part("redis", partial(_redis_command, config), last=True))
+    return result
+
+
+def processes(config: Settings) -> list[tuple[str, str]]:
+    """The workers, each with its tasks: as many as DATELINE_WORKERS says to deliver, and one to build the feeds."""
+    return [
+        *((f"w{number}", "route,deliver") for number in range(1, config.workers + 1)),
+        ("publisher", "publish"),
+    ]
+
+
+def _redis_command(config: Settings) -> Sequence[str]:
+    try:
+        return embedded_redis.command(config)
+    except embedded_redis.RedisUnavailable as error:
+        raise CannotRun(str(error)) from None
 
 
 @click.command()
@@ -188,79 +212,3 @@ def _trouble(name: str, listen: str, config: Settings) -> str:
         return "" if response.status == 200 else f"{name} answers {response.status}: {body}"
     finally:
         connection.close()
-
-
-@click.command()
-@LISTEN
-@with_context
-def web(context: CommandContext, listen: str | None) -> None:
-    """Run the web process alone: intake, feeds, status page."""
-    from service import wsgi  # noqa: PLC0415 - the other commands need neither Flask nor the server
-
-    config = ports.with_port(settings.load(data_dir=context.settings.data_dir, listen=listen))
-    with context.record(make=False):
-        pass  # fails with a sentence if the record is not ready, before the web's processes fail with a traceback
-    os.environ.update(settings.environment(config))
-    supervise.write_web_state(config.data_dir, settings.url_of(config.listen))
-    wsgi.serve(config)
-
-
-@feeds.command("serve")
-@click.option("--listen", type=HostPort(), metavar="HOST:PORT",
-              help=f"Where it answers (default: DATELINE_FEEDS_LISTEN, else {settings.FEEDS_LISTEN}).")  # fmt: skip
-@with_context
-def feeds_serve(context: CommandContext, listen: str | None) -> None:
-    """Run the feeds server alone: the public feeds and nothing else, twice as fast as from the web."""
-    from service import asgi  # noqa: PLC0415 - the other commands need neither Flask nor the server
-
-    asked = listen or context.settings.feeds_listen or settings.FEEDS_LISTEN
-    config = ports.with_feeds_port(settings.load(data_dir=context.settings.data_dir, feeds_listen=asked))
-    with context.record(make=False):
-        pass  # fails with a sentence if the record is not ready
-    asgi.serve(config)
-
-
-@click.command()
-@click.option("--name", default=None, help="Its name on the status page (default: host and process id).")
-@click.option(
-    "--tasks",
-    default=",".join(QUEUES.values()),
-    show_default=True,
-    help="Its tasks; publish is building the feeds. Every worker sweeps, too.",
-)
-@with_context
-def worker(context: CommandContext, name: str | None, tasks: str) -> None:
-    """Run one worker alone."""
-    try:
-        tasks_of(tasks)
-    except ValueError as error:
-        raise CannotRun(str(error)) from None
-    worker_name = name or f"{socket.gethostname()}-{os.getpid()}"
-    with context.record(make=False):
-        pass
-    os.environ.update(settings.environment(context.settings))
-    # Replaces this process: the service does not import the workers, they import it.
-    command = [sys.executable, "-P", "-m", "workers", "--name", worker_name, "--tasks", tasks]
-    os.execv(sys.executable, command)  # noqa: S606
-
-
-@click.command()
-@with_context
-def migrate(context: CommandContext) -> CommandResult:
-    """Bring the record to the newest schema. Run twice, it changes nothing."""
-    config = key_files.ensure_keys(context.settings)
-    record = open_record(config.database_url, config.secret_key)
-    try:
-        before = migrations.schema_state(record).current
-        after = migrations.migrate(record)
-        newer = migrations.schema_state(record)
-    finally:
-        record.close()
-    words = (
-        f"The record was at schema {after} already."
-        if before == after
-        else f"The record is at schema {after} now."
-    )
-    if newer.is_newer:
-        words = f"Nothing to do: {newer.words}."
-    return CommandResult({"before": before, "schema": after}, [words])

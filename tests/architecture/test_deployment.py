@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from service.cli.main import dateline
+from service.cli.up import processes
 from service.runtime.celery_app import QUEUES, tasks_of
-from service.runtime.parts import processes
 from service.settings import FEEDS_LISTEN, PREFIX, Settings
 from tests.architecture.sources import subcommands
 

@@ -14,7 +14,7 @@ from service.store import operations
 from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, recovery, routing, settlements, transitions
+from service.store.deliveries import claims, recovery, routing, settlements, state_writes
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.states import State
 from service.store.partners.endpoints import Changes
@@ -315,7 +315,7 @@ def test_a_delivery_overtaken_between_the_pick_and_the_claim_is_not_claimed(reco
     routing.route(record, NOW)
     set_delivery(record, older.id, state="waiting")
     with record.writing() as connection:
-        assert transitions.claim(connection, [older.id], WORKER, later(40), NOW) == []
+        assert state_writes.claim(connection, [older.id], WORKER, later(40), NOW) == []
 
 
 def an_ordered_endpoint_with_a_push_on_the_wire(record: Record) -> tuple[Source, int, ClaimedDelivery]:

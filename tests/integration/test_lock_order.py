@@ -18,9 +18,9 @@ from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database import locks
 from service.store.database.record import Record
-from service.store.deliveries import claims, numbering, routing, settlements, transitions
+from service.store.deliveries import claims, numbering, routing, settlements, state_writes
 from service.store.deliveries.claims import LEASE, ClaimedDelivery, Cursor
-from service.store.deliveries.transitions import NewRevision
+from service.store.deliveries.state_writes import NewRevision
 from service.store.schema.deliveries import delivery
 from service.store.schema.partners import endpoint
 from tests.builders import NOW, an_article, an_endpoint, post
@@ -143,8 +143,8 @@ def test_deliveries_are_claimed_and_superseded_in_the_order_of_their_ids(
         settlements.give_back(connection, claimed, lease=WORKER, now=NOW)
     newest = [NewRevision(claimed[0].article_id, 2, takedown=False)]
     acts: list[Act] = [
-        lambda connection: transitions.claim(connection, ids[::-1], WORKER, NOW + LEASE, NOW),
-        lambda connection: transitions.supersede(connection, newest, NOW),
+        lambda connection: state_writes.claim(connection, ids[::-1], WORKER, NOW + LEASE, NOW),
+        lambda connection: state_writes.supersede(connection, newest, NOW),
     ]
     for act in acts:
         assert locked_while_the_middle_is_held(record, "delivery", act) == ids[:1]

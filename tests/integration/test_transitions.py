@@ -12,10 +12,10 @@ from sqlalchemy import Connection, select, text
 from service.store import ledger
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
-from service.store.deliveries import claims, requeue, routing, settlements, transitions
+from service.store.deliveries import claims, requeue, routing, settlements, state_writes
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
+from service.store.deliveries.state_writes import NewRevision
 from service.store.deliveries.states import State
-from service.store.deliveries.transitions import NewRevision
 from service.store.ledger import Channel, Receipt
 from service.store.schema.deliveries import delivery
 from tests.builders import NOW, a_desk, an_article, an_endpoint, later, post
@@ -120,7 +120,7 @@ def test_delivery_that_was_not_delivered_is_not_repeated(record: Record, first: 
 
 
 def supersede(record: Record, *newest: NewRevision, now: datetime = NOW) -> None:
-    within(record, lambda connection: transitions.supersede(connection, newest, now))
+    within(record, lambda connection: state_writes.supersede(connection, newest, now))
 
 
 def article_of(record: Record, number: int) -> int:
@@ -216,7 +216,7 @@ def test_supersession_locks_what_waits_and_what_is_on_the_wire_if_settlements_ar
     done = add_delivery(record, first, state="delivered", revision=2)
     with record.writing() as connection:
         newest = [NewRevision(article_id, 1, takedown=False)]
-        transitions.supersede(connection, newest, NOW, await_settlements=awaits)
+        state_writes.supersede(connection, newest, NOW, await_settlements=awaits)
         locked = {*numbers, done} - set(free_deliveries(record))
     assert locked == ({numbers[0], numbers[1]} if awaits else {numbers[1]})
 
@@ -225,7 +225,7 @@ def test_supersession_locks_what_waits_and_what_is_on_the_wire_if_settlements_ar
 
 
 def supersede_overtaken(record: Record, *ids: int, now: datetime = NOW) -> None:
-    within(record, lambda connection: transitions.supersede_overtaken(connection, ids, now))
+    within(record, lambda connection: state_writes.supersede_overtaken(connection, ids, now))
 
 
 def test_delivery_that_came_back_is_superseded_by_the_newest_revision(record: Record, first: int) -> None:
@@ -281,7 +281,7 @@ def test_where_every_revision_is_wanted_only_a_takedown_supersedes_what_came_bac
 
 def cancel(record: Record, article_id: int, revision: int) -> None:
     takedown = NewRevision(article_id, revision, takedown=True)
-    within(record, lambda connection: transitions.cancel(connection, [takedown]))
+    within(record, lambda connection: state_writes.cancel(connection, [takedown]))
 
 
 def test_delivery_that_a_takedown_superseded_is_cancelled_where_the_takedown_does_not_go(
@@ -404,7 +404,7 @@ def test_settlement_of_a_claim_that_is_over_changes_nothing(
 
 
 def give_back(record: Record, *given: tuple[int, int], lease: str = WORKER) -> None:
-    within(record, lambda connection: transitions.give_back(connection, given, lease))
+    within(record, lambda connection: state_writes.give_back(connection, given, lease))
 
 
 @pytest.mark.parametrize(
@@ -439,13 +439,13 @@ def test_all_that_is_given_back_is_locked(record: Record, first: int) -> None:
     """Those that are no longer the worker's, too: locked in one order, nobody waits in a circle."""
     numbers = ids_of(record)
     with record.writing() as connection:
-        transitions.give_back(connection, [(numbers[2], 1), (first, 1)], WORKER)
+        state_writes.give_back(connection, [(numbers[2], 1), (first, 1)], WORKER)
         assert set(numbers) - set(free_deliveries(record)) == {first, numbers[2]}
 
 
 def recover(record: Record, number: int, attempts: int = 1, lease: str = WORKER) -> bool:
     found = within(
-        record, lambda connection: transitions.recover(connection, number, attempts, lease, later(5))
+        record, lambda connection: state_writes.recover(connection, number, attempts, lease, later(5))
     )
     assert isinstance(found, bool)
     return found
@@ -474,7 +474,7 @@ def test_claim_that_is_over_is_not_recovered(record: Record, first: int, change:
 def test_attempt_is_forgiven_to_its_own_delivery(record: Record, first: int) -> None:
     before = others(record, first)
     set_delivery(record, first, forgiven=2)
-    within(record, lambda connection: transitions.forgive(connection, [first]))
+    within(record, lambda connection: state_writes.forgive(connection, [first]))
     assert one_delivery(record, first, "forgiven") == (3,)
     assert others(record, first) == before
 

@@ -13,7 +13,7 @@ from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import ArticleState
 from service.store.content import glance
 from service.store.database.sql import Row, Statement, insert
-from service.store.deliveries import due_times, transitions, withdrawn_answers
+from service.store.deliveries import due_times, state_writes, withdrawn_answers
 from service.store.events import NewEvent
 from service.store.feeds import kinds
 from service.store.schema.articles import article, revision
@@ -216,8 +216,8 @@ def advance(connection: Connection, current: CurrentArticle, new: RevisionDraft)
     if new.state.status == "killed":
         withdrawn_answers.wipe(connection, current.id)
     # What waits to be sent of this article is stale from the moment the new revision commits.
-    stale = transitions.NewRevision(current.id, number, takedown=new.state.status != "usable")
-    transitions.supersede(connection, [stale], new.changed_at)
+    stale = state_writes.NewRevision(current.id, number, takedown=new.state.status != "usable")
+    state_writes.supersede(connection, [stale], new.changed_at)
     if current.embargo_until or new.embargo_until:
         # Older revisions wait with it, for endpoints that want each: what is under embargo leaves in none of them.
         due_times.follow_embargo(connection, [current.id], new.now)

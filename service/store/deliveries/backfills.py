@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
-from service.store.deliveries import transitions
+from service.store.deliveries import state_writes
 from service.store.deliveries.numbering import number
 from service.store.deliveries.routing import alone
 from service.store.deliveries.states import Priority, State
@@ -107,7 +107,7 @@ def _step(connection: Connection, backfill: _BackfillRow, now: datetime, limit: 
     )
     rows = [_row(each, backfill, now) for each in (*embargoed, *found) if each.wanted]
     number(connection, rows, now)
-    transitions.enqueue(connection, rows)
+    state_writes.enqueue(connection, rows)
     last, over = (found[-1] if found else None), len(found) < limit
     advanced = {
         "id": backfill.id,

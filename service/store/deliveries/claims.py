@@ -20,10 +20,10 @@ from sqlalchemy import Connection
 from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query
-from service.store.deliveries import capacity, numbering, rates, transitions
+from service.store.deliveries import capacity, numbering, rates, state_writes
 from service.store.deliveries.capacity import Capacity, Lane
+from service.store.deliveries.state_writes import ClaimedRow
 from service.store.deliveries.states import claimable
-from service.store.deliveries.transitions import ClaimedRow
 
 LEASE = timedelta(
     seconds=40
@@ -241,7 +241,7 @@ def _fitting(
 def _take(connection: Connection, ids: list[int], lease: str, now: datetime) -> list[ClaimedDelivery]:
     if not ids:
         return []
-    rows = transitions.claim(connection, ids, lease, now + LEASE, now)
+    rows = state_writes.claim(connection, ids, lease, now + LEASE, now)
     if unnumbered := [row.id for row in rows if row.sequence < 0]:
         numbers = numbering.number_these(connection, unnumbered)
         rows = [row._replace(sequence=numbers.get(row.id, row.sequence)) for row in rows]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from service.store.database.record import Record
 from service.store.database.sql import Query
-from service.store.deliveries import attempts, due_times, transitions
+from service.store.deliveries import attempts, due_times, state_writes
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def recover(record: Record, lost: Iterable[InFlight], now: datetime) -> int:
     freed = 0
     with record.writing() as connection:
         for each in lost:
-            if transitions.recover(connection, each.id, each.attempts, each.worker, now):
+            if state_writes.recover(connection, each.id, each.attempts, each.worker, now):
                 attempts.write_lost(connection, each.id, each.attempts, each.worker, now)
-                transitions.supersede_overtaken(connection, [each.id], now)
+                state_writes.supersede_overtaken(connection, [each.id], now)
                 due_times.respect_embargoes(connection, [each.id])
                 freed += 1
     return freed

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, select
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import due_times, numbering, recipients, transitions
-from service.store.deliveries.recipients import OWED_TO_HOLDERS
+from service.store.deliveries import due_times, numbering, routing_rules, state_writes
+from service.store.deliveries.routing_rules import OWED_TO_HOLDERS
+from service.store.deliveries.state_writes import NewRevision
 from service.store.deliveries.states import UNSETTLED
-from service.store.deliveries.transitions import NewRevision
 from service.store.events import Event, mark_routed, unrouted
 from service.store.feeds.placements import place, section_feeds
 from service.store.schema.articles import TAKEDOWN_EVENTS
@@ -50,16 +50,16 @@ def route(record: Record, now: datetime, limit: int = 50) -> RoutingResult:
         if not events:
             return RoutingResult(0, 0, 0, more=False)
         sections = section_feeds(connection)
-        rows = recipients.deliveries(events, recipients.read(connection, events, sections), now)
+        rows = routing_rules.deliveries(events, routing_rules.read(connection, events, sections), now)
         feeds = place(connection, events, sections, now)
         if owing := [each.article_id for each in events if each.type in OWED_TO_HOLDERS]:
             _stop_claims(connection, owing, rows)
             # Once more, with those who became holders until now.
-            rows = recipients.deliveries(events, recipients.read(connection, events, sections), now)
+            rows = routing_rules.deliveries(events, routing_rules.read(connection, events, sections), now)
         # The endpoints are locked from here on, and claims go round them: only what must be is done under the locks.
         numbering.number(connection, rows, now)
         _supersede(connection, events, now)
-        transitions.enqueue(connection, rows)
+        state_writes.enqueue(connection, rows)
         _supersede_taken_down(connection, events, now)
         _follow_embargoes(connection, events, now)
         _cancel_unheld(connection, events)
@@ -99,7 +99,7 @@ def _supersede(connection: Connection, events: Sequence[Event], now: datetime) -
         for each in events
         if each.newest > 1 and each.revision == each.newest
     ]
-    transitions.supersede(connection, newest, now, await_settlements=True)
+    state_writes.supersede(connection, newest, now, await_settlements=True)
 
 
 def _supersede_taken_down(connection: Connection, events: Sequence[Event], now: datetime) -> None:
@@ -112,7 +112,7 @@ def _supersede_taken_down(connection: Connection, events: Sequence[Event], now: 
         for each in events
         if each.type in TAKEDOWN_EVENTS and 1 < each.revision < each.newest
     ]
-    transitions.supersede(connection, taken_down, now)
+    state_writes.supersede(connection, taken_down, now)
 
 
 def _follow_embargoes(connection: Connection, events: Sequence[Event], now: datetime) -> None:
@@ -128,4 +128,4 @@ def _cancel_unheld(connection: Connection, events: Sequence[Event]) -> None:
         for each in events
         if each.type in TAKEDOWN_EVENTS and each.revision == each.newest
     ]
-    transitions.cancel(connection, takedowns)
+    state_writes.cancel(connection, takedowns)

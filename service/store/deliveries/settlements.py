@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from service.store import ledger, notices
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import attempts, due_times, transitions, withdrawn_answers
+from service.store.deliveries import attempts, due_times, state_writes, withdrawn_answers
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.states import State
 from service.store.ledger import Channel, Receipt
@@ -58,7 +58,7 @@ _SETTLE_POSTGRESQL = Statement(f"""
     ), locked AS MATERIALIZED (
         SELECT d.id FROM delivery d WHERE d.id IN :ids[] ORDER BY d.id FOR NO KEY UPDATE
     ), settled AS (
-        {transitions.settling("v")}
+        {state_writes.settling("v")}
     ), attempted AS (
         {attempts.writing_settled("v JOIN settled ON settled.id = v.id", ":lease")}
     ), pushed AS (
@@ -89,7 +89,7 @@ def settle_within(
     settled = write(connection, settlements, lease, now)
     written = [each for each in settlements if each.delivery.id in settled]
     failed = [each.delivery.id for each in written if each.state == State.WAITING]
-    transitions.supersede_overtaken(connection, failed, now)
+    state_writes.supersede_overtaken(connection, failed, now)
     withdrawn_answers.wipe_late(connection, sorted(settled))
     due_times.respect_embargoes(connection, failed)
     _notify_of_dead(connection, written, now)
@@ -117,12 +117,12 @@ def _settle_postgresql(
 def _settle_sqlite(
     connection: Connection, settlements: Sequence[Settlement], lease: str, now: datetime
 ) -> set[int]:
-    ours = transitions.ours(connection, [each.delivery.id for each in settlements], lease)
+    ours = state_writes.ours(connection, [each.delivery.id for each in settlements], lease)
     settled = [each for each in settlements if _identity(each.delivery) in ours]
     if not settled:
         return set()
     moment = to_micros(now)
-    transitions.settle(connection, [_state(each) | {"now": moment} for each in settled])
+    state_writes.settle(connection, [_state(each) | {"now": moment} for each in settled])
     attempts.write(connection, [_attempt(each, lease) for each in settled])
     ledger.write(
         connection, [_receipt(each) for each in settled if each.state == State.DELIVERED], Channel.PUSH, now
@@ -171,14 +171,14 @@ def give_back(
     """
     if not claimed:
         return
-    transitions.give_back(connection, [(each.id, each.attempts) for each in claimed], lease)
-    transitions.supersede_overtaken(connection, [each.id for each in claimed], now)
+    state_writes.give_back(connection, [(each.id, each.attempts) for each in claimed], lease)
+    state_writes.supersede_overtaken(connection, [each.id for each in claimed], now)
     due_times.respect_embargoes(connection, [each.id for each in claimed])
 
 
 def _forgive(connection: Connection, settlements: Sequence[Settlement]) -> None:
     """An attempt that its own worker cut off does not count in the schedule."""
-    transitions.forgive(
+    state_writes.forgive(
         connection, [each.delivery.id for each in settlements if each.attempt["outcome"] == "lost"]
     )
 

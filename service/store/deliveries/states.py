@@ -1,6 +1,6 @@
 """States of a delivery, the transitions between them, and which delivery may go: the only place for these rules.
 
-`transitions` has the statements that change a state, `due_times` those that change only when a delivery is due. No
+`state_writes` has the statements that change a state, `due_times` those that change only when a delivery is due. No
 other module writes the table (tests/architecture/test_glossary.py).
 The columns hold the values of these enums; the table's own CHECK names the same states (schema/deliveries.py).
 """

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from service.store import notices
 from service.store.database.sql import Query, Statement
-from service.store.deliveries import attempts, health, transitions
+from service.store.deliveries import attempts, health, state_writes
 
 BATCH = 500  # answers of 4 KiB that are in memory at once
 _ASKED_TO_WAIT = json.dumps([["retry-after", "wiped"]])
@@ -106,7 +106,7 @@ def _wipe(connection: Connection, answers: Sequence[_WithdrawnAnswer]) -> None:
     attempts.wipe(connection, wiped)
     last = {each.delivery_id: each.last_words for each in answers if each.last_words}
     changed = {number: without_target(words) for number, words in last.items()}
-    transitions.reword(
+    state_writes.reword(
         connection, {number: words for number, words in changed.items() if words != last[number]}
     )
 

@@ -6,16 +6,13 @@ They keep the rules of `operations`: the act and its line are committed together
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection
-
-from service.store import audit
 from service.store.articles import sources
 from service.store.articles.sources import NewSourceKeys
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.feeds import partner_feeds
+from service.store.operations.audit_line import AuditLine
 from service.store.partners import endpoints, partners
 from service.store.partners.partners import NewKey
 
@@ -25,7 +22,7 @@ def rotate_source(record: Record, slug: str, new: NewSourceKeys, *, actor: str, 
     with record.writing() as connection:
         sources.rotate(connection, record.keyring, slug, new, now)
         detail = {"key_id": new.key_id, "old_until": new.old_until.isoformat()}
-        _note(connection, "source.rotated", slug, detail, actor, now)
+        AuditLine(actor, now).write(connection, "source.rotated", slug, **detail)
 
 
 def remove_source(record: Record, slug: str, *, actor: str, now: datetime) -> bool:
@@ -33,7 +30,7 @@ def remove_source(record: Record, slug: str, *, actor: str, now: datetime) -> bo
     with record.writing() as connection:
         removed = sources.remove(connection, slug)
         if removed:
-            _note(connection, "source.removed", slug, {}, actor, now)
+            AuditLine(actor, now).write(connection, "source.removed", slug)
     return removed
 
 
@@ -42,7 +39,7 @@ def rotate_partner(record: Record, slug: str, new: NewKey, *, actor: str, now: d
     with record.writing() as connection:
         partners.rotate(connection, record.keyring, slug, new, now)
         detail = {"key_id": new.key_id, "old_until": new.old_until.isoformat()}
-        _note(connection, "partner.rotated", slug, detail, actor, now)
+        AuditLine(actor, now).write(connection, "partner.rotated", slug, **detail)
 
 
 def remove_partner(record: Record, slug: str, *, actor: str, now: datetime) -> bool:
@@ -58,11 +55,5 @@ def remove_partner(record: Record, slug: str, *, actor: str, now: datetime) -> b
             partner_feeds.revoke(connection, each, now)
         off = endpoints.switch_off_all(connection, number, "the partner was removed", now)
         if removed or feeds or off:
-            _note(connection, "partner.removed", slug, {"endpoints": off, "feeds": feeds}, actor, now)
+            AuditLine(actor, now).write(connection, "partner.removed", slug, endpoints=off, feeds=feeds)
     return removed
-
-
-def _note(
-    connection: Connection, action: str, target: str, detail: dict[str, Any], actor: str, now: datetime
-) -> None:
-    audit.note(connection, actor=actor, action=action, target=target, detail=detail, now=now)

@@ -1,0 +1,52 @@
+"""Acts of an operator on deliveries: replay."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from service.store.database.record import Record
+from service.store.deliveries import replays
+from service.store.deliveries.replays import ReplayRequest, ReplayResult
+from service.store.operations.audit_line import AuditLine
+from service.store.partners import endpoints
+
+
+def replay(
+    record: Record,
+    wanted: ReplayRequest,
+    *,
+    dry_run: bool = False,
+    batch: int = replays.DELIVERIES_PER_TRANSACTION,
+    actor: str,
+    now: datetime,
+) -> ReplayResult:
+    """Sends deliveries again; with `dry_run` only says which would be. A transaction and an audit line for each batch.
+
+    Raises NotFound also for an endpoint that does not exist: a mistyped number is not "nothing to send".
+    """
+    if wanted.endpoint is not None:
+        endpoints.get_endpoint(record, wanted.endpoint)
+    parts: list[ReplayResult] = []
+    for ids in replays.batches(record, wanted, batch):
+        if dry_run:
+            with record.reading() as connection:
+                parts.append(replays.preview(connection, ids, now))
+            continue
+        with record.writing() as connection:
+            part = replays.send_again(connection, ids, now)
+            _write_replay_line(connection, wanted, part, AuditLine(actor, now))
+        parts.append(part)
+    return replays.total(wanted, parts)
+
+
+def _write_replay_line(
+    connection: Connection, wanted: ReplayRequest, part: ReplayResult, line: AuditLine
+) -> None:
+    if part.count:
+        target = wanted.delivery or wanted.article or wanted.endpoint or "dead"
+        since = wanted.since and wanted.since.isoformat()
+        line.write(
+            connection, "delivery.replayed", target, count=part.count, skipped=dict(part.skipped), since=since
+        )

@@ -20,6 +20,7 @@ from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
 from service.store.feeds import partner_feeds
 from service.store.operations import keys as key_operations
+from service.store.partners import endpoints
 from service.store.partners.endpoints import NewEndpoint
 from service.store.partners.partners import NewKey
 from service.store.schema.operations import audit
@@ -155,7 +156,7 @@ def test_removed_partner_is_refused_pushed_nothing_and_its_feeds_end(record: Rec
     assert key_operations.remove_partner(record, "herald", actor="operator", now=clock.now)
     assert [ask(app, each) for each in (old, new)] == [401, 401]
     assert app.test_client().get(f"/partner/feeds/{token.text}.atom").status_code == 410
-    [shown] = [each for each in operations.endpoints.all_endpoints(record) if each.id == endpoint.id]
+    [shown] = [each for each in endpoints.all_endpoints(record) if each.id == endpoint.id]
     assert (shown.state, shown.state_reason) == ("off", "the partner was removed")
     assert not key_operations.remove_partner(record, "herald", actor="operator", now=clock.now)
     with pytest.raises(NotPossible, match="removed"):

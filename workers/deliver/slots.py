@@ -29,7 +29,9 @@ class Speed(IntEnum):
 
 
 _Group = tuple[Lane, Speed]
-_Claim = tuple[int, int]  # a delivery and its attempt: after an outage the next may begin while the last is on the wire
+_Claim = tuple[
+    int, int
+]  # a delivery and its attempt: after an outage the next may begin while the last is on the wire
 # In sixteenths of all. They sum up to all: nobody takes another's.
 SHARES: Mapping[_Group, int] = MappingProxyType(
     {

@@ -107,7 +107,9 @@ def claim_within(
     if len(takedowns) >= limit:
         return takedowns, replace(cursor, more=True, limited=found.limited)
     free = capacity.endpoints_with_capacity_for_news(connection, **values) if takedowns else found.news
-    news, turn = _claim(connection, _LaneClaim(Lane.NEWS, lease, allowance, now), free, limit - len(takedowns))
+    news, turn = _claim(
+        connection, _LaneClaim(Lane.NEWS, lease, allowance, now), free, limit - len(takedowns)
+    )
     turned = turn.endpoint_id or cursor.endpoint_id
     return takedowns + news, Cursor(turned, urgent.more or turn.more, found.limited)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import resource
 import secrets
 import signal
 import sys
@@ -28,6 +29,7 @@ from service.store import migrations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from workers.deliver.loop import DeliveryLoop
+from workers.deliver.slots import CAPACITY
 from workers.leader import Clocks, LeaderLease
 from workers.net.http_client import GuardedClient
 from workers.net.transport import Sender
@@ -41,7 +43,8 @@ from workers.sweep import Broker, Sweep
 
 log = logs.get("worker")
 
-CAPACITY = 256  # pushes on the wire at once
+# A push takes one open file, and as many connections may be kept open.
+OPEN_FILES = 2 * CAPACITY + 512
 # Nobody waits for a worker as a client waits for the web; and it routes one event to thousands of endpoints at once.
 WORKER_STATEMENT_SECONDS = 10.0
 
@@ -130,7 +133,7 @@ def _tasks(
         sender = Sender(
             settings.allow_networks,
             user_agent=_user_agent(),
-            capacity=CAPACITY,
+            capacity=min(CAPACITY, _allow_open_files(OPEN_FILES) // 3),
             stalls=stall_detector.stalls,
         )
         done_here[DELIVER] = DeliveryLoop(
@@ -170,6 +173,16 @@ def _share_the_processor(tasks: Collection[str]) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     if set(tasks) == {PUBLISH}:
         os.nice(NICE)
+
+
+def _allow_open_files(wanted: int) -> int:
+    """Has this process open as many files as it wants, if it may; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
 def _celery(app: Any, worker: str, queues: list[str], *, stopping: Callable[[], None]) -> int:

@@ -246,7 +246,8 @@ def test_single_byte_of_the_request_may_have_reached_the_partner() -> None:
 
 
 @pytest.mark.parametrize(
-    "status", [300, 302, 400, 401, 403, 404, 408, 409, 410, 422, 429, 500, 501, 503, 505, 519, 521, 523, 525, 599]
+    "status",
+    [300, 302, 400, 401, 403, 404, 408, 409, 410, 422, 429, 500, 501, 503, 505, 519, 521, 523, 525, 599],
 )
 def test_partner_that_answers_that_it_did_not_take_the_push_holds_nothing_of_it(status: int) -> None:
     assert not answered(status).reached

@@ -9,7 +9,7 @@ import pytest
 from service.store import deadlines, ledger, operations
 from service.store.articles.sources import Source
 from service.store.database.record import Record
-from service.store.deliveries import claims, recovery, routing, settlements, state_writes
+from service.store.deliveries import claims, recovery, routing, settlements, withdrawals
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.state_writes import NewRevision
 from service.store.deliveries.states import State
@@ -243,7 +243,7 @@ def test_routing_withdraws_the_kill_of_what_came_back_unsent_while_it_looked(
     claimed = killed_while_on_the_wire(record, source)
     set_delivery(record, claimed.id, state="superseded", superseded_by=2)  # as seen once its lock is there
     with record.writing() as connection:
-        state_writes.withdraw(connection, [NewRevision(claimed.article_id, 2, takedown=True)], later(3))
+        withdrawals.withdraw(connection, [NewRevision(claimed.article_id, 2, takedown=True)], later(3))
     assert states(record) == [(1, "cancelled"), (2, "cancelled")]
 
 
@@ -263,7 +263,7 @@ def test_withdrawal_leaves_other_articles_and_what_is_no_takedown(
     set_delivery(record, ids[0], state="dead")
     before = deliveries(record, "id", "state", column)
     with record.writing() as connection:
-        state_writes.withdraw_after(connection, [ids[0]], later(3))
+        withdrawals.withdraw_after(connection, [ids[0]], later(3))
     after = {number: state for number, state, _ in deliveries(record, "id", "state", column)}
     assert {n: s for n, s, where in before if where != place} == {
         n: after[n] for n, _, where in before if where != place

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import due_times, numbering, routing_rules, state_writes
+from service.store.deliveries import due_times, numbering, routing_rules, state_writes, withdrawals
 from service.store.deliveries.routing_rules import OWED_TO_HOLDERS
 from service.store.deliveries.state_writes import NewRevision
 from service.store.deliveries.states import UNSETTLED
@@ -132,4 +132,4 @@ def _cancel_unheld(connection: Connection, events: Sequence[Event], now: datetim
         if each.type in TAKEDOWN_EVENTS and each.revision == each.newest
     ]
     state_writes.cancel(connection, takedowns)
-    state_writes.withdraw(connection, takedowns, now)
+    withdrawals.withdraw(connection, takedowns, now)

@@ -23,12 +23,9 @@ from service.store.deliveries.states import (
     SETTLE,
     SUPERSEDE,
     UNSETTLED,
-    WITHDRAW,
-    Priority,
     State,
     claimable,
     in_states,
-    may_hold,
     overtakes,
 )
 from service.store.schema.deliveries import delivery
@@ -63,13 +60,6 @@ def enqueue(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 # ---- supersede and cancel: a newer revision
 
 
-class Place(NamedTuple):
-    """An article at an endpoint."""
-
-    article_id: int
-    endpoint_id: int
-
-
 class NewRevision(NamedTuple):
     """An article's newest revision. `takedown`: it takes the story down."""
 
@@ -99,22 +89,6 @@ _CANCEL = Statement(f"""
         AND endpoint_id NOT IN (SELECT t.endpoint_id FROM delivery t
             WHERE t.article_id = :article_id AND t.revision = :revision)""")
 _OF_ARTICLES = "article_id IN :articles[] AND "
-# The takedown and what it superseded there, both judged before either changes.
-_TAKEDOWN = f"{{0}}.priority = {Priority.TAKEDOWN.value} AND {WITHDRAW.guard('{0}')}"
-_WITHDRAW = f"""
-    UPDATE delivery SET state = '{State.CANCELLED.value}', superseded_by = NULL,
-        settled_at = coalesce(settled_at, :now)
-    WHERE article_id = :article_id AND NOT {may_hold("delivery")} AND (({_TAKEDOWN.format("delivery")})
-        OR ({CANCEL.guard()} AND EXISTS (SELECT 1 FROM delivery t WHERE t.article_id = delivery.article_id
-            AND t.endpoint_id = delivery.endpoint_id AND t.revision = delivery.superseded_by
-            AND {_TAKEDOWN.format("t")})))"""
-_WITHDRAW_EVERYWHERE = Statement(_WITHDRAW)
-_WITHDRAW_THERE = Statement(f"{_WITHDRAW} AND endpoint_id = :endpoint_id")
-_FAILED = Query(
-    Place,
-    "SELECT DISTINCT article_id, endpoint_id FROM delivery WHERE id IN :ids[] AND NOT reached"
-    f" AND {in_states([State.SUPERSEDED, State.DEAD])}",
-)
 
 
 def supersede(
@@ -144,20 +118,6 @@ def cancel(connection: Connection, takedowns: Sequence[NewRevision]) -> None:
     After the takedowns' own deliveries are written.
     """
     _CANCEL.run_all(connection, [each._asdict() for each in takedowns])
-
-
-def withdraw(connection: Connection, takedowns: Sequence[NewRevision], now: datetime) -> None:
-    """Of these takedowns none goes to an endpoint that holds nothing: what was on the wire there came back unsent."""
-    rows = [{"article_id": each.article_id, "now": now} for each in takedowns]
-    _WITHDRAW_EVERYWHERE.run_all(connection, rows)
-
-
-def withdraw_after(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    """These came back from the wire and go no more. Where one was all that its endpoint might have held, the takedown
-    that was routed meanwhile is no news."""
-    if ids:
-        places = _FAILED.all(connection, ids=list(ids))
-        _WITHDRAW_THERE.run_all(connection, [each._asdict() | {"now": now} for each in places])
 
 
 def _run(connection: Connection, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:

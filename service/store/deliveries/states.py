@@ -65,7 +65,9 @@ GIVE_BACK = Transition("give back", (State.SENDING,), UNSETTLED)
 RECOVER = Transition("recover", (State.SENDING,), (State.WAITING,))
 SUPERSEDE = Transition("supersede", UNSETTLED, (State.SUPERSEDED,))
 CANCEL = Transition("cancel", (State.SUPERSEDED,), (State.CANCELLED,))
-WITHDRAW = Transition("withdraw", UNSETTLED, (State.CANCELLED,))  # a takedown of what turned out not to be held
+WITHDRAW = Transition(
+    "withdraw", UNSETTLED, (State.CANCELLED,)
+)  # a takedown of what turned out not to be held
 REVIVE = Transition("revive", (State.DEAD,), (State.PENDING,))
 REPEAT = Transition("repeat", (), (State.PENDING,))  # what was delivered goes again as a row of its own
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from service.store import ledger, notices
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import attempts, due_times, state_writes, withdrawn_answers
+from service.store.deliveries import attempts, due_times, state_writes, withdrawals, withdrawn_answers
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.states import State
 from service.store.ledger import Channel, Receipt
@@ -90,6 +90,8 @@ def settle_within(
     written = [each for each in settlements if each.delivery.id in settled]
     failed = [each.delivery.id for each in written if each.state == State.WAITING]
     state_writes.supersede_overtaken(connection, failed, now)
+    refused = [each.delivery.id for each in written if each.state != State.DELIVERED and not each.reached]
+    withdrawals.withdraw_after(connection, refused, now)
     withdrawn_answers.wipe_late(connection, sorted(settled))
     due_times.respect_embargoes(connection, failed)
     _notify_of_dead(connection, written, now)
@@ -171,9 +173,11 @@ def give_back(
     """
     if not claimed:
         return
+    ids = [each.id for each in claimed]
     state_writes.give_back(connection, [(each.id, each.attempts) for each in claimed], lease)
-    state_writes.supersede_overtaken(connection, [each.id for each in claimed], now)
-    due_times.respect_embargoes(connection, [each.id for each in claimed])
+    state_writes.supersede_overtaken(connection, ids, now)
+    withdrawals.withdraw_after(connection, ids, now)
+    due_times.respect_embargoes(connection, ids)
 
 
 def _forgive(connection: Connection, settlements: Sequence[Settlement]) -> None:

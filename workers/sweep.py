@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from service import logs
 from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept
+from service.store.articles import accept, search_index
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -30,6 +30,7 @@ log = logs.get("sweep")
 SWEEP_EVERY = 1.0  # seconds
 PUT_BACK = timedelta(seconds=2)  # less is a clock being adjusted
 BACKFILL_FOR = 0.5  # seconds
+INDEX_FOR = 0.2
 RARE_CHECKS_EVERY = 15.0  # seconds: how often late takedowns and dead workers are looked for
 SWEEP_LEASE = timedelta(seconds=3)
 HINTS_IN_VAIN = 3  # rounds in a row in which work was due though it was hinted: then it is done here
@@ -159,6 +160,7 @@ class Sweep:
             self._backfill()
         if found.notices:
             self._notify()
+        self._index_words()
 
     def _tidy(self) -> None:
         """Keeps SQLite's log short; a reader that stays open does not let it."""
@@ -185,6 +187,12 @@ class Sweep:
         if deliveries:
             log.info("backfill.advanced", deliveries=deliveries)
             self._request(DELIVER, True, "up")
+
+    def _index_words(self) -> None:
+        """A part of a second of it at a time."""
+        until = time.monotonic() + INDEX_FOR
+        while search_index.catch_up(self._record) and time.monotonic() < until:
+            pass
 
     def _request(self, task: str, due: bool, broker: str) -> None:
         """Has a task that is due done: by a hint, or here if hints do not help."""

@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound as NotFoundPage
 from werkzeug.wrappers import Response as AnyResponse
 
 from service import times
-from service.console import login, words_delivery, words_desk, words_request
+from service.console import article_list, login, words_delivery, words_desk, words_request
 from service.console import words as wording
 from service.console.list_page import list_page
 from service.console.login import OperatorSession
@@ -27,7 +27,6 @@ from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.errors import NotFound, RecordUnavailable
 from service.store.views import deliveries, events, feeds, history, trouble
-from service.store.views.articles import latest_articles, search_articles
 from service.store.views.deliveries import DeliveryNow
 from service.store.views.history import ArticleTrace
 from service.store.views.partners import partners_now
@@ -35,7 +34,6 @@ from service.store.views.pipeline import PipelineNow, pipeline_now
 from service.webhooks import push_body
 
 REFRESH_SECONDS = 10
-SEARCH_MAX = 200  # characters
 NOTICES_SHOWN = 20
 FETCHES_SHOWN = 10
 PARTNERS_SHOWN = 50
@@ -197,17 +195,7 @@ class StatusViews:
         )
 
     def articles(self) -> str | AnyResponse:
-        now, words = self._clock(), request.args.get("q", "").strip()[:SEARCH_MAX].replace("\0", "")
-        if names.read_delivery_id(words):
-            return redirect(url_for("pages.delivery", name=words))
-        if names.read_event_id(words):
-            return redirect(url_for("pages.event", name=words))
-        if words:
-            found = search_articles(self._record, now, words)
-            return render_template("status/articles.html", articles=found, words=words, older=None)
-        found = latest_articles(self._record, now, before=_moment(request.args.get("before")))
-        older = found[-1].changed_at.isoformat() if len(found) == 50 else None
-        return render_template("status/articles.html", articles=found, words="", older=older)
+        return article_list.articles(self._record, self._clock())
 
     def article(self, name: str) -> str:
         trace = history.article_trace(self._record, name)
@@ -290,10 +278,3 @@ def matrix(article: ArticleTrace) -> list[Row]:
     for each in article.deliveries:
         rows.setdefault(each.endpoint_id, (each, {}))[1][each.revision] = each
     return list(rows.values())
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return times.from_iso(text) if text else None
-    except ValueError:
-        return None

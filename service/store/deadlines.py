@@ -8,6 +8,7 @@ from typing import NamedTuple
 from service.store import notices
 from service.store.database.record import Record
 from service.store.database.sql import Query
+from service.store.deliveries.redirect_words import with_host_alone
 from service.store.notices import AT_MOST_EVERY, NewNotice
 
 LATE_TAKEDOWN = timedelta(minutes=15)
@@ -86,7 +87,7 @@ def raise_late_takedowns(record: Record, now: datetime) -> int:
 
 
 def _late_push(push: _LatePush) -> NewNotice:
-    why = push.last_words or "it was not sent yet"
+    why = with_host_alone(push.last_words or "it was not sent yet")
     if push.endpoint_state == "off":
         why = "the endpoint is switched off"
     words = f"the takedown of {push.article} is not confirmed after 15 minutes: {why}"

@@ -16,6 +16,7 @@ from service.store.deliveries import claims, health, push_content, rates, settle
 from service.store.deliveries.capacity import Allowance, Lane
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.push_content import PushContent
+from service.store.deliveries.redirect_words import with_host_alone
 from service.store.errors import RecordUnavailable
 from workers.deliver.prefetch import PrefetchWindow
 from workers.deliver.push_requests import PushBuilder
@@ -287,5 +288,5 @@ def _facts(attempt: Attempt, state: str) -> dict[str, object]:
         "outcome": attempt.outcome.kind,
         "status": attempt.outcome.status,
         "state": state,
-        "words": attempt.outcome.words,
+        "words": with_host_alone(attempt.outcome.words),
     }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -19,10 +18,10 @@ from sqlalchemy import Connection
 from service.store import notices
 from service.store.database.sql import Query, Statement
 from service.store.deliveries import attempts, health, state_writes
+from service.store.deliveries.redirect_words import without_target
 
 BATCH = 500  # answers of 4 KiB that are in memory at once
 _ASKED_TO_WAIT = json.dumps([["retry-after", "wiped"]])
-_TARGET = re.compile(r", a redirect to .*?: redirects are never followed", re.DOTALL)
 
 
 class _WithdrawnAnswer(NamedTuple):
@@ -84,11 +83,6 @@ def wipe_late(connection: Connection, delivery_ids: Sequence[int]) -> None:
     for (article_id,) in _KILLED.rows(connection, ids=list(delivery_ids)):
         for answers in _batches(connection, article_id):
             _wipe(connection, answers)
-
-
-def without_target(words: str) -> str:
-    """An attempt's words without the address that a redirect led to."""
-    return _TARGET.sub(", a redirect: redirects are never followed", words)
 
 
 def _batches(connection: Connection, article_id: int) -> Iterator[list[_WithdrawnAnswer]]:

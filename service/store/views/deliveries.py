@@ -20,7 +20,8 @@ from service.store.views.columns import query
 
 @dataclass(frozen=True)
 class DeliveryNow:
-    """A delivery with its story and where it goes. `embargo_until` is that of its own revision."""
+    """A delivery with its story and where it goes. `embargo_until` is that of its article now, which
+    holds every revision."""
 
     row: int
     partner: str
@@ -162,7 +163,7 @@ def _listing(which: str) -> Query[DeliveryNow]:
         DeliveryNow,
         f"""
         SELECT d.id, p.slug, p.name, d.endpoint_id, e.url, a.public_id, d.article_id, a.status, a.revision,
-            v.public_id, d.event_id, v.type, {{headline}}, {{language}}, r.embargo_until, d.revision, d.replay,
+            v.public_id, d.event_id, v.type, {{headline}}, {{language}}, a.embargo_until, d.revision, d.replay,
             d.sequence, d.priority, d.ordered, d.state, d.due_at, d.attempts, d.superseded_by, d.last_status,
             d.last_words, d.lease_until, d.created_at, d.settled_at
         FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN partner p ON p.id = e.partner_id

@@ -225,7 +225,7 @@ _EVENT = query(
     _EventRow,
     f"""
     SELECT {_EVENT_COLUMNS}, v.article_id, a.public_id, a.status, a.revision, {{headline}}, {{language}},
-        r.embargo_until
+        a.embargo_until
     FROM event v JOIN article a ON a.id = v.article_id
     JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision WHERE v.public_id = :event""",
 )

@@ -90,7 +90,7 @@ def settle_within(
     written = [each for each in settlements if each.delivery.id in settled]
     failed = [each.delivery.id for each in written if each.state == State.WAITING]
     state_writes.supersede_overtaken(connection, failed, now)
-    withdrawn_answers.wipe_late(connection, sorted(settled))
+    withdrawn_answers.wipe_late(connection, {each.delivery.article_id for each in written})
     due_times.respect_embargoes(connection, failed)
     _notify_of_dead(connection, written, now)
     _forgive(connection, written)

@@ -93,7 +93,7 @@ def settle_within(
     state_writes.supersede_overtaken(connection, failed, now)
     refused = [each.delivery.id for each in written if each.state != State.DELIVERED and not each.reached]
     withdrawals.withdraw_after(connection, refused, now)
-    withdrawn_answers.wipe_late(connection, sorted(settled))
+    withdrawn_answers.wipe_late(connection, {each.delivery.article_id for each in written})
     due_times.respect_embargoes(connection, failed)
     _notify_of_dead(connection, written, now)
     _forgive(connection, written)

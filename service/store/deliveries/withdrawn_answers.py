@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -51,10 +51,7 @@ _ANSWERS = Query(
             OR (t.response_headers IS NOT NULL AND t.response_headers <> '{_ASKED_TO_WAIT}'))
     ORDER BY t.id LIMIT {BATCH}""",
 )
-_KILLED = Statement(
-    "SELECT DISTINCT a.id FROM delivery d JOIN article a ON a.id = d.article_id"
-    " WHERE d.id IN :ids[] AND a.status = 'killed'"
-)
+_KILLED = Statement("SELECT id FROM article WHERE id IN :ids[] AND status = 'killed'")
 
 
 def wipe(connection: Connection, article_id: int) -> int:
@@ -78,9 +75,10 @@ def wipe(connection: Connection, article_id: int) -> int:
     return count
 
 
-def wipe_late(connection: Connection, delivery_ids: Sequence[int]) -> None:
-    """Wipes what was answered about stories that were killed meanwhile, in the transaction that wrote the answers."""
-    for (article_id,) in _KILLED.rows(connection, ids=list(delivery_ids)):
+def wipe_late(connection: Connection, articles: Collection[int]) -> None:
+    """Wipes what was answered about those of these articles that were killed meanwhile, in the transaction that wrote
+    the answers."""
+    for (article_id,) in _KILLED.rows(connection, ids=sorted(articles)) if articles else ():
         for answers in _batches(connection, article_id):
             _wipe(connection, answers)
 

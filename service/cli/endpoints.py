@@ -12,9 +12,9 @@ from service.cli.command import CommandContext, CommandResult, names_in, with_co
 from service.cli.keys import KEEP_KEY_NOW, public_key_lines, rotate_secret, switch_ed25519
 from service.cli.parameter_types import RATE, Moment, RateOrNone, Schedule, ScheduleOrDefault, Slug
 from service.store import operations
-from service.store.operations import OPERATOR
 from service.store.deliveries import resumption
 from service.store.deliveries.resumption import Outlook
+from service.store.operations import OPERATOR
 from service.store.partners import endpoints
 from service.store.partners.endpoints import Changes
 from service.webhooks import endpoint_urls, signatures
@@ -228,7 +228,10 @@ def endpoint_resume(context: CommandContext, endpoint_id: int) -> CommandResult:
         outlook = resumption.outlook(record, endpoint_id, now)
     context.wake()
     head = f"Endpoint {endpoint_id} {'was live already' if before == 'live' else 'is live again'}"
-    return _outlook_result(outlook, head, now)
+    found = _outlook_result(outlook, head, now)
+    if outlook.state == "live" and outlook.next_at is not None and outlook.next_at > now:
+        found.lines.append(f"To send at once: dateline endpoint try-now {endpoint_id}")
+    return found
 
 
 @endpoint.command("try-now")
@@ -264,8 +267,6 @@ def _outlook_result(outlook: Outlook, head: str, now: datetime) -> CommandResult
         )
     elif outlook.trial:
         lines.append("Its circuit is open: one push goes as a trial; the others follow when it is accepted.")
-    if outlook.state == "live" and outlook.next_at is not None and outlook.next_at > now:
-        lines.append(f"To send at once: dateline endpoint try-now {outlook.endpoint_id}")
     return CommandResult(facts, lines)
 
 

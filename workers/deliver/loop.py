@@ -181,7 +181,8 @@ class DeliveryLoop:
                 self._queue.done(queued.claimed)
                 drain.returning.append(queued.claimed)
                 return
-            self._sender.submit(self._pushes.build(queued.claimed, queued.body, self._clock()))
+            push = self._pushes.build(queued.claimed, queued.body, self._clock())
+            self._sender.submit(push, stalls_seen=self._stalls_seen)
 
     def _stood_still(self, drain: _Drain) -> bool:
         """True if this process stood still since its last claim: others may have its claims, so they go back unsent."""

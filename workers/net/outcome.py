@@ -32,7 +32,7 @@ OUTCOMES = (
     "closed",  # the connection broke off before an answer
     "garbled",  # an answer that is not HTTP, or not as it says
     "unsent",  # never tried: the URL or a fault of ours
-    "lost",  # cut off by the end of the worker; it may have arrived. The partner has no part in it
+    "lost",  # cut off by our worker, which ended or stood still; it may have arrived. The partner has no part in it
 )
 BODY_LIMIT = 4096  # bytes of an answer's body that are recorded
 HEADERS_LIMIT = 64  # headers of an answer that are recorded

@@ -26,6 +26,7 @@ from service.store.operations.partners import (
     rotate_keys,
     sign_with_ed25519,
     stop_ed25519,
+    try_endpoint_now,
 )
 
 OPERATOR = "operator"  # the actor of whoever has the operator's token, or the machine's own shell
@@ -52,4 +53,5 @@ __all__ = [
     "rotate_keys",
     "sign_with_ed25519",
     "stop_ed25519",
+    "try_endpoint_now",
 ]

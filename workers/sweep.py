@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service import logs
+from service.runtime.broker_check import BROKER_UP
 from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
 from service.store import deadlines
 from service.store.articles import accept, search_index
@@ -22,6 +22,7 @@ from service.store.database.record import Record
 from service.store.deliveries import backfills, numbering, recovery
 from service.store.feeds.feeds import wake_feeds
 from workers.failure_detector import FailureDetector
+from workers.hints.broker import BrokerState
 from workers.leader import ClockReading, Clocks, LeaderLease, read_both
 from workers.runner import TaskRunner
 
@@ -36,14 +37,6 @@ SWEEP_LEASE = timedelta(seconds=3)
 HINTS_IN_VAIN = 3  # rounds in a row in which work was due though it was hinted: then it is done here
 
 
-@dataclass(frozen=True)
-class Broker:
-    """Redis, as the sweep uses it. `hint` raises when it cannot be reached."""
-
-    state: Callable[[], str]  # 'up', or in words what is wrong
-    hint: Callable[[str], None]
-
-
 class Sweep:
     """A thread of its own: nothing that a drain does keeps it from saying that this worker is alive."""
 
@@ -53,7 +46,7 @@ class Sweep:
         runner: TaskRunner,
         worker: str,
         *,
-        broker: Broker,
+        broker: BrokerState,
         notify: Callable[[], None],
         clocks: Clocks,
     ) -> None:
@@ -101,11 +94,11 @@ class Sweep:
         """One round: says that we live; then, if it is ours to sweep, mends overdue rows and has due work done."""
         reading = read_both(self._clocks)  # before anything that may take long
         now = reading.now
-        broker = self._broker.state()
+        broker = self._broker.words()
         lost = self._failure_detector.lost(recovery.in_flight(self._record), self._clocks.steady())
         heartbeats.heartbeat(self._record, self._worker, broker=broker, now=now)
         leading = self._lease.acquire("sweep", self._worker, SWEEP_LEASE)
-        if not leading and broker == "up":
+        if not leading and broker == BROKER_UP:
             self._help_out(now)
             return
         found = due_work.due_now(self._record, now)
@@ -142,10 +135,10 @@ class Sweep:
     def _mend(self, found: DueWork, now: datetime) -> None:
         if found.expiring:
             accept.expire_due(self._record, now)
-            self._request(ROUTE, True, "up")
+            self._request(ROUTE, True, BROKER_UP)
         if found.returning:
             accept.return_due(self._record, now)
-            self._request(ROUTE, True, "up")
+            self._request(ROUTE, True, BROKER_UP)
         while numbering.number_due(self._record, now) == numbering.MOST_NUMBERED:
             pass
         if found.waking:
@@ -186,7 +179,7 @@ class Sweep:
                 break
         if deliveries:
             log.info("backfill.advanced", deliveries=deliveries)
-            self._request(DELIVER, True, "up")
+            self._request(DELIVER, True, BROKER_UP)
 
     def _index_words(self) -> None:
         """A part of a second of it at a time."""
@@ -201,7 +194,7 @@ class Sweep:
             return
         rounds = self._rounds_due[task] = self._rounds_due.get(task, 0) + 1
         patient = rounds < HINTS_IN_VAIN or not self._runner.does(task)
-        if broker == "up" and patient and self._send_hint(task):
+        if broker == BROKER_UP and patient and self._send_hint(task):
             return
         self._runner.start(task)
 

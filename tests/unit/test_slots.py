@@ -18,7 +18,7 @@ HEALTHY = range(201, 221)
 TICK, QUICK = 0.05, 0.01  # seconds
 
 
-class Wire:
+class SimulatedWire:
     """A worker's queue and slots by a clock of their own; each partner takes `seconds(endpoint)` for an answer."""
 
     def __init__(self, seconds: Callable[[int], float]) -> None:
@@ -80,7 +80,7 @@ class Wire:
 
 @pytest.mark.parametrize("sick_seconds", [0.5, 3.0, 14.0, 15.0])
 def test_200_slow_partners_of_220_delay_no_healthy_partners_news_and_no_kill(sick_seconds: float) -> None:
-    wire = Wire(lambda endpoint: sick_seconds if endpoint in SICK else QUICK)
+    wire = SimulatedWire(lambda endpoint: sick_seconds if endpoint in SICK else QUICK)
     for _ in range(20):
         wire.story()
         wire.run(1.0)
@@ -94,7 +94,7 @@ def test_200_slow_partners_of_220_delay_no_healthy_partners_news_and_no_kill(sic
 
 def test_partner_that_takes_long_is_tried_one_at_a_time_until_it_is_quick_again() -> None:
     seconds = 14.0
-    wire = Wire(lambda endpoint: seconds if endpoint == 1 else QUICK)
+    wire = SimulatedWire(lambda endpoint: seconds if endpoint == 1 else QUICK)
     for _ in range(10):
         wire.story()
     wire.run(5.0)
@@ -111,7 +111,7 @@ def test_partner_that_takes_long_is_tried_one_at_a_time_until_it_is_quick_again(
 
 def test_partners_that_hang_all_of_a_sudden_leave_slots_to_the_others_within_a_second() -> None:
     hang = False
-    wire = Wire(lambda endpoint: 15.0 if hang and endpoint in SICK else QUICK)
+    wire = SimulatedWire(lambda endpoint: 15.0 if hang and endpoint in SICK else QUICK)
     for _ in range(8):
         wire.story()
         wire.run(0.5)

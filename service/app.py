@@ -19,6 +19,7 @@ from service.intake import routes
 from service.intake.authenticate import SourceAuthenticator
 from service.serving import discovery, partner_feeds
 from service.serving import pages as feed_pages
+from service.serving.catalogue import masthead_of
 from service.serving.document_cache import DocumentCache
 from service.serving.middleware import FeedMiddleware
 from service.settings import Settings
@@ -44,10 +45,10 @@ def create_app(
     authority = urlsplit(settings.public_url).hostname or "localhost"
     intake = routes.create_blueprint(record, authenticator, authority=authority, wake=wake, clock=clock)
     app.register_blueprint(intake)
-    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
+    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url, masthead_of(settings)))
     app.register_blueprint(partner_feeds.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(
-        discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
+        discovery.create_blueprint(record, settings.public_url, clock, masthead_of(settings))
     )
     app.register_blueprint(articles.create_blueprint(record, settings.operator_token, clock))
     app.register_blueprint(partner_events.create_blueprint(record, settings.public_url, clock))
@@ -78,9 +79,9 @@ def create_feeds_app(
     Not the partners' own feeds: each fetch of one is written into the record, and this server only reads.
     """
     app = Flask("service", static_folder=None)
-    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
+    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url, masthead_of(settings)))
     app.register_blueprint(
-        discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
+        discovery.create_blueprint(record, settings.public_url, clock, masthead_of(settings))
     )
     problems.register(app)
     app.register_error_handler(404, _elsewhere)
@@ -104,11 +105,6 @@ def create_feeds_app(
         return answer
 
     return app
-
-
-def _publication(settings: Settings) -> str:
-    """The desk's name, where it has one."""
-    return str(getattr(settings, "desk_name", ""))
 
 
 def _elsewhere(_error: NotFound) -> Response:

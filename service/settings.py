@@ -30,6 +30,7 @@ SECRETS = ("operator_token", "secret_key", "notice_secret", "database_url", "red
 SQLITE_WORKERS_MAX = 2
 # The most bytes of a feed's document: Google reads no more of one.
 FEED_BYTES = 2_000_000
+DESK_NAME_MAX = 200  # characters
 # The feeds server's address if it is started without one.
 FEEDS_LISTEN = "127.0.0.1:8601"
 _EXAMPLES = {"listen": "127.0.0.1:8600", "feeds_listen": FEEDS_LISTEN, "metrics_listen": "127.0.0.1:8602"}
@@ -69,6 +70,8 @@ class Settings(BaseSettings):
     export_dir: Path | None = None
     withdrawn_days: int = Field(default=14, ge=1, le=3650)
     feed_bytes: int = Field(default=FEED_BYTES, ge=100_000, le=50_000_000)
+    desk_name: str = Field(default="", max_length=DESK_NAME_MAX)
+    logo_url: str = ""
     log_level: str = "info"
 
     @field_validator("data_dir", "export_dir")
@@ -99,6 +102,26 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(f"'{value}' is not a web address; write for example https://news.example.org")
         return value.rstrip("/")
+
+    @field_validator("desk_name")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        name = value.strip()
+        if not name.isprintable():
+            raise ValueError("write the desk's name on one line, without control characters")
+        return name
+
+    @field_validator("logo_url")
+    @classmethod
+    def _picture(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value.strip())
+            named = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.username
+        except ValueError:
+            named = False
+        if value and not named:
+            raise ValueError("write the address of a picture, such as https://news.example.org/logo.png")
+        return value.strip()
 
     @field_validator("notice_url")
     @classmethod

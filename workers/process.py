@@ -22,6 +22,7 @@ from celery.worker import state
 from service import logs, times
 from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
+from service.serving.catalogue import masthead_of
 from service.serving.export import Exporter
 from service.settings import Settings
 from service.store import migrations
@@ -80,7 +81,7 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
         exporter = Exporter(
-            record, settings.public_url, settings.export_dir, times.now, getattr(settings, "desk_name", "")
+            record, settings.public_url, settings.export_dir, times.now, masthead_of(settings)
         )
         exporter.start()
     log.info("worker.started", worker=worker)
@@ -124,6 +125,7 @@ def _tasks(
             times.now,
             withdrawn_stays=withdrawn_stays,
             feed_bytes=settings.feed_bytes,
+            masthead=masthead_of(settings),
         )
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
     if DELIVER in tasks:

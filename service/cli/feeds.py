@@ -8,6 +8,7 @@ import click
 
 from service import times
 from service.cli.command import CommandContext, CommandResult, with_context
+from service.serving.catalogue import masthead_of
 from service.serving.export import Exporter
 from service.store import operations
 from service.store.operations import OPERATOR
@@ -48,7 +49,8 @@ def feeds_export(context: CommandContext, directory: Path) -> CommandResult:
     With DATELINE_EXPORT_DIR workers do it by themselves.
     """
     with context.record() as record:
-        done = Exporter(record, context.settings.public_url, directory, times.now).sync()
+        chosen = context.settings
+        done = Exporter(record, chosen.public_url, directory, times.now, masthead_of(chosen)).sync()
     facts = {
         "directory": str(directory),
         "written": done.written,

@@ -104,9 +104,9 @@ def test_dates_are_in_the_form_of_rfc_2822_with_a_numeric_zone_and_the_right_day
 
 
 def test_an_edit_moves_updated_and_leaves_the_date_of_publication() -> None:
-    before, after = rss_item(), rss_item(revision=4, updated=T.replace(day=3, microsecond=7))
+    before, after = rss_item(), rss_item(revision=4, updated=T.replace(day=3, microsecond=1_007))
     assert before.findtext("pubDate") == after.findtext("pubDate")
-    assert after.findtext("{*}modified") == after.findtext("{*}updated") == "2026-01-03T08:00:00.000007+00:00"
+    assert after.findtext("{*}modified") == after.findtext("{*}updated") == "2026-01-03T08:00:00.001+00:00"
 
 
 def test_channel_elements_come_before_the_first_item() -> None:
@@ -204,7 +204,9 @@ def test_a_correction_note_cannot_bring_markup(fmt: Format) -> None:
 
 
 def test_text_without_markup_becomes_paragraphs() -> None:
-    body = atom_entry(body_html=None, body_text="One & two\nthree\n\n\nfour", correction_note=None)
+    body = atom_entry(
+        body_html=None, body_text="One & two\nthree\n\n\nfour", correction_note=None, origin=None
+    )
     assert body.findtext("{*}content") == "<p>One &amp; two<br>three</p>\n<p>four</p>"
 
 
@@ -272,7 +274,7 @@ def test_sections_packages_and_keywords_have_distinct_schemes() -> None:
 
 def test_a_json_feed_tells_its_version_first_and_knows_no_nulls() -> None:
     made = render(a_feed(), some_items(), "json")
-    assert made.startswith(b'{"version":"%s","title":"World"' % VERSION.encode())
+    assert made.startswith(b'{"version":"%s","title":"World \xe2\x80\x93 Dateline News"' % VERSION.encode())
     assert b"null" not in made
     told = json.loads(made)
     assert told["feed_url"] == "https://feeds.example/feeds/world.json"
@@ -308,7 +310,8 @@ def test_feedparser_reads_story_link_image_and_authors(fmt: Format) -> None:
     assert story.title == "Harbour reopens, day 1"
     assert story.enclosures[0].href == "https://img.example/ship.jpg"
     assert (story.enclosures[0].type, story.enclosures[0].length) == ("image/jpeg", "12345")
-    assert [author.name for author in story.authors] == ["Ann Lee", "Bo Ek", "李雷"]
+    names = ["Ann Lee", "Bo Ek", "李雷"]
+    assert [author.name for author in story.authors] == ([", ".join(names)] if fmt == "rss" else names)
     assert story.media_content[0]["url"] == "https://img.example/ship.jpg"
     assert story.published_parsed[:6] == (2026, 1, 2, 8, 0, 0)
     assert story.updated_parsed[:6] == (2026, 1, 2, 8, 1, 0)

@@ -45,11 +45,13 @@ class FeedBuilder:
         *,
         withdrawn_stays: timedelta = timedelta(days=14),
         feed_bytes: int = FEED_BYTES,
+        masthead: feeds.Masthead = feeds.NAMELESS,
     ) -> None:
         """`withdrawn_stays`: how long a story that was taken down keeps its place, as a notice.
 
         `feed_bytes`: the most that a document may have.
         """
+        self._masthead = masthead
         self._feed_bytes = feed_bytes
         self._reported: dict[str, datetime] = {}
         self._record = record
@@ -198,7 +200,10 @@ class FeedBuilder:
         log.info("page.rendered", feed=page.feed, page=page.page, stories=len(shown), again=bool(page.due_at))
 
     def _publisher(self) -> Publisher:
-        return Publisher(self._public_url, sections.titles(self._record))
+        named = sections.titles(self._record)
+        there = {each.slug for each in sections.all_sections(self._record)}
+        closed = frozenset(slug for slug, _ in named.values() if slug not in there)
+        return Publisher(self._public_url, named, self._masthead, closed)
 
     def _prune(self) -> None:
         if self._new_entries >= PRUNE_AFTER:

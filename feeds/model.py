@@ -113,10 +113,10 @@ class Tombstone:
 
 @dataclass(frozen=True)
 class Masthead:
-    """The desk's name and the address of its logo, as readers see them. An address or a machine's name is no name."""
+    """The desk's name and its logo's address, as readers see them; either may be empty. A machine's name is no name."""
 
-    name: str | None = None
-    logo_url: str | None = None
+    name: str = ""
+    logo_url: str = ""
 
 
 NAMELESS = Masthead()

@@ -70,7 +70,7 @@ def public_feed(feed: Feed) -> Feed:
         title=line(feed.title) or feed.slug,
         description=line(feed.description),
         home_url=home_url,
-        masthead=Masthead(line(feed.masthead.name), uri(feed.masthead.logo_url)),
+        masthead=Masthead(line(feed.masthead.name) or "", uri(feed.masthead.logo_url) or ""),
         language=language(feed.language),
         hub=uri(feed.hub),
     )

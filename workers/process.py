@@ -19,10 +19,10 @@ from celery import signals
 from celery.apps.worker import Worker as AppWorker
 from celery.worker import state
 
+from feeds import Masthead
 from service import logs, times
 from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
-from service.serving.catalogue import masthead_of
 from service.serving.export import Exporter
 from service.settings import Settings
 from service.store import migrations
@@ -81,12 +81,17 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
         exporter = Exporter(
-            record, settings.public_url, settings.export_dir, times.now, masthead_of(settings)
+            record,
+            settings.public_url,
+            settings.export_dir,
+            times.now,
+            Masthead(settings.desk_name, settings.logo_url),
         )
         exporter.start()
     log.info("worker.started", worker=worker)
     notifier.start()
     sweep.start()
+    runner.start(PUBLISH)  # the feeds may be written in another style than by the process before
     try:
         return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=runner.stop)
     finally:
@@ -125,7 +130,7 @@ def _tasks(
             times.now,
             withdrawn_stays=withdrawn_stays,
             feed_bytes=settings.feed_bytes,
-            masthead=masthead_of(settings),
+            masthead=Masthead(settings.desk_name, settings.logo_url),
         )
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
     if DELIVER in tasks:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from feeds import Masthead
 from service import times
 from service.cli.command import CommandContext, CommandResult, with_context
-from service.serving.catalogue import masthead_of
 from service.serving.export import Exporter
 from service.store import operations
 from service.store.operations import OPERATOR
@@ -50,7 +50,8 @@ def feeds_export(context: CommandContext, directory: Path) -> CommandResult:
     """
     with context.record() as record:
         chosen = context.settings
-        done = Exporter(record, chosen.public_url, directory, times.now, masthead_of(chosen)).sync()
+        masthead = Masthead(chosen.desk_name, chosen.logo_url)
+        done = Exporter(record, chosen.public_url, directory, times.now, masthead).sync()
     facts = {
         "directory": str(directory),
         "written": done.written,

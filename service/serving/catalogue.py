@@ -10,7 +10,6 @@ from time import monotonic
 
 from feeds import NAMELESS, Feed, Masthead, opml, page, sitemap
 from feeds.public import public_feed
-from service.settings import Settings
 from service.store.database.record import Record
 from service.store.errors import RecordUnavailable
 from service.store.feeds import news
@@ -22,11 +21,6 @@ NEWS_WINDOW = timedelta(days=2)  # Google News wants no older stories
 NEWS_MAX_AGE = timedelta(seconds=60)
 # Takedowns are looked for as often as that; everywhere they are gone within a second.
 NEWS_LOOK_SECONDS = 0.25
-
-
-def masthead_of(settings: Settings) -> Masthead:
-    """The desk's name and logo, where it has them."""
-    return Masthead(settings.desk_name or None, settings.logo_url or None)
 
 
 def outline(record: Record, public_url: str, masthead: Masthead = NAMELESS) -> bytes:

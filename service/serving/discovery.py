@@ -26,7 +26,7 @@ def create_blueprint(
     record: Record, public_url: str, clock: Callable[[], datetime], masthead: Masthead = NAMELESS
 ) -> Blueprint:
     blueprint = Blueprint("discovery", __name__)
-    sitemap = NewsSitemap(record, public_url, clock, masthead.name or "")
+    sitemap = NewsSitemap(record, public_url, clock, masthead.name)
 
     @blueprint.get("/feeds")
     def get_index() -> Response:
@@ -42,7 +42,7 @@ def create_blueprint(
     @blueprint.get("/favicon.ico")
     def get_icon() -> AnyResponse:
         """The icon of tabs and feed readers: the desk's logo, or else a plain one."""
-        if masthead.logo_url is None:
+        if not masthead.logo_url:
             return answer(_content(_ICON, "image/svg+xml"))
         moved = redirect(masthead.logo_url, 302)
         moved.headers["Cache-Control"] = "public, max-age=3600"

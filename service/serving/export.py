@@ -80,7 +80,7 @@ class Exporter:
         self._public_url = public_url
         self._directory = directory
         self._clock = clock
-        self._news = catalogue.NewsSitemap(record, public_url, clock, masthead.name or "")
+        self._news = catalogue.NewsSitemap(record, public_url, clock, masthead.name)
         # A document's forms are written one after another: it is read once for all of them.
         self._body = lru_cache(maxsize=1)(partial(read_listed, record))
         # The state of the record at the last round over all files, and its time; the files that takedowns changed.

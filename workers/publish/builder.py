@@ -25,6 +25,7 @@ from service.store.notices import NewNotice
 from workers.publish.assemble import Bounds, Documents, Entries, compose
 from workers.publish.entry_cache import EntryCache
 from workers.publish.items import Publisher, feed_of
+from workers.publish.renewal import FeedRenewal
 
 log = logs.get("publish")
 
@@ -59,12 +60,19 @@ class FeedBuilder:
         self._clock = clock
         self._withdrawn_stays = withdrawn_stays
         self._cache = EntryCache(record)
+        self._renewal = FeedRenewal(record, clock)
+        self._style = Publisher(public_url, {}, masthead).style
         self._new_entries = 0
         self._stopping = False
 
     def stop(self) -> None:
         """Ends a drain after the document at hand; the others stay due."""
         self._stopping = True
+
+    @property
+    def renewing(self) -> bool:
+        """Whether more feeds are to be asked for, because all are written in another style from now on."""
+        return self._renewal.under_way
 
     def drain(self, goes_on: Callable[[], bool] = lambda: True) -> int:
         """Builds every feed that is due now, then some pages of archives; returns how many documents of either.
@@ -80,6 +88,8 @@ class FeedBuilder:
             return not self._stopping and goes_on()
 
         built = 0
+        if further():
+            self._renewal.advance(self._style)
         if further() and (due := due_feeds(self._record)):
             publisher = self._publisher()
             looked_at, done = float("-inf"), set[str]()

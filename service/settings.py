@@ -30,7 +30,6 @@ SECRETS = ("operator_token", "secret_key", "notice_secret", "database_url", "red
 SQLITE_WORKERS_MAX = 2
 # The most bytes of a feed's document: Google reads no more of one.
 FEED_BYTES = 2_000_000
-DESK_NAME_MAX = 200  # characters
 # The feeds server's address if it is started without one.
 FEEDS_LISTEN = "127.0.0.1:8601"
 _EXAMPLES = {"listen": "127.0.0.1:8600", "feeds_listen": FEEDS_LISTEN, "metrics_listen": "127.0.0.1:8602"}
@@ -70,7 +69,7 @@ class Settings(BaseSettings):
     export_dir: Path | None = None
     withdrawn_days: int = Field(default=14, ge=1, le=3650)
     feed_bytes: int = Field(default=FEED_BYTES, ge=100_000, le=50_000_000)
-    desk_name: str = Field(default="", max_length=DESK_NAME_MAX)
+    desk_name: str = Field(default="", max_length=200)
     logo_url: str = ""
     log_level: str = "info"
 
@@ -106,31 +105,17 @@ class Settings(BaseSettings):
     @field_validator("desk_name")
     @classmethod
     def _one_line(cls, value: str) -> str:
-        name = value.strip()
-        if not name.isprintable():
-            raise ValueError("write the desk's name on one line, without control characters")
-        return name
-
-    @field_validator("logo_url")
-    @classmethod
-    def _picture(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value.strip())
-            named = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.username
-        except ValueError:
-            named = False
-        if value and not named:
-            raise ValueError("write the address of a picture, such as https://news.example.org/logo.png")
+        if not value.isprintable():
+            raise ValueError("write it on one line, without control characters")
         return value.strip()
 
-    @field_validator("notice_url")
+    @field_validator("notice_url", "logo_url")
     @classmethod
-    def _webhook(cls, value: str) -> str:
+    def _address(cls, value: str, known: ValidationInfo) -> str:
         parts = urlsplit(value)
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment):
-            raise ValueError(
-                "write the address of your own webhook, such as https://ops.example.org/dateline"
-            )
+            end = "dateline" if known.field_name == "notice_url" else "logo.png"
+            raise ValueError(f"write a web address of your own, such as https://news.example.org/{end}")
         return value
 
     @field_validator("notice_secret")
@@ -144,10 +129,8 @@ class Settings(BaseSettings):
     @classmethod
     def _known_database(cls, value: str) -> str:
         scheme, separator, rest = value.partition("://")
-        if scheme in {
-            "postgres",
-            "postgresql",
-        }:  # what hosting platforms hand out; the driver is ours to name
+        # Hosting platforms hand these out; the driver is ours to name.
+        if scheme in {"postgres", "postgresql"}:
             scheme = "postgresql+psycopg"
         if not separator or not rest or scheme not in {"sqlite", "postgresql+psycopg"}:
             raise ValueError(

@@ -18,7 +18,7 @@ from feeds.direction import direction
 from feeds.model import ARCHIVED, CONTENT_TYPES, FORMATS, Feed, Item, Masthead
 from feeds.public import anchor, creators, description, paragraphs, rights_text
 from feeds.text import rfc3339, uri
-from feeds.wording import correction_label, source_label
+from feeds.wording import correction_label
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -121,7 +121,6 @@ def _templates() -> Environment:
         auto_reload=False,
     )
     templates.filters |= {
-        "source_label": source_label,
         "correction_label": correction_label,
         "direction": direction,
         "rfc3339": rfc3339,

@@ -12,6 +12,7 @@ from datetime import timedelta
 from importlib import metadata
 from typing import Any
 
+from feeds import Masthead
 from service import logs, times
 from service.runtime.broker_check import BrokerCheck
 from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
@@ -29,7 +30,7 @@ from workers.leader import Clocks, LeaderLease
 from workers.net.http_client import GuardedClient
 from workers.net.transport import Sender
 from workers.notifier import Notifier
-from workers.publish.builder import FeedBuilder
+from workers.publish.builder import FeedBuilder, FeedRules
 from workers.publish.task import PublishTask
 from workers.route import RouteTask
 from workers.runner import Task, TaskRunner
@@ -77,12 +78,17 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
         exporter = Exporter(
-            record, settings.public_url, settings.export_dir, times.now, getattr(settings, "desk_name", "")
+            record,
+            settings.public_url,
+            settings.export_dir,
+            times.now,
+            Masthead(settings.desk_name, settings.logo_url),
         )
         exporter.start()
     log.info("worker.started", worker=worker)
     notifier.start()
     sweep.start()
+    runner.start(PUBLISH)  # the feeds may be written in another style than by the process before
     try:
         return hints.run()
     finally:
@@ -114,14 +120,12 @@ def _tasks(
     if ROUTE in tasks:
         done_here[ROUTE] = RouteTask(record, clocks, hint, delivers_here=DELIVER in tasks)
     if PUBLISH in tasks:
-        withdrawn_stays = timedelta(days=settings.withdrawn_days)
-        builder = FeedBuilder(
-            record,
-            settings.public_url,
-            times.now,
-            withdrawn_stays=withdrawn_stays,
+        rules = FeedRules(
+            withdrawn_stays=timedelta(days=settings.withdrawn_days),
             feed_bytes=settings.feed_bytes,
+            masthead=Masthead(settings.desk_name, settings.logo_url),
         )
+        builder = FeedBuilder(record, settings.public_url, times.now, rules=rules)
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
     if DELIVER in tasks:
         sender = Sender(

@@ -167,6 +167,7 @@ def _feeds() -> dict[str, PathItem]:
         "301": Response(description="The feed was renamed: its new address, for ever."),
         "307": Response(description="This page is not complete: its stories are in the feed."),
     }
+    logo: Responses = {"302": Response(description="The desk's logo, which is elsewhere.")}
     parts: Responses = {  # docs/serving.md
         "206": Response(description="The range asked for, of the uncompressed feed."),
         "226": Response(description="The stories new since the ETag given, if A-IM: feed is asked."),
@@ -179,6 +180,7 @@ def _feeds() -> dict[str, PathItem]:
     token = _path("token", "feed_…, from the address that the desk gave.")
     return {
         "/feeds": _get("All feeds, as a page to read", _document({"text/html": _TEXT})),
+        "/favicon.ico": _get("An icon", {**_document({"image/svg+xml": _TEXT}), **logo}),
         "/feeds.opml": _get("All feeds, as OPML 2.0", _document({"text/x-opml": _TEXT})),
         "/feeds/{feed}.{format}": _get(
             "A feed, or a page of its archive",

@@ -38,6 +38,7 @@ class Finding:
 def of_machine(chosen: Settings, at: datetime) -> Iterator[Finding]:
     """The findings about the settings and what they name on this machine. Changes nothing."""
     yield _settings(chosen)
+    yield from _identity(chosen)
     yield from _data_dir(chosen)
     yield _clock(at)
     yield from _keys(chosen)
@@ -65,6 +66,20 @@ def _settings(chosen: Settings) -> Finding:
         remedy = "put a proxy with https before it, and set DATELINE_PUBLIC_URL=https://…"
         return Finding("settings", WARNING, f"{chosen.listen} is open to the network without https", remedy)
     return Finding("settings", GOOD, f"record {record_kind(chosen)}, DATELINE_LISTEN is {chosen.listen}")
+
+
+def _identity(chosen: Settings) -> Iterator[Finding]:
+    """The desk's name, which readers see, and its address, of which its ids are made."""
+    if "public_url" not in chosen.model_fields_set:
+        words = f"DATELINE_PUBLIC_URL is not set: {chosen.public_url} is in the ids of stories for ever"
+        yield Finding(
+            "identity", WARNING, words, "set it to the desk's public address before the first story"
+        )
+    if not chosen.desk_name:
+        words = "DATELINE_DESK_NAME is not set: the feeds name no publisher"
+        yield Finding("identity", WARNING, words, "set it to the desk's name, as readers are to see it")
+    elif "public_url" in chosen.model_fields_set:
+        yield Finding("identity", GOOD, f"{chosen.desk_name} at {chosen.public_url}")
 
 
 def _data_dir(chosen: Settings) -> Iterator[Finding]:

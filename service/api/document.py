@@ -129,14 +129,21 @@ def _histories() -> dict[str, PathItem]:
     return {
         "/v1/articles/{id}": _get(
             "An article, its revisions and events, and the partners that hold it",
-            {"200": _response("The article.", {JSON: ArticleHistory}), **_refusals(401, 403, 404)},
+            {"200": _response("The article.", {JSON: ArticleHistory}), **_refusals(400, 401, 403, 404)},
             _path("id", "The public id, or the last part of it."),
+            _query(
+                "revisions_before",
+                "Only older revisions: as `next` has it.",
+                _schema(type="integer", minimum=1),
+            ),
+            _query("partners_after", "Only the partners after these: as `next` has it."),
             security=_OPERATOR_OR_SOURCE,
         ),
         "/v1/events/{id}": _get(
             "An event, its deliveries and their attempts",
-            {"200": _response("The event.", {JSON: EventHistory}), **_refusals(401, 404)},
+            {"200": _response("The event.", {JSON: EventHistory}), **_refusals(400, 401, 404)},
             _path("id", "evt_…"),
+            _query("after", "Only the deliveries after this one, dlv_…: as `next` has it."),
             security=_OPERATOR,
         ),
         "/v1/partner/events": _get(

@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound as NotFoundPage
 from werkzeug.wrappers import Response as AnyResponse
 
 from service import times
-from service.console import article_list, login, words_delivery, words_desk, words_request
+from service.console import article_list, history_pages, login, words_delivery, words_desk, words_request
 from service.console import words as wording
 from service.console.list_page import list_page
 from service.console.login import OperatorSession
@@ -26,9 +26,8 @@ from service.store import names, notices
 from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.errors import NotFound, RecordUnavailable
-from service.store.views import deliveries, events, feeds, history, trouble
+from service.store.views import deliveries, events, feeds, trouble
 from service.store.views.deliveries import DeliveryNow
-from service.store.views.history import ArticleTrace
 from service.store.views.partners import partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
 from service.webhooks import push_body
@@ -37,7 +36,6 @@ REFRESH_SECONDS = 10
 NOTICES_SHOWN = 20
 FETCHES_SHOWN = 10
 PARTNERS_SHOWN = 50
-TABLE_ROWS = 50  # of any other list
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
@@ -198,29 +196,10 @@ class StatusViews:
         return article_list.articles(self._record, self._clock())
 
     def article(self, name: str) -> str:
-        trace = history.article_trace(self._record, name)
-        # Those that have not confirmed the newest come first: after a kill they are the ones to call.
-        holdings = sorted(trace.holdings, key=lambda each: each.revision >= trace.revision)
-        return render_template(
-            "status/article.html",
-            article=trace,
-            holdings=list_page(
-                holdings, lambda each: f"{each.partner}.{each.endpoint_id}", "holdings", TABLE_ROWS
-            ),
-            revisions=list_page(trace.revisions, lambda each: each.number, "revisions", TABLE_ROWS),
-            matrix=list_page(matrix(trace), lambda each: each[0].endpoint_id, "after", TABLE_ROWS),
-        )
+        return history_pages.article(self._record, name)
 
     def event(self, name: str) -> str:
-        trace = history.event_trace(self._record, name)
-        found = [each.delivery for each in trace.deliveries]
-        found.sort(key=lambda each: (each.partner_name.casefold(), each.endpoint_id, each.row))
-        return render_template(
-            "status/event.html",
-            trace=trace,
-            event=trace.event,
-            deliveries=list_page(found, lambda each: each.row, "after", TABLE_ROWS),
-        )
+        return history_pages.event(self._record, name)
 
     def delivery(self, name: str) -> str:
         now = self._clock()
@@ -267,14 +246,3 @@ def pipeline_words(pipeline: PipelineNow, now: datetime) -> list[tuple[str, word
         ("Workers", words_desk.workers_word(pipeline, now)),
         ("Redis", words_desk.redis_word(pipeline, now)),
     ]
-
-
-Row = tuple[DeliveryNow, dict[int, DeliveryNow]]
-
-
-def matrix(article: ArticleTrace) -> list[Row]:
-    """Per endpoint its deliveries by revision: of a revision sent again, the last one counts."""
-    rows: dict[int, Row] = {}
-    for each in article.deliveries:
-        rows.setdefault(each.endpoint_id, (each, {}))[1][each.revision] = each
-    return list(rows.values())

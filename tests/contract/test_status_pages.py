@@ -358,7 +358,9 @@ def test_articles_are_found_by_each_of_their_ids_and_by_words(office: Office) ->
     assert found("港口") == {office.seeded.ulid("zh")}
     assert found("بندرگاہ") == {office.seeded.ulid("ur")}
     assert found("no such words") == found("%") == found("_") == found("' OR 1=1") == set()
-    assert found("Merger") == found("largest ferry lines") == set()
+    secret = office.seeded.ulid("secret")
+    assert found("Merger largest ferry") == {secret}, "only operators search"
+    assert "Merger" not in text_of(office.page("/status/articles?q=largest+ferry")), "no list shows it"
     event = office.seeded.posted["1"].event
     assert office.browser.get(f"/status/articles?q={event}").headers["Location"] == f"/status/events/{event}"
     [delivery, *_] = office.deliveries()

@@ -218,13 +218,21 @@ def _feeds() -> dict[str, PathItem]:
 
 def _monitoring() -> dict[str, PathItem]:
     text, whole = {"text/plain": _TEXT}, _schema(type="object", description="OpenAPI 3.1.")
-    status: Responses = {"200": _response("The facts.", {JSON: DeskStatus}), **_refusals(401)}
+    status: Responses = {"200": _response("The facts.", {JSON: DeskStatus}), **_refusals(401, 404)}
     readiness: Responses = {
         "200": _response("All parts answer.", {JSON: Readiness}),
         "503": _response("Some part does not: see `because`.", {JSON: Readiness}),
     }
     return {
-        "/status.json": _get("The status page's facts", status, security=_OPERATOR),
+        "/status.json": _get(
+            "The status page's facts",
+            status,
+            _query("after", "Only the partners after this one: as `next` has it."),
+            _query("partner", "Only this partner: as its own `next` has it."),
+            _query("endpoints_after", "Of a partner, only the endpoints after this one."),
+            _query("feeds_after", "Of a partner, only the feeds after this one."),
+            security=_OPERATOR,
+        ),
         "/healthz": _get("The process is alive", {"200": _response("It is.", text)}),
         "/readyz": _get("All parts answer and nothing is stalled", readiness),
         "/metrics": _get("Prometheus metrics", {"200": _response("Metrics.", text)}),

@@ -238,7 +238,8 @@ def a_story_of_a_thousand_revisions(record: Record, endpoints: int) -> Answer:
             "UPDATE article SET revision = 1000",
             (
                 "INSERT INTO delivery (endpoint_id, event_id, article_id, revision, sequence, priority, owed, ordered,"
-                f" state, due_at, created_at) SELECT id, 1, 1, 1, 1, 2, false, false, 'waiting', {AT}, {AT} FROM endpoint"
+                " state, due_at, created_at)"
+                f" SELECT id, 1, 1, 1, 1, 2, false, false, 'waiting', {AT}, {AT} FROM endpoint"
             ),
             (
                 "INSERT INTO receipt (article_id, partner_id, endpoint_id, revision, channel, held_since)"
@@ -313,3 +314,32 @@ def test_page_of_a_story_with_a_thousand_revisions_leads_to_all_of_them(sqlite_r
     assert "51 to 60 of 60 endpoints" in oldest.text_content()
     for odd in ("revisions=0", "revisions=x", "holdings=x", "after=-1", "after=" + "9" * 30):
         page(sqlite_record, f"{path}?{odd}")
+
+
+def test_status_as_json_of_many_partners_and_endpoints_comes_in_parts(sqlite_record: Record) -> None:
+    with sqlite_record.writing() as connection:
+        connection.execute(
+            text(
+                f"{counting(250)} INSERT INTO partner (slug, name, key_id, key_hash, created_at)"
+                f" SELECT 'p' || i, 'Partner ' || i, 'k' || i, 'h', {AT} FROM n"
+            )
+        )
+        many_endpoints(connection, 7, 60)
+    parts = parts_of(sqlite_record, "/status.json")
+    assert [len(each["partners"]) for each in parts] == [100, 100, 50]
+    assert {each["partner_count"] for each in parts} == {250}
+    assert len({one["slug"] for each in parts for one in each["partners"]}) == 250
+    [busy] = [one for each in parts for one in each["partners"] if one["slug"] == "p7"]
+    endpoints, following = list(busy["endpoints"]), busy["next"]
+    while following:
+        [rest] = of_the_api(sqlite_record, following)["partners"]
+        endpoints += rest["endpoints"]
+        following = rest["next"]
+    assert [each["id"] for each in endpoints] == list(range(1, 61))
+    assert busy["endpoint_count"] == 60
+
+
+@pytest.mark.parametrize("query", ["after=nobody", "partner=nobody", "after=%00"])
+def test_status_as_json_after_a_partner_that_is_none_is_a_404(sqlite_record: Record, query: str) -> None:
+    answer = an_app(sqlite_record).test_client().get(f"/status.json?{query}", headers=OPERATOR)
+    the_problem(answer, 404)

@@ -40,14 +40,20 @@ _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
 def create_blueprint(
-    settings: Settings, record: Record, *, clock: Callable[[], datetime] = times.now
+    settings: Settings,
+    record: Record,
+    *,
+    clock: Callable[[], datetime] = times.now,
+    feeds: Callable[[], str],
 ) -> Blueprint:
     """The pages; the operator's token opens them. `clock` gives aware UTC times.
+
+    `feeds` says how old the documents are that this process serves.
 
     Sets the application's secret key and how its session cookie is made.
     """
     pages = Blueprint("pages", __name__, template_folder="templates")
-    operator, views = OperatorSession(settings, record, clock), StatusViews(record, clock)
+    operator, views = OperatorSession(settings, record, clock), StatusViews(record, clock, feeds)
     pages.record_once(lambda state: operator.prepare(cast(Flask, state.app)))
     pages.before_request(lambda: _ask_for_login(operator))
     pages.after_request(login.harden)
@@ -148,9 +154,10 @@ def _words(now: datetime) -> dict[str, Any]:
 class StatusViews:
     """Each view reads what it shows, once, and renders it."""
 
-    def __init__(self, record: Record, clock: Callable[[], datetime]) -> None:
+    def __init__(self, record: Record, clock: Callable[[], datetime], served: Callable[[], str]) -> None:
         self._record = record
         self._clock = clock
+        self._served = served
 
     def overview(self) -> str:
         now = self._clock()
@@ -164,6 +171,7 @@ class StatusViews:
             partners=list_page(ranked, lambda each: each.slug, "after", PARTNERS_SHOWN),
             pipeline=pipeline,
             pipeline_words=pipeline_words(pipeline, now),
+            served=self._served(),
             given_up=sum(each.given_up for each in partners),
             missing=sum(each.missing for each in partners),
             events=events.latest_events(self._record, now),

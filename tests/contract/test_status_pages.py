@@ -343,6 +343,12 @@ def test_an_articles_page_tells_each_revision_and_who_holds_it(office: Office) -
     assert text_of(office.page(f"/status/articles/{public_id}")) == killed
 
 
+def test_the_overview_says_how_old_the_feeds_are_that_are_served(office: Office) -> None:
+    said = office.app.test_client().get("/readyz").json["checks"]
+    [words] = [each["words"] for each in said if each["check"] == "feeds"]
+    assert f"Feeds as this server has them in memory: {words}" in text_of(office.page("/status"))
+
+
 def test_articles_are_found_by_each_of_their_ids_and_by_words(office: Office) -> None:
     def found(words: str) -> set[str]:
         answer = office.browser.get("/status/articles", query_string={"q": words})

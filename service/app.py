@@ -54,7 +54,7 @@ def create_app(
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
     documents = documents or DocumentCache(record, settings.public_url)
     app.register_blueprint(probes.create_blueprint(settings, record, clock=clock, feeds=documents.describe))
-    app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
+    app.register_blueprint(pages.create_blueprint(settings, record, clock=clock, feeds=documents.describe))
     problems.register(app)
     guess_limits.register(app, GuessLimits(record, clock, settings.trusted_proxies))
     impossible_dates.register(app)

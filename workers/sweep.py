@@ -148,17 +148,18 @@ class Sweep:
             deadlines.raise_late_takedowns(self._record, now)
             deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
-            self._tidy()
+            self._tidy(now)
         if found.backfills:
             self._backfill()
         if found.notices:
             self._notify()
         self._index_words()
 
-    def _tidy(self) -> None:
+    def _tidy(self, now: datetime) -> None:
         """Keeps SQLite's log short; a reader that stays open does not let it."""
         if (size := wal.tidy(self._record)) > wal.WAL_LONG:
             log.warning("wal.long", bytes=size)
+            deadlines.raise_long_log(self._record, size, now)
 
     def _remove_dead(self, now: datetime) -> None:
         """Removes workers silent for an hour, by the record's times; since clocks differ, as seen from here too."""

@@ -129,14 +129,21 @@ def _histories() -> dict[str, PathItem]:
     return {
         "/v1/articles/{id}": _get(
             "An article, its revisions and events, and the partners that hold it",
-            {"200": _response("The article.", {JSON: ArticleHistory}), **_refusals(401, 403, 404)},
+            {"200": _response("The article.", {JSON: ArticleHistory}), **_refusals(400, 401, 403, 404)},
             _path("id", "The public id, or the last part of it."),
+            _query(
+                "revisions_before",
+                "Only older revisions: as `next` has it.",
+                _schema(type="integer", minimum=1),
+            ),
+            _query("partners_after", "Only the partners after these: as `next` has it."),
             security=_OPERATOR_OR_SOURCE,
         ),
         "/v1/events/{id}": _get(
             "An event, its deliveries and their attempts",
-            {"200": _response("The event.", {JSON: EventHistory}), **_refusals(401, 404)},
+            {"200": _response("The event.", {JSON: EventHistory}), **_refusals(400, 401, 404)},
             _path("id", "evt_…"),
+            _query("after", "Only the deliveries after this one, dlv_…: as `next` has it."),
             security=_OPERATOR,
         ),
         "/v1/partner/events": _get(
@@ -213,13 +220,21 @@ def _feeds() -> dict[str, PathItem]:
 
 def _monitoring() -> dict[str, PathItem]:
     text, whole = {"text/plain": _TEXT}, _schema(type="object", description="OpenAPI 3.1.")
-    status: Responses = {"200": _response("The facts.", {JSON: DeskStatus}), **_refusals(401)}
+    status: Responses = {"200": _response("The facts.", {JSON: DeskStatus}), **_refusals(401, 404)}
     readiness: Responses = {
         "200": _response("All parts answer.", {JSON: Readiness}),
         "503": _response("Some part does not: see `because`.", {JSON: Readiness}),
     }
     return {
-        "/status.json": _get("The status page's facts", status, security=_OPERATOR),
+        "/status.json": _get(
+            "The status page's facts",
+            status,
+            _query("after", "Only the partners after this one: as `next` has it."),
+            _query("partner", "Only this partner: as its own `next` has it."),
+            _query("endpoints_after", "Of a partner, only the endpoints after this one."),
+            _query("feeds_after", "Of a partner, only the feeds after this one."),
+            security=_OPERATOR,
+        ),
         "/healthz": _get("The process is alive", {"200": _response("It is.", text)}),
         "/readyz": _get("All parts answer and nothing is stalled", readiness),
         "/metrics": _get("Prometheus metrics", {"200": _response("Metrics.", text)}),

@@ -66,6 +66,7 @@ def _texts(content: Mapping[str, Any]) -> Iterator[Any]:
     authors = content.get("authors")
     for author in authors if isinstance(authors, list) else ():
         yield author.get("name") if isinstance(author, Mapping) else author
+    yield content.get("original_author")
     yield content.get("url")
 
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from service import logs
 from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept
+from service.store.articles import accept, idempotency
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -68,6 +68,7 @@ class Sweep:
         self._last_round: ClockReading | None = None
         self._rare_checks_at = float("-inf")  # steady
         self._silent: set[tuple[str, int]] = set()
+        self._answers_at = idempotency.START  # the place of the next answers that may be old
         self._rounds_due: dict[str, int] = {}  # by task: in how many rounds in a row it was due
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
@@ -154,6 +155,7 @@ class Sweep:
             deadlines.raise_late_takedowns(self._record, now)
             deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
+            self._answers_at = idempotency.prune(self._record, self._answers_at, now)
             self._tidy()
         if found.backfills:
             self._backfill()

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from service import logs
 from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept, idempotency
+from service.store.articles import accept, idempotency, refusals
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -156,6 +156,7 @@ class Sweep:
             deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
             self._answers_at = idempotency.prune(self._record, self._answers_at, now)
+            refusals.add_up(self._record, now)
             self._tidy()
         if found.backfills:
             self._backfill()

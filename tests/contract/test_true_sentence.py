@@ -14,6 +14,7 @@ from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import routing, settlements
 from service.store.deliveries.replays import ReplayRequest
+from service.store.operations import keys as key_operations
 from tests.builders import NOW, a_desk, an_article, an_endpoint, later, post
 from tests.seeded import WORKER, a_settlement, claim_all
 from tests.web import OPERATOR, TOKEN, an_app
@@ -75,7 +76,7 @@ def test_removed_partner_is_in_no_count_and_no_list_of_the_desk(record: Record) 
     settled = [a_settlement(each, ends[names[each.id]][0], "answered", NOW, status=200) for each in claimed]
     settlements.settle(record, settled, lease=WORKER, now=NOW)
     assert sentence(record, 1) == ("bad", "1 partner is behind: 1 delivery was given up (Herald)")
-    operations.remove_partner(record, "herald", actor="operator", now=later(2))
+    key_operations.remove_partner(record, "herald", actor="operator", now=later(2))
     assert sentence(record, 3) == ("good", "The one partner is current")
     client = an_app(record, clock=lambda: later(3)).test_client()
     client.post("/status/login", data={"token": TOKEN})

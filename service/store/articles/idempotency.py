@@ -90,12 +90,13 @@ def prune(record: Record, after: AnswerPlace, now: datetime) -> AnswerPlace:
         old = [each for each in found if each.given_at < before]
         answers = {each: Answer(**json.loads(each.body)) for each in old}
         articles = sorted({each.article for each in answers.values()})
-        newest = dict(_REVISIONS.rows(connection, ids=articles)) if articles else {}
+        rows = _REVISIONS.rows(connection, ids=articles) if articles else []
+        newest: dict[str, int] = dict(rows)
     gone = [each for each, answer in answers.items() if newest.get(answer.article) != answer.revision]
     if gone:
-        rows = [{"source": each.source_id, "key": each.key, "before": before} for each in gone]
+        values = [{"source": each.source_id, "key": each.key, "before": before} for each in gone]
         with record.writing() as connection:
-            _DELETE.run_all(connection, rows)
+            _DELETE.run_all(connection, values)
     return AnswerPlace(found[-1].source_id, found[-1].key) if len(found) == BATCH else START
 
 

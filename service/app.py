@@ -16,8 +16,9 @@ from service.console import pages, probes
 from service.http import guess_limits, impossible_dates, problems
 from service.http.credentials import hide_feed_tokens
 from service.http.guess_limits import GuessLimits
-from service.intake import routes
+from service.intake import refusal_counter, routes
 from service.intake.authenticate import SourceAuthenticator
+from service.intake.refusal_counter import RefusalCounter
 from service.serving import discovery, partner_feeds
 from service.serving import pages as feed_pages
 from service.serving.document_cache import DocumentCache
@@ -56,6 +57,8 @@ def create_app(
     app.register_blueprint(probes.create_blueprint(settings, record, clock=clock, feeds=documents.describe))
     app.register_blueprint(pages.create_blueprint(settings, record, clock=clock, feeds=documents.describe))
     problems.register(app)
+    # Functions that run after a request do so in the reverse order: counted is the answer that goes out.
+    refusal_counter.register(app, RefusalCounter(record, clock))
     guess_limits.register(app, GuessLimits(record, clock, settings.trusted_proxies))
     impossible_dates.register(app)
     app.before_request(_no_nul)

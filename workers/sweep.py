@@ -14,7 +14,7 @@ from service import logs
 from service.runtime.broker_check import BROKER_UP
 from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept, search_index
+from service.store.articles import accept, idempotency, refusals, search_index
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -62,6 +62,7 @@ class Sweep:
         self._last_round: ClockReading | None = None
         self._rare_checks_at = float("-inf")  # steady
         self._silent: set[tuple[str, int]] = set()
+        self._answers_at = idempotency.START  # the place of the next answers that may be old
         self._rounds_due: dict[str, int] = {}  # by task: in how many rounds in a row it was due
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
@@ -148,6 +149,8 @@ class Sweep:
             deadlines.raise_late_takedowns(self._record, now)
             deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
+            self._answers_at = idempotency.prune(self._record, self._answers_at, now)
+            refusals.add_up(self._record, now)
             self._tidy(now)
         if found.backfills:
             self._backfill()

@@ -111,6 +111,13 @@ class WorkerStatus(Body):
     broker: str | None
 
 
+class RefusedSourceStatus(Body):
+    source: str | None
+    in_a_row: Count
+    last_at: Moment
+    reason: str
+
+
 class PipelineStatus(Body):
     record: StatusPart
     redis: DetailedPart
@@ -125,6 +132,7 @@ class PipelineStatus(Body):
     feeds_behind_count: Count
     feeds_lag_seconds: Seconds
     swept_at: Moment | None
+    refused: list[RefusedSourceStatus]
 
 
 class LatestEvent(Body):

@@ -185,6 +185,15 @@ def _pipeline(pipeline: PipelineNow, now: datetime) -> Facts:
         "feeds_behind_count": len(pipeline.feeds_behind),
         "feeds_lag_seconds": _age(pipeline.feeds_behind_since, now) or 0,
         "swept_at": _iso(pipeline.swept_at),
+        "refused": [
+            {
+                "source": each.source or None,
+                "in_a_row": each.in_a_row,
+                "last_at": _iso(each.last_at),
+                "reason": each.reason,
+            }
+            for each in pipeline.refused
+        ],
     }
 
 

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from service.console.words import LEVELS, Word, count
+from service.console import words_intake
+from service.console.words import LEVELS, Summary, Word, count
 from service.store.views.feeds import FeedNow, TokenNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
-from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, NOTHING_CAME_AFTER, UNFETCHED_AFTER
+from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, UNFETCHED_AFTER
 from service.times import ago, span, until
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The sentence at the top. `remedy`: what to do about it, or nothing."""
-
-    level: str
-    sentence: str
-    remedy: str = ""
 
 
 def endpoint_state(endpoint: EndpointNow, now: datetime) -> Word:
@@ -138,9 +129,10 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
         )
     silent = [each for each in partners if any(one.is_unfetched(now) for one in each.feeds)]
     return (
-        _not_current(partners)
+        words_intake.refused(pipeline, now)
+        or _not_current(partners)
         or (_unfetched(silent) if silent else None)
-        or _nothing_came(pipeline, now)
+        or words_intake.nothing_came(pipeline, now)
         or Summary(
             "good",
             "The one partner is current"
@@ -180,14 +172,6 @@ def _fails(endpoint: EndpointNow) -> bool:
 def _unfetched(silent: Sequence[PartnerNow]) -> Summary:
     have = "has not fetched its feed" if len(silent) == 1 else "have not fetched their feeds"
     return Summary("warn", f"{_names([each.name for each in silent])} {have} for more than a day")
-
-
-def _nothing_came(pipeline: PipelineNow, now: datetime) -> Summary | None:
-    """Silence at the intake looks like a calm day: a source whose key or address is wrong sends nothing, too."""
-    if pipeline.accepted_at is None or now - pipeline.accepted_at < NOTHING_CAME_AFTER:
-        return None
-    words = f"Nothing has come in for {span(now - pipeline.accepted_at)}; all that came is delivered"
-    return Summary("warn", words, "dateline source list")
 
 
 def _pipeline_stop(pipeline: PipelineNow, now: datetime) -> Summary | None:

@@ -13,6 +13,7 @@ from flask import request
 from service.http import auth, credentials, guess_limits
 from service.http.auth import unauthenticated
 from service.http.problems import Problem
+from service.intake.refusal_counter import name_source
 from service.store.articles import sources
 from service.store.articles.sources import Source
 from service.store.database.record import Record
@@ -61,6 +62,8 @@ class SourceAuthenticator:
             )
         key_id, key_hash = read
         source = self._find(lambda each: each.key_id == key_id)
+        if source is not None:
+            name_source(source.slug)
         if source is None or not hmac.compare_digest(source.key_hash, key_hash):
             raise unauthenticated("the API key is not known here; `dateline source add` prints it once")
         return source
@@ -70,6 +73,8 @@ class SourceAuthenticator:
         reason = f"there is no source {missing}; `dateline source add` makes one"
         tried: set[str] = set()
         for source in self._all():
+            if source.slug == slug:
+                name_source(slug)
             if slug not in (None, source.slug) or source.secret in tried:
                 continue
             tried.add(source.secret)
@@ -78,6 +83,7 @@ class SourceAuthenticator:
             except BadSignature as error:
                 reason = error.reason
             else:
+                name_source(source.slug)
                 return AuthenticatedSource(source, message_id)
         raise unauthenticated(reason)
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from service.store import notices
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
-from service.store.deliveries.redirect_words import with_host_alone
 from service.store.notices import AT_MOST_EVERY, NewNotice
+from service.store.redirect_words import with_host_alone
 
 LATE_TAKEDOWN = timedelta(minutes=15)
 LATE_DELIVERY = timedelta(minutes=15)

@@ -22,6 +22,7 @@ LANDED = {
     "0009_keys_and_sessions.py": "810145ca0520750ee34fd2a048a7fa194520aa81b1930f5da91e4fba766f9c6a",
     "0010_refused_articles.py": "6ca1d802a9847ee5a0da4ecdd7ba7df5014a739c8edcb3648853259d2a6b9f19",
     "0011_search.py": "c1b570e93ec5a050f398b4f7a5880270fa7e412bb8b180536e91f79775f31711",
+    "0012_refusals_of_intake.py": "9a71744aecba22fba147d535acf16633a4456366e843fb7b5a3c120fc07e7ef9",
 }
 LIVING = {"service", "workers", "feeds"}
 

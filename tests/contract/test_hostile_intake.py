@@ -402,7 +402,7 @@ def test_a_signature_that_does_not_verify_is_refused(
     assert problem["type"] == "/docs#problem-unauthenticated"
 
 
-def test_a_newsroom_whose_signature_is_wrong_reads_the_reason_each_time_and_is_never_taken_for_a_guesser(
+def test_a_newsroom_whose_signature_is_wrong_reads_the_reason_and_is_not_taken_for_one_who_guesses_keys(
     sqlite_desk: WebDesk,
 ) -> None:
     ours = sqlite_desk.wire

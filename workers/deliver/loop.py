@@ -16,8 +16,8 @@ from service.store.deliveries import claims, health, push_content, rates, settle
 from service.store.deliveries.capacity import Allowance, Lane
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.push_content import PushContent
-from service.store.deliveries.redirect_words import with_host_alone
 from service.store.errors import RecordUnavailable
+from service.store.redirect_words import with_host_alone
 from workers.deliver.prefetch import PrefetchWindow
 from workers.deliver.push_requests import PushBuilder
 from workers.deliver.send_queue import Queued, SendQueue

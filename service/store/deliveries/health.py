@@ -12,7 +12,7 @@ from sqlalchemy import Connection, update
 from service.store import audit, notices
 from service.store.database.sql import Statement
 from service.store.deliveries import due_times, resumption
-from service.store.deliveries.redirect_words import with_host_alone
+from service.store.redirect_words import with_host_alone
 from service.store.schema.base import Instant, from_micros
 from service.store.schema.partners import endpoint
 

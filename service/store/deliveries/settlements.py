@@ -22,9 +22,9 @@ from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.deliveries import attempts, due_times, state_writes, withdrawals, withdrawn_answers
 from service.store.deliveries.claims import ClaimedDelivery
-from service.store.deliveries.redirect_words import with_host_alone
 from service.store.deliveries.states import State
 from service.store.ledger import Channel, Receipt
+from service.store.redirect_words import with_host_alone
 from service.store.schema.base import to_micros
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from service.store import notices
 from service.store.database.sql import Query, Statement
 from service.store.deliveries import attempts, health, state_writes
-from service.store.deliveries.redirect_words import without_target
+from service.store.redirect_words import without_target
 
 BATCH = 500  # answers of 4 KiB that are in memory at once
 _ASKED_TO_WAIT = json.dumps([["retry-after", "wiped"]])

@@ -207,3 +207,17 @@ answer = Table(
     Column("body", Text, nullable=False),
     Column("given_at", Instant, nullable=False),
 )
+
+
+# How often the intake refused a source in an hour, by the kind of problem. `source`: its slug; empty where the sender
+# is not known. Of what is older than three days one row each is left, of the hour 0. Written by articles/refusals.py.
+intake_refusal = Table(
+    "intake_refusal",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("hour", Instant, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    Column("in_a_row", Integer, nullable=False),  # since something of this source was last accepted
+    Column("last_at", Instant, nullable=False),
+)

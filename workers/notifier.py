@@ -6,14 +6,16 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service import logs, times
 from service.store import notices
 from service.store.database.record import Record
 from service.store.notices import Notice
 from service.webhooks import signatures
-from workers.net.http_client import GuardedClient
+
+if TYPE_CHECKING:
+    from workers.net.http_client import GuardedClient
 
 log = logs.get("notice")
 
@@ -29,14 +31,14 @@ class Notifier:
     def __init__(
         self,
         record: Record,
-        client: GuardedClient,
+        client: GuardedClient | None,
         *,
         url: str,
         secret: str,
         status_page: str,
         clock: Callable[[], datetime],
     ) -> None:
-        """Without `url` the log is all there is."""
+        """Without `url` the log is all there is, and no `client` is needed."""
         self._record = record
         self._client = client
         self._url = url
@@ -60,7 +62,8 @@ class Notifier:
         self._due.set()
         if self._thread.is_alive():
             self._thread.join(1)
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     def send_due(self) -> int:
         """Sends the notices that are due now; returns how many were tried."""
@@ -114,6 +117,7 @@ class Notifier:
             "webhook-timestamp": str(seconds),
             "webhook-signature": signatures.sign([self._secret], each.public_id, seconds, body),
         }
+        assert self._client is not None, "a notice goes to a URL by a client"
         return self._client.post(self._url, body, headers)
 
 

@@ -6,18 +6,19 @@ import os
 import random
 import resource
 import secrets
+import signal
 import sys
+import threading
 from collections.abc import Collection
 from datetime import timedelta
+from functools import cache
 from importlib import metadata
 from typing import Any
 
-from feeds import Masthead
 from service import logs, times
 from service.runtime.broker_check import BrokerCheck
 from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
-from service.serving.export import Exporter
 from service.settings import Settings
 from service.store import migrations
 from service.store.coordination import heartbeats
@@ -25,13 +26,9 @@ from service.store.database.record import Record, open_record
 from workers.deliver.loop import DeliveryLoop
 from workers.deliver.slots import CAPACITY
 from workers.hints.broker import BrokerState
-from workers.hints.consumer import HintConsumer
 from workers.leader import Clocks, LeaderLease
-from workers.net.http_client import GuardedClient
 from workers.net.transport import Sender
 from workers.notifier import Notifier
-from workers.publish.builder import FeedBuilder, FeedRules
-from workers.publish.task import PublishTask
 from workers.route import RouteTask
 from workers.runner import Task, TaskRunner
 from workers.stall_detector import StallDetector
@@ -63,20 +60,19 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     # A restarted worker is another: the claims of the dead one are not its own.
     worker = f"{name}.{secrets.token_hex(4)}"
     broker_url = redis_url_of(settings)
-    app = make_celery(broker_url, worker=True)
-    waker = Waker(broker_url)
+    waker = Waker(broker_url, eager=False)
     stall_detector = StallDetector()
     stall_detector.start()
     notifier = _notifier(settings, record)
     runner = TaskRunner(_tasks(settings, record, worker, tasks, waker, stall_detector))
-    for task in tasks:
-        app.task(_doer(runner, task), name=task)
-    hint_app = make_celery(broker_url, worker=False)
-    broker = BrokerState(BrokerCheck(broker_url), lambda task: send_hint(hint_app, task))
-    hints = HintConsumer(app, worker, [QUEUES[task] for task in tasks], broker=broker, stopping=runner.stop)
+    hint_app = cache(lambda: make_celery(broker_url, worker=False))
+    broker = BrokerState(BrokerCheck(broker_url), lambda task: send_hint(hint_app(), task), starting=True)
     sweep = Sweep(record, runner, worker, broker=broker, notify=notifier.wake, clocks=Clocks(times.now))
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
+        from feeds import Masthead  # noqa: PLC0415 - it takes long to load
+        from service.serving.export import Exporter  # noqa: PLC0415
+
         exporter = Exporter(
             record,
             settings.public_url,
@@ -85,12 +81,13 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
             Masthead(settings.desk_name, settings.logo_url),
         )
         exporter.start()
+    ended = _end_on_signals(runner)
     log.info("worker.started", worker=worker)
     notifier.start()
     sweep.start()
     runner.start(PUBLISH)  # the feeds may be written in another style than by the process before
     try:
-        return hints.run()
+        return _take_hints(broker_url, worker, runner, broker, ended)
     finally:
         runner.close()  # pushes on the wire are waited for; meanwhile the sweep says that this worker lives
         sweep.close()
@@ -120,6 +117,10 @@ def _tasks(
     if ROUTE in tasks:
         done_here[ROUTE] = RouteTask(record, clocks, hint, delivers_here=DELIVER in tasks)
     if PUBLISH in tasks:
+        from feeds import Masthead  # noqa: PLC0415 - it takes long to load
+        from workers.publish.builder import FeedBuilder, FeedRules  # noqa: PLC0415
+        from workers.publish.task import PublishTask  # noqa: PLC0415
+
         rules = FeedRules(
             withdrawn_stays=timedelta(days=settings.withdrawn_days),
             feed_bytes=settings.feed_bytes,
@@ -141,9 +142,14 @@ def _tasks(
 
 
 def _notifier(settings: Settings, record: Record) -> Notifier:
+    client = None
+    if settings.notice_url:
+        from workers.net.http_client import GuardedClient  # noqa: PLC0415 - it takes long to load
+
+        client = GuardedClient(settings.allow_networks, user_agent=_user_agent())
     return Notifier(
         record,
-        GuardedClient(settings.allow_networks, user_agent=_user_agent()),
+        client,
         url=settings.notice_url,
         secret=settings.notice_secret,
         status_page=f"{settings.public_url}/status",
@@ -174,6 +180,34 @@ def _allow_open_files(wanted: int) -> int:
         return wanted if soft == resource.RLIM_INFINITY else soft
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     return allowed
+
+
+def _end_on_signals(runner: TaskRunner) -> threading.Event:
+    """Until hints are taken: a worker that is at work already ends in good order, too."""
+    ended = threading.Event()
+
+    def end(*_: object) -> None:
+        runner.stop()
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    return ended
+
+
+def _take_hints(
+    broker_url: str, worker: str, runner: TaskRunner, broker: BrokerState, ended: threading.Event
+) -> int:
+    """Takes hints until a signal ends it. The sweep is at work already: to load Celery takes as long as all else."""
+    from workers.hints.consumer import HintConsumer  # noqa: PLC0415
+
+    app = make_celery(broker_url, worker=True)
+    tasks = [task for task in QUEUES if runner.does(task)]
+    for task in tasks:
+        app.task(_doer(runner, task), name=task)
+    queues = [QUEUES[task] for task in tasks]
+    broker.started()
+    return HintConsumer(app, worker, queues, broker=broker, ended=ended).run(runner.stop)
 
 
 def _doer(runner: TaskRunner, task: str) -> Any:

@@ -95,11 +95,11 @@ class Sweep:
         """One round: says that we live; then, if it is ours to sweep, mends overdue rows and has due work done."""
         reading = read_both(self._clocks)  # before anything that may take long
         now = reading.now
-        broker = self._broker.words()
+        starting, broker = self._broker.starting, self._broker.words()
         lost = self._failure_detector.lost(recovery.in_flight(self._record), self._clocks.steady())
         heartbeats.heartbeat(self._record, self._worker, broker=broker, now=now)
         leading = self._lease.acquire("sweep", self._worker, SWEEP_LEASE)
-        if not leading and broker == BROKER_UP:
+        if not leading and broker == BROKER_UP and not starting:
             self._help_out(now)
             return
         found = due_work.due_now(self._record, now)
@@ -113,7 +113,7 @@ class Sweep:
             (PUBLISH, found.feeds or found.waking),
             (DELIVER, found.deliveries or (leading and bool(lost))),
         ):
-            self._request(task, due, broker)
+            self._request(task, due, "" if starting else broker)
 
     def _check_clock(self, reading: ClockReading) -> None:
         """Notices when the time of day was put back since the last round, against a clock that goes on steadily."""

@@ -37,9 +37,7 @@ def parts(config: Settings) -> list[Part]:
     if config.feeds_listen:
         result.append(Part("feeds", partial(supervise.dateline, "feeds", "serve"), shared))
     for name, tasks in processes(config):
-        result.append(
-            Part(name, partial(supervise.dateline, "worker", "--name", name, "--tasks", tasks), shared)
-        )
+        result.append(Part(name, partial(_worker_command, "--name", name, "--tasks", tasks), shared))
     if not config.redis_url:
         result.insert(0, Part("redis", partial(_redis_command, config), last=True))
     return result
@@ -51,6 +49,11 @@ def processes(config: Settings) -> list[tuple[str, str]]:
         *((f"w{number}", "route,deliver") for number in range(1, config.workers + 1)),
         ("publisher", "publish"),
     ]
+
+
+def _worker_command(*words: str) -> Sequence[str]:
+    """What `dateline worker` becomes: it loads a command less."""
+    return [sys.executable, "-P", "-m", "workers", *words]
 
 
 def _redis_command(config: Settings) -> Sequence[str]:

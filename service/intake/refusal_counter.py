@@ -82,7 +82,7 @@ class RefusalCounter:
             return
         try:
             refusals.add(self._record, counts, self._clock())
-        except RecordUnavailable:
+        except (RecordUnavailable, OSError):  # the latter: its file cannot be opened
             with self._lock:
                 self._waiting += counts
 

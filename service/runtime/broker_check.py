@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import redis
+from typing import Any
 
 from service.runtime.celery_app import KEY_PREFIX, QUEUES
 
 BROKER_UP = "up"
 _PROBE = f"{KEY_PREFIX}probe"
 _PROBE_SECONDS = 60
-_UNUSABLE: dict[type[Exception], str] = {
-    redis.exceptions.OutOfMemoryError: "it is full (maxmemory)",
-    redis.exceptions.ReadOnlyError: "it is a replica, which takes no writes",
-    redis.exceptions.NoPermissionError: "its user lacks a permission",
-    redis.exceptions.AuthenticationError: "it refuses the password",
+_NO_PERMISSION = "NoPermissionError"
+_UNUSABLE = {  # by the name of what the client raises
+    "OutOfMemoryError": "it is full (maxmemory)",
+    "ReadOnlyError": "it is a replica, which takes no writes",
+    _NO_PERMISSION: "its user lacks a permission",
+    "AuthenticationError": "it refuses the password",
 }
 
 
@@ -24,10 +24,16 @@ class BrokerCheck:
 
     def __init__(self, broker_url: str, seconds: float = 0.5) -> None:
         """`seconds`: the longest that it waits for an answer."""
-        url = broker_url.replace("redis+socket://", "unix://")
-        self._client = redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds)
+        self._url = broker_url.replace("redis+socket://", "unix://")
+        self._seconds = seconds
+        self._client: Any = None
 
     def __call__(self) -> str:
+        import redis  # noqa: PLC0415 - it takes long to load, and a worker is at work before
+
+        if self._client is None:
+            patience = {"socket_timeout": self._seconds, "socket_connect_timeout": self._seconds}
+            self._client = redis.Redis.from_url(self._url, **patience)
         try:
             with self._client.pipeline(transaction=False) as pipe:
                 pipe.ping()
@@ -42,7 +48,7 @@ class BrokerCheck:
 
 def unusable_words(error: Exception) -> str:
     """Says in words what is wrong, from what a client of Redis raised."""
-    known = next((words for kind, words in _UNUSABLE.items() if isinstance(error, kind)), "")
+    known = next((words for name, words in _UNUSABLE.items() if name in _kinds(error)), "")
     if "WRONGTYPE" in str(error):
         known = f"a key that begins with {KEY_PREFIX} is another program's: delete it"
     said = " ".join(str(error).split()) or type(error).__name__
@@ -52,5 +58,9 @@ def unusable_words(error: Exception) -> str:
 def _faults(answers: Iterable[object]) -> Iterable[Exception]:
     """A permission that this check alone would need is no fault: those that hints need are seen when they are sent."""
     for each in answers:
-        if isinstance(each, Exception) and not isinstance(each, redis.exceptions.NoPermissionError):
+        if isinstance(each, Exception) and _NO_PERMISSION not in _kinds(each):
             yield each
+
+
+def _kinds(error: Exception) -> set[str]:
+    return {each.__name__ for each in type(error).__mro__}

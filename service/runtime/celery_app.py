@@ -9,9 +9,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery import Celery
+if TYPE_CHECKING:
+    from celery import Celery
 
 ROUTE, PUBLISH, DELIVER = "dateline.route", "dateline.publish", "dateline.deliver"
 QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
@@ -33,6 +34,9 @@ def tasks_of(names: str) -> frozenset[str]:
 
 def make_celery(broker_url: str, *, worker: bool) -> Celery:
     """The Celery application. `worker` False: for a process that only sends hints, and never waits for Redis."""
+    # Celery takes as long to load as all the rest: a worker is at work meanwhile, and a command does without.
+    from celery import Celery  # noqa: PLC0415
+
     app = Celery("dateline", broker=broker_url, set_as_current=False, fixups=[])
     app.conf.update(
         result_backend=None,  # results leak memory and cost a third of the throughput; the record has them
@@ -75,8 +79,12 @@ class Waker:
     A hint goes out at once, unless another for the same task went out less than its HINT_PACE ago.
     """
 
-    def __init__(self, broker_url: str, *, on_sent: Callable[[bool], None] | None = None) -> None:
-        self._app = make_celery(broker_url, worker=False)
+    def __init__(
+        self, broker_url: str, *, on_sent: Callable[[bool], None] | None = None, eager: bool = True
+    ) -> None:
+        """Not `eager`: Celery is loaded with the first hint, which then is late."""
+        self._eager = eager
+        self._broker_url = broker_url
         self._on_sent = on_sent
         self._wanted: set[str] = set()
         self._not_before: dict[str, float] = {}  # by the monotonic clock
@@ -102,12 +110,15 @@ class Waker:
         self._thread.join(seconds)
 
     def _run(self) -> None:
+        app = make_celery(self._broker_url, worker=False) if self._eager else None
         while due := self._next():
+            app = app or make_celery(self._broker_url, worker=False)
             for task in sorted(due):
-                sent = self._send(task)
+                sent = _sent(app, task)
                 if self._on_sent is not None:
                     self._on_sent(sent)
-        self._app.close()
+        if app is not None:
+            app.close()
 
     def _next(self) -> set[str]:
         """The tasks to be hinted at now, once there are any; none when it was closed and nothing is wanted."""
@@ -125,12 +136,13 @@ class Waker:
             self._not_before |= {task: now + HINT_PACE[task] for task in due}
         return due
 
-    def _send(self, task: str) -> bool:
-        try:
-            send_hint(self._app, task)
-        except Exception:  # without Redis the sweep still finds the work
-            return False
-        return True
+
+def _sent(app: Any, task: str) -> bool:
+    try:
+        send_hint(app, task)
+    except Exception:  # without Redis the sweep still finds the work
+        return False
+    return True
 
 
 def send_hint(app: Any, task: str) -> None:

@@ -22,17 +22,33 @@ class BrokerState:
         check: Callable[[], str],
         send: Callable[[str], None],
         steady: Callable[[], float] = time.monotonic,
+        *,
+        starting: bool = False,
     ) -> None:
-        """`check` answers 'up' or why not; `send` sends a hint, and raises if it cannot."""
+        """`check` answers 'up' or why not; `send` sends a hint, and raises if it cannot.
+
+        `starting`: hints cannot be sent or taken before `started`, and nothing is wrong.
+        """
         self._check = check
         self._send = send
         self._steady = steady
+        self._starting = starting
         self._lock = threading.Lock()
         self._unsent: tuple[str, float] | None = None  # why the last hint could not be sent, and when
         self._unconsumed: str | None = None  # why no hints are taken here
 
+    @property
+    def starting(self) -> bool:
+        return self._starting
+
+    def started(self) -> None:
+        """From now on the broker is used."""
+        self._starting = False
+
     def words(self) -> str:
         """'up', or in words why the broker cannot be used: by this process, or by all."""
+        if self._starting:
+            return BROKER_UP
         words = self._check()
         if words != BROKER_UP:
             return words

@@ -33,21 +33,20 @@ class HintConsumer:
         queues: list[str],
         *,
         broker: BrokerState,
-        stopping: Callable[[], None],
+        ended: threading.Event,
     ) -> None:
-        """`stopping` is called by the signal's handler: it must not wait."""
+        """`ended` is set by a signal, perhaps before `run`."""
         self._app = app
         self._worker = worker
         self._queues = queues
         self._broker = broker
-        self._stopping = stopping
-        self._ended = threading.Event()
+        self._ended = ended
         self._logged = ""
 
-    def run(self) -> int:
-        """Takes hints until a signal ends it; returns the exit code."""
-        self._set_up_process()
-        while True:
+    def run(self, stopping: Callable[[], None]) -> int:
+        """Takes hints until a signal ends it; returns the exit code. The signal's handler calls `stopping`."""
+        self._set_up_process(stopping)
+        while not self._ended.is_set():
             celery = self._celery()
             celery.start()
             if self._ended.is_set() or celery.failure is None:
@@ -55,6 +54,7 @@ class HintConsumer:
             self._broker.consumer_failed(celery.failure)
             self._log(celery.failure)
             self._ended.wait(AGAIN_AFTER)
+        return 0
 
     def _log(self, failure: Exception) -> None:
         """Says each cause once, until another comes."""
@@ -63,20 +63,21 @@ class HintConsumer:
             log.warning("hints.failed", error=words)
         self._logged = words
 
-    def _set_up_process(self) -> None:
+    def _set_up_process(self, stopping: Callable[[], None]) -> None:
         signals.setup_logging.connect(_logs_are_ours)
         # It loads nothing but JSON and takes messages without payload: root can do no more harm here than elsewhere.
         warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
         logging.getLogger("celery").setLevel(
             logging.WARNING
         )  # a hint is no event: the work that it starts logs itself
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
 
-    def _end(self, *_: object) -> None:
-        self._stopping()
-        self._ended.set()
-        state.should_stop = 0
+        def end(*_: object) -> None:
+            stopping()
+            self._ended.set()
+            state.should_stop = 0
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
 
     def _celery(self) -> _Celery:
         celery = _Celery(

@@ -130,7 +130,8 @@ def test_the_description_names_the_credentials_that_the_route_demands(api: dict[
         if method == "GET":
             wanted -= {"signature"}  # there is no body to sign
         assert named == wanted, path
-        assert ("401" in operation["responses"]) is bool(wanted), path
+        # Metrics need a token from elsewhere than this machine, and once one is set: docs/configuration.md.
+        assert ("401" in operation["responses"]) is (bool(wanted) or path == "/metrics"), path
 
 
 def references(part: Any) -> list[str]:

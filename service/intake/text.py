@@ -47,9 +47,15 @@ def from_html(markup: str) -> str:
     """The text that a reader sees of sanitised HTML: empty lines between paragraphs, a line feed for <br> and items."""
     flat = markup if "\n" not in markup or "<pre" in markup else _on_one_line(markup)
     flat = flat.replace("</p> <p>", "</p><p>").replace("</p><p>", "\n\n")  # most tags of most stories
+    if flat.startswith("<p>") and flat.endswith("</p>") and "<" not in flat[3:-4]:  # there are no others
+        return _trimmed(flat[3:-4])
     flat = _IMAGE_TAG.sub(" ", _LINE_TAG.sub("\n", flat))
     flat = _ROW_TAG.sub("\n", _CELL_TAG.sub(" ", flat))
-    flat = _TAG.sub("", _BLOCK_TAG.sub("\n\n", flat))
+    return _trimmed(_TAG.sub("", _BLOCK_TAG.sub("\n\n", flat)))
+
+
+def _trimmed(flat: str) -> str:
+    """Text that has entities, without blanks and line feeds that a reader would not see."""
     flat = _no_longer(" ", 1, _unescaped(flat).replace("\t", " "))
     return _no_longer("\n", 2, _bare_lines(flat)).strip()
 

@@ -77,9 +77,9 @@ def test_a_transaction_is_given_up_in_the_middle_when_postgresql_stands_still(
 ) -> None:
     def write() -> None:
         with impatient.writing() as connection:
-            sections.names(connection)
+            sections.ids_of(connection, [])
             with postgres.standing_still(postgres_server):
-                sections.names(connection)
+                sections.ids_of(connection, [])
 
     begun = time.monotonic()
     with pytest.raises(RecordUnavailable, match="has not answered for"):

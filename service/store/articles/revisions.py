@@ -174,17 +174,6 @@ _WAS_PUBLIC = Statement("""
         AND (r.embargo_until IS NULL OR r.embargo_until < coalesce(n.accepted_at, :now + 1)) LIMIT 1""")
 
 
-def killed_under_another_id(connection: Connection, source_id: int, killed: str) -> int | None:
-    """The article of this source that the desk killed with the content of this fingerprint; the newest of several."""
-    number: int | None = _KILLED.value(connection, source=source_id, killed=killed)
-    return number
-
-
-_KILLED = Statement(
-    "SELECT max(id) FROM article WHERE killed_by_desk AND source_id = :source AND content_hash = :killed"
-)
-
-
 def current_answer(connection: Connection, current: CurrentArticle, outcome: str) -> Answer:
     """The answer to a post that changes nothing: it names the newest revision and its event."""
     row = _NEWEST_EVENT.row(connection, article=current.id, number=current.revision)

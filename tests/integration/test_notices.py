@@ -352,7 +352,7 @@ def test_webhook_that_drips_a_byte_now_and_then_is_cut_off_at_a_deadline_for_the
 def test_twelve_notices_are_in_the_log_before_a_webhook_that_drips_is_called_and_none_waits_for_another(
     record: Record, clock: SetClock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(http_client, "PATIENCE", 0.1)
+    monkeypatch.setattr(http_client, "NEXT_AFTER", 0.1)
     some_notices(record, 12)
     logged_first: list[int] = []
 
@@ -376,7 +376,7 @@ def test_twelve_notices_are_in_the_log_before_a_webhook_that_drips_is_called_and
 
 
 def test_batch_of_notices_to_a_webhook_that_hangs_ends_before_another_worker_may_try_them() -> None:
-    longest = http_client.MOST_AT_ONCE * http_client.PATIENCE + DEADLINES.total
+    longest = http_client.MOST_AT_ONCE * http_client.NEXT_AFTER + DEADLINES.total
     assert longest < notices.TRY_LASTS.total_seconds() / 2
 
 

@@ -14,11 +14,11 @@ from service.settings import Network
 from workers.net.transport import Push, Sender, Timeouts
 
 DEADLINES = Timeouts(connect=5.0, total=10.0)
-PATIENCE = 1.0  # seconds that the next request waits for the one before it; then it goes beside it
+NEXT_AFTER = 1.0  # seconds that the next request waits for the one before it; then it goes beside it
 MOST_AT_ONCE = 16
 
 
-class Posted(NamedTuple):
+class ClientAnswer(NamedTuple):
     """How a request ended: `status` is None if no answer came."""
 
     token: Any
@@ -37,27 +37,27 @@ class GuardedClient:
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int | None, str]:
         """(status, words); the status is None if no answer came within the deadline."""
-        for posted in self.post_each([Push(None, url, tuple(headers.items()), body)]):
-            return posted.status, posted.words
+        for answer in self.post_each([Push(None, url, tuple(headers.items()), body)]):
+            return answer.status, answer.words
         return None, "was not sent: this process ends"
 
-    def post_each(self, pushes: Iterable[Push]) -> Iterator[Posted]:
+    def post_each(self, pushes: Iterable[Push]) -> Iterator[ClientAnswer]:
         """Sends them in this order, MOST_AT_ONCE at the most, and yields each as it ends.
 
-        One after the other while their server is quick. One that is slow delays the next by PATIENCE, and all of them
+        One after the other while their server is quick. One that is slow delays the next by NEXT_AFTER, and all of them
         end within the deadline of the last. After `stop` the rest is not sent.
         """
         for push in pushes:
             if self._stopped:
                 return
             self._sender.submit(push)
-            patient_until, ended = time.monotonic() + PATIENCE, False
+            patient_until, ended = time.monotonic() + NEXT_AFTER, False
             while not ended and not self._stopped and (left := patient_until - time.monotonic()) > 0:
-                for posted in self._poll(left):
-                    ended = ended or posted.token is push.token
-                    yield posted
+                for answer in self._poll(left):
+                    ended = ended or answer.token is push.token
+                    yield answer
         while self._sender.in_flight and not self._stopped:
-            yield from self._poll(PATIENCE)
+            yield from self._poll(NEXT_AFTER)
 
     def stop(self) -> None:
         """Has `post_each` end at once, in whatever thread it is."""
@@ -67,7 +67,8 @@ class GuardedClient:
     def close(self) -> None:
         self._sender.close()
 
-    def _poll(self, seconds: float) -> list[Posted]:
+    def _poll(self, seconds: float) -> list[ClientAnswer]:
         return [
-            Posted(push.token, result.status, result.words) for push, result in self._sender.poll(seconds)
+            ClientAnswer(push.token, result.status, result.words)
+            for push, result in self._sender.poll(seconds)
         ]

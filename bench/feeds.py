@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -108,11 +107,22 @@ def an_item(number: int, **fields: Any) -> feeds.Item:
 def build_time(items: list[feeds.Item], fmt: feeds.Format) -> float:
     """The part of a build that follows the serialising of the changed story: its time, the splice, the ETag."""
     entries = {number: _entries(item) for number, item in enumerate(items)}
-    shown = [Placement(number, item.id, 1, False, item.updated) for number, item in enumerate(items)]
+    shown = [
+        Placement(
+            number,
+            item.id,
+            1,
+            withdrawn=False,
+            changed_at=item.updated,
+            placed_at=item.updated,
+            content_hash="-",
+        )
+        for number, item in enumerate(items)
+    ]
     moments = iter(range(10_000_000))
 
     def build() -> None:
-        moved = replace(shown[0], changed_at=START + timedelta(days=1, microseconds=next(moments)))
+        moved = shown[0]._replace(changed_at=START + timedelta(days=1, microseconds=next(moments)))
         compose(_FEED, [moved, *shown[1:]], entries, [fmt])
 
     return _ms(build, 200)
@@ -217,7 +227,7 @@ _FEED = feeds.Feed(
     id="tag:news.example.org,2026-01-02:feed/world",
     public_url=URL,
     home_url=f"{URL}/feeds/world",
-    authority="news.example.org",
+    masthead=feeds.Masthead("The Paper"),
     updated=START,
     language="en",
 )

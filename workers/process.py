@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
+import resource
 import secrets
-import signal
 import sys
-import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import timedelta
 from importlib import metadata
 from typing import Any
 
-import redis
-from celery import signals
-from celery.apps.worker import Worker as AppWorker
-from celery.worker import state
-
+from feeds import Masthead
 from service import logs, times
+from service.runtime.broker_check import BrokerCheck
 from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
 from service.serving.export import Exporter
@@ -28,27 +23,29 @@ from service.store import migrations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from workers.deliver.loop import DeliveryLoop
+from workers.deliver.slots import CAPACITY
+from workers.hints.broker import BrokerState
+from workers.hints.consumer import HintConsumer
 from workers.leader import Clocks, LeaderLease
 from workers.net.http_client import GuardedClient
 from workers.net.transport import Sender
 from workers.notifier import Notifier
-from workers.publish.builder import FeedBuilder
+from workers.publish.builder import FeedBuilder, FeedRules
 from workers.publish.task import PublishTask
 from workers.route import RouteTask
 from workers.runner import Task, TaskRunner
 from workers.stall_detector import StallDetector
-from workers.sweep import Broker, Sweep
+from workers.sweep import Sweep
 
 log = logs.get("worker")
 
-CAPACITY = 256  # pushes on the wire at once
+# A push takes one open file, and as many connections may be kept open.
+OPEN_FILES = 2 * CAPACITY + 512
 # Nobody waits for a worker as a client waits for the web; and it routes one event to thousands of endpoints at once.
 WORKER_STATEMENT_SECONDS = 10.0
 
 SWITCH_INTERVAL = 0.001  # seconds that a thread goes on while others wait
 NICE = 5
-
-CELERY_THREADS = 4  # one delivers, one routes, one builds feeds, one takes the next hint
 
 
 def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
@@ -75,19 +72,25 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
     for task in tasks:
         app.task(_doer(runner, task), name=task)
     hint_app = make_celery(broker_url, worker=False)
-    broker = Broker(BrokerCheck(broker_url), lambda task: send_hint(hint_app, task))
+    broker = BrokerState(BrokerCheck(broker_url), lambda task: send_hint(hint_app, task))
+    hints = HintConsumer(app, worker, [QUEUES[task] for task in tasks], broker=broker, stopping=runner.stop)
     sweep = Sweep(record, runner, worker, broker=broker, notify=notifier.wake, clocks=Clocks(times.now))
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
         exporter = Exporter(
-            record, settings.public_url, settings.export_dir, times.now, getattr(settings, "desk_name", "")
+            record,
+            settings.public_url,
+            settings.export_dir,
+            times.now,
+            Masthead(settings.desk_name, settings.logo_url),
         )
         exporter.start()
     log.info("worker.started", worker=worker)
     notifier.start()
     sweep.start()
+    runner.start(PUBLISH)  # the feeds may be written in another style than by the process before
     try:
-        return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=runner.stop)
+        return hints.run()
     finally:
         runner.close()  # pushes on the wire are waited for; meanwhile the sweep says that this worker lives
         sweep.close()
@@ -117,20 +120,18 @@ def _tasks(
     if ROUTE in tasks:
         done_here[ROUTE] = RouteTask(record, clocks, hint, delivers_here=DELIVER in tasks)
     if PUBLISH in tasks:
-        withdrawn_stays = timedelta(days=settings.withdrawn_days)
-        builder = FeedBuilder(
-            record,
-            settings.public_url,
-            times.now,
-            withdrawn_stays=withdrawn_stays,
+        rules = FeedRules(
+            withdrawn_stays=timedelta(days=settings.withdrawn_days),
             feed_bytes=settings.feed_bytes,
+            masthead=Masthead(settings.desk_name, settings.logo_url),
         )
+        builder = FeedBuilder(record, settings.public_url, times.now, rules=rules)
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
     if DELIVER in tasks:
         sender = Sender(
             settings.allow_networks,
             user_agent=_user_agent(),
-            capacity=CAPACITY,
+            capacity=min(CAPACITY, _allow_open_files(OPEN_FILES) // 3),
             stalls=stall_detector.stalls,
         )
         done_here[DELIVER] = DeliveryLoop(
@@ -154,13 +155,6 @@ def _user_agent() -> str:
     return f"Dateline/{metadata.version('dateline')}"
 
 
-class _Worker(AppWorker):  # type: ignore[misc]
-    """Celery's worker, ended by signals as ours: in good order, and without words on standard output."""
-
-    def install_platform_tweaks(self, worker: Any) -> None:
-        """The signals are ours: see `_end_on_signals`."""
-
-
 def _share_the_processor(tasks: Collection[str]) -> None:
     """Gives way with feeds: they may be a moment late, a push may not.
 
@@ -172,43 +166,14 @@ def _share_the_processor(tasks: Collection[str]) -> None:
         os.nice(NICE)
 
 
-def _celery(app: Any, worker: str, queues: list[str], *, stopping: Callable[[], None]) -> int:
-    signals.setup_logging.connect(_logs_are_ours)
-    # It loads nothing but JSON and takes messages without payload: root can do no more harm here than elsewhere.
-    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
-    logging.getLogger("celery").setLevel(
-        logging.WARNING
-    )  # a hint is no event: the work that it starts logs itself
-    _end_on_signals(stopping)
-    controller = _Worker(
-        app=app,
-        hostname=worker,
-        pool="threads",
-        concurrency=CELERY_THREADS,
-        queues=queues,
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
-    # Celery warns so at every loss of Redis; no task of ours is acknowledged late, so there is nothing to cancel. Its
-    # constructor turns all such warnings on: this must come after.
-    warnings.filterwarnings("ignore", message=r"\s*In Celery 5\.1 we introduced an optional breaking change")
-    controller.start()
-    return int(controller.exitcode or 0)
-
-
-def _end_on_signals(stopping: Callable[[], None]) -> None:
-    def end(*_: object) -> None:
-        stopping()
-        state.should_stop = 0
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-
-
-def _logs_are_ours(**_: object) -> None:
-    """Celery leaves the logs alone when somebody listens to this."""
+def _allow_open_files(wanted: int) -> int:
+    """Has this process open as many files as it wants, if it may; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
 def _doer(runner: TaskRunner, task: str) -> Any:
@@ -224,18 +189,3 @@ def _leave(record: Record, worker: str) -> None:
     except Exception as error:  # its heartbeat ends anyway
         log.warning("worker.leave_failed", error=type(error).__name__)
     record.close()
-
-
-class BrokerCheck:
-    """Answers 'up', or in words why Redis cannot be used; half a second at the most."""
-
-    def __init__(self, broker_url: str) -> None:
-        url = broker_url.replace("redis+socket://", "unix://")
-        self._client = redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
-
-    def __call__(self) -> str:
-        try:
-            self._client.ping()
-        except redis.RedisError as error:
-            return f"Redis cannot be used: {error}"[:200]
-        return "up"

@@ -129,14 +129,21 @@ def _histories() -> dict[str, PathItem]:
     return {
         "/v1/articles/{id}": _get(
             "An article, its revisions and events, and the partners that hold it",
-            {"200": _response("The article.", {JSON: ArticleHistory}), **_refusals(401, 403, 404)},
+            {"200": _response("The article.", {JSON: ArticleHistory}), **_refusals(400, 401, 403, 404)},
             _path("id", "The public id, or the last part of it."),
+            _query(
+                "revisions_before",
+                "Only older revisions: as `next` has it.",
+                _schema(type="integer", minimum=1),
+            ),
+            _query("partners_after", "Only the partners after these: as `next` has it."),
             security=_OPERATOR_OR_SOURCE,
         ),
         "/v1/events/{id}": _get(
             "An event, its deliveries and their attempts",
-            {"200": _response("The event.", {JSON: EventHistory}), **_refusals(401, 404)},
+            {"200": _response("The event.", {JSON: EventHistory}), **_refusals(400, 401, 404)},
             _path("id", "evt_…"),
+            _query("after", "Only the deliveries after this one, dlv_…: as `next` has it."),
             security=_OPERATOR,
         ),
         "/v1/partner/events": _get(
@@ -167,6 +174,7 @@ def _feeds() -> dict[str, PathItem]:
         "301": Response(description="The feed was renamed: its new address, for ever."),
         "307": Response(description="This page is not complete: its stories are in the feed."),
     }
+    logo: Responses = {"302": Response(description="The desk's logo, which is elsewhere.")}
     parts: Responses = {  # docs/serving.md
         "206": Response(description="The range asked for, of the uncompressed feed."),
         "226": Response(description="The stories new since the ETag given, if A-IM: feed is asked."),
@@ -179,6 +187,7 @@ def _feeds() -> dict[str, PathItem]:
     token = _path("token", "feed_…, from the address that the desk gave.")
     return {
         "/feeds": _get("All feeds, as a page to read", _document({"text/html": _TEXT})),
+        "/favicon.ico": _get("An icon", {**_document({"image/svg+xml": _TEXT}), **logo}),
         "/feeds.opml": _get("All feeds, as OPML 2.0", _document({"text/x-opml": _TEXT})),
         "/feeds/{feed}.{format}": _get(
             "A feed, or a page of its archive",
@@ -211,13 +220,21 @@ def _feeds() -> dict[str, PathItem]:
 
 def _monitoring() -> dict[str, PathItem]:
     text, whole = {"text/plain": _TEXT}, _schema(type="object", description="OpenAPI 3.1.")
-    status: Responses = {"200": _response("The facts.", {JSON: DeskStatus}), **_refusals(401)}
+    status: Responses = {"200": _response("The facts.", {JSON: DeskStatus}), **_refusals(401, 404)}
     readiness: Responses = {
         "200": _response("All parts answer.", {JSON: Readiness}),
         "503": _response("Some part does not: see `because`.", {JSON: Readiness}),
     }
     return {
-        "/status.json": _get("The status page's facts", status, security=_OPERATOR),
+        "/status.json": _get(
+            "The status page's facts",
+            status,
+            _query("after", "Only the partners after this one: as `next` has it."),
+            _query("partner", "Only this partner: as its own `next` has it."),
+            _query("endpoints_after", "Of a partner, only the endpoints after this one."),
+            _query("feeds_after", "Of a partner, only the feeds after this one."),
+            security=_OPERATOR,
+        ),
         "/healthz": _get("The process is alive", {"200": _response("It is.", text)}),
         "/readyz": _get("All parts answer and nothing is stalled", readiness),
         "/metrics": _get("Prometheus metrics", {"200": _response("Metrics.", text)}),

@@ -94,7 +94,13 @@ class PartnerStatus(ExplainedState):
     last_failure_at: Moment | None
     last_failure: str | None
     endpoints: list[EndpointStatus]
+    """25 at the most, in the order of their numbers."""
+    endpoint_count: Count
     feeds: list[PartnerFeedStatus]
+    """The same."""
+    feed_count: Count
+    next: str | None
+    """The address of the rest of them; null if there are no more."""
 
 
 class WorkerStatus(Body):
@@ -109,10 +115,14 @@ class PipelineStatus(Body):
     record: StatusPart
     redis: DetailedPart
     workers: list[WorkerStatus]
+    """The hundred seen last."""
+    worker_count: Count
     unrouted: Count
     oldest_unrouted_seconds: Seconds | None
     feeds: Count
     feeds_behind: list[str]
+    """A hundred at the most."""
+    feeds_behind_count: Count
     feeds_lag_seconds: Seconds
     swept_at: Moment | None
 
@@ -147,7 +157,10 @@ class DeskStatus(Body):
     as_of: Moment
     summary: StatusSummary
     partners: list[PartnerStatus]
-    """The worst first."""
+    """The worst first; a hundred at the most."""
+    partner_count: Count
+    next: str | None
+    """The address of the next partners; null on the last part."""
     pipeline: PipelineStatus
     events: list[LatestEvent]
     notices: list[LatestNotice]

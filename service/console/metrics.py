@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from service import logs
+from service.store.database import wal
 from service.store.database.record import Record
 from service.store.views.partners import EndpointNow, PartnerNow, partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
@@ -52,6 +53,11 @@ class DeskCollector(Collector):
             yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 0)
             return
         yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 1)
+        yield GaugeMetricFamily(
+            "dateline_record_wal_bytes",
+            "SQLite's write-ahead log; 0 on PostgreSQL.",
+            wal.wal_bytes(self._record),
+        )
         yield from _of_partners(partners, now) if self._named else _of_all_partners(partners, now)
         yield from _of_pipeline(pipeline, now)
         yield _staleness(pipeline, now, named=self._named)

@@ -46,6 +46,8 @@ NOTICE_WORDS = {
     "endpoint.rate_changed": "Rate changed",
     "delivery.dead": "Deliveries given up",
     "takedown.late": "Takedown not confirmed",
+    "feed.too_large": "Feed too large",
+    "wal.long": "Log held open",
 }
 STATUS_WORDS = {
     "usable": Word("good", "good", "Usable"),

@@ -4,6 +4,9 @@ A wrong token beyond the limit is answered 429. API keys and feed tokens have 25
 however many wrong ones came. The operator's token may be weaker: from an address beyond the limit it is let in only if
 a right one came from there lately. Behind a proxy that DATELINE_TRUSTED_PROXIES does not name all clients have one
 address, and the operator's own must not be locked out. While the record is away each process counts for itself.
+
+A signature that does not verify is no wrong token, be there a bearer token beside it or not: nobody guesses an HMAC,
+and a newsroom whose clock is wrong must go on to read that it is.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 
 from service import logs
 from service.http.client_address import limited_address
@@ -122,6 +125,11 @@ def refuse_guesser(door: str = BEARER) -> None:
         raise too_many(left)
 
 
+def judge_by_signature() -> None:
+    """Notes that this request's signature is judged, and the bearer token beside it is not looked at."""
+    g.judged_by_signature = True
+
+
 def too_many(left: timedelta) -> Problem:
     """The refusal of a client that has to wait."""
     seconds = int(left.total_seconds()) + 1
@@ -143,6 +151,8 @@ def _limit(response: Response) -> Response:
 
 def _door_of_failure(response: Response) -> str | None:
     """The door at which this request came with a wrong token; None for every other."""
+    if g.get("judged_by_signature"):
+        return None
     if response.status_code == 401 and request.headers.get("Authorization", "").lower().startswith("bearer "):
         return BEARER
     if response.status_code == 404 and request.path.startswith("/partner/feeds/"):

@@ -10,7 +10,7 @@ from threading import Lock
 
 from flask import request
 
-from service.http import auth, credentials
+from service.http import auth, credentials, guess_limits
 from service.http.auth import unauthenticated
 from service.http.problems import Problem
 from service.store.articles import sources
@@ -45,6 +45,7 @@ class SourceAuthenticator:
     def authenticate(self, body: bytes, slug: str | None) -> AuthenticatedSource:
         """The request's source, or a 401; 403 when the address names another source by its `slug`."""
         if "webhook-signature" in request.headers:
+            guess_limits.judge_by_signature()
             return self._by_signature(dict(request.headers), body, slug)
         source = self.by_key()
         if slug is not None and source.slug != slug:

@@ -15,6 +15,7 @@ from celery import Celery
 
 ROUTE, PUBLISH, DELIVER = "dateline.route", "dateline.publish", "dateline.deliver"
 QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
+KEY_PREFIX = "dateline:"  # of all keys in Redis
 HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
 # A hint costs its sender as much as an article, and its receiver as much again: in a burst they are sent this many
 # seconds apart, the first of them at once. A feed is less urgent than a push.
@@ -52,7 +53,7 @@ def make_celery(broker_url: str, *, worker: bool) -> Celery:
             "socket_keepalive": True,
             "socket_timeout": 5 if worker else 0.5,
             "socket_connect_timeout": 2 if worker else 0.5,
-            "global_keyprefix": "dateline:",
+            "global_keyprefix": KEY_PREFIX,
         },
         visibility_timeout=120,
         worker_eta_task_limit=1000,  # no eta is used: due times live in the record
@@ -61,6 +62,7 @@ def make_celery(broker_url: str, *, worker: bool) -> Celery:
         worker_send_task_events=False,  # events cost a quarter of the throughput
         worker_enable_remote_control=False,  # heartbeats are rows in the record
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         task_default_queue="route",
         task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
     )
@@ -132,12 +134,17 @@ class Waker:
 
 
 def send_hint(app: Any, task: str) -> None:
-    """One payload-free message. Raises what kombu raises when Redis cannot be reached.
+    """One payload-free message, unless one waits for a worker already. Raises what kombu raises without Redis.
+
+    The one that waits will be taken after this moment, and its taker then looks at all there is: a second would say
+    nothing more, and without a worker they would fill Redis.
 
     It is the message that `app.send_task` makes, without its routing and its result, which nobody uses.
     """
     message = app.amqp.as_task_v2(str(uuid.uuid4()), task, expires=HINT_SECONDS, ignore_result=True)
     with app.producer_pool.acquire(block=True) as producer:
+        if producer.channel.client.llen(QUEUES[task]):
+            return
         producer.publish(
             message.body,
             exchange="",

@@ -21,6 +21,7 @@ LANDED = {
     "0008_feeds_that_stay_true.py": "dd5718aad8752f165ef72ad7e06236d0712fb9ecdd53cbfcd05c1f16490cdec5",
     "0009_keys_and_sessions.py": "810145ca0520750ee34fd2a048a7fa194520aa81b1930f5da91e4fba766f9c6a",
     "0010_refused_articles.py": "6ca1d802a9847ee5a0da4ecdd7ba7df5014a739c8edcb3648853259d2a6b9f19",
+    "0011_search.py": "c1b570e93ec5a050f398b4f7a5880270fa7e412bb8b180536e91f79775f31711",
 }
 LIVING = {"service", "workers", "feeds"}
 

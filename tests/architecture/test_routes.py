@@ -27,6 +27,7 @@ USERS: dict[tuple[str, str], set[str]] = {
     ("GET", "/feeds/<path:name>.<fmt>"): {EVERYBODY},
     ("GET", "/feeds/<path:name>"): {EVERYBODY},
     ("GET", "/feeds.opml"): {EVERYBODY},
+    ("GET", "/favicon.ico"): {EVERYBODY},
     ("GET", "/sitemaps/news.xml"): {EVERYBODY},
     ("GET", "/sitemaps/news-<int:number>.xml"): {EVERYBODY},
     ("GET", "/status.json"): {OPERATOR},

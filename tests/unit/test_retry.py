@@ -147,6 +147,20 @@ def test_success_is_delivered_and_410_switches_the_endpoint_off() -> None:
     assert isinstance(decided(an_outcome("gone", 410), takedown=True), SwitchOff)
 
 
+@pytest.mark.parametrize("attempt", [1, 3, 20])
+def test_a_takedown_answered_410_is_tried_again_as_after_any_other_failure(attempt: int) -> None:
+    failed = decided(FAILED, attempt, takedown=True)
+    assert isinstance(failed, RetryAt)
+    gone = decided(an_outcome("gone", 410), attempt, takedown=True)
+    assert gone == SwitchOff("the partner did something", failed.moment)
+    assert decided(an_outcome("gone", 410), attempt) == SwitchOff("the partner did something", None)
+
+
+def test_a_takedown_answered_410_for_7_days_is_given_up() -> None:
+    decision = decided(an_outcome("gone", 410), 500, first_due=NOW - timedelta(days=7), takedown=True)
+    assert isinstance(decision, Dead)
+
+
 def test_429_and_503_with_retry_after_hold_the_whole_endpoint() -> None:
     for status in (429, 503):
         decision = decided(an_outcome("throttled", status, retry_after=120))

@@ -83,12 +83,8 @@ def decide(attempt: int, outcome: Outcome, now: datetime, policy: RetryPolicy, j
     """
     if outcome.delivered:
         return _SUCCESS
-    if outcome.kind == "gone":
-        wait = _takedown_wait(attempt, now - policy.first_due) if policy.takedown else 0.0
-        if wait is None:
-            return Dead(_give_up_words(attempt, outcome))
-        moment = now + timedelta(seconds=max(SOONEST_RETRY, spread(wait, jitter)))
-        return SwitchOff(f"the partner {outcome.words}", moment if policy.takedown else None)
+    if outcome.kind == "gone" and not policy.takedown:
+        return SwitchOff(_gone_words(outcome))
     if outcome.kind == "lost":
         return RetryAt(now)
     if policy.takedown:
@@ -100,6 +96,8 @@ def decide(attempt: int, outcome: Outcome, now: datetime, policy: RetryPolicy, j
     moment = now + timedelta(seconds=max(SOONEST_RETRY, spread(wait, jitter)))
     if policy.takedown and attempt >= len(TAKEDOWN_SCHEDULE):
         moment = min(moment, policy.first_due + TAKEDOWN_SPAN)  # the last try
+    if outcome.kind == "gone":
+        return SwitchOff(_gone_words(outcome), moment)
     asked = _asked_moment(outcome, now)
     return RetryAt(max(moment, asked or moment), asked if outcome.kind == "throttled" else None)
 
@@ -127,6 +125,10 @@ def _asked_moment(outcome: Outcome, now: datetime) -> datetime | None:
     if outcome.retry_after is None:
         return None
     return now + timedelta(seconds=min(outcome.retry_after, RETRY_AFTER_MAX))
+
+
+def _gone_words(outcome: Outcome) -> str:
+    return f"the partner {outcome.words}"
 
 
 def _give_up_words(attempt: int, outcome: Outcome) -> str:

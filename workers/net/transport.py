@@ -25,6 +25,10 @@ from workers.net.wakeup_pipe import WakeupPipe
 __all__ = ["DEFAULT_TIMEOUTS", "Full", "Push", "Sender", "Timeouts"]
 
 
+IDLE_TRANSFERS = 256  # kept for the next pushes: a storm of slow partners must not leave its memory behind
+MOST_CONNECTIONS = 512  # kept open for the next pushes, or as many as may be in use
+
+
 class Full(RuntimeError):
     """More pushes were submitted than the capacity: poll first."""
 
@@ -64,7 +68,12 @@ class Sender:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, 2 * capacity)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max(MOST_CONNECTIONS, capacity))
+
+    @property
+    def capacity(self) -> int:
+        """How many pushes may be in flight at once."""
+        return self._capacity
 
     @property
     def in_flight(self) -> int:
@@ -182,7 +191,10 @@ class Sender:
         transfer = self._busy.pop(curl)
         push, exchange = transfer.end(code, error)
         self._multi.remove_handle(curl)
-        self._idle.append(transfer)
+        if len(self._idle) < IDLE_TRANSFERS:
+            self._idle.append(transfer)
+        else:
+            transfer.close()
         return push, outcome.classify(exchange, now)
 
     def _set_timer(self, milliseconds: int) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, update
 from service.store import audit, notices
 from service.store.database.sql import Statement
 from service.store.deliveries import due_times, resumption
+from service.store.deliveries.redirect_words import with_host_alone
 from service.store.schema.base import Instant, from_micros
 from service.store.schema.partners import endpoint
 
@@ -57,7 +58,7 @@ def update_health(
     successes: list[dict[str, Any]] = []  # nothing changed of these but their last success: one statement
     for number, *columns in _READ.rows(connection, ids=sorted(ids)):
         before = _health(columns)
-        after = decide(number, before)
+        after = _lasting(decide(number, before))
         if after == before:
             continue
         if after == replace(before, last_success_at=now, breaker_counts=after.breaker_counts):
@@ -79,6 +80,16 @@ def update_health(
         audit.note(connection, actor="system", action=change.what, target=target, detail=detail, now=now)
         notices.of_endpoint(connection, change.what, change.endpoint_id, change.words, now)
     return changes
+
+
+def _lasting(health: Health) -> Health:
+    """The same in words that may outlive the story which the endpoint was pushed."""
+    failure, reason = health.last_failure, health.state_reason
+    return replace(
+        health,
+        last_failure=failure and with_host_alone(failure),
+        state_reason=reason and with_host_alone(reason),
+    )
 
 
 _READ = Statement(

@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from service.store.schema.base import Id, Instant, metadata, one_of
 
@@ -86,6 +87,8 @@ article = Table(
     Column("changed_at", Instant, nullable=False),  # strictly increases with the revision
     # It was public and is withheld by its own embargo: it returns by itself then. NULL for every other withholding.
     Column("returns_at", Instant),
+    # The revision that its words in article_search are of: NULL, or older, after a version that had no search.
+    Column("words_revision", Integer),
     UniqueConstraint("source_id", "external_id"),
     one_of("status", ARTICLE_STATUSES, "status"),
     Index("ix_article_changed", "changed_at"),
@@ -116,6 +119,12 @@ article = Table(
         sqlite_where=text("killed_by_desk"),
         postgresql_where=text("killed_by_desk"),
     ),
+    Index(
+        "ix_article_wordless",
+        "id",
+        sqlite_where=text("words_revision IS NULL OR words_revision < revision"),
+        postgresql_where=text("words_revision IS NULL OR words_revision < revision"),
+    ),
     # Articles that were taken down: partners that fetch are watched until they have read so.
     Index(
         "ix_article_withdrawn",
@@ -141,6 +150,24 @@ revision = Table(
     Column("accepted_at", Instant, nullable=False),
     one_of("status", ARTICLE_STATUSES, "status"),
     CheckConstraint("number >= 1", name="number"),
+)
+
+
+# The words of each article's newest revision, for the operators' search. Written by articles/search_index.py. SQLite's
+# index over them is `article_search_index` (FTS5), which triggers keep for the rows that are `in_index`.
+article_search = Table(
+    "article_search",
+    metadata,
+    Column("article_id", Id, primary_key=True, autoincrement=False),
+    Column("words", TSVECTOR().with_variant(Text(), "sqlite"), nullable=False),
+    Column("in_index", Boolean, nullable=False),
+    Index(
+        "ix_article_search_new",
+        "article_id",
+        sqlite_where=text("NOT in_index"),
+        postgresql_where=text("NOT in_index"),
+    ),
+    Index("ix_article_search_words", "words", postgresql_using="gin", info={"only": "postgresql"}),
 )
 
 

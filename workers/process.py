@@ -31,6 +31,7 @@ from workers.deliver.loop import DeliveryLoop
 from workers.deliver.slots import CAPACITY
 from workers.hints.broker import BrokerState
 from workers.leader import Clocks, LeaderLease
+from workers.net.http_client import GuardedClient
 from workers.net.transport import Sender
 from workers.notifier import Notifier
 from workers.route import RouteTask
@@ -181,8 +182,6 @@ def _tasks(
 def _notifier(settings: Settings, record: Record) -> Notifier:
     client = None
     if settings.notice_url:
-        from workers.net.http_client import GuardedClient  # noqa: PLC0415 - it takes long to load
-
         client = GuardedClient(settings.allow_networks, user_agent=_user_agent())
     return Notifier(
         record,

@@ -268,7 +268,7 @@ def test_wish_to_wait_in_the_last_answer_alone_keeps_a_takedowns_time(
 # An operator has it tried now.
 
 
-def test_what_waits_is_due_now_and_the_circuit_lets_a_push_through_at_once(
+def test_waiting_pushes_are_due_now_and_the_circuit_lets_one_through_at_once(
     record: Record, source: Source, partner: ScriptedPartner, worker: WorkerByHand
 ) -> None:
     endpoint = an_endpoint(record, url=partner.url)

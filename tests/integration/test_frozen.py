@@ -59,7 +59,7 @@ def test_a_push_on_the_wire_when_the_worker_stood_still_is_dropped_and_not_sent_
         sender.close()
 
 
-def test_what_was_claimed_after_a_pause_is_sent_at_once_and_what_was_on_the_wire_is_dropped() -> None:
+def test_push_that_was_claimed_after_a_pause_is_sent_at_once_and_the_one_on_the_wire_is_dropped() -> None:
     stalls = [0]
     server = Misbehaving(lambda *_: bool(server.over.wait(20)))
     sender = Sender(LOOPBACK, user_agent="test", stalls=lambda: stalls[0])

@@ -61,11 +61,11 @@ def after(
     """
     breaker = at(breaker, now)
     for outcome in outcomes:
-        breaker = _after_one(breaker, outcome, _Moment(now, jitter), article)
+        breaker = _after_one(breaker, outcome, _Timing(now, jitter), article)
     return breaker
 
 
-class _Moment(NamedTuple):
+class _Timing(NamedTuple):
     now: datetime
     jitter: float
 
@@ -94,38 +94,38 @@ def _waits(until: datetime | None, now: datetime) -> bool:
     return until is not None and now < until <= now + timedelta(seconds=LONGEST_WAIT * (1 + JITTER))
 
 
-def _after_one(breaker: Breaker, outcome: Outcome, moment: _Moment, article: int) -> Breaker:
+def _after_one(breaker: Breaker, outcome: Outcome, timing: _Timing, article: int) -> Breaker:
     if breaker.state == "half_open" and outcome.delivered:
         return Breaker(slow_start=1)
     if breaker.state == "open" or outcome.kind in _NEUTRAL:
         return breaker  # open: it was on the wire when the breaker opened, or is a takedown, which waits for none
     if outcome.delivered:
-        return _after_success(breaker, moment.now)
+        return _after_success(breaker, timing.now)
     if outcome.kind == "refused":
-        return _after_refusal(breaker, article, moment)
-    counts = add_counts(breaker.counts, 1, 1, moment.now)
+        return _after_refusal(breaker, article, timing)
+    counts = add_counts(breaker.counts, 1, 1, timing.now)
     failures = breaker.failures + 1
     if breaker.state == "half_open" or _too_many(failures + len(breaker.refused), counts):
-        return _opened(replace(breaker, failures=failures), moment)
+        return _opened(replace(breaker, failures=failures), timing)
     slow = None if breaker.slow_start is None else 1
     return replace(breaker, failures=failures, counts=counts, slow_start=slow)
 
 
-def _after_refusal(breaker: Breaker, article: int, moment: _Moment) -> Breaker:
+def _after_refusal(breaker: Breaker, article: int, timing: _Timing) -> Breaker:
     if article in breaker.refused:
         return breaker
     refused = (*breaker.refused, article)[-OPENS_AT:]
     if breaker.state == "half_open":
         if len(refused) < OPENS_AT:
             return Breaker(slow_start=1, refused=refused)
-        return _opened(replace(breaker, refused=refused), moment)
+        return _opened(replace(breaker, refused=refused), timing)
     if breaker.failures + len(refused) >= OPENS_AT:
-        return _opened(replace(breaker, refused=refused), moment)
+        return _opened(replace(breaker, refused=refused), timing)
     return replace(breaker, refused=refused)
 
 
-def _opened(breaker: Breaker, moment: _Moment) -> Breaker:
-    until = moment.now + timedelta(seconds=_wait(breaker.opened, moment.jitter))
+def _opened(breaker: Breaker, timing: _Timing) -> Breaker:
+    until = timing.now + timedelta(seconds=_wait(breaker.opened, timing.jitter))
     return Breaker("open", until, breaker.opened + 1, breaker.failures, refused=breaker.refused)
 
 

@@ -53,7 +53,7 @@ class _OutlookRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Outlook:
-    """What waits at an endpoint, embargoed or not, and when the first of it goes; None if nothing goes by itself.
+    """An endpoint's waiting pushes, embargoed or not, and when the first of them goes; None if none goes by itself.
 
     `trial`: its circuit is open, so that one push goes first, and the others after its success.
     """
@@ -78,7 +78,7 @@ _OUTLOOK = Query(
 
 
 def outlook(record: Record, endpoint_id: int, now: datetime) -> Outlook:
-    """What an endpoint's operator may expect now. Raises NotFound."""
+    """The number of pushes that wait for an endpoint, and when the next goes. Raises NotFound."""
     with record.reading() as connection:
         return outlook_within(connection, endpoint_id, now)
 

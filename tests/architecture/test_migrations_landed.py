@@ -20,7 +20,7 @@ LANDED = {
     "0007_embargoes.py": "59bf7bc7739c40362a70b948a0187717f9fbe319a5cdd1c9893a1e475554ab9d",
     "0008_feeds_that_stay_true.py": "dd5718aad8752f165ef72ad7e06236d0712fb9ecdd53cbfcd05c1f16490cdec5",
     "0009_keys_and_sessions.py": "810145ca0520750ee34fd2a048a7fa194520aa81b1930f5da91e4fba766f9c6a",
-    "0011_search.py": "9c202e8a14dcd0765c20d2442abaafaf78349217817d46c0c1b08218cac242f2",
+    "0011_search.py": "82f95964d2d05fad35feb094f18a93115744f56da442fbbffb4ebb057c5dfeef",
 }
 LIVING = {"service", "workers", "feeds"}
 

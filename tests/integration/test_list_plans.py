@@ -18,7 +18,7 @@ from service.store.views import articles, deliveries, events, feeds, history, se
 from tests import postgres
 from tests.builders import NOW, a_desk, an_article, an_endpoint, later, post
 from tests.conftest import KEY
-from tests.integration.test_claim_plans import _walk, analyse, listening
+from tests.integration.test_claim_plans import _walk, listening
 
 MANY = 50_000
 ROWS = 2_500  # read at the most by a list of fifty or a hundred, from all its tables
@@ -26,10 +26,12 @@ STEPS = 60  # of SQLite's machine for a row: some thirty values are read of each
 AT = to_micros(NOW)
 ULID = "01KDYH8H7ZJ4T0M4YQ2W9S5E6C"
 
+HERON = "CASE WHEN n % 20000 = 7 THEN ' heron' ELSE '' END"
+
 FILL = (
     """INSERT INTO article (id, public_id, source_id, external_id, revision, status, content_hash,
             first_published_at, changed_at, words_revision)
-        SELECT n, 'tag:x:item/' || n, 1, 'x' || n, 1, 'usable', '', {at}, {at} + n, 0 FROM {n} a""",
+        SELECT n, 'tag:x:item/' || n, 1, 'x' || n, 1, 'usable', '', {at}, {at} + n, 1 FROM {n} a""",
     """INSERT INTO revision (article_id, number, content, content_hash, status, accepted_at)
         SELECT n, 1, '{{"headline":"Common words' || CASE WHEN n % 20000 = 7 THEN ' and a heron' ELSE '' END || '"}}',
             '', 'usable', {at} FROM {n} a""",
@@ -46,7 +48,8 @@ FILL = (
         SELECT 'ntc_' || n, 'endpoint.behind', 'endpoint:1', 'x', 1, {at}, {at}, 1 FROM {n} a""",
     """INSERT INTO receipt (article_id, partner_id, endpoint_id, revision, channel, held_since)
         SELECT n, 1, 1, 1, 'push', {at} FROM {n} a""",
-    """INSERT INTO partner_feed (id, partner_id, all_sections, created_at) VALUES (1, 1, true, {at}), (2, 1, true, {at})""",
+    """INSERT INTO partner_feed (id, partner_id, all_sections, created_at) VALUES (1, 1, true, {at})""",
+    """INSERT INTO article_search (article_id, words, in_index) SELECT n, {words}, {sorted} FROM {n} a""",
     """INSERT INTO feed_fetch (partner_feed_id, token, at, method, format, status, etag)
         SELECT 1, 1, {at}, 'GET', 'rss', 200, '' FROM {n} a""",
 )
@@ -78,15 +81,20 @@ def filled(record: Record) -> Record:
         if record.is_sqlite
         else f"(SELECT generate_series(1, {MANY}) AS n)"
     )
+    words = f"'x' || n || ' common words' || {HERON}"
+    if not record.is_sqlite:
+        words = f"array_to_tsvector(string_to_array({words}, ' '))"
+    values = {"n": numbers, "at": AT, "words": words, "sorted": str(not record.is_sqlite).lower()}
     with record.writing(patient=True) as connection:
         for statement in FILL:
-            connection.execute(text(statement.format(n=numbers, at=AT)))
+            connection.execute(text(statement.format(**values)))
         if not record.is_sqlite:
             for table in ("article", "event", "delivery"):
                 connection.execute(text(f"SELECT setval('{table}_id_seq', {MANY})"))
     while search_index.catch_up(record):
         pass
-    analyse(record)
+    with record.writing(patient=True) as connection:
+        connection.execute(text("ANALYZE"))
     post(record, source, an_article(external_id="last", headline="Common words, not sorted in yet"))
     return record
 
@@ -140,7 +148,8 @@ def rows_read(record: Record, look: Callable[[Record], Any]) -> int:
 
 
 def _read(node: dict[str, Any]) -> int:
-    if "Scan" not in node["Node Type"]:
+    """A bitmap's index is not counted but the rows that are read by it: of a word it has a byte or two an article."""
+    if "Scan" not in node["Node Type"] or node["Node Type"] == "Bitmap Index Scan":
         return 0
     removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     return int((node["Actual Rows"] + removed) * node["Actual Loops"])
@@ -166,5 +175,4 @@ def _steps(record: Record, look: Callable[[Record], Any]) -> int:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_reads_no_more_than_it_shows_of_fifty_thousand(full: Record, name: str) -> None:
-    found = rows_read(full, LISTS[name]); print(name, found)
-    assert found <= ROWS
+    assert rows_read(full, LISTS[name]) <= ROWS

@@ -21,7 +21,7 @@ LANDED = {
     "0008_feeds_that_stay_true.py": "dd5718aad8752f165ef72ad7e06236d0712fb9ecdd53cbfcd05c1f16490cdec5",
     "0009_keys_and_sessions.py": "810145ca0520750ee34fd2a048a7fa194520aa81b1930f5da91e4fba766f9c6a",
     "0010_refused_articles.py": "6ca1d802a9847ee5a0da4ecdd7ba7df5014a739c8edcb3648853259d2a6b9f19",
-    "0011_search.py": "c1b570e93ec5a050f398b4f7a5880270fa7e412bb8b180536e91f79775f31711",
+    "0011_search.py": "3f1e60609abcf6816506d6a1be31b1994aa92a75a1ff230bf98bb86df68ee47a",
     "0012_refusals_of_intake.py": "9a71744aecba22fba147d535acf16633a4456366e843fb7b5a3c120fc07e7ef9",
 }
 LIVING = {"service", "workers", "feeds"}

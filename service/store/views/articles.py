@@ -66,12 +66,9 @@ _LISTING = """
     JOIN revision r ON r.article_id = a.id AND r.number = a.revision ORDER BY {order} DESC"""
 
 
-def listing(
-    articles: str, *, postgresql: str | None = None, order: str = "a.changed_at"
-) -> Query[ArticleListRow]:
+def listing(articles: str, *, order: str = "a.changed_at") -> Query[ArticleListRow]:
     """A query for the rows of a subquery of articles."""
-    other = None if postgresql is None else _LISTING.format(articles=postgresql, order=order)
-    return query(ArticleListRow, _LISTING.format(articles=articles, order=order), postgresql=other)
+    return query(ArticleListRow, _LISTING.format(articles=articles, order=order))
 
 
 _LATEST = listing("SELECT * FROM article ORDER BY changed_at DESC LIMIT :limit")

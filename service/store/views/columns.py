@@ -16,6 +16,6 @@ _POSTGRESQL = {
 }
 
 
-def query(kind: Callable[..., T], sql: str, *, postgresql: str | None = None) -> Query[T]:
+def query(kind: Callable[..., T], sql: str) -> Query[T]:
     """A query in which {headline} and {language} are those of revision `r`. The database reads its body, not we."""
-    return Query(kind, sql.format(**_SQLITE), postgresql=(postgresql or sql).format(**_POSTGRESQL))
+    return Query(kind, sql.format(**_SQLITE), postgresql=sql.format(**_POSTGRESQL))

@@ -5,7 +5,7 @@ An article under embargo is found, too, for only operators search; its headline 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from service.store import names
 from service.store.articles import search_words
 from service.store.articles.search_words import SearchTerm
 from service.store.database.record import Record
-from service.store.database.sql import Query
+from service.store.database.sql import Query, Statement
 from service.store.views.articles import LIST_LENGTH, ArticleListRow, ArticleNow, listed, listing
 
 OUTLETS_FOUND = 10
@@ -46,8 +46,8 @@ def search_articles(
         before = _ALL if after is None else names.find_article(connection, after)
         if not terms or before is None:
             return []
-        found = _FOUND.all(connection, **_question(terms), before=before, limit=limit)
-        return listed(connection, found, now)
+        ids = _found(connection, {**_question(terms), "before": before, "limit": limit})
+        return listed(connection, _OF_IDS.all(connection, ids=ids), now)
 
 
 _ALL = names.ROW_MAX
@@ -57,9 +57,9 @@ def _exact(connection: Connection, words: str) -> Sequence[ArticleListRow]:
     return _EXACT.all(connection, words=words, article=names.find_article(connection, words) or 0)
 
 
-# One probe of the index per source, whatever the number of articles.
+# One probe of the index per source, whatever the number of articles: SQLite takes a CROSS JOIN in this order.
 _EXACT = listing(
-    "SELECT x.* FROM source o JOIN article x ON x.source_id = o.id AND x.external_id = :words"
+    "SELECT x.* FROM source o CROSS JOIN article x WHERE x.source_id = o.id AND x.external_id = :words"
     " UNION SELECT * FROM article WHERE id = :article"
 )
 
@@ -74,23 +74,46 @@ def _question(terms: Sequence[SearchTerm]) -> dict[str, object]:
 
 
 # On SQLite, what the sweep has not sorted in yet is looked through beside the index.
-_FOUND = listing(
+_FOUND = Statement(
     """
-    SELECT * FROM article WHERE id IN (
-        SELECT * FROM (SELECT rowid FROM article_search_index
-            WHERE article_search_index MATCH :fts5 AND rowid < :before ORDER BY rowid DESC LIMIT :limit)
-        UNION ALL
-        SELECT * FROM (SELECT article_id FROM article_search
-            WHERE NOT in_index AND article_id < :before AND NOT EXISTS (
-                SELECT 1 FROM json_each(:parts) WHERE instr(' ' || words || ' ', value) = 0)
-            ORDER BY article_id DESC LIMIT :limit))
+    SELECT * FROM (SELECT rowid AS id FROM article_search_index
+        WHERE article_search_index MATCH :fts5 AND rowid < :before ORDER BY rowid DESC LIMIT :limit)
+    UNION ALL
+    SELECT * FROM (SELECT article_id FROM article_search INDEXED BY ix_article_search_new
+        WHERE NOT in_index AND article_id < :before AND NOT EXISTS (
+            SELECT 1 FROM json_each(:parts) WHERE instr(' ' || words || ' ', value) = 0)
+        ORDER BY article_id DESC LIMIT :limit)
     ORDER BY id DESC LIMIT :limit""",
     postgresql="""
-    SELECT x.* FROM article_search f JOIN article x ON x.id = f.article_id
-    WHERE f.words @@ CAST(:tsquery AS tsquery) AND f.article_id < :before
-    ORDER BY f.article_id DESC LIMIT :limit""",
-    order="a.id",
+    SELECT article_id FROM article_search
+    WHERE words @@ CAST(:tsquery AS tsquery) AND article_id < :before ORDER BY article_id DESC LIMIT :limit""",
 )
+_OF_IDS = listing("SELECT * FROM article WHERE id IN :ids[]", order="a.id")
+
+# PostgreSQL cannot tell how rare the beginning of a word is. So it is counted by the index of words, up to a bound. The
+# articles of a rare word are read by that index, those of a common one from the newest on.
+COMMON = 1000
+_COUNT = Statement(
+    "SELECT 0",
+    postgresql="SELECT count(*) FROM (SELECT 1 FROM article_search WHERE words @@ CAST(:tsquery AS tsquery)"
+    f" AND article_id < :before LIMIT {COMMON}) c",
+)
+_ALLOW = Statement(
+    "SELECT 0",
+    postgresql="SELECT set_config('enable_seqscan', :others, true), set_config('enable_indexscan', :ordered, true),"
+    " set_config('enable_bitmapscan', :words, true)",
+)
+
+
+def _found(connection: Connection, question: Mapping[str, object]) -> list[int]:
+    if connection.dialect.name == "sqlite":
+        return [number for (number,) in _FOUND.rows(connection, **question)]
+    _ALLOW.rows(connection, others="off", ordered="off", words="on")
+    if _COUNT.value(connection, **question) == COMMON:
+        _ALLOW.rows(connection, others="off", ordered="on", words="off")
+    ids = [number for (number,) in _FOUND.rows(connection, **question)]
+    _ALLOW.rows(connection, others="on", ordered="on", words="on")
+    return ids
 
 
 class _OutletRow(NamedTuple):

@@ -1,4 +1,5 @@
-"""A search that knows every article: its words, the revision that they are of, and an index over them.
+"""A search that knows every article: its words, the revision that they are of, and an index over them; and notices by
+endpoint and partner.
 
 All of it is added. The version before writes no words; its articles are in `ix_article_wordless`, as are all that were
 there before, until the sweep has written their words.
@@ -47,6 +48,15 @@ def upgrade() -> None:
         sqlite_where=sa.text("NOT in_index"),
         postgresql_where=sa.text("NOT in_index"),
     )
+    for name in ("endpoint", "partner"):
+        column = f"{name}_id"
+        op.create_index(
+            f"ix_notice_{name}",
+            "notice",
+            [column, "id"],
+            sqlite_where=sa.text(f"{column} IS NOT NULL"),
+            postgresql_where=sa.text(f"{column} IS NOT NULL"),
+        )
     op.add_column("article", sa.Column("words_revision", sa.Integer(), nullable=True))
     if op.get_bind().dialect.name == "sqlite":
         for statement in (_INDEX, *_TRIGGERS):
@@ -71,4 +81,6 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TABLE article_search_index")
     op.drop_table("article_search")
+    op.drop_index("ix_notice_partner", table_name="notice")
+    op.drop_index("ix_notice_endpoint", table_name="notice")
     op.drop_column("article", "words_revision")

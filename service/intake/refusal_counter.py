@@ -1,7 +1,7 @@
 """Counts what the intake refuses, by source and reason, for the status page and the metrics.
 
-A flood of refusals is written once a second at the most; what could not be written, as while the record is away, is
-written with what comes next.
+A flood of refusals is written once a second at the most; what waits, or could not be written, as while the record is
+away, is written with the next refusal, or when the status page or the metrics are asked for.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ log = logs.get("intake")
 WRITE_EVERY = 1.0  # seconds
 MOST_KEYS = 1_000  # sources, reasons and hours that wait to be written
 _BLUEPRINT = "intake"
+_SHOWING = frozenset(
+    {"pages.overview", "status.metrics", "status.status_json"}
+)  # these read the record anyhow
 
 
 def name_source(slug: str) -> None:
@@ -42,7 +45,6 @@ class RefusalCounter:
         self._waiting: Counter[RefusalKey] = Counter()
         self._accepted: set[str] = set()  # sources of which nothing was refused since something was accepted
         self._written_at = float("-inf")  # steady
-        self._timer: threading.Timer | None = None
 
     def refused(self, source: str, reason: str) -> None:
         now = self._clock()
@@ -52,13 +54,8 @@ class RefusalCounter:
             key = RefusalKey(source, reason, hour_of(now))
             if key in self._waiting or len(self._waiting) < MOST_KEYS:
                 self._waiting[key] += 1
-            wait = self._written_at + WRITE_EVERY - time.monotonic()
-            if wait > 0 and self._timer is None:
-                self._timer = threading.Timer(wait, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
-        if wait <= 0:
-            self.flush()
+        if reason != "record-unavailable":  # a record that stands still must not be waited for once more
+            self.write_due()
 
     def accepted(self, source: str) -> None:
         """Costs a write only for the first post after a refusal, or after the start of this process."""
@@ -73,11 +70,16 @@ class RefusalCounter:
         with self._lock:
             self._accepted |= {source, ""}
 
+    def write_due(self) -> None:
+        """Writes what waits, unless that was done within the last second: as the pages that show it are asked for."""
+        if self._waiting and time.monotonic() - self._written_at >= WRITE_EVERY:
+            self.flush()
+
     def flush(self) -> None:
         """Writes what is counted. The record being away, it waits for the next time."""
         with self._lock:
             counts, self._waiting = self._waiting, Counter()
-            self._written_at, self._timer = time.monotonic(), None
+            self._written_at = time.monotonic()
         if not counts:
             return
         try:
@@ -88,19 +90,31 @@ class RefusalCounter:
 
 
 def register(app: Flask, counter: RefusalCounter) -> None:
-    """Counts each answer of the intake."""
+    """Counts each answer of the intake. What fails in it changes no answer: a 202 is committed by then."""
 
     def count(response: Response) -> Response:
-        if request.blueprint != _BLUEPRINT:
-            return response
-        source = g.get("intake_source", "")
-        if response.status_code >= 400:
-            counter.refused(source, _reason(response))
-        elif source:
-            counter.accepted(source)
+        try:
+            _count(counter, response)
+        except Exception as error:
+            log.warning("intake.count_failed", error=f"{type(error).__name__}: {error}"[:300])
         return response
 
+    def write() -> None:
+        if request.endpoint in _SHOWING:
+            counter.write_due()
+
+    app.before_request(write)
     app.after_request(count)
+
+
+def _count(counter: RefusalCounter, response: Response) -> None:
+    if request.blueprint != _BLUEPRINT:
+        return
+    source = g.get("intake_source", "")
+    if response.status_code >= 400:
+        counter.refused(source, _reason(response))
+    elif source:
+        counter.accepted(source)
 
 
 def _reason(response: Response) -> str:

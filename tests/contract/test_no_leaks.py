@@ -132,7 +132,7 @@ def _allows(one: Allowance, seen: Sighting) -> bool:
 
 
 def unused(allowances: Iterable[Allowance], found: set[Sighting]) -> list[Allowance]:
-    """What is allowed and was not seen: then it need not be allowed."""
+    """The allowances for nothing that was seen: they need not be there."""
     return [one for one in allowances if not any(_allows(one, each) for each in found)]
 
 

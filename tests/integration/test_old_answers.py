@@ -55,7 +55,7 @@ def test_many_answers_are_looked_at_in_batches(
     sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = a_desk(sqlite_record)
-    for number in range(idempotency.BATCH + 10):
+    for number in range(idempotency.ANSWERS_AT_ONCE + 10):
         post(sqlite_record, source, an_article(headline=f"{number}"), key=f"key-{number}", now=NOW)
     assert prune_all(sqlite_record, LATER) == 2
     assert len(keys(sqlite_record)) == 1

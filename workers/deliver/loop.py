@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service import logs
 from service.store.database.record import Record
+from service.store.deliveries import attempts as tries
 from service.store.deliveries import claims, health, push_content, rates, settlements
 from service.store.deliveries.capacity import Allowance, Lane
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
@@ -25,6 +26,7 @@ from workers.deliver.settle import (
     Attempt,
     HealthWriteThrottle,
     endpoints_to_update,
+    ends_by_age,
     settlement_of,
     verdict_on,
 )
@@ -228,7 +230,10 @@ class DeliveryLoop:
     def _settle_and_claim(
         self, attempts: Sequence[Attempt], returning: Sequence[ClaimedDelivery], limit: int, now: datetime
     ) -> _Claims:
-        verdicts = [verdict_on(each, now, self._jitter()) for each in attempts]
+        tried_for = self._tried_for(attempts, now)
+        verdicts = [
+            verdict_on(each, now, self._jitter(), tried_for.get(each.claimed.id)) for each in attempts
+        ]
         settled = [
             settlement_of(each, verdict, now) for each, verdict in zip(attempts, verdicts, strict=True)
         ]
@@ -264,6 +269,14 @@ class DeliveryLoop:
             self._slots.closed(lane, self._queue.waiting(lane)) for lane in (Lane.TAKEDOWNS, Lane.NEWS)
         )
         return Allowance(self._window.ahead, self._slots.proven, takedowns, news)
+
+    def _tried_for(self, attempts: Sequence[Attempt], now: datetime) -> dict[int, timedelta]:
+        """For how long the takedowns among these were tried that the time of day would end."""
+        old = [each.claimed.id for each in attempts if ends_by_age(each, now)]
+        if not old:
+            return {}
+        with self._record.reading() as connection:
+            return {each: tries.tried_for(connection, each, now) for each in old}
 
     def _record_failed(self, drain: _Drain, error: RecordUnavailable) -> None:
         """The record is away or busy: the attempts stay in hand and are settled when it is back."""

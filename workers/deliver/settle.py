@@ -64,10 +64,18 @@ class HealthWriteThrottle:
                 self._unwritten[endpoint_id] = self._unwritten.get(endpoint_id, 0) + 1
 
 
-def verdict_on(attempt: Attempt, now: datetime, jitter: float) -> retry.Decision:
+def ends_by_age(attempt: Attempt, now: datetime) -> bool:
+    """Whether the time of day alone says that a takedown was tried for long enough: then the attempts are asked."""
+    claimed = attempt.claimed
+    return claimed.priority == 0 and now - claimed.created_at >= retry.TAKEDOWN_SPAN
+
+
+def verdict_on(
+    attempt: Attempt, now: datetime, jitter: float, tried_for: timedelta | None = None
+) -> retry.Decision:
     """The retry rule's decision on this attempt. `jitter` in [0, 1) spreads the retries."""
     claimed = attempt.claimed
-    policy = retry.RetryPolicy(claimed.schedule, claimed.created_at, claimed.priority == 0)
+    policy = retry.RetryPolicy(claimed.schedule, claimed.created_at, claimed.priority == 0, tried_for)
     return retry.decide(claimed.attempts - claimed.forgiven, attempt.outcome, now, policy, jitter)
 
 

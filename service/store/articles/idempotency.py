@@ -20,8 +20,8 @@ from service.store.database.sql import Query, Statement, insert
 from service.store.errors import KeyReused
 from service.store.schema.articles import answer as answer_table
 
-RETENTION = timedelta(days=30)
-BATCH = 500  # answers that are looked at in one transaction
+ANSWER_LIFETIME = timedelta(days=30)
+ANSWERS_AT_ONCE = 500  # answers that are looked at in one transaction
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def prune(record: Record, after: AnswerPlace, now: datetime) -> AnswerPlace:
 
     START again once all were looked at. Without an index by age: a look at 500 rows of the key's costs little.
     """
-    before = now - RETENTION
+    before = now - ANSWER_LIFETIME
     with record.reading() as connection:
         found = _NEXT.all(connection, source=after.source_id, key=after.key)
         old = [each for each in found if each.given_at < before]
@@ -97,13 +97,13 @@ def prune(record: Record, after: AnswerPlace, now: datetime) -> AnswerPlace:
         values = [{"source": each.source_id, "key": each.key, "before": before} for each in gone]
         with record.writing() as connection:
             _DELETE.run_all(connection, values)
-    return AnswerPlace(found[-1].source_id, found[-1].key) if len(found) == BATCH else START
+    return AnswerPlace(found[-1].source_id, found[-1].key) if len(found) == ANSWERS_AT_ONCE else START
 
 
 _NEXT = Query(
     _StoredAnswer,
     "SELECT source_id, key, body, given_at FROM answer WHERE (source_id, key) > (:source, :key)"
-    f" ORDER BY source_id, key LIMIT {BATCH}",
+    f" ORDER BY source_id, key LIMIT {ANSWERS_AT_ONCE}",
 )
 _REVISIONS = Statement("SELECT public_id, revision FROM article WHERE public_id IN :ids[]")
 _DELETE = Statement("DELETE FROM answer WHERE source_id = :source AND key = :key AND given_at < :before")

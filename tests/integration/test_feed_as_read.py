@@ -1,4 +1,4 @@
-"""What readers make of the feeds: the story's own link, a time that moves, a name that is one."""
+"""Feeds as readers take them: the story's own link, a time that moves, a name that is one."""
 
 from __future__ import annotations
 

@@ -98,8 +98,6 @@ class FeedBuilder:
             return not self._stopping and goes_on()
 
         built = 0
-        if further():
-            self._renewal.advance(self._style)
         if further() and (due := due_feeds(self._record)):
             publisher = self._publisher()
             looked_at, done = float("-inf"), set[str]()
@@ -125,6 +123,8 @@ class FeedBuilder:
                     with suppress(Overtaken):
                         self._build_page(publisher, known[page.feed], page, self._clock())
                     built += 1
+        if further():
+            self._renewal.advance(self._style)
         self._prune()
         return built
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from service.store import audit
 from service.store.database.record import Record
-from service.store.database.sql import Query, Statement
+from service.store.database.sql import Statement
+from service.store.feeds import archives
 from service.store.feeds.feeds import want
 
 ACTION = "feeds.renewed"
@@ -29,11 +29,6 @@ class Progress:
 
     feed: str = ""
     page: tuple[str, int] | None = None
-
-
-class _PageName(NamedTuple):
-    feed: str
-    page: int
 
 
 def is_current(record: Record, style: str) -> bool:
@@ -56,11 +51,8 @@ def step(record: Record, style: str, progress: Progress, now: datetime) -> Progr
                 return Progress(slugs[-1])
             progress = Progress(page=("", 0))
         assert progress.page is not None
-        feed, page = progress.page
-        pages = _PAGES.all(connection, feed=feed, page=page, limit=PAGES_AT_ONCE)
-        if pages:
-            _MAKE_AGAIN.run_all(connection, [{"feed": p.feed, "page": p.page, "now": now} for p in pages])
-            return Progress(page=(pages[-1].feed, pages[-1].page))
+        if last := archives.make_next_again(connection, progress.page, PAGES_AT_ONCE, now):
+            return Progress(page=last)
         detail = {"style": style}
         audit.note(connection, actor="system", action=ACTION, target=_TARGET, detail=detail, now=now)
         return None
@@ -73,13 +65,4 @@ _FEEDS = Statement(
     "SELECT f.slug FROM feed f WHERE f.closed_at IS NULL AND f.slug > :after"
     " AND EXISTS (SELECT 1 FROM document d WHERE d.feed = f.slug)"
     " ORDER BY f.slug LIMIT :limit"
-)
-_PAGES = Query(
-    _PageName,
-    "SELECT DISTINCT feed, page FROM archive"
-    " WHERE feed > :feed OR (feed = :feed AND page > :page)"
-    " ORDER BY feed, page LIMIT :limit",
-)
-_MAKE_AGAIN = Statement(
-    "UPDATE archive SET due_at = :now WHERE feed = :feed AND page = :page AND due_at IS NULL"
 )

@@ -164,17 +164,23 @@ def _latest_of(connection: Connection, partner_slug: str, limit: int) -> list[in
     return sorted(found)[-limit:]
 
 
+# In the order of the very index, which no other has: PostgreSQL else reads all notices backwards for one that has none.
 _OF_PARTNER = Statement("""
-    SELECT n.id FROM notice n WHERE n.partner_id = (SELECT id FROM partner WHERE slug = :partner)
-    ORDER BY n.id DESC LIMIT :limit""")
+    SELECT n.id FROM (
+        SELECT id, partner_id FROM notice WHERE partner_id <= (SELECT id FROM partner WHERE slug = :partner)
+        ORDER BY partner_id DESC, id DESC LIMIT :limit) n
+    WHERE n.partner_id = (SELECT id FROM partner WHERE slug = :partner)""")
 _NOTICED_ENDPOINTS = Statement("""
     SELECT w.id FROM (
-        SELECT e.id, (SELECT max(n.id) FROM notice n WHERE n.endpoint_id = e.id) AS newest
+        SELECT e.id, (SELECT CASE WHEN n.endpoint_id = e.id THEN n.id END FROM notice n
+            WHERE n.endpoint_id <= e.id ORDER BY n.endpoint_id DESC, n.id DESC LIMIT 1) AS newest
         FROM endpoint e JOIN partner p ON p.id = e.partner_id WHERE p.slug = :partner) w
     WHERE w.newest IS NOT NULL ORDER BY w.newest DESC LIMIT :limit""")
-_OF_ITS_ENDPOINT = Statement(
-    "SELECT id FROM notice WHERE endpoint_id = :endpoint ORDER BY id DESC LIMIT :limit"
-)
+_OF_ITS_ENDPOINT = Statement("""
+    SELECT n.id FROM (
+        SELECT id, endpoint_id FROM notice WHERE endpoint_id <= :endpoint
+        ORDER BY endpoint_id DESC, id DESC LIMIT :limit) n
+    WHERE n.endpoint_id = :endpoint""")
 
 
 def _read(connection: Connection, ids: Sequence[int]) -> list[Notice]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from service import logs
 from service.store.database.record import Record
@@ -230,7 +230,9 @@ class DeliveryLoop:
     def _settle_and_claim(
         self, attempts: Sequence[Attempt], returning: Sequence[ClaimedDelivery], limit: int, now: datetime
     ) -> _Claims:
-        tried_for = self._tried_for(attempts, now)
+        # Takedowns that the time of day would end: a clock that jumped ends none.
+        old = [each.claimed.id for each in attempts if ends_by_age(each, now)]
+        tried_for = tries.tried_for_each(self._record, old, now)
         verdicts = [
             verdict_on(each, now, self._jitter(), tried_for.get(each.claimed.id)) for each in attempts
         ]
@@ -269,14 +271,6 @@ class DeliveryLoop:
             self._slots.closed(lane, self._queue.waiting(lane)) for lane in (Lane.TAKEDOWNS, Lane.NEWS)
         )
         return Allowance(self._window.ahead, self._slots.proven, takedowns, news)
-
-    def _tried_for(self, attempts: Sequence[Attempt], now: datetime) -> dict[int, timedelta]:
-        """For how long the takedowns among these were tried that the time of day would end."""
-        old = [each.claimed.id for each in attempts if ends_by_age(each, now)]
-        if not old:
-            return {}
-        with self._record.reading() as connection:
-            return {each: tries.tried_for(connection, each, now) for each in old}
 
     def _record_failed(self, drain: _Drain, error: RecordUnavailable) -> None:
         """The record is away or busy: the attempts stay in hand and are settled when it is back."""

@@ -173,6 +173,7 @@ def _words(now: datetime) -> dict[str, Any]:
         "endpoint_state": lambda each: words_desk.endpoint_state(each, now),
         "partner_state": lambda each: words_desk.partner_state(each, now),
         "replay_command": words_desk.replay_command,
+        "cause_word": words_desk.cause_word,
         "shown_text": wording.shown_text,
         "last_part": names.last_part,
     }

@@ -38,7 +38,9 @@ OLD_ADVICE = "this version needs 0006: run"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class StartRefusal:
+    """The end of a part that did not start: its exit status and its log."""
+
     status: int
     words: str
 
@@ -51,7 +53,7 @@ class Upgrade:
     versions: TwoVersions
     desk: RunningDesk
     outlet: Outlet
-    refusals: dict[str, Refusal]
+    refusals: dict[str, StartRefusal]
     doctor: list[dict[str, Any]]
     schemas: dict[str, str]
 
@@ -86,11 +88,11 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def refusal(versions: TwoVersions, name: str, *words: str, earlier: bool = False) -> Refusal:
+def refusal(versions: TwoVersions, name: str, *words: str, earlier: bool = False) -> StartRefusal:
     """The end of a part that does not start."""
     status = versions.start(name, *words, earlier=earlier).wait(PATIENCE)
     del versions.parts[name]
-    return Refusal(status, versions.log(name))
+    return StartRefusal(status, versions.log(name))
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ class OperatorsDesk:
         return matching.pop()
 
     def findings(self) -> dict[str, str]:
-        """What the doctor says of the record: remedy by words, as far as there is something to do."""
+        """The doctor's findings about the record that have a remedy, by their words."""
         examined = record_checks.of_record(self.settings, now())
         return {each.words: each.remedy for each in examined if each.remedy}
 

@@ -73,7 +73,7 @@ def as_of(now: datetime, posted: ArticleState, content: str, terms: Terms) -> Ar
     return posted
 
 
-KILLED_BY_DESK = "the desk killed this article; only an operator can restore it: dateline restore"
+KILLED_BY_DESK = "the desk killed this article; only an operator can restore it: dateline restore ARTICLE"
 _TYPE_OF_STATUS = {
     "withheld": "article.withheld",
     "killed": "article.killed",

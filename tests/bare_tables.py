@@ -1,7 +1,7 @@
 """The tables that deliveries are in, in memory and empty, for statements alone: SQLite, without foreign keys.
 
-Rows that no ORDER BY asks for come last first, and the index that has the deliveries in their order is not there, so
-that no statement is right by chance.
+The index that has the deliveries in the order of claims is not there, so that no statement is right by chance. With
+`last_first` rows come the other way round where no ORDER BY says how.
 """
 
 from __future__ import annotations
@@ -113,8 +113,9 @@ def _filled(table: Table) -> dict[str, Any]:
 
 
 @contextmanager
-def bare_tables() -> Iterator[BareTables]:
+def bare_tables(*, last_first: bool = False) -> Iterator[BareTables]:
     with _engine().connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA reverse_unordered_selects = {'ON' if last_first else 'OFF'}")
         yield BareTables(connection)
         connection.rollback()
 
@@ -125,5 +126,4 @@ def _engine() -> Engine:
     with engine.begin() as connection:
         metadata.create_all(connection, tables=[article, endpoint, event, delivery, attempt, receipt])
         connection.exec_driver_sql("DROP INDEX ix_delivery_due")
-        connection.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")
     return engine

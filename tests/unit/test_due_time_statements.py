@@ -129,18 +129,15 @@ def test_takedown_that_failed_before_and_after_the_last_success_is_not_hastened(
     assert tables.column("due_at") == [due]
 
 
-def test_attempts_of_another_delivery_keep_no_takedown_from_being_hastened(tables: BareTables) -> None:
+@pytest.mark.parametrize(("own", "others"), [(EARLIER, LATER), (LATER, EARLIER)])
+def test_attempts_of_another_delivery_keep_no_takedown_from_being_hastened(
+    tables: BareTables, own: int, others: int
+) -> None:
     number = tables.delivery(priority=0, due_at=LATER)
-    other = tables.delivery(article_id=ELSEWHERE)
-    for of, start in ((number, EARLIER), (other, LATER)):
-        tables.attempt(of, started_at=start)
+    tables.attempt(number, started_at=own)
+    tables.attempt(tables.delivery(article_id=ELSEWHERE), started_at=others)
     hasten_takedowns(tables, failed_since=NOW)
     assert tables.value(number, "due_at") == NOW
-    tables.set(number, due_at=LATER)
-    tables.set(other, priority=0, due_at=LATER)
-    tables.attempt(other, started_at=EARLIER)
-    hasten_takedowns(tables, failed_since=NOW)
-    assert tables.column("due_at") == [NOW, LATER]
 
 
 def test_first_success_hastens_takedowns_whenever_they_were_tried(tables: BareTables) -> None:

@@ -53,6 +53,26 @@ def test_one_revision_and_several_supersede_each_what_is_older_of_its_article(ta
         assert tables.column("superseded_by") == expected
 
 
+@pytest.mark.parametrize("wanting", [1, ELSEWHERE])
+def test_only_the_endpoint_that_wants_every_revision_keeps_the_older_one(
+    tables: BareTables, wanting: int
+) -> None:
+    tables.connection.exec_driver_sql(f"UPDATE endpoint SET every_revision = (id = {wanting})")
+    for number in (1, ELSEWHERE):
+        tables.delivery(endpoint_id=number, ordered=True)
+    state_writes.supersede(tables.connection, [NewRevision(1, 2, takedown=False)], MOMENT)
+    states = dict(zip((1, ELSEWHERE), tables.column("state"), strict=True))
+    assert states == {1: "superseded", ELSEWHERE: "superseded"} | {wanting: "pending"}
+
+
+def test_of_what_is_overtaken_only_that_which_came_back_is_superseded(tables: BareTables) -> None:
+    numbers = [tables.delivery(endpoint_id=number) for number in (1, ELSEWHERE)]
+    for number in (1, ELSEWHERE):
+        tables.delivery(endpoint_id=number, revision=2)
+    state_writes.supersede_overtaken(tables.connection, numbers[:1], MOMENT)
+    assert tables.column("state") == ["superseded", "pending", "pending", "pending"]
+
+
 # --- claimed
 
 

@@ -31,7 +31,7 @@ def ask(port: int, path: str) -> tuple[int, str, bytes]:
 
 
 def read(port: int, page: int) -> str:
-    """What a reader finds that asks for this page, be it there or in the feed that the page leads to meanwhile."""
+    """The answer to a reader of this page, be it there or in the feed that the page leads to meanwhile."""
     status, target, body = ask(port, f"/feeds/world/{page}.atom")
     if status == 307:
         assert target == "/feeds/world.atom"

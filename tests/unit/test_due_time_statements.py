@@ -56,7 +56,7 @@ def hasten(tables: BareTables, *, refused: bool = False) -> None:
     due_times.hasten(tables.connection, 1, now(), refused=refused)
 
 
-def test_what_was_refused_is_hastened_only_if_that_is_asked_for(tables: BareTables) -> None:
+def test_refused_deliveries_are_hastened_only_if_that_is_asked_for(tables: BareTables) -> None:
     tables.delivery(state="waiting", due_at=LATER, last_status=404)
     hasten(tables)
     assert tables.column("due_at") == [LATER]
@@ -230,7 +230,7 @@ def follow(tables: BareTables, *articles: int) -> None:
     due_times.follow_embargo(tables.connection, articles, now())
 
 
-def test_what_waits_follows_the_embargo_of_its_story(tables: BareTables) -> None:
+def test_waiting_deliveries_follow_the_embargo_of_its_story(tables: BareTables) -> None:
     embargo(tables, LATEST)
     assert moved(tables, lambda: follow(tables, 3), article_id=3) == {"pending", "waiting"}
     assert tables.column("due_at") == [LATER]  # of the last state
@@ -287,7 +287,7 @@ def test_delivery_is_due_when_the_present_embargo_ends(
 # --- back from the wire
 
 
-def test_what_came_back_respects_the_embargo_that_its_story_has_got(tables: BareTables) -> None:
+def test_deliveries_that_came_back_respect_the_embargo_that_its_story_has_got(tables: BareTables) -> None:
     embargo(tables, LATEST)
     number = tables.delivery(article_id=3)
     respect = lambda: due_times.respect_embargoes(tables.connection, [number])  # noqa: E731

@@ -113,12 +113,12 @@ def test_only_what_was_given_up_was_missed(tables: BareTables, state: str) -> No
 
 
 @pytest.mark.parametrize(("settled", "count"), [(EARLIER - 1, 0), (EARLIER, 1), (EARLIER + 1, 1)])
-def test_what_was_given_up_since_was_missed(tables: BareTables, settled: int, count: int) -> None:
+def test_deliveries_given_up_since_were_missed(tables: BareTables, settled: int, count: int) -> None:
     dead(tables, settled_at=settled)
     assert missed(tables) == count
 
 
-def test_what_another_endpoint_missed_stays_given_up(tables: BareTables) -> None:
+def test_deliveries_that_another_endpoint_missed_stay_given_up(tables: BareTables) -> None:
     for number in (1, ELSEWHERE):
         dead(tables, endpoint_id=number)
     assert missed(tables) == 1
@@ -148,7 +148,7 @@ def test_only_the_newest_of_a_story_was_missed(tables: BareTables, other: dict[s
     ("place", "revision", "count"),
     [((1, 1), 0, 1), ((1, 1), 1, 0), ((1, 1), 2, 0), ((ELSEWHERE, 1), 2, 1), ((1, ELSEWHERE), 2, 1)],
 )
-def test_what_the_endpoint_holds_was_not_missed(
+def test_story_that_the_endpoint_holds_was_not_missed(
     tables: BareTables, place: tuple[int, int], revision: int, count: int
 ) -> None:
     dead(tables)
@@ -245,7 +245,7 @@ def test_takedown_of_another_story_is_not_withdrawn(tables: BareTables) -> None:
         ({"endpoint_id": ELSEWHERE}, "superseded"),
     ],
 )
-def test_what_the_withdrawn_takedown_superseded_there_is_cancelled_with_it(
+def test_delivery_that_the_withdrawn_takedown_superseded_there_is_cancelled_with_it(
     tables: BareTables, takedown: dict[str, Any], state: str
 ) -> None:
     number = tables.delivery(state="superseded", superseded_by=2, settled_at=EARLIER)
@@ -257,7 +257,7 @@ def test_what_the_withdrawn_takedown_superseded_there_is_cancelled_with_it(
 
 
 @pytest.mark.parametrize("state", [each for each in STATES if each not in {"superseded", *UNSETTLED}])
-def test_what_was_settled_otherwise_stays_as_it_is(tables: BareTables, state: str) -> None:
+def test_delivery_settled_otherwise_stays_as_it_is(tables: BareTables, state: str) -> None:
     number = tables.delivery(state=state, superseded_by=2)
     kill(tables)
     withdraw(tables)

@@ -235,7 +235,7 @@ OVER = [{"lease": OTHER}, {"attempts": 4}, *({"state": each} for each in STATES 
     ("attempts", "forgiven", "state"),
     [(1, 0, "pending"), (2, 0, "waiting"), (5, 4, "pending"), (6, 4, "waiting")],
 )
-def test_what_is_given_back_is_as_before_its_claim_and_no_other_is(
+def test_delivery_given_back_is_as_before_its_claim_and_no_other_is(
     tables: BareTables, attempts: int, forgiven: int, state: str
 ) -> None:
     number = on_the_wire(tables, attempts=attempts, forgiven=forgiven)
@@ -257,7 +257,7 @@ def test_claim_that_is_over_is_neither_given_back_nor_recovered(
     assert tables.rows() == before
 
 
-def test_what_a_lost_worker_had_waits_and_may_have_arrived_and_no_other(tables: BareTables) -> None:
+def test_delivery_of_a_lost_worker_waits_and_may_have_arrived_and_no_other(tables: BareTables) -> None:
     number = on_the_wire(tables, due_at=EARLIER)
     other = on_the_wire(tables, article_id=ELSEWHERE)
     assert state_writes.recover(tables.connection, number, 3, WORKER, MOMENT)

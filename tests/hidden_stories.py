@@ -72,7 +72,7 @@ class HiddenStories:
             "/v1/articles": by_id,
             "/v1/partner/events": stream,
             "/v1/articles/<path:name>": ["revisions_before=2"],
-            "/v1/events/<name>": ["after=dlv_00000000000000000000000001"],
+            "/v1/events/<name>": ["after=dlv_00000000000000000000000001_1"],
             "/status.json": [
                 "after=holder",
                 "partner=holder",

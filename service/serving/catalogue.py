@@ -18,7 +18,7 @@ from service.store.feeds.kinds import ALL, kind_of
 
 GROUPS = {"section": "Sections", "package": "Packages", "language": "Languages", "source": "Sources"}
 NEWS_WINDOW = timedelta(days=2)  # Google News wants no older stories
-NEWS_MAX_AGE = timedelta(seconds=60)
+NEWS_MAX_AGE = timedelta(seconds=15)
 # Takedowns are looked for as often as that; everywhere they are gone within a second.
 NEWS_LOOK_SECONDS = 0.25
 
@@ -50,7 +50,7 @@ class NewsFiles:
 
 
 class NewsSitemap:
-    """The files of the news sitemap, made at most once a minute; at once when a story is taken down or expires.
+    """The files of the news sitemap, made anew after NEWS_MAX_AGE; at once when a story is taken down or expires.
 
     Whether one was is asked four times a second at the most, however many clients ask. While the record is away the
     files stay as they are.

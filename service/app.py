@@ -119,7 +119,11 @@ def _no_nul() -> None:
         abort(404)
 
 
+_HARDENING = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
+
+
 def _harden(response: Response) -> Response:
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    for name, value in _HARDENING:
+        if name not in response.headers:
+            response.headers.add(name, value)
     return response

@@ -25,7 +25,7 @@ from flask import (
     session,
     url_for,
 )
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.http import guess_limits
@@ -182,9 +182,14 @@ def own_path(path: str) -> str:
 class _CookieSessions(SecureCookieSessionInterface):
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         # No post and no feed reader comes with the cookie: for them the keys need not be made ready.
-        if self.get_cookie_name(app) not in request.cookies:
+        if "HTTP_COOKIE" not in request.environ or self.get_cookie_name(app) not in request.cookies:
             return SecureCookieSession()
         return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        # Of a session that nobody asked for there is nothing to say.
+        if session.accessed or session.modified:
+            super().save_session(app, session, response)
 
 
 def _derived(secret_key: str, purpose: bytes, more: bytes = b"") -> str:

@@ -80,7 +80,7 @@ def locked_while_the_middle_is_held(record: Record, table: str, act: Act) -> lis
         holder.execute(text(f"SELECT id FROM {table} WHERE id = :id FOR UPDATE"), {"id": ids[1]})
         thread.start()
         eventually(lambda: waits_for_a_lock(record), within=10, what="the act that waits")
-        with record.reading() as other:
+        with record.writing() as other:
             free = f"SELECT id FROM {table} ORDER BY id FOR UPDATE SKIP LOCKED"
             unlocked = set(other.execute(text(free)).scalars())
     thread.join()

@@ -120,6 +120,8 @@ def open_engine(url: URL, *, statement_seconds: float) -> Engine:
             raise InvalidatePoolError
         pooled.info["used"] = True  # forgotten when it is connected anew
         connection.patience = statement_seconds + SERVER_LATE
+        if connection.read_only:
+            connection.read_only = None
 
     return engine
 
@@ -150,6 +152,19 @@ def _has_word(socket: int) -> bool:
     waiting = select.poll()
     waiting.register(socket, select.POLLIN)
     return bool(waiting.poll(0))
+
+
+def begin_reading(connection: Connection) -> None:
+    """Its transaction can write nothing, so that it may end in a commit."""
+    line: Any = connection.connection.dbapi_connection
+    line.read_only = True
+
+
+def end_reading(connection: Connection) -> None:
+    """Ends a transaction that only read. After a rollback psycopg forgets what it has prepared, and each statement
+    would be parsed and planned anew."""
+    line: Any = connection.connection.dbapi_connection
+    line.commit()
 
 
 def survey(connection: Connection) -> None:

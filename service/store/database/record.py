@@ -50,12 +50,18 @@ class Record:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection on a consistent view (SQLite) or committed rows (PostgreSQL). Writes are rolled back.
+        """A connection on a consistent view (SQLite) or committed rows (PostgreSQL). Nothing that it writes stands.
 
-        Raises RecordUnavailable within seconds when the database is away or stands still.
+        On PostgreSQL a write fails at once. Raises RecordUnavailable within seconds when the database is away or stands
+        still.
         """
         with self._available(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                yield connection
+                return
+            postgresql.begin_reading(connection)
             yield connection
+            postgresql.end_reading(connection)
 
     @contextmanager
     def surveying(self) -> Iterator[Connection]:

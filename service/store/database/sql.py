@@ -85,9 +85,10 @@ class Statement:
         cursor = connection.connection.cursor()
         # Those who listen to an engine's statements hear of these too. Its lists are asked for, because a connection
         # puts its own together anew, which costs as much as a small statement does.
-        engine = connection.engine
-        for listener in engine.dispatch.before_cursor_execute if engine._has_events else ():
-            listener(connection, cursor, sql, given, None, many)
+        listeners = connection.engine.dispatch
+        if listeners.before_cursor_execute:
+            for listener in listeners.before_cursor_execute:
+                listener(connection, cursor, sql, given, None, many)
         try:
             (cursor.executemany if many else cursor.execute)(sql, given)
         except connection.dialect.loaded_dbapi.Error as error:
@@ -95,8 +96,9 @@ class Statement:
             raise DBAPIError.instance(
                 sql, None, error, kind, hide_parameters=True, dialect=dialect
             ) from error
-        for listener in engine.dispatch.after_cursor_execute if engine._has_events else ():
-            listener(connection, cursor, sql, given, None, many)
+        if listeners.after_cursor_execute:
+            for listener in listeners.after_cursor_execute:
+                listener(connection, cursor, sql, given, None, many)
         return cursor
 
     def _statement(self, dialect: Dialect) -> tuple[str, _Given]:

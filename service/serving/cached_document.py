@@ -133,6 +133,9 @@ class CachedDocument:
         self.former: Mapping[str, bytes] = former or {}
         self.modified = format_datetime(document.modified_at.astimezone(UTC), usegmt=True)
         self.last_used = 0
+        # Whether anybody asked for this document since the process began, in any version. Of one that nobody reads no
+        # reader comes back for what is new.
+        self.asked_for = False
         self.deltas: dict[tuple[str, Coding], Representation | None] = {}
         # Bytes of all its forms, of its deltas, and of what it knows of former versions.
         self.account = ByteAccount()
@@ -146,6 +149,11 @@ class CachedDocument:
         }
         self.representations: dict[Coding, Representation] = {}
         self.representation(IDENTITY)
+
+    def note_request(self, refreshes: int) -> None:
+        """Somebody asks for it; `refreshes` of the cache tell when."""
+        self.last_used = refreshes
+        self.asked_for = True
 
     @property
     def size(self) -> int:
@@ -196,8 +204,15 @@ class CachedDocument:
         since = environ.get("HTTP_IF_MODIFIED_SINCE")
         return accepted[0] if since is not None and self._is_current(since) else None
 
-    def former_of_next(self) -> dict[str, bytes]:
-        """`former` of the next version of this document: this version and those before it."""
+    def next_version(self, document: Document) -> CachedDocument:
+        """The next version of this document, which knows the entries of this version and those before it."""
+        found = CachedDocument(
+            self.address, document, self._policy, self._former_of_next() if self.asked_for else None
+        )
+        found.asked_for = self.asked_for
+        return found
+
+    def _former_of_next(self) -> dict[str, bytes]:
         own = b"".join(sorted(feeds.fingerprints(self.document.body, self.address.fmt)))
         older = {etag: prints for etag, prints in self.former.items() if etag != self.document.etag}
         return dict([*older.items(), (self.document.etag, own)][-FORMER_VERSIONS:])

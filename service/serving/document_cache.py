@@ -239,8 +239,10 @@ class DocumentCache:
             return None
         if before is not None and before.document.etag == document.etag:
             return before
-        policy = public_policy(address, self._public_url)
-        cached = CachedDocument(address, document, policy, before.former_of_next() if before else None)
+        if before is not None:
+            cached = before.next_version(document)
+        else:
+            cached = CachedDocument(address, document, public_policy(address, self._public_url))
         cached.last_used = self.refreshes
         if before is not None:
             # In the forms that clients ask for, so that no request waits for them.

@@ -80,7 +80,7 @@ class FeedMiddleware:
         cached = documents.ready.get(environ["PATH_INFO"]) or self._fetch(environ)
         if cached is None:
             return self._app(environ, start)
-        cached.last_used = documents.refreshes
+        cached.note_request(documents.refreshes)
         method = environ["REQUEST_METHOD"]
         if method not in {"GET", "HEAD"}:
             return _answer_method(method, environ, start)
@@ -111,7 +111,7 @@ class FeedMiddleware:
         representation = cached.representations.get(chosen[0])
         if representation is None:
             return None
-        cached.last_used = self._documents.refreshes
+        cached.note_request(self._documents.refreshes)
         return Selection(cached, chosen[0], representation, chosen[1])
 
     def _answer_part(

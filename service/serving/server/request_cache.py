@@ -61,7 +61,7 @@ class RequestCache:
         response = self._by_head.get(head)
         if response is None or not self._is_current(response):
             return None
-        response.selection.cached.last_used = self._documents.refreshes
+        response.selection.cached.note_request(self._documents.refreshes)
         return response
 
     def response(self, selection: Selection, method: str) -> RawResponse:

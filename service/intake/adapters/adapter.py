@@ -134,7 +134,7 @@ class Reconciliation:
 
 
 Verify = Callable[[HookRequest, Sequence[str], datetime], str | None]
-"""(request, secrets that work now, now) → None if one of the secrets made it, else why not, in words for a developer."""
+"""(request, secrets that work now, now) → None if one of the secrets made it, else why not, in a developer's words."""
 
 Read = Callable[[HookRequest, SourceSettings], Sequence[Event]]
 """Every event of an authenticated request, in its order. Raises Unreadable."""

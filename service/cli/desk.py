@@ -12,6 +12,7 @@ from service.cli import rotation
 from service.cli.command import CommandContext, CommandResult, with_context
 from service.cli.parameter_types import Language, Slug, Text
 from service.http import credentials
+from service.intake.adapters import registry
 from service.store import operations
 from service.store.access.replaced_keys import KeyOwner
 from service.store.articles import sources
@@ -127,11 +128,9 @@ def source_add(context: CommandContext, slug: str, name: str | None, adapter: st
 
 
 def _check_adapter(name: str) -> None:
-    from service.intake.routes import ADAPTERS  # noqa: PLC0415 - the other commands need no Flask
-
-    if name not in ADAPTERS:
+    if name not in registry.names():
         raise click.BadParameter(
-            f"{name!r} is not in this version; it has: {', '.join(ADAPTERS)}", param_hint="--adapter"
+            f"{name!r} is not in this version; it has: {', '.join(registry.names())}", param_hint="--adapter"
         )
 
 

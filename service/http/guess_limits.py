@@ -1,4 +1,4 @@
-"""Limits on guessing at every door: the login, bearer tokens, feed tokens. Shared by all processes, in the record.
+"""Limits on guessing at every door: login, bearer tokens, feed tokens, hooks. Shared by all processes, in the record.
 
 A wrong token beyond the limit is answered 429. API keys and feed tokens have 256 bits, so that a right one is let in
 however many wrong ones came. The operator's token may be weaker: from an address beyond the limit it is let in only if
@@ -29,10 +29,10 @@ from service.store.errors import RecordUnavailable
 
 log = logs.get("http")
 
-LOGIN, BEARER, FEED = "login", "bearer", "feed"
-MOST_WRONG = {LOGIN: 5, BEARER: 60, FEED: 60}  # a minute and address
+LOGIN, BEARER, FEED, HOOK = "login", "bearer", "feed", "hook"
+MOST_WRONG = {LOGIN: 5, BEARER: 60, FEED: 60, HOOK: 60}  # a minute and address
 # From this one on they are counted in the record: a single mistyped key is no guessing.
-SHARED_FROM = {LOGIN: 1, BEARER: 6, FEED: 6}
+SHARED_FROM = {LOGIN: 1, BEARER: 6, FEED: 6, HOOK: 6}
 ADDRESSES = 10_000  # that a process remembers
 WRITES_A_SECOND = 20  # of wrong tokens, by one process: guessing must not keep the newsroom's writes waiting
 _NAME = "guess_limits"
@@ -110,7 +110,7 @@ class GuessLimits:
 
 
 def register(app: Flask, limits: GuessLimits) -> None:
-    """Counts every 401 to a bearer token and every 404 to a feed token, and answers 429 beyond the limit."""
+    """Counts every 401 to a bearer token or a hook, and every 404 to a feed token, and answers 429 beyond the limit."""
     app.extensions[_NAME] = limits
     app.after_request(_limit)
 
@@ -145,6 +145,8 @@ def _door_of_failure(response: Response) -> str | None:
     """The door at which this request came with a wrong token; None for every other."""
     if response.status_code == 401 and request.headers.get("Authorization", "").lower().startswith("bearer "):
         return BEARER
+    if response.status_code == 401 and request.path.startswith("/v1/hooks/"):
+        return HOOK
     if response.status_code == 404 and request.path.startswith("/partner/feeds/"):
         return FEED
     return None

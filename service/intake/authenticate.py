@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -32,6 +32,14 @@ class AuthenticatedSource:
     message_id: str | None
 
 
+@dataclass(frozen=True)
+class VerifiedSource:
+    """The source of a hook, with its secrets that work now, the newest first."""
+
+    source: Source
+    secrets: Sequence[str] = field(repr=False)
+
+
 class SourceAuthenticator:
     """Caches the sources; reads them again after nine tenths of a second, and at once for one it does not know."""
 
@@ -50,6 +58,24 @@ class SourceAuthenticator:
         if slug is not None and source.slug != slug:
             raise Problem(403, "not-yours", f"this API key is not that of the source {slug!r}")
         return AuthenticatedSource(source, None)
+
+    def find(self, slug: str) -> Source | None:
+        """The source of this name, if it may post."""
+        return self._find(lambda each: each.slug == slug)
+
+    def verified(self, slug: str, fault: Callable[[Sequence[str]], str | None]) -> VerifiedSource:
+        """The source of this name, whose secrets have no `fault`, the newest and those that still work; or a 401."""
+        reason = f"there is no source {slug!r}; `dateline source add` makes one"
+        for refresh in (False, True):  # a secret may be new
+            found = [each for each in self._cached(refresh=refresh) if each.slug == slug]
+            secrets = list(dict.fromkeys(each.secret for each in found))
+            if not found:
+                continue
+            words = fault(secrets)
+            if words is None:
+                return VerifiedSource(found[0], secrets)
+            reason = words
+        raise unauthenticated(reason)
 
     def by_key(self) -> Source:
         """The source whose API key is in the Authorization header, or a 401."""

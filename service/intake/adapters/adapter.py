@@ -158,3 +158,4 @@ class Adapter:
     fetch: Fetch | None = None
     fetched: Fetched | None = None
     reconciliation: Reconciliation | None = None
+    answer_status: int = 202  # of every authenticated hook; a few systems take nothing but a 200

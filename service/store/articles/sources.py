@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -121,6 +122,30 @@ def rotate(connection: Connection, keyring: Keyring, slug: str, new: NewSourceKe
     sealed = keyring.seal(new.secret.encode())
     values = {"key_id": new.key_id, "key_hash": new.key_hash, "secret_sealed": sealed}
     connection.execute(update(source).where(source.c.id == row.id).values(values))
+
+
+def set_secret(
+    connection: Connection, keyring: Keyring, slug: str, new: tuple[str, datetime], now: datetime
+) -> None:
+    """Gives a source another secret, and leaves its key; the secrets before it work until the time beside it.
+
+    Raises NotFound, NotPossible for a source that was removed.
+    """
+    row = _locked(connection, slug)
+    if not row.active:
+        raise NotPossible(f"the source {slug!r} was removed and stays so; add one under another name")
+    secret, old_until = new
+    owner = KeyOwner(source_id=row.id)
+    no_key = f"secret-{secrets.token_hex(8)}"  # the old secret works on, and no key with it
+    replaced_keys.shorten(connection, owner, old_until, now)
+    replaced_keys.add(connection, owner, ReplacedKey(no_key, "", row.secret_sealed, old_until), now)
+    sealed = keyring.seal(secret.encode())
+    connection.execute(update(source).where(source.c.id == row.id).values(secret_sealed=sealed))
+
+
+def set_name(connection: Connection, source_id: int, name: str) -> None:
+    """Gives a source another name for people."""
+    connection.execute(update(source).where(source.c.id == source_id).values(name=name))
 
 
 def remove(connection: Connection, slug: str) -> bool:

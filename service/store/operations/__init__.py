@@ -27,6 +27,7 @@ from service.store.operations.partners import (
     sign_with_ed25519,
     stop_ed25519,
 )
+from service.store.operations.sources import change_source
 
 OPERATOR = "operator"  # the actor of whoever has the operator's token, or the machine's own shell
 
@@ -39,6 +40,7 @@ __all__ = [
     "add_section",
     "add_source",
     "change_endpoint",
+    "change_source",
     "close_section",
     "kill",
     "pause_endpoint",

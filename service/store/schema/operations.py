@@ -98,7 +98,7 @@ operator_session = Table(
 auth_limit = Table(
     "auth_limit",
     metadata,
-    Column("door", Text, primary_key=True),  # 'login', 'bearer', 'feed'
+    Column("door", Text, primary_key=True),  # 'login', 'bearer', 'feed', 'hook'
     Column("address", Text, primary_key=True),
     Column("failures", Integer, nullable=False),  # since window_at
     Column("window_at", Instant, nullable=False),

@@ -1,0 +1,97 @@
+"""The sections of a system's stories as the desk's own: by the source's map, by name, or by the source's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.intake import text
+from service.store.articles.source_settings import HOLD, SourceOptions
+
+
+@dataclass(frozen=True)
+class KnownSections:
+    """Every name of a section of the desk, its titles too, in lower case → a slug that it may be posted under."""
+
+    slugs: frozenset[str]
+    by_name: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, titles: Mapping[str, tuple[str, str]]) -> KnownSections:
+        """From `sections.titles`. A slug comes before a title of the same words."""
+        by_title = {title.casefold(): slug for slug, title in titles.values()}
+        return cls(frozenset(titles), {**by_title, **{slug.casefold(): slug for slug in titles}})
+
+
+@dataclass(frozen=True)
+class MappedSections:
+    """The sections of a story, a warning for each that was left out (by its place), and why it must wait."""
+
+    sections: tuple[str, ...]
+    warnings: tuple[tuple[int | None, str], ...] = ()
+    refusal: str | None = None
+    refused: tuple[str, ...] = ()
+
+
+def map_sections(theirs: Sequence[str], options: SourceOptions, known: KnownSections) -> MappedSections:
+    """The desk's sections for the system's, in their order. Unknown ones are left out with a warning while some are
+    known; with none the default section is taken, if there is one."""
+    found: list[str] = []
+    unknown: list[tuple[int, str]] = []
+    for place, name in enumerate(theirs):
+        ours = _ours(name, options.section_map, known)
+        if ours is None:
+            unknown.append((place, name))
+        elif ours and ours not in found:
+            found.append(ours)
+    names = tuple(name for _, name in unknown)
+    if unknown and options.unknown_sections == HOLD:
+        return MappedSections(tuple(found), (), _words(names), names)
+    if not found and options.default_section:
+        default = _ours(options.default_section, {}, known)
+        if default is None:
+            words = f"the source's default section {options.default_section!r} is no section of this desk"
+            return MappedSections((), (), words, names)
+        words = f"{_none_known(names)}: the source's default section {default!r} was taken"
+        return MappedSections((default,), ((None, words),))
+    if not found:
+        return MappedSections((), (), _words(names), names)
+    left_out = [(place, f"there is no section {_shown(name)!r}: it was left out") for place, name in unknown]
+    return MappedSections(tuple(found), tuple(left_out))
+
+
+def _ours(name: str, section_map: Mapping[str, str], known: KnownSections) -> str | None:
+    """Our section for a name of theirs; empty if the map leaves it out, None if nobody knows it."""
+    bare = name.strip()
+    mapped = section_map.get(name, section_map.get(bare))
+    if mapped is None:
+        folded = bare.casefold()
+        mapped = next((ours for theirs, ours in section_map.items() if theirs.casefold() == folded), None)
+    if mapped == "":
+        return ""
+    wanted = bare if mapped is None else mapped
+    return wanted if wanted in known.slugs else known.by_name.get(wanted.casefold())
+
+
+def _none_known(names: Sequence[str]) -> str:
+    return f"none of its sections is known here ({_list(names)})" if names else "it names no section"
+
+
+def _words(names: Sequence[str]) -> str:
+    if not names:
+        return "it names no section; give the source one: dateline source set SLUG --default-section S"
+    word = "section is" if len(names) == 1 else "sections are"
+    return (
+        f"no section here is its {_list(names)}: {len(names)} {word} unknown; add it (dateline section add),"
+        " or map it (dateline source set SLUG --map THEIRS=OURS)"
+    )
+
+
+def _list(names: Iterable[str]) -> str:
+    shown = [repr(_shown(each)) for each in names]
+    more = len(shown) - 5
+    return ", ".join(shown[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shown(name: str) -> str:
+    return text.shown(name)

@@ -13,7 +13,8 @@ from flask import request
 from service.http import auth, credentials
 from service.http.auth import unauthenticated
 from service.http.problems import Problem
-from service.store.articles import sources
+from service.store.articles import source_settings, sources
+from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.webhooks import signatures
@@ -48,6 +49,7 @@ class SourceAuthenticator:
         self._clock = clock
         self._lock = Lock()
         self._sources: list[Source] = []
+        self._options: dict[int, SourceOptions] = {}
         self._read_at: datetime | None = None
 
     def authenticate(self, body: bytes, slug: str | None) -> AuthenticatedSource:
@@ -76,6 +78,11 @@ class SourceAuthenticator:
                 return VerifiedSource(found[0], secrets)
             reason = words
         raise unauthenticated(reason)
+
+    def options(self, source: Source) -> SourceOptions | None:
+        """The settings of a source that it has just authenticated, without its API token; None if it has none."""
+        with self._lock:
+            return self._options.get(source.id)
 
     def by_key(self) -> Source:
         """The source whose API key is in the Authorization header, or a 401."""
@@ -119,5 +126,6 @@ class SourceAuthenticator:
         with self._lock:
             if refresh or self._read_at is None or abs(now - self._read_at) > CACHE_FOR:
                 self._sources = sources.with_keys(self._record, now)
+                self._options = source_settings.all_options(self._record)
                 self._read_at = now
             return self._sources

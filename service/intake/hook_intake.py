@@ -29,8 +29,8 @@ from service.intake.hook_privacy import stored_request
 from service.intake.story_intake import HELD_WORDS, Stamp, StoryIntake, StoryResult, StorySource
 from service.store.articles import hooks, source_settings, source_sync
 from service.store.articles.hooks import (
-    HOOK_DONE,
     HELD,
+    HOOK_DONE,
     IGNORED,
     QUEUED,
     Hook,

@@ -22,6 +22,7 @@ from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import Note, Reading
 from service.intake.authenticate import AuthenticatedSource, SourceAuthenticator
 from service.intake.hook_receiver import HookReceiver
+from service.intake.section_map import KnownSections, map_reading
 from service.intake.story_intake import StoryIntake
 from service.store.articles import accept
 from service.store.articles.idempotency import Answer
@@ -29,6 +30,7 @@ from service.store.articles.posts import Post
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.errors import ContentMissing, KeyReused, UnknownSections
+from service.store.feeds import sections
 
 log = logs.get("intake")
 
@@ -48,11 +50,20 @@ def create_blueprint(
     blueprint = Blueprint("intake", __name__)
     receiver = HookReceiver(StoryIntake(record, authority=authority, clock=clock, wake=wake), authenticator)
 
+    def mapped(source: Source, reading: Reading) -> Reading:
+        options = authenticator.options(source)
+        if options is None:
+            return reading
+        try:
+            return map_reading(reading, options, KnownSections.of(sections.titles(record)))
+        except native.Invalid as error:
+            raise _invalid([(each.pointer, each.detail) for each in error.errors]) from None
+
     def take(slug: str | None) -> Response:
         body = _body()
         authenticated = authenticator.authenticate(body, slug)
         source, key = authenticated.source, _key(authenticated)
-        reading = _read(source, body)
+        reading = mapped(source, _read(source, body))
         body_hash = hashlib.sha256(body).hexdigest()
         post = Post(source, reading.posted, key, body_hash, authority, clock())
         answer = _accept(record, post, reading)

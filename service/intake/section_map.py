@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.intake import text
+from service.intake.adapters.native import Invalid, Note, Reading
+from service.intake.article import TAKEDOWN_STATUSES
 from service.store.articles.source_settings import HOLD, SourceOptions
 
 
@@ -58,6 +60,34 @@ def map_sections(theirs: Sequence[str], options: SourceOptions, known: KnownSect
         return MappedSections((), (), _words(names), names)
     left_out = [(place, f"there is no section {_shown(name)!r}: it was left out") for place, name in unknown]
     return MappedSections(tuple(found), tuple(left_out))
+
+
+def map_reading(reading: Reading, options: SourceOptions, known: KnownSections) -> Reading:
+    """An article in Dateline's own JSON with its sections mapped. Raises Invalid, but never for a takedown: one whose
+    sections nobody knows is taken without its content."""
+    posted = reading.posted
+    if posted.content is None:
+        return reading
+    mapped = map_sections(posted.sections, options, known)
+    places = reading.section_places
+    if mapped.refusal and posted.status in TAKEDOWN_STATUSES:
+        note = Note("/sections", f"taken down without its content: {mapped.refusal}")
+        return replace(
+            reading, posted=replace(posted, content=None, sections=()), warnings=(*reading.warnings, note)
+        )
+    if mapped.refusal:
+        at = [f"/sections/{places[each]}" for each in mapped.refused] or ["/sections"]
+        raise Invalid(tuple(Note(each, mapped.refusal) for each in at))
+    notes = [
+        Note("/sections" if place is None else f"/sections/{places[posted.sections[place]]}", words)
+        for place, words in mapped.warnings
+    ]
+    content = {**posted.content, "sections": list(mapped.sections)}
+    return Reading(
+        posted=replace(posted, content=content, sections=mapped.sections),
+        warnings=(*reading.warnings, *notes),
+        section_places=dict.fromkeys(mapped.sections, 0),
+    )
 
 
 def _ours(name: str, section_map: Mapping[str, str], known: KnownSections) -> str | None:

@@ -49,7 +49,7 @@ class NewHook:
 
 @dataclass(frozen=True)
 class HookResult:
-    """The end of a hook, or its next step. `articles`: an answer for each story in it. `ids`: stories that are to be fetched."""
+    """The end of a hook, or its next step. `articles`: an answer for each story. `ids`: stories to be fetched."""
 
     state: str
     outcome: str

@@ -45,9 +45,13 @@ def options_within(connection: Connection, keyring: Keyring, source_id: int) -> 
     row = _FIND.one(connection, source=source_id)
     if row is None:
         return SourceOptions()
+    return _options(row, keyring.open(row.secret_sealed).decode())
+
+
+def _options(row: _SettingsRow, api_token: str) -> SourceOptions:
     return SourceOptions(
         base_url=row.base_url,
-        api_token=keyring.open(row.secret_sealed).decode(),
+        api_token=api_token,
         language=row.language,
         content_type=row.content_type,
         fields={name: (rule[0], rule[1]) for name, rule in json.loads(row.fields).items()},
@@ -56,6 +60,12 @@ def options_within(connection: Connection, keyring: Keyring, source_id: int) -> 
         unknown_sections=row.unknown_sections,
         takedown_limit=row.takedown_limit,
     )
+
+
+def all_options(record: Record) -> dict[int, SourceOptions]:
+    """The settings of every source that has any, by its row; without API tokens."""
+    with record.reading() as connection:
+        return {row.source_id: _options(row, "") for row in _ALL.all(connection)}
 
 
 def put(connection: Connection, keyring: Keyring, source_id: int, new: SourceOptions) -> None:
@@ -77,6 +87,7 @@ def put(connection: Connection, keyring: Keyring, source_id: int, new: SourceOpt
 
 
 class _SettingsRow(NamedTuple):
+    source_id: int
     base_url: str
     secret_sealed: bytes
     language: str | None
@@ -88,11 +99,12 @@ class _SettingsRow(NamedTuple):
     takedown_limit: int
 
 
-_FIND = Query(
-    _SettingsRow,
-    "SELECT base_url, secret_sealed, language, content_type, fields, section_map, default_section,"
-    " unknown_sections, takedown_limit FROM source_settings WHERE source_id = :source",
+_SELECT = (
+    "SELECT source_id, base_url, secret_sealed, language, content_type, fields, section_map, default_section,"
+    " unknown_sections, takedown_limit FROM source_settings"
 )
+_FIND = Query(_SettingsRow, f"{_SELECT} WHERE source_id = :source")
+_ALL = Query(_SettingsRow, _SELECT)
 _REPLACE = Statement(
     "UPDATE source_settings SET base_url = :base_url, secret_sealed = :secret_sealed, language = :language,"
     " content_type = :content_type, fields = :fields, section_map = :section_map,"

@@ -86,7 +86,11 @@ class StoryIntake:
         authority: str,
         clock: Callable[[], datetime],
         wake: Callable[[], None] = lambda: None,
+        dry_run: bool = False,
     ) -> None:
+        """With `dry_run` nothing is recorded, and the results say what would be."""
+        self.dry_run = dry_run
+        self._accept_post = accept.preview if dry_run else accept.accept
         self.record = record
         self.clock = clock
         self._authority = authority
@@ -142,11 +146,17 @@ class StoryIntake:
         post = Post(of.source, posted, authority=self._authority, now=now, **vars(stamp))
         takedown = posted.status in TAKEDOWN_STATUSES
         try:
-            answer = accept.accept(self.record, post)
+            answer = self._accept_post(self.record, post)
         except ContentMissing:
             return StoryResult(posted.external_id, "ignored", NEVER_HERE, warnings=notes, takedown=True)
         except (UnknownSections, KeyReused) as error:
             return StoryResult(posted.external_id, "held", str(error), warnings=notes, takedown=takedown)
+        if not self.dry_run:
+            self._note(of, answer)
+        warnings = (*notes, *native.date_warnings(posted, now))
+        return StoryResult(posted.external_id, answer.outcome, None, answer, warnings, takedown)
+
+    def _note(self, of: StorySource, answer: Answer) -> None:
         if answer.outcome == "accepted":
             self._wake()
         log.info(
@@ -157,8 +167,6 @@ class StoryIntake:
             type=answer.type,
             outcome=answer.outcome,
         )
-        warnings = (*notes, *native.date_warnings(posted, now))
-        return StoryResult(posted.external_id, answer.outcome, None, answer, warnings, takedown)
 
 
 class Unusable(ValueError):

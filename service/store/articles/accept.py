@@ -52,6 +52,24 @@ def accept(record: Record, post: Post) -> Answer:
     raise AssertionError("unreachable")
 
 
+def preview(record: Record, post: Post) -> Answer:
+    """The answer as if the post were recorded; nothing is. Raises what `accept` raises."""
+    revision = posts.posted_revision(post.article)
+    try:
+        with record.writing() as connection:
+            raise _RolledBack(_accept(connection, post, revision))  # noqa: TRY301
+    except _RolledBack as end:
+        return end.answer
+
+
+class _RolledBack(Exception):
+    """Ends a transaction of which nothing is to stay."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
 def kill(connection: Connection, name: str, reason: str, actor: str, now: datetime) -> Answer:
     """The desk kills an article everywhere; its source cannot bring it back. Killed already: a repeat."""
     return _by_desk(connection, name, "killed", actor, reason, now)

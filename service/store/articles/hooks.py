@@ -121,25 +121,29 @@ def settle(
         return _SETTLE.run(connection, values) == 1
 
 
-def claim_due(record: Record, limit: int, now: datetime) -> list[Hook]:
-    """Hooks that wait and are due, the oldest first, this worker's alone for CLAIM_LASTS. Systems that are left alone
-    for a while have none."""
+def claim_due(record: Record, limit: int, now: datetime, busy: Sequence[str] = ()) -> list[Hook]:
+    """Hooks that wait and are due, the oldest first, this worker's alone for CLAIM_LASTS; none of the `busy` sources,
+    and none of a system that is left alone for a while."""
+    values = {"now": now, "until": now + CLAIM_LASTS, "limit": limit, "busy": list(busy)}
     with record.writing() as connection:
-        ids = [number for (number,) in _CLAIM.rows(connection, now=now, until=now + CLAIM_LASTS, limit=limit)]
-        return _read(connection, ids)
+        return _read(connection, [number for (number,) in _CLAIM.rows(connection, **values)])
 
 
-def claim_held(record: Record, slug: str, hook_id: int | None, now: datetime) -> list[Hook]:
+def claim_held(connection: Connection, slug: str, hook_id: int | None, now: datetime) -> list[Hook]:
     """The held hooks of a source, or the one of this number, claimed to be tried again now."""
     values = {"slug": slug, "id": hook_id or 0, "until": now + CLAIM_LASTS}
-    with record.writing() as connection:
-        return _read(connection, [number for (number,) in _CLAIM_HELD.rows(connection, **values)])
+    return _read(connection, [number for (number,) in _CLAIM_HELD.rows(connection, **values)])
 
 
-def release(record: Record, source_id: int, now: datetime) -> int:
+def hasten(connection: Connection, source_id: int, now: datetime) -> int:
     """Makes all that waits of a source due now: its settings have changed, or its system answers again."""
-    with record.writing() as connection:
-        return _RELEASE.run(connection, {"source": source_id, "now": now})
+    return _HASTEN.run(connection, {"source": source_id, "now": now})
+
+
+def counts(record: Record, source_id: int) -> dict[str, int]:
+    """How many hooks of a source are in each state."""
+    with record.reading() as connection:
+        return {str(name): int(count) for name, count in _COUNTS.rows(connection, source=source_id)}
 
 
 def held(record: Record, slug: str | None = None, limit: int = 100) -> list[Hook]:
@@ -247,13 +251,17 @@ _TAKE = """
     UPDATE hook SET attempts = attempts + 1, next_try_at = :until WHERE id IN (
         SELECT h.id FROM hook h LEFT JOIN source_sync y ON y.source_id = h.source_id
         WHERE h.state = 'queued' AND h.next_try_at <= :now AND (y.not_before IS NULL OR y.not_before <= :now)
+            AND NOT h.source_id IN (SELECT id FROM source WHERE slug IN :busy[text])
         ORDER BY h.next_try_at, h.id LIMIT :limit{}) RETURNING id"""
 _CLAIM = Statement(_TAKE.format(""), postgresql=_TAKE.format(" FOR UPDATE OF h SKIP LOCKED"))
 _CLAIM_HELD = Statement("""
     UPDATE hook SET attempts = attempts + 1, state = 'queued', next_try_at = :until
     WHERE state = 'held' AND (:id = 0 OR id = :id)
         AND source_id = (SELECT id FROM source WHERE slug = :slug) RETURNING id""")
-_RELEASE = Statement(
+_COUNTS = Statement(
+    "SELECT state, count(*) FROM hook WHERE source_id = :source GROUP BY state ORDER BY state"
+)
+_HASTEN = Statement(
     "UPDATE hook SET next_try_at = :now WHERE state = 'queued' AND source_id = :source AND next_try_at > :now"
     " AND attempts > 0"
 )

@@ -15,8 +15,10 @@ from service.store.access import replaced_keys
 from service.store.access.replaced_keys import KeyOwner, ReplacedKey
 from service.store.database.keyring import Keyring
 from service.store.database.record import Record
+from service.store.database.sql import Statement
 from service.store.errors import AlreadyExists, NotFound, NotPossible
 from service.store.schema.articles import source
+from service.store.schema.base import from_micros
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,20 @@ def _locked(connection: Connection, slug: str) -> Row[Any]:
 def active(record: Record) -> list[Source]:
     """All sources that may post, in the order in which they were added."""
     return _where(record, source.c.active)
+
+
+def activity(record: Record, source_id: int) -> datetime | None:
+    """When a source last sent something that was kept or changed an article."""
+    with record.surveying() as connection:
+        found = [
+            _ACTIVITY_OF_HOOKS.value(connection, source=source_id),
+            _ACTIVITY_OF_ARTICLES.value(connection, source=source_id),
+        ]
+    return max((from_micros(int(each)) for each in found if each is not None), default=None)
+
+
+_ACTIVITY_OF_HOOKS = Statement("SELECT max(last_received_at) FROM hook WHERE source_id = :source")
+_ACTIVITY_OF_ARTICLES = Statement("SELECT max(changed_at) FROM article WHERE source_id = :source")
 
 
 def _where(record: Record, condition: Any) -> list[Source]:

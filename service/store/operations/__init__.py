@@ -27,7 +27,7 @@ from service.store.operations.partners import (
     sign_with_ed25519,
     stop_ed25519,
 )
-from service.store.operations.sources import change_source
+from service.store.operations.sources import change_source, release_takedowns, retry_hooks
 
 OPERATOR = "operator"  # the actor of whoever has the operator's token, or the machine's own shell
 
@@ -44,11 +44,13 @@ __all__ = [
     "close_section",
     "kill",
     "pause_endpoint",
+    "release_takedowns",
     "rename_section",
     "replay",
     "reseal",
     "restore",
     "resume_endpoint",
+    "retry_hooks",
     "revoke_feed",
     "rotate_feed",
     "rotate_keys",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from service.store.articles import source_settings, sources
+from service.store.articles import source_settings, source_sync, sources
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import NewSource, Source
 from service.store.database import resealing
@@ -54,6 +54,7 @@ def add_source(
         added = sources.add(connection, record.keyring, new, now)
         if options is not None:
             source_settings.put(connection, record.keyring, added.id, options)
+            source_sync.begin(connection, added.id, now)
         AuditLine(actor, now).write(connection, "source.added", new.slug, adapter=new.adapter)
     return added
 

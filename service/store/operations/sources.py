@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from service.store.articles import source_settings, sources
+from service.store.articles import hooks, source_settings, source_sync, sources
+from service.store.articles.hooks import Hook
 from service.store.articles.source_settings import SourceOptions
 from service.store.database.record import Record
 from service.store.operations.audit_line import AuditLine
@@ -33,6 +34,8 @@ def change_source(
         different = _different(before, after)
         if different:
             source_settings.put(connection, record.keyring, source.id, after)
+            hooks.hasten(connection, source.id, now)
+            source_sync.begin(connection, source.id, now)
         if change.name is not None and change.name != source.name:
             sources.set_name(connection, source.id, change.name)
             different["name"] = change.name
@@ -42,6 +45,25 @@ def change_source(
         if different:
             AuditLine(actor, now).write(connection, "source.changed", slug, **different)
     return different
+
+
+def retry_hooks(record: Record, slug: str, hook_id: int | None, *, actor: str, now: datetime) -> list[Hook]:
+    """Claims the held hooks of a source, or the one of this number, to be tried again now."""
+    with record.writing() as connection:
+        claimed = hooks.claim_held(connection, slug, hook_id, now)
+        if claimed:
+            AuditLine(actor, now).write(connection, "source.retried", slug, count=len(claimed))
+    return claimed
+
+
+def release_takedowns(record: Record, slug: str, *, actor: str, now: datetime) -> int:
+    """Lets the next sweep take down the stories that wait for it; returns how many those are."""
+    source = sources.by_slug(record, slug)
+    with record.writing() as connection:
+        count = source_sync.release(connection, source.id, now)
+        if count:
+            AuditLine(actor, now).write(connection, "source.takedowns_released", slug, count=count)
+    return count
 
 
 def _different(before: SourceOptions, after: SourceOptions) -> dict[str, Any]:

@@ -100,6 +100,9 @@ source_sync = Table(
     ),  # JSON: ids that wait for the operator
     Column("missing_since", Instant),
     Column(
+        "baseline", Text
+    ),  # JSON: ids that were there before the source and never came; NULL: not swept yet
+    Column(
         "released", Integer, nullable=False, server_default=text("0")
     ),  # so many takedowns the operator released
 )

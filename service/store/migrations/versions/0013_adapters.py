@@ -87,6 +87,7 @@ def upgrade() -> None:
         sa.Column("not_before", sa.BigInteger(), nullable=True),
         sa.Column("missing", sa.Text(), nullable=False, server_default=sa.text("'[]'")),
         sa.Column("missing_since", sa.BigInteger(), nullable=True),
+        sa.Column("baseline", sa.Text(), nullable=True),
         sa.Column("released", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_source_sync_source_id")),
         sa.PrimaryKeyConstraint("source_id", name=op.f("pk_source_sync")),

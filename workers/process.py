@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 from importlib import metadata
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from celery import signals
@@ -20,7 +21,8 @@ from celery.apps.worker import Worker as AppWorker
 from celery.worker import state
 
 from service import logs, times
-from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
+from service.intake.story_intake import StoryIntake
+from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
 from service.serving.export import Exporter
 from service.settings import Settings
@@ -28,7 +30,9 @@ from service.store import migrations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from workers.deliver.loop import DeliveryLoop
+from workers.fetch.task import FetchTask
 from workers.leader import Clocks, LeaderLease
+from workers.net.api_client import ApiClient
 from workers.net.http_client import GuardedClient
 from workers.net.transport import Sender
 from workers.notifier import Notifier
@@ -48,7 +52,7 @@ WORKER_STATEMENT_SECONDS = 10.0
 SWITCH_INTERVAL = 0.001  # seconds that a thread goes on while others wait
 NICE = 5
 
-CELERY_THREADS = 4  # one delivers, one routes, one builds feeds, one takes the next hint
+CELERY_THREADS = 5  # one delivers, one routes, one builds feeds, one fetches, one takes the next hint
 
 
 def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
@@ -126,6 +130,8 @@ def _tasks(
             feed_bytes=settings.feed_bytes,
         )
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
+    if FETCH in tasks:
+        done_here[FETCH] = _fetch_task(settings, record, waker)
     if DELIVER in tasks:
         sender = Sender(
             settings.allow_networks,
@@ -137,6 +143,16 @@ def _tasks(
             record, sender, worker, times.now, random.random, stall_detector.stalls
         )
     return done_here
+
+
+def _fetch_task(settings: Settings, record: Record, waker: Waker) -> FetchTask:
+    authority = urlsplit(settings.public_url).hostname or "localhost"
+    stories = StoryIntake(record, authority=authority, clock=times.now, wake=waker.wake)
+
+    def new_client() -> ApiClient:
+        return ApiClient(settings.allow_networks, user_agent=_user_agent())
+
+    return FetchTask(record, stories, times.now, new_client)
 
 
 def _notifier(settings: Settings, record: Record) -> Notifier:

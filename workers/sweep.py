@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service import logs
-from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
+from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept
+from service.store.articles import accept, hooks
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -116,6 +116,7 @@ class Sweep:
         for task, due in (
             (ROUTE, found.events),
             (PUBLISH, found.feeds or found.waking),
+            (FETCH, found.fetches),
             (DELIVER, found.deliveries or (leading and bool(lost))),
         ):
             self._request(task, due, broker)
@@ -155,6 +156,8 @@ class Sweep:
             deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
             self._tidy()
+            if deleted := hooks.prune(self._record, now):
+                log.info("hooks.pruned", count=deleted)
         if found.backfills:
             self._backfill()
         if found.notices:

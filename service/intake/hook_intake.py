@@ -6,6 +6,7 @@ Reading is pure and done within the request. Only what must be fetched is left t
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -124,7 +125,11 @@ class HookIntake:
             return HookResult(HELD, "held", registry.unknown_words(hook.adapter))
         options = source_settings.options(self._record, source.id)
         request = HookRequest(hook.method, hook.target, hook.headers, hook.body)
-        reading = read(adapter, request, settings_of(options))
+        reading = (
+            HookReading([Hint(json.loads(hook.body))])
+            if hook.method == hooks.FETCHED
+            else read(adapter, request, settings_of(options))
+        )
         tally = self._planned(adapter, options, reading)
         if tally.sweep is not None:
             source_sync.ask(self._record, source.id, self._stories.clock(), sweep=tally.sweep)

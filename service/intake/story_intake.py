@@ -18,7 +18,7 @@ from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import Note, Reading
 from service.intake.article import LIMITS, TAKEDOWN_STATUSES, Slug
 from service.intake.section_map import KnownSections, map_sections
-from service.store.articles import accept
+from service.store.articles import accept, hooks
 from service.store.articles.idempotency import Answer
 from service.store.articles.posts import Post, PostedArticle
 from service.store.articles.source_settings import SourceOptions
@@ -29,7 +29,7 @@ from service.store.feeds import sections
 
 log = logs.get("intake")
 
-HELD_WORDS = 500  # characters of a reason that are stored
+HELD_WORDS = hooks.WHY_MOST
 _TAKEDOWN_FIELDS = ("id", "status", "version", "updated_at", "reason", "kill_reason")
 NEVER_HERE = "it was never here: there is nothing to take down"
 

@@ -7,6 +7,7 @@ that says the same twice may mean two changes. All are deleted in time; held one
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.schema.base import to_micros
 
+FETCHED = "FETCHED"  # in place of a method: no request, but the ids of stories that were looked up
 QUEUED, HOOK_DONE, HELD, IGNORED = "queued", "done", "held", "ignored"
 REPEAT_WITHIN = timedelta(minutes=10)
 HOOKS_KEPT_FOR = timedelta(days=7)
@@ -32,6 +34,7 @@ REQUEST_LASTS = timedelta(
 )  # a hook that its own request did not bring to an end is a worker's then
 CLAIM_LASTS = timedelta(minutes=2)
 _PRUNED_AT_ONCE = 1_000
+WHY_MOST = 500  # characters of a reason that are stored
 _LEVEL = 3  # of zlib: 40 KB in less than a millisecond
 
 
@@ -45,6 +48,7 @@ class NewHook:
     target: str
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    once: bool = False  # the same again, at whatever time, is the same
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def keep(record: Record, new: NewHook, result: HookResult, now: datetime) -> Hoo
     values = {
         "source_id": new.source_id,
         "content_hash": new.content_hash,
-        "period": to_micros(now) // (REPEAT_WITHIN // timedelta(microseconds=1)),
+        "period": 0 if new.once else to_micros(now) // (REPEAT_WITHIN // timedelta(microseconds=1)),
         "received_at": now,
         "last_received_at": now,
         "method": new.method,
@@ -144,6 +148,15 @@ def counts(record: Record, source_id: int) -> dict[str, int]:
     """How many hooks of a source are in each state."""
     with record.reading() as connection:
         return {str(name): int(count) for name, count in _COUNTS.rows(connection, source=source_id)}
+
+
+def keep_fetched(record: Record, source_id: int, story_id: str, why: str, now: datetime) -> None:
+    """Holds a story that was looked up and cannot be mapped; once, however often it is looked up."""
+    body = json.dumps([story_id]).encode()
+    digest = hashlib.sha256(b"fetched\0" + body).hexdigest()
+    new = NewHook(source_id, digest, FETCHED, "", {}, body, once=True)
+    facts = {"id": story_id, "outcome": "held", "why": why}
+    keep(record, new, HookResult(HELD, "held", why[:WHY_MOST], [facts]), now)
 
 
 def held(record: Record, slug: str | None = None, limit: int = 100) -> list[Hook]:
@@ -249,9 +262,10 @@ _SETTLE = Statement(
 )
 _TAKE = """
     UPDATE hook SET attempts = attempts + 1, next_try_at = :until WHERE id IN (
-        SELECT h.id FROM hook h LEFT JOIN source_sync y ON y.source_id = h.source_id
+        SELECT h.id FROM hook h JOIN source s ON s.id = h.source_id AND s.active
+            LEFT JOIN source_sync y ON y.source_id = h.source_id
         WHERE h.state = 'queued' AND h.next_try_at <= :now AND (y.not_before IS NULL OR y.not_before <= :now)
-            AND NOT h.source_id IN (SELECT id FROM source WHERE slug IN :busy[text])
+            AND NOT s.slug IN :busy[text]
         ORDER BY h.next_try_at, h.id LIMIT :limit{}) RETURNING id"""
 _CLAIM = Statement(_TAKE.format(""), postgresql=_TAKE.format(" FOR UPDATE OF h SKIP LOCKED"))
 _CLAIM_HELD = Statement("""
@@ -278,7 +292,7 @@ _READ = Query(
 )
 _DELETE_OVER = Statement("""
     DELETE FROM hook WHERE id IN (
-        SELECT id FROM hook WHERE last_received_at < :before AND state IN ('done', 'ignored')
+        SELECT id FROM hook WHERE received_at < :before AND state <> 'held'
         ORDER BY received_at LIMIT :limit)""")
 _COUNT = Statement(
     "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(CASE WHEN state = 'held' THEN 1 ELSE 0 END), 0) FROM hook"

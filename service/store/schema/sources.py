@@ -56,7 +56,6 @@ hook = Table(
     Column("method", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("headers", Text, nullable=False),  # JSON; no credentials
-    Column("body", LargeBinary, nullable=False),  # zlib
     Column("bytes", Integer, nullable=False),  # of the body as it is stored
     Column("state", Text, nullable=False),
     Column("outcome", Text, nullable=False),
@@ -68,6 +67,7 @@ hook = Table(
     Column("ids_left", Text),  # JSON: stories still to be fetched; NULL: read them in the body
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_try_at", Instant),
+    Column("body", LargeBinary, nullable=False),  # zlib; last, so that SQLite reads the others without it
     UniqueConstraint("source_id", "content_hash", "period"),
     one_of("state", HOOK_STATES, "state"),
     Index(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from service import logs
 from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept, hooks
+from service.store.articles import accept, hook_pruning
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -156,7 +156,7 @@ class Sweep:
             deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
             self._tidy()
-            if deleted := hooks.prune(self._record, now):
+            if deleted := hook_pruning.prune(self._record, now):
                 log.info("hooks.pruned", count=deleted)
         if found.backfills:
             self._backfill()

@@ -82,7 +82,7 @@ def source_add(
 
 
 def setup_words(adapter: Adapter, url: str, secret: str) -> str:
-    """What to paste where in the system's own screens."""
+    """The words on what to paste where in the system's own screens."""
     return adapter.setup.replace("{url}", url).replace("{secret}", secret).strip()
 
 

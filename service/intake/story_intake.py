@@ -18,7 +18,7 @@ from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import Note, Reading
 from service.intake.article import LIMITS, TAKEDOWN_STATUSES, Slug
 from service.intake.section_map import KnownSections, map_sections
-from service.store.articles import accept, hooks
+from service.store.articles import accept, hooks, preview
 from service.store.articles.idempotency import Answer
 from service.store.articles.posts import Post, PostedArticle
 from service.store.articles.source_settings import SourceOptions
@@ -90,7 +90,7 @@ class StoryIntake:
     ) -> None:
         """With `dry_run` nothing is recorded, and the results say what would be."""
         self.dry_run = dry_run
-        self._accept_post = accept.preview if dry_run else accept.accept
+        self._accept_post = preview.preview if dry_run else accept.accept
         self.record = record
         self.clock = clock
         self._authority = authority

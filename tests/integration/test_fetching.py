@@ -16,7 +16,7 @@ from service.intake.adapters.adapter import HookRequest
 from service.intake.hook_intake import HookIntake
 from service.intake.story_intake import StoryIntake
 from service.store import notices, operations
-from service.store.articles import hooks, revisions, source_sync
+from service.store.articles import hooks, source_sync, standings
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import NewSource, Source
 from service.store.coordination import due_work
@@ -34,7 +34,7 @@ from workers.net.api_client import ApiClient
 A_MINUTE = timedelta(minutes=1)
 
 
-class Newsroom:
+class PaperNewsroom:
     """A desk with a source of Paper's, its hooks and a fetch worker, on a clock that the test moves."""
 
     def __init__(self, record: Record, paper: Paper, **options: Any) -> None:
@@ -72,13 +72,13 @@ class Newsroom:
     def status(self, story_id: str) -> str:
         found = {
             each.external_id: each.status
-            for each in revisions.standings(self.record, self.source.id, self.now)
+            for each in standings.standings(self.record, self.source.id, self.now)
         }
         return found.get(story_id, "none")
 
     def public(self) -> list[str]:
-        standings = revisions.standings(self.record, self.source.id, self.now)
-        return sorted(each.external_id for each in standings if each.status == "usable")
+        found = standings.standings(self.record, self.source.id, self.now)
+        return sorted(each.external_id for each in found if each.status == "usable")
 
     def state(self) -> source_sync.SyncState:
         return source_sync.state(self.record, self.source.id)
@@ -96,19 +96,19 @@ def _paper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def newsroom(record: Record, paper: Paper) -> Newsroom:
+def newsroom(record: Record, paper: Paper) -> PaperNewsroom:
     """A newsroom whose first comparison, of an empty system, is over."""
-    made = Newsroom(record, paper)
+    made = PaperNewsroom(record, paper)
     made.work()
     assert made.state().swept_at is not None
     return made
 
 
-def later(newsroom: Newsroom, seconds: float = 0) -> str:
+def later(newsroom: PaperNewsroom, seconds: float = 0) -> str:
     return times.to_iso(newsroom.now + timedelta(seconds=seconds))
 
 
-def test_a_story_that_was_hinted_at_is_fetched(newsroom: Newsroom) -> None:
+def test_a_story_that_was_hinted_at_is_fetched(newsroom: PaperNewsroom) -> None:
     newsroom.paper.publish("7")
     assert newsroom.send({"changed": ["7", "8"]}).outcome == "queued"
     assert due_work.due_now(newsroom.record, newsroom.now).fetches
@@ -118,7 +118,7 @@ def test_a_story_that_was_hinted_at_is_fetched(newsroom: Newsroom) -> None:
     assert not due_work.due_now(newsroom.record, newsroom.now).fetches
 
 
-def test_a_hint_of_a_story_that_is_gone_takes_it_down(newsroom: Newsroom) -> None:
+def test_a_hint_of_a_story_that_is_gone_takes_it_down(newsroom: PaperNewsroom) -> None:
     newsroom.paper.publish("7")
     newsroom.send({"changed": ["7"]})
     newsroom.work()
@@ -128,7 +128,9 @@ def test_a_hint_of_a_story_that_is_gone_takes_it_down(newsroom: Newsroom) -> Non
     assert newsroom.status("7") == "unpublished"
 
 
-def test_a_system_that_fails_is_left_alone_and_tried_again_and_nothing_is_lost(newsroom: Newsroom) -> None:
+def test_a_system_that_fails_is_left_alone_and_tried_again_and_nothing_is_lost(
+    newsroom: PaperNewsroom,
+) -> None:
     newsroom.paper.publish("7")
     newsroom.paper.fails = 503
     newsroom.send({"changed": ["7"]})
@@ -149,7 +151,7 @@ def test_a_wrong_token_is_said_and_is_in_no_log(
     record: Record, paper: Paper, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    newsroom = Newsroom(record, paper, api_token="wrong-token-of-the-test")
+    newsroom = PaperNewsroom(record, paper, api_token="wrong-token-of-the-test")
     newsroom.send({"changed": ["7"]})
     newsroom.work()
     assert "--api-token" in str(newsroom.state().failure)
@@ -157,7 +159,7 @@ def test_a_wrong_token_is_said_and_is_in_no_log(
 
 
 def test_an_address_that_may_not_be_called_is_said(record: Record, paper: Paper) -> None:
-    newsroom = Newsroom(record, paper)
+    newsroom = PaperNewsroom(record, paper)
     newsroom.task = FetchTask(
         record, newsroom.stories, newsroom.clock, lambda: ApiClient((), user_agent="test", seconds=5)
     )
@@ -166,7 +168,7 @@ def test_an_address_that_may_not_be_called_is_said(record: Record, paper: Paper)
     assert paper.seen == []
 
 
-def test_a_story_that_changes_here_while_it_is_fetched_is_fetched_again(newsroom: Newsroom) -> None:
+def test_a_story_that_changes_here_while_it_is_fetched_is_fetched_again(newsroom: PaperNewsroom) -> None:
     newsroom.paper.publish("7")
     newsroom.send({"changed": ["7"]})
     newsroom.work()
@@ -186,7 +188,7 @@ def test_a_story_that_changes_here_while_it_is_fetched_is_fetched_again(newsroom
     assert newsroom.status("7") == "unpublished"
 
 
-def test_a_lost_hook_is_healed_within_a_minute(newsroom: Newsroom) -> None:
+def test_a_lost_hook_is_healed_within_a_minute(newsroom: PaperNewsroom) -> None:
     newsroom.paper.publish("7", at=later(newsroom))
     newsroom.work(A_MINUTE)
     assert newsroom.public() == ["7"]
@@ -195,7 +197,7 @@ def test_a_lost_hook_is_healed_within_a_minute(newsroom: Newsroom) -> None:
     assert newsroom.public() == ["7"]
 
 
-def test_a_bulk_unpublish_that_only_rings_is_healed_some_seconds_later(newsroom: Newsroom) -> None:
+def test_a_bulk_unpublish_that_only_rings_is_healed_some_seconds_later(newsroom: PaperNewsroom) -> None:
     for number in range(5):
         newsroom.paper.publish(str(number), at=later(newsroom))
     newsroom.work(A_MINUTE)
@@ -206,7 +208,9 @@ def test_a_bulk_unpublish_that_only_rings_is_healed_some_seconds_later(newsroom:
     assert newsroom.public() == ["0", "2", "4"]
 
 
-def test_a_bulk_publish_that_leaves_no_trace_in_the_changes_is_found_by_the_sweep(newsroom: Newsroom) -> None:
+def test_a_bulk_publish_that_leaves_no_trace_in_the_changes_is_found_by_the_sweep(
+    newsroom: PaperNewsroom,
+) -> None:
     newsroom.paper.publish("old", at="2020-01-01T00:00:00Z")
     newsroom.work(A_MINUTE)
     assert newsroom.public() == []
@@ -218,7 +222,7 @@ def test_the_archive_of_a_system_that_is_newly_connected_stays_where_it_is(
     record: Record, paper: Paper
 ) -> None:
     paper.publish("archive", at="2020-01-01T00:00:00Z")
-    newsroom = Newsroom(record, paper)
+    newsroom = PaperNewsroom(record, paper)
     newsroom.work()
     newsroom.work(source_sync.SWEEPS_EVERY)
     assert newsroom.public() == []
@@ -229,7 +233,7 @@ def test_the_archive_of_a_system_that_is_newly_connected_stays_where_it_is(
     assert newsroom.public() == ["archive"], "published anew, it is news"
 
 
-def test_a_list_that_leaves_stories_out_takes_none_down(newsroom: Newsroom) -> None:
+def test_a_list_that_leaves_stories_out_takes_none_down(newsroom: PaperNewsroom) -> None:
     for number in range(5):
         newsroom.paper.publish(str(number), at=later(newsroom))
     newsroom.work(A_MINUTE)
@@ -238,7 +242,7 @@ def test_a_list_that_leaves_stories_out_takes_none_down(newsroom: Newsroom) -> N
     assert newsroom.public() == ["0", "1", "2", "3", "4"]
 
 
-def test_a_list_that_shows_a_story_that_is_gone_brings_none_back(newsroom: Newsroom) -> None:
+def test_a_list_that_shows_a_story_that_is_gone_brings_none_back(newsroom: PaperNewsroom) -> None:
     newsroom.paper.publish("7", at=later(newsroom))
     newsroom.work(A_MINUTE)
     newsroom.paper.hidden.add("7")
@@ -249,7 +253,7 @@ def test_a_list_that_shows_a_story_that_is_gone_brings_none_back(newsroom: Newsr
 
 
 def test_a_sweep_that_would_take_down_too_many_waits_for_the_operator(record: Record, paper: Paper) -> None:
-    newsroom = Newsroom(record, paper, takedown_limit=2)
+    newsroom = PaperNewsroom(record, paper, takedown_limit=2)
     newsroom.work()
     for number in range(6):
         paper.publish(str(number), at=later(newsroom))
@@ -269,7 +273,7 @@ def test_a_sweep_that_would_take_down_too_many_waits_for_the_operator(record: Re
     assert newsroom.state().missing == ()
 
 
-def test_a_day_of_outage_on_either_side_is_healed(newsroom: Newsroom) -> None:
+def test_a_day_of_outage_on_either_side_is_healed(newsroom: PaperNewsroom) -> None:
     for number in range(4):
         newsroom.paper.publish(str(number), at=later(newsroom))
     newsroom.work(A_MINUTE)
@@ -285,8 +289,8 @@ def test_a_day_of_outage_on_either_side_is_healed(newsroom: Newsroom) -> None:
     assert newsroom.public() == ["1", "2", "3", "9"]
 
 
-def test_what_a_comparison_cannot_map_is_held_once_and_goes_through_when_it_is_mended(
-    newsroom: Newsroom,
+def test_a_story_that_a_comparison_cannot_map_is_held_once_and_goes_through_when_it_is_mended(
+    newsroom: PaperNewsroom,
 ) -> None:
     newsroom.paper.publish("7", at=later(newsroom), sections=["sport"])
     newsroom.work(A_MINUTE)
@@ -302,7 +306,7 @@ def test_what_a_comparison_cannot_map_is_held_once_and_goes_through_when_it_is_m
     assert hooks.held(newsroom.record, "paper") == []
 
 
-def test_a_hook_that_was_held_does_not_change_a_story_back(newsroom: Newsroom) -> None:
+def test_a_hook_that_was_held_does_not_change_a_story_back(newsroom: PaperNewsroom) -> None:
     old = a_story(sections=["sport"], headline="The old words", updated_at=None)
     assert newsroom.send({"stories": [old]}).outcome == "held"
     newsroom.now += A_MINUTE
@@ -317,7 +321,7 @@ def test_a_hook_that_was_held_does_not_change_a_story_back(newsroom: Newsroom) -
     assert len(all_sections(newsroom.record)) == 3
 
 
-def test_nothing_changed_costs_two_lists(newsroom: Newsroom) -> None:
+def test_nothing_changed_costs_two_lists(newsroom: PaperNewsroom) -> None:
     newsroom.paper.page = 1000
     for number in range(200):
         newsroom.paper.publish(f"{number:04}", at=later(newsroom))
@@ -329,7 +333,7 @@ def test_nothing_changed_costs_two_lists(newsroom: Newsroom) -> None:
 
 
 def test_a_dry_run_says_what_a_comparison_would_do_and_does_nothing(
-    newsroom: Newsroom, monkeypatch: pytest.MonkeyPatch
+    newsroom: PaperNewsroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newsroom.paper.publish("7", at=later(newsroom))
     newsroom.work(A_MINUTE)

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from service.intake.adapters.adapter import Event, Gone, Hint, Reconciliation, StoryRead, Unreadable
 from service.intake.hook_intake import can_fetch
 from service.intake.story_intake import StoryResult
-from service.store.articles import revisions
-from service.store.articles.revisions import Standing
+from service.store.articles import standings
 from service.store.articles.source_sync import SweepEnd, SyncState
+from service.store.articles.standings import Standing
 from service.store.database.record import Record
 from service.store.errors import ChangedMeanwhile
 from workers.fetch.system import Look, StoryUnclear, System, SystemFailed
@@ -29,12 +29,12 @@ PAGES_MOST = 2_000
 IDS_MOST_COMPARED = 1_000_000
 LOOKS_MOST = 200  # stories that one sweep looks up; the next one goes on
 LIST_SECONDS = 240.0
-LOOK_SECONDS = 120.0
+LOOKING_UP_SECONDS = 120.0
 
 
 @dataclass
 class ComparisonReport:
-    """What a comparison did, or would do: a result for each story that was looked at and is not as it was."""
+    """The effects of a comparison, done or to be done: a result for each story that was looked at and is not as it was."""
 
     results: list[StoryResult] = field(default_factory=list)
     unclear: list[tuple[str, str]] = field(default_factory=list)  # (id, why)
@@ -93,16 +93,16 @@ class Comparison:
     def sweep(self, state: SyncState) -> SweepEnd:
         """Compares all ids: what is missing there is looked up and taken down, what is missing here is taken in."""
         listed = self._all_ids()
-        standings = {each.external_id: each for each in self._standings()}
-        fresh = [each for each in listed if each not in standings]
+        here = {each.external_id: each for each in self._standings()}
+        fresh = [each for each in listed if each not in here]
         baseline = fresh if state.baseline is None else _still(state.baseline, fresh)
         known_before = set(baseline)
         wanted = [each for each in fresh if each not in known_before]
-        wanted += [each for each in listed if _may_return(standings.get(each))]
+        wanted += [each for each in listed if _may_return(here.get(each))]
         there = set(listed)
         missing = [
             each.external_id
-            for each in standings.values()
+            for each in here.values()
             if each.status == "usable" and each.external_id not in there
         ]
         limit = max(self._system.of.options.takedown_limit, state.released)
@@ -151,7 +151,7 @@ class Comparison:
         """Looks each missing story up first; takes down those that are gone, all of them or, beyond the limit, none."""
         gone: list[Look] = []
         looked = 0
-        deadline = time.monotonic() + LOOK_SECONDS
+        deadline = time.monotonic() + LOOKING_UP_SECONDS
         for story_id in missing:
             if (
                 len(gone) > limit
@@ -180,7 +180,7 @@ class Comparison:
         if not self._fetches:
             return False
         seen = set() if seen is None else seen
-        deadline = time.monotonic() + LOOK_SECONDS
+        deadline = time.monotonic() + LOOKING_UP_SECONDS
         looked = 0
         for story_id in ids:
             if story_id in seen:
@@ -209,7 +209,7 @@ class Comparison:
             self.report.unclear.append((look.story_id, "it changed meanwhile: the next sweep looks again"))
 
     def _standings(self) -> list[Standing]:
-        return revisions.standings(self._record, self._system.of.source.id, self._clock())
+        return standings.standings(self._record, self._system.of.source.id, self._clock())
 
     def _check(self, deadline: float) -> None:
         if self._stopping():

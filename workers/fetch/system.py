@@ -10,7 +10,7 @@ from datetime import datetime
 from service.intake.adapters.adapter import Adapter, ApiAnswer, ApiRequest, Gone, StoryRead, Unreadable
 from service.intake.hook_intake import settings_of
 from service.intake.story_intake import Stamp, StoryIntake, StoryResult, StorySource
-from service.store.articles import revisions
+from service.store.articles import standings
 from service.store.errors import ChangedMeanwhile
 from workers.fetch import backoff
 from workers.net.api_client import ApiClient, ApiUnreachable
@@ -32,7 +32,7 @@ class StoryUnclear(Exception):
 
 @dataclass(frozen=True)
 class Look:
-    """What a system says of a story now, and the revision here when it was asked (None: under another id)."""
+    """A system's present word on a story, and the revision here when it was asked (None: under another id)."""
 
     story_id: str
     event: StoryRead | Gone
@@ -80,12 +80,12 @@ class System:
         raise StoryUnclear(f"the story {story_id!r} changes all the time: it is looked up again later")
 
     def look(self, story_id: str) -> Look:
-        """What the system says of a story. Raises SystemFailed, StoryUnclear."""
+        """The system's word on a story. Raises SystemFailed, StoryUnclear."""
         adapter = self.adapter
         assert adapter.fetch is not None
         assert adapter.fetched is not None
         asked_at = self._clock()
-        revision = revisions.revision_of(self._stories.record, self.of.source.id, story_id)
+        revision = standings.revision_of(self._stories.record, self.of.source.id, story_id)
         try:
             event = adapter.fetched(self.ask(adapter.fetch(story_id, self.settings)), story_id, self.settings)
         except Unreadable as error:

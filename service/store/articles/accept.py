@@ -45,29 +45,11 @@ def accept(record: Record, post: Post) -> Answer:
     for last in range(_TRIES, 0, -1):
         try:
             with record.writing() as connection:
-                return _accept(connection, post, revision)
+                return accept_within(connection, post, revision)
         except IntegrityError:
             if last == 1:
                 raise
     raise AssertionError("unreachable")
-
-
-def preview(record: Record, post: Post) -> Answer:
-    """The answer as if the post were recorded; nothing is. Raises what `accept` raises."""
-    revision = posts.posted_revision(post.article)
-    try:
-        with record.writing() as connection:
-            raise _RolledBack(_accept(connection, post, revision))  # noqa: TRY301
-    except _RolledBack as end:
-        return end.answer
-
-
-class _RolledBack(Exception):
-    """Ends a transaction of which nothing is to stay."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer)
-        self.answer = answer
 
 
 def kill(connection: Connection, name: str, reason: str, actor: str, now: datetime) -> Answer:
@@ -122,7 +104,8 @@ _EXPIRED = Statement(
 )
 
 
-def _accept(connection: Connection, post: Post, revision: PostedRevision | None) -> Answer:
+def accept_within(connection: Connection, post: Post, revision: PostedRevision | None) -> Answer:
+    """The same in a transaction of the caller's; an IntegrityError says that another was faster."""
     if (answer := idempotency.find_answer(connection, post)) is not None:
         return answer
     current = revisions.lock_by_source(connection, post.source.id, post.article.external_id)

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from service.store import notices
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.schema.base import to_micros
@@ -25,15 +24,10 @@ from service.store.schema.base import to_micros
 FETCHED = "FETCHED"  # in place of a method: no request, but the ids of stories that were looked up
 QUEUED, HOOK_DONE, HELD, IGNORED = "queued", "done", "held", "ignored"
 REPEAT_WITHIN = timedelta(minutes=10)
-HOOKS_KEPT_FOR = timedelta(days=7)
-HOOKS_MOST = 100_000
-HELD_MOST = 10_000
-HOOK_BYTES_MOST = 512 * 2**20
 REQUEST_LASTS = timedelta(
     seconds=30
 )  # a hook that its own request did not bring to an end is a worker's then
 CLAIM_LASTS = timedelta(minutes=2)
-_PRUNED_AT_ONCE = 1_000
 WHY_MOST = 500  # characters of a reason that are stored
 _LEVEL = 3  # of zlib: 40 KB in less than a millisecond
 
@@ -167,27 +161,6 @@ def held(record: Record, slug: str | None = None, limit: int = 100) -> list[Hook
         )
 
 
-def prune(record: Record, now: datetime) -> int:
-    """Deletes what is over; and beyond the ceilings the oldest, with a notice. Returns how many."""
-    with record.writing() as connection:
-        deleted = _DELETE_OVER.run(connection, {"before": now - HOOKS_KEPT_FOR, "limit": _PRUNED_AT_ONCE})
-        count, size, held_count = _COUNT.rows(connection)[0]
-        crowded = count > HOOKS_MOST or int(size) > HOOK_BYTES_MOST
-        if crowded:
-            deleted += _DELETE_OLDEST.run(connection, {"limit": _PRUNED_AT_ONCE})
-        if held_count > HELD_MOST or (crowded and not deleted):
-            over = max(held_count - HELD_MOST, _PRUNED_AT_ONCE if crowded else 0)
-            lost = _DELETE_OLDEST_HELD.run(connection, {"limit": min(over, _PRUNED_AT_ONCE)})
-            if lost:
-                words = (
-                    f"{lost} held hooks, the oldest, were deleted: more than {HELD_MOST:,} waited, or their bodies took"
-                    " too much room. Mend the sources' settings: dateline source held SLUG"
-                )
-                notices.write(connection, [notices.NewNotice("hook.deleted", "hooks", words, lost)], now)
-            deleted += lost
-    return deleted
-
-
 def _columns(result: HookResult) -> dict[str, Any]:
     return {
         "state": result.state,
@@ -290,15 +263,3 @@ _READ = Query(
         h.next_try_at
     FROM hook h JOIN source s ON s.id = h.source_id WHERE h.id IN :ids[] ORDER BY h.id""",
 )
-_DELETE_OVER = Statement("""
-    DELETE FROM hook WHERE id IN (
-        SELECT id FROM hook WHERE received_at < :before AND state <> 'held'
-        ORDER BY received_at LIMIT :limit)""")
-_COUNT = Statement(
-    "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(CASE WHEN state = 'held' THEN 1 ELSE 0 END), 0) FROM hook"
-)
-_DELETE_OLDEST = Statement("""
-    DELETE FROM hook WHERE id IN (
-        SELECT id FROM hook WHERE state IN ('done', 'ignored') ORDER BY received_at LIMIT :limit)""")
-_DELETE_OLDEST_HELD = Statement("""
-    DELETE FROM hook WHERE id IN (SELECT id FROM hook WHERE state = 'held' ORDER BY received_at LIMIT :limit)""")

@@ -12,8 +12,7 @@ from service.store import events
 from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import ArticleState
 from service.store.content import glance
-from service.store.database.record import Record
-from service.store.database.sql import Query, Row, Statement, insert
+from service.store.database.sql import Row, Statement, insert
 from service.store.deliveries import due_times, state_writes, withdrawn_answers
 from service.store.events import NewEvent
 from service.store.feeds import kinds
@@ -114,39 +113,6 @@ def lock_by_id(connection: Connection, article_id: int) -> CurrentArticle | None
 def lock_by_source(connection: Connection, source_id: int, external_id: str) -> CurrentArticle | None:
     """The same, by the source and the source's own id."""
     return _current(_BY_SOURCE.row(connection, source=source_id, external_id=external_id))
-
-
-class Standing(NamedTuple):
-    """An article of a source, as a comparison with its system sees it. `final`: its system cannot bring it back."""
-
-    external_id: str
-    status: str
-    final: bool
-
-
-def revision_of(record: Record, source_id: int, external_id: str) -> int:
-    """The number of the newest revision of a source's article; 0 if there is none."""
-    with record.reading() as connection:
-        found = _REVISION_OF.value(connection, source=source_id, external_id=external_id)
-    return int(found or 0)
-
-
-_REVISION_OF = Statement(
-    "SELECT revision FROM article WHERE source_id = :source AND external_id = :external_id"
-)
-
-
-def standings(record: Record, source_id: int, now: datetime) -> list[Standing]:
-    """Every article of a source."""
-    with record.surveying() as connection:
-        return _STANDINGS.all(connection, source=source_id, now=now)
-
-
-_STANDINGS = Query(
-    Standing,
-    "SELECT external_id, status, killed_by_desk OR status = 'killed' OR returns_at IS NOT NULL"
-    " OR coalesce(expires_at <= :now, false) FROM article WHERE source_id = :source",
-)
 
 
 def _current(values: Row | None) -> CurrentArticle | None:

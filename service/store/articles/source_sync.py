@@ -206,10 +206,12 @@ _STATE = Query(
     "SELECT changes_due_at, sweep_due_at, changed_since, changes_at, swept_at, failures, failed_at, failure,"
     " not_before, missing, missing_since, baseline, released FROM source_sync WHERE source_id = :source",
 )
-DUE = "(not_before IS NULL OR not_before <= :now) AND (changes_due_at <= :now OR sweep_due_at <= :now)"
+COMPARISON_DUE = (
+    "(not_before IS NULL OR not_before <= :now) AND (changes_due_at <= :now OR sweep_due_at <= :now)"
+)
 _DUE_SOURCES = f"""
     SELECT y.source_id, s.slug, y.sweep_due_at FROM source_sync y JOIN source s ON s.id = y.source_id
-    WHERE s.active AND {DUE} AND NOT s.slug IN :busy[text] ORDER BY y.changes_due_at, y.source_id LIMIT :limit{{}}"""
+    WHERE s.active AND {COMPARISON_DUE} AND NOT s.slug IN :busy[text] ORDER BY y.changes_due_at, y.source_id LIMIT :limit{{}}"""
 _DUE = Query(_DueRow, _DUE_SOURCES.format(""), postgresql=_DUE_SOURCES.format(" FOR UPDATE OF y SKIP LOCKED"))
 # A sweep reads the changes first: both are this worker's.
 _CLAIM_SWEEP = Statement(

@@ -34,7 +34,7 @@ _WORK = {
         " AND s.active AND NOT EXISTS"
         " (SELECT 1 FROM source_sync y WHERE y.source_id = h.source_id AND y.not_before > :now)"
         " UNION ALL SELECT 1 FROM source_sync y JOIN source s ON s.id = y.source_id"
-        f" WHERE s.active AND {source_sync.DUE}"
+        f" WHERE s.active AND {source_sync.COMPARISON_DUE}"
     ),
 }
 _EXISTS = {name: Statement(f"{query} LIMIT 1") for name, query in _WORK.items()}

@@ -97,6 +97,23 @@ class PartnerStatus(ExplainedState):
     feeds: list[PartnerFeedStatus]
 
 
+class SourceStatus(ExplainedState):
+    slug: str
+    name: str
+    adapter: str
+    last_post_at: Moment | None
+    held: Count
+    """Hooks that cannot be mapped."""
+    held_takedowns: Count
+    queued: Count
+    """Hooks whose stories are still to be fetched."""
+    takedowns_wait: bool
+    """More stories are gone from its system than one sweep may take down."""
+    compared_at: Moment | None
+    swept_at: Moment | None
+    api_failure: str | None
+
+
 class WorkerStatus(Body):
     name: str
     running: bool
@@ -148,6 +165,7 @@ class DeskStatus(Body):
     summary: StatusSummary
     partners: list[PartnerStatus]
     """The worst first."""
+    sources: list[SourceStatus]
     pipeline: PipelineStatus
     events: list[LatestEvent]
     notices: list[LatestNotice]

@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound as NotFoundPage
 from werkzeug.wrappers import Response as AnyResponse
 
 from service import times
-from service.console import login, words_delivery, words_desk, words_request
+from service.console import login, source_pages, words_delivery, words_desk, words_request
 from service.console import words as wording
 from service.console.list_page import list_page
 from service.console.login import OperatorSession
@@ -32,14 +32,12 @@ from service.store.views.deliveries import DeliveryNow
 from service.store.views.history import ArticleTrace
 from service.store.views.partners import partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
+from service.store.views.sources import sources_now
 from service.webhooks import push_body
 
 REFRESH_SECONDS = 10
 SEARCH_MAX = 200  # characters
-NOTICES_SHOWN = 20
-FETCHES_SHOWN = 10
-PARTNERS_SHOWN = 50
-TABLE_ROWS = 50  # of any other list
+NOTICES_SHOWN, FETCHES_SHOWN, PARTNERS_SHOWN, TABLE_ROWS = 20, 10, 50, 50
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
@@ -64,6 +62,7 @@ def create_blueprint(
     pages.context_processor(lambda: _words(clock()))
     login.add_routes(pages, operator, GuessLimits(record, clock, settings.trusted_proxies))
     _add_style(pages)
+    source_pages.add_routes(pages, record, clock)
     pages.add_url_rule("/status", "overview", views.overview)
     pages.add_url_rule("/status/partners/<slug>", "partner", views.partner)
     pages.add_url_rule("/status/articles", "articles", views.articles)
@@ -160,11 +159,13 @@ class StatusViews:
         now = self._clock()
         partners = partners_now(self._record, now)
         pipeline = pipeline_now(self._record)
+        sources = sources_now(self._record)
         ranked = words_desk.worst_first(partners, now)
         return render_template(
             "status/overview.html",
             refresh=None if request.args.get("refresh") == "off" else REFRESH_SECONDS,
-            summary=words_desk.summary(partners, pipeline, now),
+            summary=words_desk.summary(partners, pipeline, now, sources),
+            sources=sources,
             partners=list_page(ranked, lambda each: each.slug, "after", PARTNERS_SHOWN),
             pipeline=pipeline,
             pipeline_words=pipeline_words(pipeline, now),

@@ -24,6 +24,7 @@ from service.store.views import trouble
 from service.store.views.events import latest_events
 from service.store.views.partners import partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
+from service.store.views.sources import sources_now
 from service.store.views.thresholds import BEHIND_AFTER
 from service.times import span
 
@@ -104,7 +105,9 @@ def _facts(record: Record, now: datetime) -> Response:
     partners = partners_now(record, now)
     pipeline = pipeline_now(record)
     events = latest_events(record, now)
-    return jsonify(facts_for_json.facts(partners, pipeline, events, notices.latest(record), now))
+    return jsonify(
+        facts_for_json.facts(partners, pipeline, events, notices.latest(record), now, sources_now(record))
+    )
 
 
 @dataclass(frozen=True)

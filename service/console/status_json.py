@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from service import times
-from service.console import words_desk
+from service.console import words_desk, words_sources
 from service.console.words import Word
 from service.store.notices import Notice
 from service.store.views.events import EventNow
 from service.store.views.feeds import FeedNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
+from service.store.views.sources import SourceNow
 
 Facts = dict[str, Any]
 
@@ -24,13 +25,15 @@ def facts(
     events: Sequence[EventNow],
     notices: Sequence[Notice],
     now: datetime,
+    sources: Sequence[SourceNow] = (),
 ) -> Facts:
     """Times are ISO 8601 in UTC, ages whole seconds; what is not known is null."""
-    summary = words_desk.summary(partners, pipeline, now)
+    summary = words_desk.summary(partners, pipeline, now, sources)
     return {
         "as_of": _iso(now),
         "summary": {"sentence": summary.sentence, "level": summary.level},
         "partners": [_partner(each, now) for each in words_desk.worst_first(partners, now)],
+        "sources": [_source(each, now) for each in sources],
         "pipeline": _pipeline(pipeline, now),
         "events": [_event(each, now) for each in events],
         "notices": [_notice(each) for each in notices],
@@ -104,6 +107,23 @@ def _feed(feed: FeedNow, now: datetime) -> Facts:
             }
             for each in feed.tokens
         ],
+    }
+
+
+def _source(source: SourceNow, now: datetime) -> Facts:
+    return {
+        "slug": source.slug,
+        "name": source.name,
+        "adapter": source.adapter,
+        **_state(words_sources.source_word(source, now)),
+        "last_post_at": _iso(source.last_post_at),
+        "held": source.held,
+        "held_takedowns": source.held_takedowns,
+        "queued": source.queued,
+        "takedowns_wait": source.is_waiting,
+        "compared_at": _iso(source.changes_at),
+        "swept_at": _iso(source.swept_at),
+        "api_failure": source.failure,
     }
 
 

@@ -46,6 +46,8 @@ NOTICE_WORDS = {
     "endpoint.rate_changed": "Rate changed",
     "delivery.dead": "Deliveries given up",
     "takedown.late": "Takedown not confirmed",
+    "source.takedowns_wait": "Takedowns wait for you",
+    "hook.deleted": "Held hooks deleted",
 }
 STATUS_WORDS = {
     "usable": Word("good", "good", "Usable"),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.console.words import LEVELS, Word, count
+from service.console.words_sources import remedy, source_word
 from service.store.views.feeds import FeedNow, TokenNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
+from service.store.views.sources import SourceNow
 from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, NOTHING_CAME_AFTER, UNFETCHED_AFTER
 from service.times import ago, span, until
 
@@ -117,10 +119,15 @@ def worst_first(partners: Iterable[PartnerNow], now: datetime) -> list[PartnerNo
     return sorted(partners, key=rank)
 
 
-def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime) -> Summary:
+def summary(
+    partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime, sources: Sequence[SourceNow] = ()
+) -> Summary:
     """One sentence for the whole desk. A stop of everything comes before a partner's trouble."""
     if stop := _pipeline_stop(pipeline, now):
         return stop
+    if held := [each for each in sources if source_word(each, now).level == "bad"]:
+        words = source_word(held[0], now)
+        return Summary("bad", f"{words.word}: {held[0].name}", remedy(held[0]))
     if not partners:
         return Summary("quiet", "There are no partners yet", "dateline partner add SLUG --name NAME")
     behind = [each for each in partners if each.is_behind(now)]

@@ -20,7 +20,7 @@ LANDED = {
     "0007_embargoes.py": "59bf7bc7739c40362a70b948a0187717f9fbe319a5cdd1c9893a1e475554ab9d",
     "0008_feeds_that_stay_true.py": "dd5718aad8752f165ef72ad7e06236d0712fb9ecdd53cbfcd05c1f16490cdec5",
     "0009_keys_and_sessions.py": "810145ca0520750ee34fd2a048a7fa194520aa81b1930f5da91e4fba766f9c6a",
-    "0013_adapters.py": "aad28b348675289f1f7530d937ce8541b8d5bcd1e34cc84565772f5db520f704",
+    "0013_adapters.py": "7686f833fc9b31b3826a863e1d2e6356750b087cdfa5389c10fe043ce7a8cb46",
 }
 LIVING = {"service", "workers", "feeds"}
 

@@ -51,6 +51,7 @@ PAGES: dict[tuple[str, str], set[str]] = {
     ("GET", "/status/events/<name>"): {SESSION},
     ("GET", "/status/deliveries/<name>"): {SESSION},
     ("GET", "/status/dead"): {SESSION},
+    ("GET", "/status/sources"): {SESSION},
     ("GET", "/status/<path:name>"): {SESSION},
 }
 SCHEMES = {

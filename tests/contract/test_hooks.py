@@ -7,16 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from service import times
 from service.intake.adapters.adapter import HookRequest
 from service.store import operations
-from service.store.articles import hooks, source_settings
+from service.store.articles import hooks, source_settings, source_sync
 from service.store.articles.hooks import Hook
+from service.store.articles.source_sync import SweepEnd
 from service.store.database.record import Record
 from service.store.operations.sources import SourceChange
-from service.store.schema.sources import source_sync
 from tests import paper_system
 from tests.paper_system import PAPER_SECRET, a_paper_source, a_story, signed
 from tests.web import OPERATOR, WebDesk, the_problem
@@ -139,11 +138,15 @@ def test_a_hint_without_an_address_to_fetch_from_is_held_and_says_what_to_set(de
 
 def test_a_word_that_something_changed_has_the_system_compared(desk: WebDesk) -> None:
     paper = a_paper_source(desk.record, base_url="https://paper.example")
+    at = times.now()
+    [due] = source_sync.claim(desk.record, 10, at)
+    source_sync.end_changes(desk.record, due, at, at)
+    source_sync.end_sweep(desk.record, due, SweepEnd((), (), 0), at)
+    assert source_sync.claim(desk.record, 10, at) == []
     told(send(desk, {"bell": True}), "queued")
-    with desk.record.reading() as connection:
-        row = connection.execute(select(source_sync)).one()
-    assert row.source_id == paper.source.id
-    assert row.sweep_due_at > row.changes_due_at
+    state = source_sync.state(desk.record, paper.source.id)
+    assert state.changes_due_at is not None
+    assert state.sweep_due_at == state.changes_due_at + source_sync.SWEEP_AFTER
 
 
 @pytest.mark.parametrize(

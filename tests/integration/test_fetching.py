@@ -208,6 +208,17 @@ def test_a_bulk_unpublish_that_only_rings_is_healed_some_seconds_later(newsroom:
     assert newsroom.public() == ["0", "2", "4"]
 
 
+def test_a_sweep_that_ran_too_soon_after_the_word_of_a_change_runs_again(newsroom: PaperNewsroom) -> None:
+    newsroom.paper.publish("7", at=later(newsroom))
+    newsroom.work(source_sync.SWEEPS_EVERY - timedelta(seconds=1))
+    newsroom.send({"bell": True})
+    newsroom.work(timedelta(seconds=1))
+    assert newsroom.public() == ["7"], "the system does not show it yet"
+    newsroom.paper.hidden.add("7")
+    newsroom.work(2 * source_sync.SWEEP_AFTER)
+    assert newsroom.status("7") == "unpublished"
+
+
 def test_a_bulk_publish_that_leaves_no_trace_in_the_changes_is_found_by_the_sweep(
     newsroom: PaperNewsroom,
 ) -> None:

@@ -34,7 +34,7 @@ LOOKING_UP_SECONDS = 120.0
 
 @dataclass
 class ComparisonReport:
-    """The effects of a comparison, done or to be done: a result for each story that was looked at and is not as it was."""
+    """The effects of a comparison, done or to be done: a result for each story that is not as it was."""
 
     results: list[StoryResult] = field(default_factory=list)
     unclear: list[tuple[str, str]] = field(default_factory=list)  # (id, why)

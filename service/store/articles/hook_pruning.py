@@ -28,8 +28,8 @@ def prune(record: Record, now: datetime) -> int:
             lost = _DELETE_OLDEST_HELD.run(connection, {"limit": min(over, _AT_ONCE)})
             if lost:
                 words = (
-                    f"{lost} held hooks, the oldest, were deleted: more than {HELD_HOOKS_MOST:,} waited, or their bodies"
-                    " took too much room. Mend the sources' settings: dateline source held SLUG"
+                    f"{lost} held hooks, the oldest, were deleted: more than {HELD_HOOKS_MOST:,} waited, or their"
+                    " bodies took too much room. Mend the sources' settings: dateline source held SLUG"
                 )
                 notices.write(connection, [notices.NewNotice("hook.deleted", "hooks", words, lost)], now)
             deleted += lost

@@ -66,12 +66,13 @@ class SweepEnd:
 
 def begin(connection: Connection, source_id: int, now: datetime) -> None:
     """Has a source compared from now on; one that is already is compared at once."""
-    _ASK.run(connection, {"source": source_id, "now": now, "sweep": now})
+    _ASK.run(connection, {"source": source_id, "now": now, "sweep": now, "asked": None})
 
 
 def ask(record: Record, source_id: int, now: datetime, *, sweep: bool) -> None:
     """Has a source compared at once; with `sweep` all its ids too, some seconds later."""
     values = {"source": source_id, "now": now, "sweep": now + SWEEP_AFTER if sweep else None}
+    values["asked"] = now if sweep else None
     with record.writing() as connection:
         _ASK.run(connection, values)
 
@@ -122,6 +123,9 @@ def end_sweep(record: Record, due: DueComparison, end: SweepEnd, now: datetime) 
         "until": due.until,
         "now": now,
         "next": now + (SWEEP_AFTER if end.more else SWEEPS_EVERY),
+        # The system said so while the sweep ran, or so shortly before it that its lists may not have shown it.
+        "too_fresh": due.until - COMPARISON_LASTS - SWEEP_AFTER,
+        "soon": now + SWEEP_AFTER,
         "missing": missing,
         "baseline": json.dumps(list(end.baseline)),
         "released": end.released,
@@ -193,8 +197,10 @@ class _DueRow(NamedTuple):
 
 
 _ASK = Statement("""
-    INSERT INTO source_sync (source_id, changes_due_at, sweep_due_at) VALUES (:source, :now, :sweep)
+    INSERT INTO source_sync (source_id, changes_due_at, sweep_due_at, asked_at)
+    VALUES (:source, :now, :sweep, :asked)
     ON CONFLICT (source_id) DO UPDATE SET changes_due_at = excluded.changes_due_at,
+        asked_at = coalesce(excluded.asked_at, source_sync.asked_at),
         sweep_due_at = CASE WHEN excluded.sweep_due_at IS NULL THEN source_sync.sweep_due_at
             WHEN source_sync.sweep_due_at IS NULL OR source_sync.sweep_due_at > excluded.sweep_due_at
             THEN excluded.sweep_due_at ELSE source_sync.sweep_due_at END""")
@@ -211,7 +217,8 @@ COMPARISON_DUE = (
 )
 _DUE_SOURCES = f"""
     SELECT y.source_id, s.slug, y.sweep_due_at FROM source_sync y JOIN source s ON s.id = y.source_id
-    WHERE s.active AND {COMPARISON_DUE} AND NOT s.slug IN :busy[text] ORDER BY y.changes_due_at, y.source_id LIMIT :limit{{}}"""
+    WHERE s.active AND {COMPARISON_DUE} AND NOT s.slug IN :busy[text]
+    ORDER BY y.changes_due_at, y.source_id LIMIT :limit{{}}"""
 _DUE = Query(_DueRow, _DUE_SOURCES.format(""), postgresql=_DUE_SOURCES.format(" FOR UPDATE OF y SKIP LOCKED"))
 # A sweep reads the changes first: both are this worker's.
 _CLAIM_SWEEP = Statement(
@@ -225,7 +232,8 @@ _END_CHANGES = Statement("""
 _END_SWEEP = Statement("""
     UPDATE source_sync SET swept_at = :now, baseline = :baseline, released = :released, missing = :missing,
         missing_since = CASE WHEN :missing = '[]' THEN NULL WHEN missing_since IS NULL THEN :now ELSE missing_since END,
-        sweep_due_at = CASE WHEN sweep_due_at = :until THEN :next ELSE sweep_due_at END
+        sweep_due_at = CASE WHEN sweep_due_at <> :until THEN sweep_due_at
+            WHEN asked_at > :too_fresh THEN :soon ELSE :next END
     WHERE source_id = :source""")
 _MISSING = Statement("SELECT missing FROM source_sync WHERE source_id = :source")
 _FAIL = Statement("""

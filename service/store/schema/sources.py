@@ -88,6 +88,7 @@ source_sync = Table(
     Column("source_id", Id, ForeignKey("source.id"), primary_key=True, autoincrement=False),
     Column("changes_due_at", Instant),
     Column("sweep_due_at", Instant),
+    Column("asked_at", Instant),  # when its system last said that something changed, without saying what
     Column("changed_since", Instant),  # all changes before it have been read
     Column("changes_at", Instant),  # the last comparison of changes that came to its end
     Column("swept_at", Instant),  # the last sweep that came to its end

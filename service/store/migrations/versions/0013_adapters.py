@@ -73,11 +73,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_hook_source", "hook", ["source_id", "state", "id"])
     op.create_index("ix_hook_received", "hook", ["received_at"])
+    op.create_index("ix_article_source_changed", "article", ["source_id", "changed_at"])
     op.create_table(
         "source_sync",
         sa.Column("source_id", _ID, autoincrement=False, nullable=False),
         sa.Column("changes_due_at", sa.BigInteger(), nullable=True),
         sa.Column("sweep_due_at", sa.BigInteger(), nullable=True),
+        sa.Column("asked_at", sa.BigInteger(), nullable=True),
         sa.Column("changed_since", sa.BigInteger(), nullable=True),
         sa.Column("changes_at", sa.BigInteger(), nullable=True),
         sa.Column("swept_at", sa.BigInteger(), nullable=True),
@@ -95,6 +97,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_article_source_changed", table_name="article")
     op.drop_table("source_sync")
     op.drop_table("hook")
     op.drop_table("source_settings")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import databases, deliveries, fairness, feeds, history, intake, latency, serving
+from bench import databases, deliveries, fairness, feeds, hanging, history, intake, latency, serving
 from bench.processes import Failed
 from bench.run import Run
 from bench.table import Line, rendered
@@ -25,6 +25,7 @@ ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
     "wide": deliveries.wide,
     "latency": latency.measure,
     "fairness": fairness.measure,
+    "hanging": hanging.measure,
     "history": history.measure,
     "build": feeds.measure,
     "serving": serving.measure,

@@ -227,7 +227,7 @@ _FEED = feeds.Feed(
     id="tag:news.example.org,2026-01-02:feed/world",
     public_url=URL,
     home_url=f"{URL}/feeds/world",
-    authority="news.example.org",
+    masthead=feeds.Masthead("The Paper"),
     updated=START,
     language="en",
 )

@@ -21,6 +21,7 @@ _ANSWERS = {
     b"500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
 }
 _FLUSH_SECONDS = 0.1
+LATE_SECONDS = 14.0  # a second before a push is given up
 _NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.error crit; {user}
 events {{ worker_connections 4096; }}
@@ -56,7 +57,7 @@ class Sink:
         self._read = 0
 
     def url(self, number: int, behaviour: str = "ok") -> str:
-        """`behaviour` is ok, fail (answers 500) or hang (never answers)."""
+        """`behaviour` is ok, fail (answers 500), hang (never answers) or late (answers after LATE_SECONDS)."""
         return f"http://127.0.0.1:{self.port}/{behaviour}/{number}"
 
     def arrivals(self) -> list[tuple[float, str, int]]:
@@ -98,7 +99,12 @@ class _SinkConnection(asyncio.Protocol):
         path = head.split(b" ", 2)[1]
         if path.startswith(b"/hang"):
             return
-        status = b"500" if path.startswith(b"/fail") else b"200"
+        if path.startswith(b"/late"):
+            asyncio.get_running_loop().call_later(LATE_SECONDS, self._answer_with, head, b"200")
+            return
+        self._answer_with(head, b"500" if path.startswith(b"/fail") else b"200")
+
+    def _answer_with(self, head: bytes, status: bytes) -> None:
         name = _header(head, b"webhook-id") or b"-"
         self._log.write(f"{time.time():.6f} {name.decode()} {status.decode()}\n")
         self._transport.write(_ANSWERS[status])

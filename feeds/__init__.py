@@ -21,6 +21,7 @@ from feeds.model import (
     ARCHIVED,
     CONTENT_TYPES,
     FORMATS,
+    NAMELESS,
     RENDITIONS,
     EntryError,
     Feed,
@@ -30,15 +31,18 @@ from feeds.model import (
     ItemImage,
     ItemOrigin,
     ItemRights,
+    Masthead,
     Tombstone,
     Withdrawal,
 )
+from feeds.public import anchor
 
 __all__ = [
     "ARCHIVED",
     "CONTENT_TYPES",
     "FINGERPRINT",
     "FORMATS",
+    "NAMELESS",
     "PROFILE",
     "RENDITIONS",
     "EntryError",
@@ -50,8 +54,10 @@ __all__ = [
     "ItemImage",
     "ItemOrigin",
     "ItemRights",
+    "Masthead",
     "Tombstone",
     "Withdrawal",
+    "anchor",
     "changed_at",
     "closed_feed",
     "distinct_time",

@@ -30,7 +30,7 @@ class Frame:
 
 
 # Part of the key of stored entries. Raise it whenever the same input gives other bytes (tests/golden shows it).
-PROFILE = "3"
+PROFILE = "4"
 
 
 def entry(item: Item, fmt: Format) -> bytes:
@@ -88,12 +88,12 @@ def render(feed: Feed, items: Sequence[Item], fmt: Format) -> bytes:
 
 def changed_at(feed: Feed, items: Sequence[Item]) -> datetime:
     """The time of the last change of a document of these items. Never the time at which it is rendered."""
-    return max((distinct(item.updated, item.id) for item in items), default=feed.updated)
+    return max((distinct(item.updated, item.number) for item in items), default=feed.updated)
 
 
-def distinct_time(updated: datetime, item_id: str) -> datetime:
-    """The time that an item's entry has for `updated`: distinct among the items of the same second."""
-    return distinct(updated, item_id)
+def distinct_time(updated: datetime, number: int) -> datetime:
+    """The time that an item's entry has for `updated`: distinct among the items of the same moment."""
+    return distinct(updated, number)
 
 
 def tombstones(items: Sequence[Item]) -> tuple[Tombstone, ...]:

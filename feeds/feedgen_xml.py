@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,7 +16,7 @@ from feedgen.feed import FeedGenerator
 from lxml import etree
 
 from feeds.model import EntryError, Feed, Item, Tombstone
-from feeds.public import DEFAULT_IMAGE_TYPE, content_html, creators, description, rights_text, summary
+from feeds.public import DEFAULT_IMAGE_TYPE, content_html, creators, description, link, rights_text, summary
 from feeds.repairs import ATOM, NAMESPACES, EntryRepair, FeedRepair, entry_links
 from feeds.text import rfc2822, rfc3339
 
@@ -23,6 +24,9 @@ SECTION = "urn:x-dateline:section"
 PACKAGE = "urn:x-dateline:package"
 
 _CONTENT = "http://purl.org/rss/1.0/modules/content/"
+_REFERENCES = {b"&lt;": b"&#x3C;", b"&amp;": b"&#x26;"}
+# A section of text, or a tag, is left as it is.
+_ESCAPED = re.compile(rb"<!\[CDATA\[.*?\]\]>|<[^>]*>|&(?:lt|amp);", re.DOTALL)
 _TAILS = {"rss": b"</channel></rss>", "atom": b"</feed>"}
 _ROOTS = {"rss": {**NAMESPACES, "atom": ATOM, "content": _CONTENT}, "atom": NAMESPACES}
 _STARTS = {"rss": b"<item", "atom": b"<entry"}
@@ -56,7 +60,7 @@ def entry_bytes(item: Item, fmt: str) -> bytes:
         # Under a root with the document's namespaces, so that none is declared in the entry.
         root = etree.Element("root", nsmap=_ROOTS[fmt])
         root.append(_element(item, fmt))
-        written = etree.tostring(root, encoding="UTF-8")
+        written = _referenced(etree.tostring(root, encoding="UTF-8"), fmt)
         spliced = _with_content(written[written.index(b">") + 1 : written.rindex(b"</root>")], item, fmt)
         _parse_alone(spliced, fmt)
     except (ValueError, etree.LxmlError, expat.ExpatError) as failure:
@@ -112,16 +116,29 @@ def full_build(
     for item in items:
         _describe(generator.add_entry(order="append"), item, fmt, content_html(item))
     document: bytes = generator.rss_str() if fmt == "rss" else generator.atom_str()
-    return document
+    return _referenced(document, fmt)
+
+
+def _referenced(written: bytes, fmt: str) -> bytes:
+    """The same XML; in RSS with `&#x3C;` and `&#x26;` in its texts, as the RSS Advisory Board has it.
+
+    By these, readers and validators know plain text from markup.
+    """
+    return _ESCAPED.sub(_reference, written) if fmt == "rss" else written
+
+
+def _reference(found: re.Match[bytes]) -> bytes:
+    return _REFERENCES.get(found.group(), found.group())
 
 
 def _describe_feed(generator: Any, feed: Feed, updated: datetime, fmt: str) -> None:
     kind = {"rss": "application/rss+xml", "atom": "application/atom+xml"}[fmt]
     generator.id(feed.id)
-    generator.title(feed.title)
+    generator.title(feed.full_title)
     # Set even where the repairs write it: without it feedgen writes the present time.
     generator.updated(_UNWRITTEN if fmt == "rss" else updated.astimezone(UTC))
-    generator.author(name=feed.authority)
+    # Atom demands an author. Readers show it where a story names none, so it is never a machine's name.
+    generator.author(name=feed.masthead.name or feed.title)
     generator.generator("Dateline")
     generator.language(feed.language)
     if not feed.private:
@@ -129,8 +146,12 @@ def _describe_feed(generator: Any, feed: Feed, updated: datetime, fmt: str) -> N
     generator.link(href=feed.home_url, rel="alternate", type="text/html")
     if feed.hub:
         generator.link(href=feed.hub, rel="hub")
+    if logo := feed.masthead.logo_url:
+        generator.logo(logo)  # first, for it sets the image too
+        generator.icon(logo)
+        generator.image(url=logo, title=feed.full_title, link=feed.home_url)
     if fmt == "rss":
-        generator.description(feed.description or feed.title)
+        generator.description(feed.description or feed.full_title)
     elif feed.description:
         generator.subtitle(feed.description)
 
@@ -158,8 +179,8 @@ def _describe_rss(entry: Any, item: Item, content: str) -> None:
     entry.content(content, type="CDATA")
     # An RSS description is HTML: plain text has to be escaped to be read as it was written.
     entry.summary(html.escape(description(item), quote=False))
-    if item.url:
-        entry.link(href=item.url, rel="alternate")
+    if address := link(item):
+        entry.link(href=address, rel="alternate")
     # RSS readers know one enclosure, of a public host; all the images are in media:content.
     image = next((image for image in item.images if "." in (urlsplit(image.url).hostname or "")), None)
     if image:
@@ -177,8 +198,8 @@ def _describe_atom(entry: Any, item: Item, content: str) -> None:
     entry.author([{"name": author.name, "uri": author.url} for author in creators(item)])
     if item.responsible_editor:
         entry.contributor(name=item.responsible_editor)
-    for link in entry_links(item):
-        entry.link(href=link.href, rel=link.rel)
+    for each in entry_links(item):
+        entry.link(href=each.href, rel=each.rel)
 
 
 def _categories(item: Item) -> list[dict[str, str]]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from feeds.direction import direction
 from feeds.model import Feed, Item, ItemImage, Tombstone
-from feeds.public import DEFAULT_IMAGE_TYPE, content_html, content_text, creators
+from feeds.public import DEFAULT_IMAGE_TYPE, content_html, content_text, creators, link, summary
 from feeds.text import line, rfc3339
 
 VERSION = "https://jsonfeed.org/version/1.1"
@@ -16,17 +17,20 @@ VERSION = "https://jsonfeed.org/version/1.1"
 
 def item_bytes(item: Item) -> bytes:
     """An item that is public already, as one JSON object."""
-    text_alone = not item.body_html and not item.withdrawn
+    # A body is there once: as text where there is no HTML and no need to tell its direction. A notice, which is
+    # short, is there as both.
+    text_alone = (
+        not item.body_html and not item.withdrawn and direction(item.language, item.headline) == "ltr"
+    )
     return _bytes(
         {
             "id": item.id,
-            "url": item.url,
+            "url": link(item),
             "external_url": item.origin.url if item.origin else None,
             "title": item.headline,
-            # A body is there once: as text where there is no HTML. A notice, which is short, is there as both.
             "content_html": None if item.body_text and text_alone else content_html(item),
-            "content_text": None if item.body_html else content_text(item),
-            "summary": item.summary,
+            "content_text": content_text(item) if text_alone or item.withdrawn else None,
+            "summary": summary(item),
             "image": item.images[0].url if item.images else None,
             "date_published": rfc3339(item.published),
             "date_modified": rfc3339(item.updated),
@@ -62,14 +66,23 @@ def _head(feed: Feed, tombstones: Sequence[Tombstone], updated: datetime) -> byt
     return _bytes(
         {
             "version": VERSION,
-            "title": feed.title,
+            "title": feed.full_title,
             "home_page_url": feed.home_url,
             "feed_url": None if feed.private else feed.url("json"),
             "description": feed.description,
-            "authors": [{"name": feed.authority}],
+            "icon": feed.masthead.logo_url,
+            "favicon": feed.masthead.logo_url,
             "language": feed.language,
             "hubs": [{"type": "WebSub", "url": feed.hub}] if feed.hub else [],
-            "_dateline": _present({"id": feed.id, "updated": rfc3339(updated), "deleted": deleted}),
+            # No authors: readers would show the desk as the author of each story that names none.
+            "_dateline": _present(
+                {
+                    "id": feed.id,
+                    "updated": rfc3339(updated),
+                    "publisher": feed.masthead.name,
+                    "deleted": deleted,
+                }
+            ),
         }
     )
 

@@ -71,8 +71,9 @@ class Item:
     """A story as it is now. It knows nothing of the feeds it is in, so that its entry serves all of them.
 
     `id` is a tag: URI and never changes. `updated` moves with every public change. `sections` are (slug,
-    title), the primary first. With `withdrawn` set, nothing but the id, the revision, the times and a notice
-    is ever written, even if other fields are filled in.
+    title), the primary first. `number` tells apart items of the same moment: no two stories of a record have the same.
+    `desk_url` is where a page of ours shows the story, for one that has no `url`. With `withdrawn` set, nothing but
+    the id, the revision, the times, our page and a notice is ever written, even if other fields are filled in.
     """
 
     id: str
@@ -98,6 +99,8 @@ class Item:
     correction_note: str | None = None
     source_name: str | None = None
     withdrawn: Withdrawal | None = None
+    number: int = 0
+    desk_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,21 @@ class Tombstone:
 
 
 @dataclass(frozen=True)
+class Masthead:
+    """The desk's name and its logo's address, as readers see them; either may be empty. A machine's name is no name."""
+
+    name: str = ""
+    logo_url: str = ""
+
+
+NAMELESS = Masthead()
+
+
+@dataclass(frozen=True)
 class Feed:
     """A feed's definition. Its documents are at `{public_url}/feeds/{slug}.{rss|atom|json}`, its page at …/{slug}.
 
-    `id` is a tag: URI and never changes; `authority` names the publisher; `hub` is a WebSub hub's URL.
+    `id` is a tag: URI and never changes; `masthead` names the publisher; `hub` is a WebSub hub's URL.
     `updated` is the time of a feed without any entry: that of its creation. Its archive (RFC 5005) has
     `pages` complete pages at …/{slug}/{number}.{rss|atom}; with `page` set, this is that page. The documents
     of a `private` one are at another address, which is a secret, so they do not contain it.
@@ -123,14 +137,19 @@ class Feed:
     id: str
     public_url: str
     home_url: str
-    authority: str
     updated: datetime
+    masthead: Masthead = NAMELESS
     language: str | None = None
     description: str | None = None
     hub: str | None = None
     pages: int = 0
     page: int | None = None
     private: bool = False
+
+    @property
+    def full_title(self) -> str:
+        """The title with the desk's name, for readers that show it among the feeds of others."""
+        return f"{self.title} – {self.masthead.name}" if self.masthead.name else self.title
 
     def url(self, fmt: Format) -> str:
         """The address of the document of the newest stories."""

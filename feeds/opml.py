@@ -27,8 +27,8 @@ def opml_bytes(title: str, groups: Sequence[tuple[str, Sequence[Feed]]]) -> byte
 def _outline(feed: Feed) -> str:
     facts = {
         "type": "rss",
-        "text": feed.title,
-        "title": feed.title,
+        "text": feed.full_title,
+        "title": feed.full_title,
         "version": "RSS2",
         "language": feed.language,
         "xmlUrl": feed.url("rss"),

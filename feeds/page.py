@@ -12,10 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from feeds.model import ARCHIVED, CONTENT_TYPES, FORMATS, Feed, Item
-from feeds.public import creators, description, rights_text
-from feeds.text import rfc3339
+from feeds.direction import direction
+from feeds.model import ARCHIVED, CONTENT_TYPES, FORMATS, Feed, Item, Masthead
+from feeds.public import anchor, creators, description, paragraphs, rights_text
+from feeds.text import rfc3339, uri
 from feeds.wording import correction_label
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 _NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON Feed"}
 _MEDIA_TYPES = {fmt: CONTENT_TYPES[fmt].partition(";")[0] for fmt in FORMATS}
-_RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"})
 # The place of the stories in a page. No text that is public has this character.
 _PLACEHOLDER = "\x00"
 STYLE = """
@@ -47,9 +48,15 @@ article{border-block-end:1px solid var(--line);padding-block:1.1rem}article p{ma
 """.strip()
 # For the header that forbids every other style, and all scripts.
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{_DIGEST}'"
+_POLICY = (
+    f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{_DIGEST}'; img-src 'self'"
 )
+
+
+def content_security_policy(masthead: Masthead) -> str:
+    """The header for pages: nothing is loaded but the desk's icon, from wherever its logo is."""
+    logo = urlsplit(uri(masthead.logo_url) or "")
+    return f"{_POLICY} {logo.scheme}://{logo.netloc}" if logo.netloc else _POLICY
 
 
 def story_bytes(item: Item) -> bytes:
@@ -57,6 +64,9 @@ def story_bytes(item: Item) -> bytes:
     return _render(
         "story.html",
         item=item,
+        anchor=anchor(item.id),
+        # It can be read nowhere else.
+        body=[] if item.url or item.withdrawn else paragraphs(item),
         summary=description(replace(item, correction_note=None)),
         authors=creators(item),
         rights=rights_text(item.rights),
@@ -68,16 +78,28 @@ def frame(feed: Feed, updated: datetime) -> tuple[bytes, bytes]:
     """The page of no story, in two: before the place of the stories, and after it."""
     index = f"{feed.public_url.rstrip('/')}/feeds"
     page = _render(
-        "page.html", feed=feed, address=feed.url("html"), updated=updated, index=index, stories=_PLACEHOLDER
+        "page.html",
+        feed=feed,
+        logo=feed.masthead.logo_url,
+        address=feed.url("html"),
+        updated=updated,
+        index=index,
+        stories=_PLACEHOLDER,
     )
     head, tail = page.split(_PLACEHOLDER)
     return head.encode(), tail.encode()
 
 
-def index_bytes(authority: str, public_url: str, groups: Sequence[tuple[str, Sequence[Feed]]]) -> bytes:
-    """A page of all feeds, by their kinds."""
+def index_bytes(masthead: Masthead, public_url: str, groups: Sequence[tuple[str, Sequence[Feed]]]) -> bytes:
+    """A page of all feeds, by their kinds. The masthead is public already."""
     address = f"{public_url.rstrip('/')}/feeds"
-    return _render("index.html", authority=authority, address=address, groups=groups).encode()
+    values = {"title": index_title(masthead), "logo": masthead.logo_url, "address": address, "groups": groups}
+    return _render("index.html", **values).encode()
+
+
+def index_title(masthead: Masthead) -> str:
+    """The title of a list of all feeds."""
+    return f"Feeds of {masthead.name}" if masthead.name else "Feeds"
 
 
 def _render(template: str, **values: object) -> str:
@@ -98,7 +120,11 @@ def _templates() -> Environment:
         keep_trailing_newline=False,
         auto_reload=False,
     )
-    templates.filters |= {"correction_label": correction_label, "direction": _direction, "rfc3339": rfc3339}
+    templates.filters |= {
+        "correction_label": correction_label,
+        "direction": direction,
+        "rfc3339": rfc3339,
+    }
     templates.globals |= {
         "archived": ARCHIVED,
         "formats": FORMATS,
@@ -107,7 +133,3 @@ def _templates() -> Environment:
         "types": _MEDIA_TYPES,
     }
     return templates
-
-
-def _direction(tag: str) -> str:
-    return "rtl" if tag.partition("-")[0].lower() in _RIGHT_TO_LEFT else "ltr"

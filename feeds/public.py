@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import html
 import re
-import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from feeds.model import EntryError, Feed, Item, ItemAuthor, ItemImage, ItemOrigin, ItemRights, Tombstone
+from feeds.direction import direction
+from feeds.model import (
+    EntryError,
+    Feed,
+    Item,
+    ItemAuthor,
+    ItemImage,
+    ItemOrigin,
+    ItemRights,
+    Masthead,
+    Tombstone,
+)
 from feeds.text import language, lead, line, prose, uri
-from feeds.wording import correction_label, notice
+from feeds.wording import correction_label, notice, source_label
 
 # Readers ignore an attachment without a media type. Most news pictures have this one.
 DEFAULT_IMAGE_TYPE = "image/jpeg"
@@ -27,14 +37,25 @@ _TYPES = {
     "jpg": "jpeg",
     "jpeg": "jpeg",
 }
-_SPREAD = 100_000
+_BLOCK_END = re.compile(r"<br\b[^>]*>|</(?:p|h[1-6]|li|blockquote|div|figcaption|tr|pre)>")
+# Of the stories whose embargo ends at the same whole second, so many in a row have times of their own.
+_SPREAD = 499
+# Of the stories of the same hundredth of a second, so many in a row do. One that changes again has a later hundredth.
+_STEP = 10
 
 
 def public(item: Item) -> Item:
     """The item with clean texts, URLs absolute ASCII or gone. Raises EntryError if it cannot be shown."""
     _check(item)
-    published, updated = _in_utc(item, item.published), distinct(_in_utc(item, item.updated), item.id)
-    item = replace(item, published=published, updated=updated, language=language(item.language))
+    published = _hundredth(_in_utc(item, item.published))  # so it is never after `updated`
+    updated = distinct(_in_utc(item, item.updated), item.number)
+    item = replace(
+        item,
+        published=published,
+        updated=updated,
+        language=language(item.language),
+        desk_url=uri(item.desk_url),
+    )
     return _withdrawn(item) if item.withdrawn else _usable(item)
 
 
@@ -49,21 +70,35 @@ def public_feed(feed: Feed) -> Feed:
         title=line(feed.title) or feed.slug,
         description=line(feed.description),
         home_url=home_url,
-        authority=line(feed.authority) or feed.slug,
+        masthead=Masthead(line(feed.masthead.name) or "", uri(feed.masthead.logo_url) or ""),
         language=language(feed.language),
         hub=uri(feed.hub),
     )
 
 
-def distinct(updated: datetime, item_id: str) -> datetime:
-    """Gives items of the same whole second different times, for embargoes end at whole seconds.
+def distinct(updated: datetime, number: int) -> datetime:
+    """Gives items of the same moment different times, in whole milliseconds: no reader can be trusted with more.
 
-    Readers and validators take equal times for one change. The same item gets the same time everywhere;
-    a tenth of a second at most is added: the order stays.
+    Readers and validators take equal times for one change. Embargoes end at whole seconds: then half a second at most
+    is added. Else the last digit is the item's. The same item gets the same time everywhere.
     """
     if updated.microsecond:
-        return updated
-    return updated + timedelta(microseconds=1 + zlib.crc32(item_id.encode(errors="replace")) % _SPREAD)
+        return _hundredth(updated) + timedelta(milliseconds=number % _STEP)
+    return updated + timedelta(milliseconds=1 + number % _SPREAD)
+
+
+def _hundredth(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // (1_000 * _STEP) * 1_000 * _STEP)
+
+
+def anchor(item_id: str) -> str:
+    """The place of a story on the pages of our own that show it."""
+    return "story-" + re.sub(r"[^A-Za-z0-9]", "-", item_id.rpartition("/")[2])
+
+
+def link(item: Item) -> str | None:
+    """The address to read it at. Without one, readers open its picture."""
+    return item.url or item.desk_url
 
 
 def tombstone(item: Item) -> Tombstone | None:
@@ -72,26 +107,45 @@ def tombstone(item: Item) -> Tombstone | None:
     One that is held has none: it may come back, and readers that obey a tombstone retire an item for good.
     """
     gone = item.withdrawn in {"killed", "unpublished"}
-    return Tombstone(item.id, distinct(item.updated, item.id)) if gone else None
+    return Tombstone(item.id, distinct(item.updated, item.number)) if gone else None
 
 
 def content_html(item: Item) -> str:
-    """The whole body as HTML, under its correction note."""
+    """The whole body as HTML, under its correction note and above its source, in the direction of its language."""
     body = item.body_html or _paragraphs(item.body_text or item.summary or item.headline)
-    if item.correction_note is None:
+    if item.correction_note is not None:
+        note = html.escape(item.correction_note, quote=False)
+        body = f"<p><strong>{correction_label(item.language)}</strong> {note}</p>\n{body}"
+    if item.origin is not None:
+        body = f"{body}\n{_source_line(item, item.origin)}"
+    if direction(item.language, item.headline) == "ltr":
         return body
-    label = correction_label(item.language)
-    return f"<p><strong>{label}</strong> {html.escape(item.correction_note, quote=False)}</p>\n{body}"
+    tag = "" if item.language is None else f' lang="{item.language}"'
+    return f'<div dir="rtl"{tag}>{body}</div>'
 
 
 def content_text(item: Item) -> str | None:
-    """The body as plain text, under its correction note; None if there is only HTML."""
-    return _noted(item, item.body_text, "\n\n") if item.body_text else None
+    """The body as plain text, under its correction note and above its source; None if there is only HTML."""
+    if not item.body_text:
+        return None
+    noted = _noted(item, item.body_text, "\n\n")
+    if item.origin is None:
+        return noted
+    address = f" {item.origin.url}" if item.origin.url else ""
+    return f"{noted}\n\n{source_label(item.language)} {item.origin.name}{address}"
 
 
 def summary(item: Item) -> str | None:
-    """Plain text: the summary, after its correction note; None if there is none."""
-    return _noted(item, item.summary, " ") if item.summary else None
+    """Plain text: the summary, after its correction note; None if there is neither."""
+    return _noted(item, item.summary or "", " ").strip(" ") or None
+
+
+def paragraphs(item: Item) -> list[str]:
+    """The body as paragraphs of plain text: a page of ours has no pictures, and no markup of others."""
+    if item.body_text:
+        return [block for block in item.body_text.splitlines() if block.strip()]
+    texts = (html.unescape(_TAG.sub(" ", part)) for part in _BLOCK_END.split(item.body_html or ""))
+    return [flat for text in texts if (flat := " ".join(text.split()))]
 
 
 def description(item: Item) -> str:
@@ -112,6 +166,12 @@ def rights_text(rights: ItemRights | None) -> str | None:
     if rights is None:
         return None
     return " – ".join(part for part in (rights.notice or rights.holder, rights.usage_terms) if part) or None
+
+
+def _source_line(item: Item, origin: ItemOrigin) -> str:
+    name = html.escape(origin.name, quote=False)
+    linked = f'<a href="{html.escape(origin.url)}">{name}</a>' if origin.url else name
+    return f"<p>{source_label(item.language)} {linked}</p>"
 
 
 def _noted(item: Item, text: str, gap: str) -> str:
@@ -157,6 +217,8 @@ def _withdrawn(item: Item) -> Item:
         summary=words.text,
         body_text=words.text,
         withdrawn=item.withdrawn,
+        number=item.number,
+        desk_url=item.desk_url,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from lxml import etree
 
 from feeds.model import Feed, Item, ItemImage, Tombstone
-from feeds.public import creators, rights_text
+from feeds.public import creators, link, rights_text
 from feeds.text import rfc2822, rfc3339
 
 ATOM = "http://www.w3.org/2005/Atom"
@@ -45,8 +45,8 @@ class Link:
 def entry_links(item: Item) -> tuple[Link, ...]:
     """The links of an Atom entry that feedgen takes: the story, where it comes from, its images."""
     links = []
-    if item.url:
-        links.append(Link(item.url, "alternate", "text/html", item.language))
+    if address := link(item):
+        links.append(Link(address, "alternate", "text/html", item.language if item.url else None))
     if item.origin and item.origin.url:
         links.append(Link(item.origin.url, "via", title=item.origin.name))
     for image in item.images:
@@ -77,8 +77,10 @@ class EntryRepair:
         self.item = item
 
     def extend_atom(self, entry: etree._Element) -> None:
-        for element, link in zip(entry.findall("link"), entry_links(self.item), strict=True):
-            _write_link(element, link)
+        for element, each in zip(entry.findall("link"), entry_links(self.item), strict=True):
+            _write_link(element, each)
+        _set_text(entry, "updated", rfc3339(self.item.updated))
+        _set_text(entry, "published", rfc3339(self.item.published))
         if self.item.rights and self.item.rights.licence_url:
             _write_link(etree.SubElement(entry, "link"), Link(self.item.rights.licence_url, "license"))
         if self.item.language:
@@ -92,8 +94,8 @@ class EntryRepair:
         _add(entry, None, "pubDate", rfc2822(item.published))
         _add(entry, ATOM, "updated", rfc3339(item.updated))
         _add(entry, DCTERMS, "modified", rfc3339(item.updated))
-        for author in creators(item):
-            _add(entry, DC, "creator", author.name)
+        # Of several creators most readers show one.
+        _add(entry, DC, "creator", ", ".join(author.name for author in creators(item)))
         _add(entry, DC, "contributor", item.responsible_editor)
         # <source> cannot do without a URL, and beside it dc:source would say the same thing twice.
         if item.origin and not item.origin.url:
@@ -135,8 +137,9 @@ class FeedRepair:
         return found
 
     def extend_atom(self, root: etree._Element) -> None:
-        for link in archive_links(self.feed, "atom"):
-            _write_link(etree.SubElement(root, "link"), link)
+        _set_text(root, "updated", rfc3339(self.updated))
+        for each in archive_links(self.feed, "atom"):
+            _write_link(etree.SubElement(root, "link"), each)
         self._mark_archive(root)
         for stone in self.tombstones:
             gone = etree.SubElement(root, f"{{{TOMBSTONE}}}deleted-entry")
@@ -145,9 +148,8 @@ class FeedRepair:
 
     def extend_rss(self, root: etree._Element) -> None:
         channel = root[0]
-        link = channel.find("link")
-        assert link is not None
-        link.text = self.feed.home_url
+        _set_text(channel, "link", self.feed.home_url)
+        _add(channel, DC, "publisher", self.feed.masthead.name)
         _add(channel, None, "lastBuildDate", rfc2822(self.updated))
         if self.feed.hub:
             _write_link(etree.SubElement(channel, f"{{{ATOM}}}link"), Link(self.feed.hub, "hub"))
@@ -166,6 +168,12 @@ def _write_link(element: etree._Element, link: Link) -> None:
     for name in _LINK_ATTRIBUTES:
         if value := getattr(link, name):
             element.set(name, value)
+
+
+def _set_text(parent: etree._Element, name: str, text: str) -> None:
+    element = parent.find(name)
+    assert element is not None
+    element.text = text
 
 
 def _add(parent: etree._Element, namespace: str | None, name: str, text: str | None) -> None:

@@ -84,7 +84,9 @@ def lead(text: str) -> str:
 
 
 def rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()
+    """Three digits of a second at most: Java's readers take six for whole milliseconds, and HTML allows no more."""
+    exact = moment.microsecond >= 1_000
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds" if exact else "seconds")
 
 
 def rfc2822(moment: datetime) -> str:

@@ -17,6 +17,7 @@ class WithdrawalNotice:
 
 
 _CORRECTION = {"en": "Correction:", "zh": "更正：", "ur": "تصحیح:"}
+_SOURCE = {"en": "Source:", "zh": "来源：", "ur": "ماخذ:"}
 _NOTICES: dict[str, dict[Withdrawal, tuple[str, str]]] = {
     "en": {
         "killed": (
@@ -50,6 +51,11 @@ _NOTICES: dict[str, dict[Withdrawal, tuple[str, str]]] = {
 
 def correction_label(language: str | None) -> str:
     return _CORRECTION[_spoken(language)]
+
+
+def source_label(language: str | None) -> str:
+    """It stands before the first publisher of a republished story."""
+    return _SOURCE[_spoken(language)]
 
 
 def notice(kind: Withdrawal, language: str | None) -> WithdrawalNotice:

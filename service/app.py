@@ -9,14 +9,16 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, jsonify, redirect, request
 from werkzeug.exceptions import NotFound
 
+from feeds import Masthead
 from service import times
 from service.api import articles, openapi, partner_events
 from service.console import pages, probes
 from service.http import guess_limits, impossible_dates, problems
 from service.http.credentials import hide_feed_tokens
 from service.http.guess_limits import GuessLimits
-from service.intake import routes
+from service.intake import refusal_counter, routes
 from service.intake.authenticate import SourceAuthenticator
+from service.intake.refusal_counter import RefusalCounter
 from service.serving import discovery, partner_feeds
 from service.serving import pages as feed_pages
 from service.serving.document_cache import DocumentCache
@@ -40,22 +42,23 @@ def create_app(
     """
     app = Flask("service", static_url_path="/static", static_folder="static", template_folder="templates")
     app.config["MAX_CONTENT_LENGTH"] = routes.MAX_BYTES + 1
+    masthead = Masthead(settings.desk_name, settings.logo_url)
     authenticator = SourceAuthenticator(record, clock)
     authority = urlsplit(settings.public_url).hostname or "localhost"
     intake = routes.create_blueprint(record, authenticator, authority=authority, wake=wake, clock=clock)
     app.register_blueprint(intake)
-    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
+    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url, masthead))
     app.register_blueprint(partner_feeds.create_blueprint(record, settings.public_url, clock))
-    app.register_blueprint(
-        discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
-    )
+    app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock, masthead))
     app.register_blueprint(articles.create_blueprint(record, settings.operator_token, clock))
     app.register_blueprint(partner_events.create_blueprint(record, settings.public_url, clock))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
     documents = documents or DocumentCache(record, settings.public_url)
     app.register_blueprint(probes.create_blueprint(settings, record, clock=clock, feeds=documents.describe))
-    app.register_blueprint(pages.create_blueprint(settings, record, clock=clock))
+    app.register_blueprint(pages.create_blueprint(settings, record, clock=clock, feeds=documents.describe))
     problems.register(app)
+    # Functions that run after a request do so in the reverse order: counted is the answer that goes out.
+    refusal_counter.register(app, RefusalCounter(record, clock))
     guess_limits.register(app, GuessLimits(record, clock, settings.trusted_proxies))
     impossible_dates.register(app)
     app.before_request(_no_nul)
@@ -78,10 +81,9 @@ def create_feeds_app(
     Not the partners' own feeds: each fetch of one is written into the record, and this server only reads.
     """
     app = Flask("service", static_folder=None)
-    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url))
-    app.register_blueprint(
-        discovery.create_blueprint(record, settings.public_url, clock, _publication(settings))
-    )
+    masthead = Masthead(settings.desk_name, settings.logo_url)
+    app.register_blueprint(feed_pages.create_blueprint(record, settings.public_url, masthead))
+    app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock, masthead))
     problems.register(app)
     app.register_error_handler(404, _elsewhere)
     app.before_request(_no_nul)
@@ -104,11 +106,6 @@ def create_feeds_app(
         return answer
 
     return app
-
-
-def _publication(settings: Settings) -> str:
-    """The desk's name, where it has one."""
-    return str(getattr(settings, "desk_name", ""))
 
 
 def _elsewhere(_error: NotFound) -> Response:

@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     export_dir: Path | None = None
     withdrawn_days: int = Field(default=14, ge=1, le=3650)
     feed_bytes: int = Field(default=FEED_BYTES, ge=100_000, le=50_000_000)
+    desk_name: str = Field(default="", max_length=200)
+    logo_url: str = ""
     log_level: str = "info"
 
     @field_validator("data_dir", "export_dir")
@@ -100,14 +102,20 @@ class Settings(BaseSettings):
             raise ValueError(f"'{value}' is not a web address; write for example https://news.example.org")
         return value.rstrip("/")
 
-    @field_validator("notice_url")
+    @field_validator("desk_name")
     @classmethod
-    def _webhook(cls, value: str) -> str:
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("write it on one line, without control characters")
+        return value.strip()
+
+    @field_validator("notice_url", "logo_url")
+    @classmethod
+    def _address(cls, value: str, known: ValidationInfo) -> str:
         parts = urlsplit(value)
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment):
-            raise ValueError(
-                "write the address of your own webhook, such as https://ops.example.org/dateline"
-            )
+            end = "dateline" if known.field_name == "notice_url" else "logo.png"
+            raise ValueError(f"write a web address of your own, such as https://news.example.org/{end}")
         return value
 
     @field_validator("notice_secret")
@@ -121,10 +129,8 @@ class Settings(BaseSettings):
     @classmethod
     def _known_database(cls, value: str) -> str:
         scheme, separator, rest = value.partition("://")
-        if scheme in {
-            "postgres",
-            "postgresql",
-        }:  # what hosting platforms hand out; the driver is ours to name
+        # Hosting platforms hand these out; the driver is ours to name.
+        if scheme in {"postgres", "postgresql"}:
             scheme = "postgresql+psycopg"
         if not separator or not rest or scheme not in {"sqlite", "postgresql+psycopg"}:
             raise ValueError(

@@ -15,7 +15,7 @@ from service.store.deliveries import routing
 from service.store.feeds import archives, documents
 from service.store.feeds.feeds import wake_feeds
 from tests.builders import NOW, an_article, post
-from workers.publish.builder import FeedBuilder
+from workers.publish.builder import FeedBuilder, FeedRules
 
 URL = "https://news.example.org"
 
@@ -34,7 +34,9 @@ class FeedDesk:
     def __init__(self, record: Record, *, withdrawn_stays: timedelta = timedelta(days=14)) -> None:
         self.record = record
         self.now = NOW
-        self.builder = FeedBuilder(record, URL, lambda: self.now, withdrawn_stays=withdrawn_stays)
+        self.builder = FeedBuilder(
+            record, URL, lambda: self.now, rules=FeedRules(withdrawn_stays=withdrawn_stays)
+        )
 
     def work(self, now: datetime | None = None) -> int:
         """Routes and builds as workers do at this moment; returns the number of built documents."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from feeds import Feed, Item, ItemAuthor, ItemImage, ItemOrigin, ItemRights
+from feeds import Feed, Item, ItemAuthor, ItemImage, ItemOrigin, ItemRights, Masthead
 
 T = datetime(2026, 1, 2, 8, 0, tzinfo=UTC)
 
@@ -15,12 +15,13 @@ def an_item(number: int = 1, **fields: Any) -> Item:
         "revision": 1,
         "headline": f"Harbour reopens, day {number}",
         "published": T,
-        "updated": T + timedelta(minutes=number, microseconds=number),
+        "updated": T + timedelta(minutes=number, milliseconds=number),
         "language": "en",
         "url": f"https://paper.example/world/{number}",
         "summary": "Ships are back in the harbour.",
         "body_html": "<p>Ships returned on Friday.</p>",
         "sections": (("world", "World"),),
+        "number": number,
     }
     return Item(**{**defaults, **fields})
 
@@ -70,7 +71,7 @@ def a_feed(**fields: Any) -> Feed:
         "id": "tag:dateline.example,2026:feed/world",
         "public_url": "https://feeds.example",
         "home_url": "https://feeds.example/",
-        "authority": "Dateline News",
+        "masthead": Masthead("Dateline News"),
         "updated": T,
         "language": "en",
         "hub": "https://hub.example/",

@@ -22,7 +22,7 @@ class ServerInThread:
 
     @property
     def connections(self) -> set[Any]:
-        return self.server.context.table.all
+        return set(self.server.context.table.all)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,11 +13,12 @@ from service.store import notices
 from service.store.database.record import Record
 from service.store.notices import Notice
 from service.webhooks import signatures
-from workers.net.http_client import GuardedClient
+from workers.net.http_client import MOST_AT_ONCE, GuardedClient
+from workers.net.transport import Push
 
 log = logs.get("notice")
 
-NOTICE_BATCH = 16
+NOTICE_BATCH = MOST_AT_ONCE  # which end well within the time that a try lasts (notices.TRY_LASTS)
 FIRST_RETRY_AFTER = 10.0  # seconds; doubles
 LONGEST_RETRY_AFTER = 3600.0
 GIVE_UP_AFTER = timedelta(days=3)
@@ -29,14 +30,14 @@ class Notifier:
     def __init__(
         self,
         record: Record,
-        client: GuardedClient,
+        client: GuardedClient | None,
         *,
         url: str,
         secret: str,
         status_page: str,
         clock: Callable[[], datetime],
     ) -> None:
-        """Without `url` the log is all there is."""
+        """Without `url` the log is all there is, and no `client` is needed."""
         self._record = record
         self._client = client
         self._url = url
@@ -58,16 +59,24 @@ class Notifier:
         """Ends soon: a notice that hangs on its way then is sent again, by the next worker that finds it due."""
         self._closing = True
         self._due.set()
+        if self._client is not None:
+            self._client.stop()
         if self._thread.is_alive():
             self._thread.join(1)
-        self._client.close()
+        if self._client is not None and not self._thread.is_alive():
+            self._client.close()
 
     def send_due(self) -> int:
         """Sends the notices that are due now; returns how many were tried."""
         tried = 0
         while not self._closing and (batch := notices.take(self._record, NOTICE_BATCH, self._clock())):
-            for each in batch:
-                self._send(each)
+            self._log(batch)  # first: it waits for no webhook
+            if self._url and self._client is not None:
+                for each, status, words in self._client.post_each(self._push(each) for each in batch):
+                    self._settle(each, status, words)
+            else:
+                for each in batch:
+                    self._settle(each, 200, "in the log only: DATELINE_NOTICE_URL is not set")
             tried += len(batch)
         return tried
 
@@ -80,19 +89,19 @@ class Notifier:
             except Exception as error:  # the record is away: a notice that is due is found again
                 log.warning("notices.failed", error=f"{type(error).__name__}: {error}"[:300])
 
-    def _send(self, each: Notice) -> None:
-        if each.tries == 1:
-            log.warning(
-                "notice.raised",
-                kind=each.kind,
-                about=each.about,
-                partner=each.partner,
-                count=each.count,
-                words=each.words,
-            )
-        status, words = (
-            self._post(each) if self._url else (200, "in the log only: DATELINE_NOTICE_URL is not set")
-        )
+    def _log(self, batch: Sequence[Notice]) -> None:
+        for each in batch:
+            if each.tries == 1:
+                log.warning(
+                    "notice.raised",
+                    kind=each.kind,
+                    about=each.about,
+                    partner=each.partner,
+                    count=each.count,
+                    words=each.words,
+                )
+
+    def _settle(self, each: Notice, status: int | None, words: str) -> None:
         sent, now = status is not None and 200 <= status < 300, self._clock()
         retry_at = None if sent else next_try(each.tries, each.created_at, now)
         if not sent:
@@ -105,16 +114,16 @@ class Notifier:
             )
         notices.settle(self._record, each, sent=sent, words=words, retry_at=retry_at, now=now)
 
-    def _post(self, each: Notice) -> tuple[int | None, str]:
+    def _push(self, each: Notice) -> Push:
         seconds = int(self._clock().timestamp())
         body = payload(each, self._status_page)
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": each.public_id,
-            "webhook-timestamp": str(seconds),
-            "webhook-signature": signatures.sign([self._secret], each.public_id, seconds, body),
-        }
-        return self._client.post(self._url, body, headers)
+        headers = (
+            ("Content-Type", "application/json"),
+            ("webhook-id", each.public_id),
+            ("webhook-timestamp", str(seconds)),
+            ("webhook-signature", signatures.sign([self._secret], each.public_id, seconds, body)),
+        )
+        return Push(each, self._url, headers, body)
 
 
 def next_try(tries: int, created_at: datetime, now: datetime) -> datetime | None:

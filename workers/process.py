@@ -2,57 +2,54 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
+import re
+import resource
 import secrets
 import signal
 import sys
-import warnings
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import timedelta
+from functools import cache
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urlsplit
 
-import redis
-from celery import signals
-from celery.apps.worker import Worker as AppWorker
-from celery.worker import state
-
 from service import logs, times
-from service.intake.story_intake import StoryIntake
+from service.runtime import files
+from service.runtime.broker_check import BrokerCheck
 from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
-from service.serving.export import Exporter
 from service.settings import Settings
 from service.store import migrations
 from service.store.coordination import heartbeats
 from service.store.database.record import Record, open_record
 from workers.deliver.loop import DeliveryLoop
-from workers.fetch.task import FetchTask
+from workers.deliver.slots import CAPACITY
+from workers.hints.broker import BrokerState
 from workers.leader import Clocks, LeaderLease
-from workers.net.api_client import ApiClient
 from workers.net.http_client import GuardedClient
 from workers.net.transport import Sender
 from workers.notifier import Notifier
-from workers.publish.builder import FeedBuilder
-from workers.publish.task import PublishTask
 from workers.route import RouteTask
 from workers.runner import Task, TaskRunner
 from workers.stall_detector import StallDetector
-from workers.sweep import Broker, Sweep
+from workers.sweep import Sweep
 
 log = logs.get("worker")
 
-CAPACITY = 256  # pushes on the wire at once
+# A push takes one open file, and as many connections may be kept open.
+OPEN_FILES = 2 * CAPACITY + 512
 # Nobody waits for a worker as a client waits for the web; and it routes one event to thousands of endpoints at once.
 WORKER_STATEMENT_SECONDS = 10.0
 
 SWITCH_INTERVAL = 0.001  # seconds that a thread goes on while others wait
 NICE = 5
-
-CELERY_THREADS = 5  # one delivers, one routes, one builds feeds, one fetches, one takes the next hint
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
@@ -69,29 +66,36 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
         log.error("schema.differs", fault=fault)
     # A restarted worker is another: the claims of the dead one are not its own.
     worker = f"{name}.{secrets.token_hex(4)}"
+    lock = replace_predecessor(settings.data_dir, record, name, worker)
     broker_url = redis_url_of(settings)
-    app = make_celery(broker_url, worker=True)
-    waker = Waker(broker_url)
+    waker = Waker(broker_url, eager=False)
     stall_detector = StallDetector()
     stall_detector.start()
     notifier = _notifier(settings, record)
     runner = TaskRunner(_tasks(settings, record, worker, tasks, waker, stall_detector))
-    for task in tasks:
-        app.task(_doer(runner, task), name=task)
-    hint_app = make_celery(broker_url, worker=False)
-    broker = Broker(BrokerCheck(broker_url), lambda task: send_hint(hint_app, task))
+    hint_app = cache(lambda: make_celery(broker_url, worker=False))
+    broker = BrokerState(BrokerCheck(broker_url), lambda task: send_hint(hint_app(), task), starting=True)
     sweep = Sweep(record, runner, worker, broker=broker, notify=notifier.wake, clocks=Clocks(times.now))
     exporter = None
     if settings.export_dir is not None and PUBLISH in tasks:
+        from feeds import Masthead  # noqa: PLC0415 - it takes long to load
+        from service.serving.export import Exporter  # noqa: PLC0415
+
         exporter = Exporter(
-            record, settings.public_url, settings.export_dir, times.now, getattr(settings, "desk_name", "")
+            record,
+            settings.public_url,
+            settings.export_dir,
+            times.now,
+            Masthead(settings.desk_name, settings.logo_url),
         )
         exporter.start()
+    ended = _end_on_signals(runner)
     log.info("worker.started", worker=worker)
     notifier.start()
     sweep.start()
+    runner.start(PUBLISH)  # the feeds may be written in another style than by the process before
     try:
-        return _celery(app, worker, [QUEUES[task] for task in tasks], stopping=runner.stop)
+        return _take_hints(broker_url, worker, runner, broker, ended)
     finally:
         runner.close()  # pushes on the wire are waited for; meanwhile the sweep says that this worker lives
         sweep.close()
@@ -101,6 +105,37 @@ def run(settings: Settings, name: str, tasks: Collection[str]) -> int:
         waker.close()
         stall_detector.close()
         _leave(record, worker)
+        if lock is not None:
+            lock.close()
+
+
+def replace_predecessor(data_dir: Path, record: Record, name: str, worker: str) -> IO[str] | None:
+    """Frees at once what the last worker of this name had claimed, if it was killed; returns a lock to be kept open.
+
+    A worker holds the lock on a file of its name, which has its id: the kernel frees it at the worker's death. So who
+    gets it knows, without a clock, that the one before is dead. Where there is no such file to lock, the others see by
+    its heartbeat that it is dead, some seconds later.
+    """
+    if not _FILE_NAME.fullmatch(name) or not data_dir.is_dir():
+        return None
+    lock = None
+    try:
+        if (lock := files.lock(data_dir / f"worker-{name}.lock")) is None:
+            return None  # another of this name lives
+        lock.seek(0)
+        predecessor = lock.read().strip()
+        lock.truncate(0)
+        lock.write(worker)
+        lock.flush()
+    except OSError as error:
+        log.warning("worker.lock_failed", error=files.disk_trouble(error))
+        if lock is not None:
+            with suppress(OSError):
+                lock.close()
+        return None
+    if predecessor:
+        heartbeats.leave(record, predecessor)
+    return lock
 
 
 def _tasks(
@@ -121,14 +156,16 @@ def _tasks(
     if ROUTE in tasks:
         done_here[ROUTE] = RouteTask(record, clocks, hint, delivers_here=DELIVER in tasks)
     if PUBLISH in tasks:
-        withdrawn_stays = timedelta(days=settings.withdrawn_days)
-        builder = FeedBuilder(
-            record,
-            settings.public_url,
-            times.now,
-            withdrawn_stays=withdrawn_stays,
+        from feeds import Masthead  # noqa: PLC0415 - it takes long to load
+        from workers.publish.builder import FeedBuilder, FeedRules  # noqa: PLC0415
+        from workers.publish.task import PublishTask  # noqa: PLC0415
+
+        rules = FeedRules(
+            withdrawn_stays=timedelta(days=settings.withdrawn_days),
             feed_bytes=settings.feed_bytes,
+            masthead=Masthead(settings.desk_name, settings.logo_url),
         )
+        builder = FeedBuilder(record, settings.public_url, times.now, rules=rules)
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
     if FETCH in tasks:
         done_here[FETCH] = _fetch_task(settings, record, waker)
@@ -136,7 +173,7 @@ def _tasks(
         sender = Sender(
             settings.allow_networks,
             user_agent=_user_agent(),
-            capacity=CAPACITY,
+            capacity=min(CAPACITY, _allow_open_files(OPEN_FILES) // 3),
             stalls=stall_detector.stalls,
         )
         done_here[DELIVER] = DeliveryLoop(
@@ -145,7 +182,11 @@ def _tasks(
     return done_here
 
 
-def _fetch_task(settings: Settings, record: Record, waker: Waker) -> FetchTask:
+def _fetch_task(settings: Settings, record: Record, waker: Waker) -> Task:
+    from service.intake.story_intake import StoryIntake  # noqa: PLC0415 - it takes long to load
+    from workers.fetch.task import FetchTask  # noqa: PLC0415
+    from workers.net.api_client import ApiClient  # noqa: PLC0415
+
     authority = urlsplit(settings.public_url).hostname or "localhost"
     stories = StoryIntake(record, authority=authority, clock=times.now, wake=waker.wake)
 
@@ -156,9 +197,12 @@ def _fetch_task(settings: Settings, record: Record, waker: Waker) -> FetchTask:
 
 
 def _notifier(settings: Settings, record: Record) -> Notifier:
+    client = None
+    if settings.notice_url:
+        client = GuardedClient(settings.allow_networks, user_agent=_user_agent())
     return Notifier(
         record,
-        GuardedClient(settings.allow_networks, user_agent=_user_agent()),
+        client,
         url=settings.notice_url,
         secret=settings.notice_secret,
         status_page=f"{settings.public_url}/status",
@@ -168,13 +212,6 @@ def _notifier(settings: Settings, record: Record) -> Notifier:
 
 def _user_agent() -> str:
     return f"Dateline/{metadata.version('dateline')}"
-
-
-class _Worker(AppWorker):  # type: ignore[misc]
-    """Celery's worker, ended by signals as ours: in good order, and without words on standard output."""
-
-    def install_platform_tweaks(self, worker: Any) -> None:
-        """The signals are ours: see `_end_on_signals`."""
 
 
 def _share_the_processor(tasks: Collection[str]) -> None:
@@ -188,43 +225,42 @@ def _share_the_processor(tasks: Collection[str]) -> None:
         os.nice(NICE)
 
 
-def _celery(app: Any, worker: str, queues: list[str], *, stopping: Callable[[], None]) -> int:
-    signals.setup_logging.connect(_logs_are_ours)
-    # It loads nothing but JSON and takes messages without payload: root can do no more harm here than elsewhere.
-    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
-    logging.getLogger("celery").setLevel(
-        logging.WARNING
-    )  # a hint is no event: the work that it starts logs itself
-    _end_on_signals(stopping)
-    controller = _Worker(
-        app=app,
-        hostname=worker,
-        pool="threads",
-        concurrency=CELERY_THREADS,
-        queues=queues,
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
-    # Celery warns so at every loss of Redis; no task of ours is acknowledged late, so there is nothing to cancel. Its
-    # constructor turns all such warnings on: this must come after.
-    warnings.filterwarnings("ignore", message=r"\s*In Celery 5\.1 we introduced an optional breaking change")
-    controller.start()
-    return int(controller.exitcode or 0)
+def _allow_open_files(wanted: int) -> int:
+    """Has this process open as many files as it wants, if it may; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
-def _end_on_signals(stopping: Callable[[], None]) -> None:
+def _end_on_signals(runner: TaskRunner) -> threading.Event:
+    """Until hints are taken: a worker that is at work already ends in good order, too."""
+    ended = threading.Event()
+
     def end(*_: object) -> None:
-        stopping()
-        state.should_stop = 0
+        runner.stop()
+        ended.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    return ended
 
 
-def _logs_are_ours(**_: object) -> None:
-    """Celery leaves the logs alone when somebody listens to this."""
+def _take_hints(
+    broker_url: str, worker: str, runner: TaskRunner, broker: BrokerState, ended: threading.Event
+) -> int:
+    """Takes hints until a signal ends it. The sweep is at work already: to load Celery takes as long as all else."""
+    from workers.hints.consumer import HintConsumer  # noqa: PLC0415
+
+    app = make_celery(broker_url, worker=True)
+    tasks = [task for task in QUEUES if runner.does(task)]
+    for task in tasks:
+        app.task(_doer(runner, task), name=task)
+    queues = [QUEUES[task] for task in tasks]
+    broker.started()
+    return HintConsumer(app, worker, queues, broker=broker, ended=ended).run(runner.stop)
 
 
 def _doer(runner: TaskRunner, task: str) -> Any:
@@ -240,18 +276,3 @@ def _leave(record: Record, worker: str) -> None:
     except Exception as error:  # its heartbeat ends anyway
         log.warning("worker.leave_failed", error=type(error).__name__)
     record.close()
-
-
-class BrokerCheck:
-    """Answers 'up', or in words why Redis cannot be used; half a second at the most."""
-
-    def __init__(self, broker_url: str) -> None:
-        url = broker_url.replace("redis+socket://", "unix://")
-        self._client = redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
-
-    def __call__(self) -> str:
-        try:
-            self._client.ping()
-        except redis.RedisError as error:
-            return f"Redis cannot be used: {error}"[:200]
-        return "up"

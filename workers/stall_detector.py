@@ -1,7 +1,7 @@
 """Notices that this process stood still (stopped, swapped out, its machine suspended).
 
 While it did, others took it for dead and gave its claims to another worker. The deliveries that it then still has in
-hand must not be sent: a newer revision may have arrived meanwhile.
+hand must not be sent: a newer revision may have arrived meanwhile. What it claims afterwards, no pause has overtaken.
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ import time
 from collections.abc import Callable
 
 CHECK_EVERY = 0.2  # seconds
+# Counts on while the machine is suspended, as the monotonic clock does not; where there is none, that one.
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 STILL = 1.0  # seconds; far below heartbeats.ALIVE, after which others take over
+
+
+def since_boot() -> float:
+    """Seconds on a clock that nobody sets and that goes on while the machine is suspended."""
+    return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
 
 
 class StallDetector:
     """`stalls()` is how often the process stood still so far. Right from the first moment after, in any thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = since_boot) -> None:
         self._clock = clock
         self._checked_at = clock()
         self._stalls = 0

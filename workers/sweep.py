@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service import logs
+from service.runtime.broker_check import BROKER_UP
 from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept, hook_pruning
+from service.store.articles import accept, hook_pruning, idempotency, refusals, search_index
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -22,6 +22,7 @@ from service.store.database.record import Record
 from service.store.deliveries import backfills, numbering, recovery
 from service.store.feeds.feeds import wake_feeds
 from workers.failure_detector import FailureDetector
+from workers.hints.broker import BrokerState
 from workers.leader import ClockReading, Clocks, LeaderLease, read_both
 from workers.runner import TaskRunner
 
@@ -30,17 +31,10 @@ log = logs.get("sweep")
 SWEEP_EVERY = 1.0  # seconds
 PUT_BACK = timedelta(seconds=2)  # less is a clock being adjusted
 BACKFILL_FOR = 0.5  # seconds
+INDEX_FOR = 0.2
 RARE_CHECKS_EVERY = 15.0  # seconds: how often late takedowns and dead workers are looked for
 SWEEP_LEASE = timedelta(seconds=3)
 HINTS_IN_VAIN = 3  # rounds in a row in which work was due though it was hinted: then it is done here
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Redis, as the sweep uses it. `hint` raises when it cannot be reached."""
-
-    state: Callable[[], str]  # 'up', or in words what is wrong
-    hint: Callable[[str], None]
 
 
 class Sweep:
@@ -52,7 +46,7 @@ class Sweep:
         runner: TaskRunner,
         worker: str,
         *,
-        broker: Broker,
+        broker: BrokerState,
         notify: Callable[[], None],
         clocks: Clocks,
     ) -> None:
@@ -68,6 +62,7 @@ class Sweep:
         self._last_round: ClockReading | None = None
         self._rare_checks_at = float("-inf")  # steady
         self._silent: set[tuple[str, int]] = set()
+        self._answers_at = idempotency.START  # the place of the next answers that may be old
         self._rounds_due: dict[str, int] = {}  # by task: in how many rounds in a row it was due
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
@@ -100,11 +95,11 @@ class Sweep:
         """One round: says that we live; then, if it is ours to sweep, mends overdue rows and has due work done."""
         reading = read_both(self._clocks)  # before anything that may take long
         now = reading.now
-        broker = self._broker.state()
+        starting, broker = self._broker.starting, self._broker.words()
         lost = self._failure_detector.lost(recovery.in_flight(self._record), self._clocks.steady())
         heartbeats.heartbeat(self._record, self._worker, broker=broker, now=now)
         leading = self._lease.acquire("sweep", self._worker, SWEEP_LEASE)
-        if not leading and broker == "up":
+        if not leading and broker == BROKER_UP and not starting:
             self._help_out(now)
             return
         found = due_work.due_now(self._record, now)
@@ -119,7 +114,7 @@ class Sweep:
             (FETCH, found.fetches),
             (DELIVER, found.deliveries or (leading and bool(lost))),
         ):
-            self._request(task, due, broker)
+            self._request(task, due, "" if starting else broker)
 
     def _check_clock(self, reading: ClockReading) -> None:
         """Notices when the time of day was put back since the last round, against a clock that goes on steadily."""
@@ -142,10 +137,10 @@ class Sweep:
     def _mend(self, found: DueWork, now: datetime) -> None:
         if found.expiring:
             accept.expire_due(self._record, now)
-            self._request(ROUTE, True, "up")
+            self._request(ROUTE, True, BROKER_UP)
         if found.returning:
             accept.return_due(self._record, now)
-            self._request(ROUTE, True, "up")
+            self._request(ROUTE, True, BROKER_UP)
         while numbering.number_due(self._record, now) == numbering.MOST_NUMBERED:
             pass
         if found.waking:
@@ -155,18 +150,22 @@ class Sweep:
             deadlines.raise_late_takedowns(self._record, now)
             deadlines.raise_behind(self._record, now)
             self._remove_dead(now)
-            self._tidy()
+            self._answers_at = idempotency.prune(self._record, self._answers_at, now)
+            refusals.add_up(self._record, now)
+            self._tidy(now)
             if deleted := hook_pruning.prune(self._record, now):
                 log.info("hooks.pruned", count=deleted)
         if found.backfills:
             self._backfill()
         if found.notices:
             self._notify()
+        self._index_words()
 
-    def _tidy(self) -> None:
+    def _tidy(self, now: datetime) -> None:
         """Keeps SQLite's log short; a reader that stays open does not let it."""
         if (size := wal.tidy(self._record)) > wal.WAL_LONG:
             log.warning("wal.long", bytes=size)
+            deadlines.raise_long_log(self._record, size, now)
 
     def _remove_dead(self, now: datetime) -> None:
         """Removes workers silent for an hour, by the record's times; since clocks differ, as seen from here too."""
@@ -187,7 +186,13 @@ class Sweep:
                 break
         if deliveries:
             log.info("backfill.advanced", deliveries=deliveries)
-            self._request(DELIVER, True, "up")
+            self._request(DELIVER, True, BROKER_UP)
+
+    def _index_words(self) -> None:
+        """A part of a second of it at a time."""
+        until = time.monotonic() + INDEX_FOR
+        while search_index.catch_up(self._record) and time.monotonic() < until:
+            pass
 
     def _request(self, task: str, due: bool, broker: str) -> None:
         """Has a task that is due done: by a hint, or here if hints do not help."""
@@ -196,7 +201,7 @@ class Sweep:
             return
         rounds = self._rounds_due[task] = self._rounds_due.get(task, 0) + 1
         patient = rounds < HINTS_IN_VAIN or not self._runner.does(task)
-        if broker == "up" and patient and self._send_hint(task):
+        if broker == BROKER_UP and patient and self._send_hint(task):
             return
         self._runner.start(task)
 

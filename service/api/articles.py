@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
@@ -21,11 +22,14 @@ from service.api.models import (
 )
 from service.http import auth, parameters
 from service.http.problems import Problem
+from service.store import names
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.errors import NotFound
+from service.store.names import DeliveryName
 from service.store.views import history
-from service.store.views.history import ArticleTrace, DeliveryTrace, EventDetails, EventTrace
+from service.store.views.history import ArticleTrace, DeliveryTrace, EventDetails, EventTrace, HistoryPart
+from service.store.views.holdings import FIRST_PLACE, read_place
 
 Trace = TypeVar("Trace", ArticleTrace, EventTrace)
 
@@ -38,12 +42,13 @@ def create_blueprint(
     @blueprint.get("/v1/articles/<path:name>")
     def get_article(name: str) -> Response:
         """An article, its revisions and events, and the partners that hold it. For the operator, and its own source."""
-        parameters.require_known()
+        parameters.require_known("revisions_before", "partners_after")
         source = _find_source(record, operator_token, clock())
-        trace = _find_trace(lambda: history.article_trace(record, name))
+        part = _part()
+        trace = _find_trace(lambda: history.article_trace(record, name, part))
         if source is not None and source.slug != trace.source:
             raise _not_yours()
-        return json_response(_article(trace))
+        return json_response(_article(trace, part))
 
     @blueprint.get("/v1/articles")
     def find_article() -> Response:
@@ -56,17 +61,23 @@ def create_blueprint(
         if source is not None and source.slug != slug:
             raise _not_yours()
         trace = _find_trace(lambda: history.article_by_external(record, slug, external_id))
-        return json_response(_article(trace))
+        return json_response(_article(trace, HistoryPart()))
 
     @blueprint.get("/v1/events/<name>")
     def get_event(name: str) -> Response:
         """An event, its deliveries and their attempts. For the operator."""
-        parameters.require_known()
+        parameters.require_known("after")
         auth.require_operator(operator_token)
-        trace = _find_trace(lambda: history.event_trace(record, name))
-        deliveries = [_delivery(each) for each in trace.deliveries]
-        event = _event(trace.event).model_dump()
-        return json_response(EventHistory(article=trace.article, deliveries=deliveries, **event))
+        after = _after()
+        trace = _find_trace(lambda: history.event_trace(record, name, after))
+        body = EventHistory(
+            article=trace.article,
+            deliveries=[_delivery(each) for each in trace.deliveries],
+            delivery_count=trace.delivery_count,
+            next=_next_deliveries(trace),
+            **_event(trace.event).model_dump(),
+        )
+        return json_response(body)
 
     return blueprint
 
@@ -80,6 +91,47 @@ def _find_source(record: Record, operator_token: str, now: datetime) -> Source |
     return source
 
 
+def _part() -> HistoryPart:
+    before, after = request.args.get("revisions_before"), request.args.get("partners_after")
+    number = HistoryPart.before if before is None else _revision_number(before)
+    place = FIRST_PLACE if after is None else read_place(after)
+    if number is None:
+        raise Problem(400, "query", "?revisions_before= is the number of a revision: take it from `next`")
+    if place is None:
+        raise Problem(400, "query", "?partners_after= is no place in the list: take it from `next`")
+    return HistoryPart(number, place)
+
+
+def _revision_number(text: str) -> int | None:
+    plain = text.isascii() and text.isdigit() and len(text) <= 10
+    return int(text) if plain and 0 < int(text) <= HistoryPart.before else None
+
+
+def _after() -> DeliveryName | None:
+    text = request.args.get("after")
+    after = None if text is None else names.read_delivery_id(text)
+    if text is not None and after is None:
+        raise Problem(400, "query", "?after= is the id of a delivery, dlv_…: take it from `next`")
+    return after
+
+
+def _next_part(trace: ArticleTrace, part: HistoryPart) -> str | None:
+    """Where the rest is: each list goes on after what this part has of it."""
+    before = trace.revisions[-1].number if trace.revisions else part.before
+    after = trace.holdings[-1].place if trace.holdings else part.after
+    if before == 1 and trace.holdings_before + len(trace.holdings) >= trace.holding_count:
+        return None
+    rest = urlencode({"revisions_before": before, "partners_after": after})
+    return f"/v1/articles/{names.last_part(trace.id)}?{rest}"
+
+
+def _next_deliveries(trace: EventTrace) -> str | None:
+    shown = trace.deliveries
+    if not shown or trace.deliveries_before + len(shown) >= trace.delivery_count:
+        return None
+    return f"/v1/events/{trace.event.id}?{urlencode({'after': shown[-1].delivery.id})}"
+
+
 def _not_yours() -> Problem:
     return Problem(403, "not-yours", "this article belongs to another source")
 
@@ -91,7 +143,7 @@ def _find_trace(find: Callable[[], Trace]) -> Trace:
         raise Problem(404, "not-found", f"there is no {error.what} {error.name!r} here") from None
 
 
-def _article(trace: ArticleTrace) -> ArticleHistory:
+def _article(trace: ArticleTrace, part: HistoryPart) -> ArticleHistory:
     return ArticleHistory(
         article=trace.id,
         source=trace.source,
@@ -124,6 +176,8 @@ def _article(trace: ArticleTrace) -> ArticleHistory:
             )
             for each in trace.holdings
         ],
+        partner_count=trace.holding_count,
+        next=_next_part(trace, part),
     )
 
 
@@ -161,6 +215,7 @@ def _delivery(trace: DeliveryTrace) -> EventDelivery:
             )
             for attempt in trace.attempts
         ],
+        attempt_count=trace.attempt_count,
         superseded_by=each.superseded_by,
         last_words=each.last_words,
         settled_at=each.settled_at,

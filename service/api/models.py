@@ -94,9 +94,15 @@ class ArticleHistory(Body):
     content: dict[str, Any]
     """The newest revision's fields, as in a push."""
     revisions: list[ArticleRevision]
+    """A hundred at the most, the newest ones first of all; in order. There are `revision` of them."""
     events: list[ArticleEvent]
+    """Those of these revisions."""
     partners: list[PartnerHolding]
-    """Every partner that is known to hold the article, once for each channel."""
+    """The partners that are known to hold the article, once for each channel: a hundred at the most, those first that
+    are not known to hold the newest revision."""
+    partner_count: int
+    next: str | None
+    """The address of the next part of these lists; null on the last."""
 
 
 class DeliveryAttempt(Body):
@@ -122,6 +128,8 @@ class EventDelivery(Body):
     state: State
     due_at: Moment
     attempts: list[DeliveryAttempt]
+    """The latest twenty."""
+    attempt_count: int
     superseded_by: int | None
     """The revision that goes instead."""
     last_words: str | None
@@ -131,6 +139,10 @@ class EventDelivery(Body):
 class EventHistory(ArticleEvent):
     article: ArticleId
     deliveries: list[EventDelivery]
+    """A hundred at the most, by endpoint."""
+    delivery_count: int
+    next: str | None
+    """The address of the next of them; null on the last part."""
 
 
 class PartnerEventFacts(Body):

@@ -27,6 +27,7 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 # Bodies of an article may have a megabyte each.
 MAX_LIMIT_WITH_DATA = 100
+MOST = 2**53  # of a number in the address: what every reader of JSON holds exactly
 
 
 def create_blueprint(record: Record, public_url: str, clock: Callable[[], datetime]) -> Blueprint:
@@ -67,11 +68,11 @@ def _query(partner_id: int) -> _EventsQuery:
     include = request.args.get("include")
     if include not in (None, "data"):
         raise Problem(400, "query", "?include= can only be data")
-    most = MAX_LIMIT_WITH_DATA if include else MAX_LIMIT
-    endpoint = _number("endpoint", 0, 2**62) if "endpoint" in request.args else None
-    limit = max(_number("limit", DEFAULT_LIMIT, most), 1)
+    most = MAX_LIMIT_WITH_DATA if include else MAX_LIMIT  # `more` says that there is more than fits
+    endpoint = _number("endpoint", 0, MOST) if "endpoint" in request.args else None
+    limit = max(min(_number("limit", DEFAULT_LIMIT, MAX_LIMIT), most), 1)
     return _EventsQuery(
-        StreamQuery(partner_id, _number("after", 0, 2**62), limit, endpoint), include is not None
+        StreamQuery(partner_id, _number("after", 0, MOST), limit, endpoint), include is not None
     )
 
 

@@ -94,7 +94,13 @@ class PartnerStatus(ExplainedState):
     last_failure_at: Moment | None
     last_failure: str | None
     endpoints: list[EndpointStatus]
+    """25 at the most, in the order of their numbers."""
+    endpoint_count: Count
     feeds: list[PartnerFeedStatus]
+    """The same."""
+    feed_count: Count
+    next: str | None
+    """The address of the rest of them; null if there are no more."""
 
 
 class SourceStatus(ExplainedState):
@@ -122,16 +128,28 @@ class WorkerStatus(Body):
     broker: str | None
 
 
+class RefusedSourceStatus(Body):
+    source: str | None
+    in_a_row: Count
+    last_at: Moment
+    reason: str
+
+
 class PipelineStatus(Body):
     record: StatusPart
     redis: DetailedPart
     workers: list[WorkerStatus]
+    """The hundred seen last."""
+    worker_count: Count
     unrouted: Count
     oldest_unrouted_seconds: Seconds | None
     feeds: Count
     feeds_behind: list[str]
+    """A hundred at the most."""
+    feeds_behind_count: Count
     feeds_lag_seconds: Seconds
     swept_at: Moment | None
+    refused: list[RefusedSourceStatus]
 
 
 class LatestEvent(Body):
@@ -164,7 +182,10 @@ class DeskStatus(Body):
     as_of: Moment
     summary: StatusSummary
     partners: list[PartnerStatus]
-    """The worst first."""
+    """The worst first; a hundred at the most."""
+    partner_count: Count
+    next: str | None
+    """The address of the next partners; null on the last part."""
     sources: list[SourceStatus]
     pipeline: PipelineStatus
     events: list[LatestEvent]

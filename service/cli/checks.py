@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import redis
 import requests
-from kombu.connection import Connection
-from kombu.exceptions import OperationalError
 
 from service import settings, times
 from service.runtime import embedded_redis, files, key_files, supervise
+from service.runtime.broker_check import BROKER_UP, BrokerCheck
 from service.settings import TOKEN_LENGTH, Settings
 from service.times import span
 
@@ -40,6 +38,7 @@ class Finding:
 def of_machine(chosen: Settings, at: datetime) -> Iterator[Finding]:
     """The findings about the settings and what they name on this machine. Changes nothing."""
     yield _settings(chosen)
+    yield from _identity(chosen)
     yield from _data_dir(chosen)
     yield _clock(at)
     yield from _keys(chosen)
@@ -67,6 +66,20 @@ def _settings(chosen: Settings) -> Finding:
         remedy = "put a proxy with https before it, and set DATELINE_PUBLIC_URL=https://…"
         return Finding("settings", WARNING, f"{chosen.listen} is open to the network without https", remedy)
     return Finding("settings", GOOD, f"record {record_kind(chosen)}, DATELINE_LISTEN is {chosen.listen}")
+
+
+def _identity(chosen: Settings) -> Iterator[Finding]:
+    """The desk's name, which readers see, and its address, of which its ids are made."""
+    if "public_url" not in chosen.model_fields_set:
+        words = f"DATELINE_PUBLIC_URL is not set: {chosen.public_url} is in the ids of stories for ever"
+        yield Finding(
+            "identity", WARNING, words, "set it to the desk's public address before the first story"
+        )
+    if not chosen.desk_name:
+        words = "DATELINE_DESK_NAME is not set: the feeds name no publisher"
+        yield Finding("identity", WARNING, words, "set it to the desk's name, as readers are to see it")
+    elif "public_url" in chosen.model_fields_set:
+        yield Finding("identity", GOOD, f"{chosen.desk_name} at {chosen.public_url}")
 
 
 def _data_dir(chosen: Settings) -> Iterator[Finding]:
@@ -143,19 +156,15 @@ def _keys(chosen: Settings) -> Iterator[Finding]:
 
 
 def _broker(chosen: Settings) -> Finding:
-    if not chosen.redis_url:
-        if embedded_redis.answers(embedded_redis.socket_path(chosen)):
-            return Finding("redis", GOOD, "the embedded Redis answers")
+    embedded = "" if chosen.redis_url else "the embedded "
+    words = BrokerCheck(embedded_redis.redis_url_of(chosen), seconds=2)()
+    if words == BROKER_UP:
+        return Finding("redis", GOOD, f"{embedded}Redis answers, and takes hints".lstrip())
+    if embedded and not embedded_redis.answers(embedded_redis.socket_path(chosen)):
         remedy = f"start it with '{UP}'. Until then everything waits for the sweep; nothing is lost"
         return Finding("redis", WRONG, "the embedded Redis does not answer", remedy)
-    try:
-        patience = {"socket_timeout": 2, "socket_connect_timeout": 2}
-        with Connection(chosen.redis_url, transport_options=patience) as line:  # type: ignore[no-untyped-call]
-            line.ensure_connection(max_retries=1, interval_start=0.1, timeout=3)
-    except (OSError, redis.RedisError, OperationalError, ValueError) as error:
-        remedy = "check DATELINE_REDIS_URL and that Redis runs. Deliveries go on meanwhile, a second slower"
-        return Finding("redis", WRONG, f"Redis does not answer: {error}", remedy)
-    return Finding("redis", GOOD, "Redis answers")
+    remedy = "check DATELINE_REDIS_URL, and Redis itself. Deliveries go on meanwhile, a second slower"
+    return Finding("redis", WRONG, words, remedy)
 
 
 def _web(chosen: Settings, url: str) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from service.cli.command import CommandContext, CommandResult, names_in, with_co
 from service.cli.keys import KEEP_KEY_NOW, public_key_lines, rotate_secret, switch_ed25519
 from service.cli.parameter_types import RATE, Moment, RateOrNone, Schedule, ScheduleOrDefault, Slug
 from service.store import operations
+from service.store.deliveries import resumption
+from service.store.deliveries.resumption import Outlook
 from service.store.operations import OPERATOR
 from service.store.partners import endpoints
 from service.store.partners.endpoints import Changes
@@ -220,11 +222,60 @@ def endpoint_pause(context: CommandContext, endpoint_id: int, reason: str) -> Co
 def endpoint_resume(context: CommandContext, endpoint_id: int) -> CommandResult:
     """Let an endpoint's deliveries go again, newest revisions only."""
     with context.record() as record:
+        before = endpoints.get_endpoint(record, endpoint_id).state
         operations.resume_endpoint(record, endpoint_id, actor=OPERATOR, now=times.now())
+        now = times.now()
+        outlook = resumption.outlook(record, endpoint_id, now)
     context.wake()
-    return CommandResult(
-        {"endpoint": endpoint_id, "state": "live"}, [f"Endpoint {endpoint_id} is live again."]
-    )
+    head = f"Endpoint {endpoint_id} {'was live already' if before == 'live' else 'is live again'}"
+    found = _outlook_result(outlook, head, now)
+    if outlook.state == "live" and outlook.next_at is not None and outlook.next_at > now:
+        found.lines.append(f"To send at once: dateline endpoint try-now {endpoint_id}")
+    return found
+
+
+@endpoint.command("try-now")
+@click.argument("endpoint_id", metavar="ID", type=int)
+@with_context
+def endpoint_try_now(context: CommandContext, endpoint_id: int) -> CommandResult:
+    """Have what waits for an endpoint sent now: its partner has mended it."""
+    now = times.now()
+    with context.record() as record:
+        outlook = operations.try_endpoint_now(record, endpoint_id, actor=OPERATOR, now=now)
+    context.wake()
+    return _outlook_result(outlook, f"Endpoint {endpoint_id} is tried now", now)
+
+
+def _outlook_result(outlook: Outlook, head: str, now: datetime) -> CommandResult:
+    facts = {
+        "endpoint": outlook.endpoint_id,
+        "state": outlook.state,
+        "waiting": outlook.waiting,
+        "takedowns": outlook.takedowns,
+        "next_at": outlook.next_at and times.to_iso(outlook.next_at),
+        "trial": outlook.trial,
+    }
+    if not outlook.waiting:
+        return CommandResult(facts, [f"{head}; nothing waits for it."])
+    lines = [
+        f"{head}; {outlook.waiting} wait{'s' if outlook.waiting == 1 else ''}{_next_text(outlook, now)}."
+    ]
+    if outlook.state != "live":
+        lines.append(
+            f"It is {'paused' if outlook.state == 'paused' else 'switched off'}: only its takedowns go"
+            f" ({outlook.takedowns}). For the rest: dateline endpoint resume {outlook.endpoint_id}"
+        )
+    elif outlook.trial:
+        lines.append("Its circuit is open: one push goes as a trial; the others follow when it is accepted.")
+    return CommandResult(facts, lines)
+
+
+def _next_text(outlook: Outlook, now: datetime) -> str:
+    if outlook.next_at is None:
+        return ""
+    if outlook.next_at <= now:
+        return ", the next goes now"
+    return f", the next goes at {outlook.next_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 endpoint.add_command(rotate_secret)

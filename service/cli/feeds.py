@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from feeds import Masthead
 from service import times
 from service.cli.command import CommandContext, CommandResult, with_context
 from service.serving.export import Exporter
@@ -48,7 +49,9 @@ def feeds_export(context: CommandContext, directory: Path) -> CommandResult:
     With DATELINE_EXPORT_DIR workers do it by themselves.
     """
     with context.record() as record:
-        done = Exporter(record, context.settings.public_url, directory, times.now).sync()
+        chosen = context.settings
+        masthead = Masthead(chosen.desk_name, chosen.logo_url)
+        done = Exporter(record, chosen.public_url, directory, times.now, masthead).sync()
     facts = {
         "directory": str(directory),
         "written": done.written,

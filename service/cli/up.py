@@ -37,9 +37,7 @@ def parts(config: Settings) -> list[Part]:
     if config.feeds_listen:
         result.append(Part("feeds", partial(supervise.dateline, "feeds", "serve"), shared))
     for name, tasks in processes(config):
-        result.append(
-            Part(name, partial(supervise.dateline, "worker", "--name", name, "--tasks", tasks), shared)
-        )
+        result.append(Part(name, partial(_worker_command, "--name", name, "--tasks", tasks), shared))
     if not config.redis_url:
         result.insert(0, Part("redis", partial(_redis_command, config), last=True))
     return result
@@ -52,6 +50,11 @@ def processes(config: Settings) -> list[tuple[str, str]]:
         ("publisher", "publish"),
         ("fetcher", "fetch"),
     ]
+
+
+def _worker_command(*words: str) -> Sequence[str]:
+    """What `dateline worker` becomes: it loads a command less."""
+    return [sys.executable, "-P", "-m", "workers", *words]
 
 
 def _redis_command(config: Settings) -> Sequence[str]:

@@ -5,6 +5,7 @@ Who scrapes without a token learns neither names of partners and feeds nor that 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
@@ -12,6 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from service import logs
+from service.store.articles import refusals
+from service.store.articles.refusals import RefusalCount
+from service.store.database import wal
 from service.store.database.record import Record
 from service.store.views.partners import EndpointNow, PartnerNow, partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
@@ -47,13 +51,20 @@ class DeskCollector(Collector):
         try:
             partners = partners_now(self._record, now)
             pipeline = pipeline_now(self._record)
+            refused = refusals.totals(self._record)
         except Exception as error:  # a scrape tells that the record is away; it does not fail
             log.warning("record.unreachable", error=f"{type(error).__name__}: {error}"[:300])
             yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 0)
             return
         yield GaugeMetricFamily("dateline_record_up", "Whether the record answers.", 1)
+        yield GaugeMetricFamily(
+            "dateline_record_wal_bytes",
+            "SQLite's write-ahead log; 0 on PostgreSQL.",
+            wal.wal_bytes(self._record),
+        )
         yield from _of_partners(partners, now) if self._named else _of_all_partners(partners, now)
         yield from _of_pipeline(pipeline, now)
+        yield _refused(refused, named=self._named)
         yield _staleness(pipeline, now, named=self._named)
 
 
@@ -132,6 +143,19 @@ def _of_pipeline(pipeline: PipelineNow, now: datetime) -> Iterator[Metric]:
     )  # fmt: skip
     for name, help_text, value in figures:
         yield GaugeMetricFamily(name, help_text, float(value))
+
+
+def _refused(totals: Iterable[RefusalCount], *, named: bool) -> Metric:
+    words = "Posts that the intake refused, by the kind of problem."
+    counts = CounterMetricFamily(
+        "dateline_intake_refused", words, labels=["source", "reason"] if named else ["reason"]
+    )
+    by_labels: Counter[tuple[str, ...]] = Counter()
+    for each in totals:
+        by_labels[(each.source, each.reason) if named else (each.reason,)] += each.count
+    for labels, number in sorted(by_labels.items()):
+        counts.add_metric(labels, number)
+    return counts
 
 
 def _staleness(pipeline: PipelineNow, now: datetime, *, named: bool) -> Metric:

@@ -14,7 +14,15 @@ from werkzeug.exceptions import NotFound as NotFoundPage
 from werkzeug.wrappers import Response as AnyResponse
 
 from service import times
-from service.console import login, source_pages, words_delivery, words_desk, words_request
+from service.console import (
+    article_list,
+    history_pages,
+    login,
+    source_pages,
+    words_delivery,
+    words_desk,
+    words_request,
+)
 from service.console import words as wording
 from service.console.list_page import list_page
 from service.console.login import OperatorSession
@@ -26,30 +34,34 @@ from service.store import names, notices
 from service.store.database.record import Record
 from service.store.deliveries import push_content
 from service.store.errors import NotFound, RecordUnavailable
-from service.store.views import deliveries, events, feeds, history, trouble
-from service.store.views.articles import latest_articles, search_articles
+from service.store.views import deliveries, events, feeds, trouble
 from service.store.views.deliveries import DeliveryNow
-from service.store.views.history import ArticleTrace
 from service.store.views.partners import partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
-from service.store.views.sources import sources_now
 from service.webhooks import push_body
 
 REFRESH_SECONDS = 10
-SEARCH_MAX = 200  # characters
-NOTICES_SHOWN, FETCHES_SHOWN, PARTNERS_SHOWN, TABLE_ROWS = 20, 10, 50, 50
+NOTICES_SHOWN = 20
+FETCHES_SHOWN = 10
+PARTNERS_SHOWN = 50
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
 
 
 def create_blueprint(
-    settings: Settings, record: Record, *, clock: Callable[[], datetime] = times.now
+    settings: Settings,
+    record: Record,
+    *,
+    clock: Callable[[], datetime] = times.now,
+    feeds: Callable[[], str],
 ) -> Blueprint:
     """The pages; the operator's token opens them. `clock` gives aware UTC times.
+
+    `feeds` says how old the documents are that this process serves.
 
     Sets the application's secret key and how its session cookie is made.
     """
     pages = Blueprint("pages", __name__, template_folder="templates")
-    operator, views = OperatorSession(settings, record, clock), StatusViews(record, clock)
+    operator, views = OperatorSession(settings, record, clock), StatusViews(record, clock, feeds)
     pages.record_once(lambda state: operator.prepare(cast(Flask, state.app)))
     pages.before_request(lambda: _ask_for_login(operator))
     pages.after_request(login.harden)
@@ -151,24 +163,24 @@ def _words(now: datetime) -> dict[str, Any]:
 class StatusViews:
     """Each view reads what it shows, once, and renders it."""
 
-    def __init__(self, record: Record, clock: Callable[[], datetime]) -> None:
+    def __init__(self, record: Record, clock: Callable[[], datetime], served: Callable[[], str]) -> None:
         self._record = record
         self._clock = clock
+        self._served = served
 
     def overview(self) -> str:
         now = self._clock()
         partners = partners_now(self._record, now)
         pipeline = pipeline_now(self._record)
-        sources = sources_now(self._record)
         ranked = words_desk.worst_first(partners, now)
         return render_template(
             "status/overview.html",
             refresh=None if request.args.get("refresh") == "off" else REFRESH_SECONDS,
-            summary=words_desk.summary(partners, pipeline, now, sources),
-            sources=sources,
+            summary=words_desk.summary(partners, pipeline, now),
             partners=list_page(ranked, lambda each: each.slug, "after", PARTNERS_SHOWN),
             pipeline=pipeline,
             pipeline_words=pipeline_words(pipeline, now),
+            served=self._served(),
             given_up=sum(each.given_up for each in partners),
             missing=sum(each.missing for each in partners),
             events=events.latest_events(self._record, now),
@@ -198,42 +210,13 @@ class StatusViews:
         )
 
     def articles(self) -> str | AnyResponse:
-        now, words = self._clock(), request.args.get("q", "").strip()[:SEARCH_MAX].replace("\0", "")
-        if names.read_delivery_id(words):
-            return redirect(url_for("pages.delivery", name=words))
-        if names.read_event_id(words):
-            return redirect(url_for("pages.event", name=words))
-        if words:
-            found = search_articles(self._record, now, words)
-            return render_template("status/articles.html", articles=found, words=words, older=None)
-        found = latest_articles(self._record, now, before=_moment(request.args.get("before")))
-        older = found[-1].changed_at.isoformat() if len(found) == 50 else None
-        return render_template("status/articles.html", articles=found, words="", older=older)
+        return article_list.articles(self._record, self._clock())
 
     def article(self, name: str) -> str:
-        trace = history.article_trace(self._record, name)
-        # Those that have not confirmed the newest come first: after a kill they are the ones to call.
-        holdings = sorted(trace.holdings, key=lambda each: each.revision >= trace.revision)
-        return render_template(
-            "status/article.html",
-            article=trace,
-            holdings=list_page(
-                holdings, lambda each: f"{each.partner}.{each.endpoint_id}", "holdings", TABLE_ROWS
-            ),
-            revisions=list_page(trace.revisions, lambda each: each.number, "revisions", TABLE_ROWS),
-            matrix=list_page(matrix(trace), lambda each: each[0].endpoint_id, "after", TABLE_ROWS),
-        )
+        return history_pages.article(self._record, name)
 
     def event(self, name: str) -> str:
-        trace = history.event_trace(self._record, name)
-        found = [each.delivery for each in trace.deliveries]
-        found.sort(key=lambda each: (each.partner_name.casefold(), each.endpoint_id, each.row))
-        return render_template(
-            "status/event.html",
-            trace=trace,
-            event=trace.event,
-            deliveries=list_page(found, lambda each: each.row, "after", TABLE_ROWS),
-        )
+        return history_pages.event(self._record, name)
 
     def delivery(self, name: str) -> str:
         now = self._clock()
@@ -280,21 +263,3 @@ def pipeline_words(pipeline: PipelineNow, now: datetime) -> list[tuple[str, word
         ("Workers", words_desk.workers_word(pipeline, now)),
         ("Redis", words_desk.redis_word(pipeline, now)),
     ]
-
-
-Row = tuple[DeliveryNow, dict[int, DeliveryNow]]
-
-
-def matrix(article: ArticleTrace) -> list[Row]:
-    """Per endpoint its deliveries by revision: of a revision sent again, the last one counts."""
-    rows: dict[int, Row] = {}
-    for each in article.deliveries:
-        rows.setdefault(each.endpoint_id, (each, {}))[1][each.revision] = each
-    return list(rows.values())
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return times.from_iso(text) if text else None
-    except ValueError:
-        return None

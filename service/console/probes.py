@@ -15,16 +15,18 @@ from service.console import status_json as facts_for_json
 from service.console import words_desk
 from service.console.login import OperatorSession, harden
 from service.console.metrics import DeskCollector
+from service.console.status_json import StatusCursor
 from service.http import auth
 from service.http.client_address import is_local
+from service.http.problems import Problem
 from service.settings import Settings
 from service.store import migrations, notices
 from service.store.database.record import Record
+from service.store.errors import NotFound
 from service.store.views import trouble
 from service.store.views.events import latest_events
 from service.store.views.partners import partners_now
 from service.store.views.pipeline import PipelineNow, pipeline_now
-from service.store.views.sources import sources_now
 from service.store.views.thresholds import BEHIND_AFTER
 from service.times import span
 
@@ -74,7 +76,12 @@ def create_blueprint(
         if not operator.admits(request):
             words = "log in at /status, or send the operator's token: Authorization: Bearer TOKEN"
             return harden(auth.unauthenticated(words).response())
-        return harden(_facts(record, clock()))
+        try:
+            return harden(_facts(record, clock(), _cursor()))
+        except NotFound as error:
+            return harden(
+                Problem(404, "not-found", f"there is no {error.what} {error.name!r} here").response()
+            )
 
     signals.add_url_rule("/healthz", "healthz", healthz)
     signals.add_url_rule("/readyz", "readyz", readyz)
@@ -101,13 +108,17 @@ def _may_scrape(settings: Settings, operator: OperatorSession) -> bool:
     )
 
 
-def _facts(record: Record, now: datetime) -> Response:
+def _cursor() -> StatusCursor:
+    asked = request.args
+    numbers = {name: asked.get(name, 0, type=int) for name in ("endpoints_after", "feeds_after")}
+    return StatusCursor(asked.get("after"), asked.get("partner"), **numbers)
+
+
+def _facts(record: Record, now: datetime, cursor: StatusCursor) -> Response:
     partners = partners_now(record, now)
     pipeline = pipeline_now(record)
     events = latest_events(record, now)
-    return jsonify(
-        facts_for_json.facts(partners, pipeline, events, notices.latest(record), now, sources_now(record))
-    )
+    return jsonify(facts_for_json.facts(partners, pipeline, events, notices.latest(record), now, cursor))
 
 
 @dataclass(frozen=True)

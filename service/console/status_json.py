@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from service import times
 from service.console import words_desk, words_sources
 from service.console.words import Word
+from service.store.errors import NotFound
 from service.store.notices import Notice
 from service.store.views.events import EventNow
 from service.store.views.feeds import FeedNow
@@ -17,6 +21,22 @@ from service.store.views.pipeline import PipelineNow
 from service.store.views.sources import SourceNow
 
 Facts = dict[str, Any]
+PARTNERS_LISTED = 100
+LISTED = 25  # endpoints of each of them, and feeds
+NAMES_LISTED = 100  # of workers, and of feeds that wait to be built
+
+
+@dataclass(frozen=True)
+class StatusCursor:
+    """The part of the partners that is asked for: those after one, or only one, with what comes after these of it."""
+
+    after: str | None = None
+    partner: str | None = None
+    endpoints_after: int = 0
+    feeds_after: int = 0
+
+
+_START = StatusCursor()
 
 
 def facts(
@@ -25,23 +45,43 @@ def facts(
     events: Sequence[EventNow],
     notices: Sequence[Notice],
     now: datetime,
-    sources: Sequence[SourceNow] = (),
+    cursor: StatusCursor = _START,
 ) -> Facts:
-    """Times are ISO 8601 in UTC, ages whole seconds; what is not known is null."""
-    summary = words_desk.summary(partners, pipeline, now, sources)
+    """Times are ISO 8601 in UTC, ages whole seconds; what is not known is null.
+
+    Raises NotFound for a cursor with a partner that is none.
+    """
+    summary = words_desk.summary(partners, pipeline, now)
+    ranked = words_desk.worst_first(partners, now)
+    start = _place(ranked, cursor.after) + 1 if cursor.after is not None else 0
+    shown = ranked[start : start + PARTNERS_LISTED]
+    if cursor.partner is not None:
+        shown = [ranked[_place(ranked, cursor.partner)]]
+    more = cursor.partner is None and start + len(shown) < len(ranked)
     return {
         "as_of": _iso(now),
         "summary": {"sentence": summary.sentence, "level": summary.level},
-        "partners": [_partner(each, now) for each in words_desk.worst_first(partners, now)],
-        "sources": [_source(each, now) for each in sources],
+        "partners": [_partner(each, now, cursor) for each in shown],
+        "partner_count": len(ranked),
+        "next": f"/status.json?{urlencode({'after': shown[-1].slug})}" if more else None,
+        "sources": [_source(each, now) for each in pipeline.sources],
         "pipeline": _pipeline(pipeline, now),
         "events": [_event(each, now) for each in events],
         "notices": [_notice(each) for each in notices],
     }
 
 
-def _partner(partner: PartnerNow, now: datetime) -> Facts:
+def _place(ranked: Sequence[PartnerNow], slug: str) -> int:
+    place = next((number for number, each in enumerate(ranked) if each.slug == slug), None)
+    if place is None:
+        raise NotFound("partner", slug)
+    return place
+
+
+def _partner(partner: PartnerNow, now: datetime, cursor: StatusCursor) -> Facts:
     endpoints = partner.endpoints
+    shown = [each for each in endpoints if each.id > cursor.endpoints_after][:LISTED]
+    feeds = [each for each in partner.feeds if each.id > cursor.feeds_after][:LISTED]
     failed = partner.last_failed
     return {
         "slug": partner.slug,
@@ -57,9 +97,24 @@ def _partner(partner: PartnerNow, now: datetime) -> Facts:
         "last_success_at": _iso(partner.last_success_at),
         "last_failure_at": _iso(failed.last_failure_at) if failed else None,
         "last_failure": failed.last_failure if failed else None,
-        "endpoints": [_endpoint(each, now) for each in endpoints],
-        "feeds": [_feed(each, now) for each in partner.feeds],
+        "endpoints": [_endpoint(each, now) for each in shown],
+        "endpoint_count": len(endpoints),
+        "feeds": [_feed(each, now) for each in feeds],
+        "feed_count": len(partner.feeds),
+        "next": _rest_of(partner, shown, feeds),
     }
+
+
+def _rest_of(partner: PartnerNow, shown: Sequence[EndpointNow], feeds: Sequence[FeedNow]) -> str | None:
+    """The address of the endpoints and feeds that come after these; both are in the order of their numbers."""
+    after = shown[-1].id if shown else max((each.id for each in partner.endpoints), default=0)
+    feeds_after = feeds[-1].id if feeds else max((each.id for each in partner.feeds), default=0)
+    if all(each.id <= after for each in partner.endpoints) and all(
+        each.id <= feeds_after for each in partner.feeds
+    ):
+        return None
+    rest = {"partner": partner.slug, "endpoints_after": after, "feeds_after": feeds_after}
+    return f"/status.json?{urlencode(rest)}"
 
 
 def _endpoint(endpoint: EndpointNow, now: datetime) -> Facts:
@@ -139,14 +194,25 @@ def _pipeline(pipeline: PipelineNow, now: datetime) -> Facts:
                 "seen_at": _iso(each.seen_at),
                 "broker": each.broker,
             }
-            for each in pipeline.workers
+            for each in pipeline.workers[:NAMES_LISTED]
         ],
+        "worker_count": len(pipeline.workers),
         "unrouted": pipeline.unrouted,
         "oldest_unrouted_seconds": _age(pipeline.unrouted_since, now),
         "feeds": pipeline.feeds,
-        "feeds_behind": list(pipeline.feeds_behind),
+        "feeds_behind": list(islice(pipeline.feeds_behind, NAMES_LISTED)),
+        "feeds_behind_count": len(pipeline.feeds_behind),
         "feeds_lag_seconds": _age(pipeline.feeds_behind_since, now) or 0,
         "swept_at": _iso(pipeline.swept_at),
+        "refused": [
+            {
+                "source": each.source or None,
+                "in_a_row": each.in_a_row,
+                "last_at": _iso(each.last_at),
+                "reason": each.reason,
+            }
+            for each in pipeline.refused
+        ],
     }
 
 

@@ -22,6 +22,15 @@ class Word:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Summary:
+    """The sentence at the top. `remedy`: what to do about it, or nothing."""
+
+    level: str
+    sentence: str
+    remedy: str = ""
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     """'1 partner', '3 partners', '1,204 events'."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -48,6 +57,8 @@ NOTICE_WORDS = {
     "takedown.late": "Takedown not confirmed",
     "source.takedowns_wait": "Takedowns wait for you",
     "hook.deleted": "Held hooks deleted",
+    "feed.too_large": "Feed too large",
+    "wal.long": "Log held open",
 }
 STATUS_WORDS = {
     "usable": Word("good", "good", "Usable"),

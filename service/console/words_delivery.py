@@ -128,7 +128,8 @@ def _order(before: Before, delivery: DeliveryNow) -> str:
 
 
 def _when(delivery: DeliveryNow, now: datetime) -> str:
-    if delivery.embargo_until and delivery.embargo_until > now and delivery.attempts == 0:
+    embargoed = delivery.embargo_until and delivery.embargo_until > now
+    if delivery.embargo_until and embargoed and delivery.attempts == 0 and delivery.priority != 0:
         moment = delivery.embargo_until
         return f"It is under embargo and goes out at {clock(moment, now)} UTC, {ago(moment, now)}."
     return f"The next attempt is due at {clock(delivery.due_at, now)} UTC, {ago(delivery.due_at, now)}."

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from service.console.words import LEVELS, Word, count
+from service.console import words_intake
+from service.console.words import LEVELS, Summary, Word, count
 from service.console.words_sources import remedy, source_word
 from service.store.views.feeds import FeedNow, TokenNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
-from service.store.views.sources import SourceNow
-from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, NOTHING_CAME_AFTER, UNFETCHED_AFTER
+from service.store.views.thresholds import BEHIND_AFTER, LAGGING_AFTER, UNFETCHED_AFTER
 from service.times import ago, span, until
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The sentence at the top. `remedy`: what to do about it, or nothing."""
-
-    level: str
-    sentence: str
-    remedy: str = ""
 
 
 def endpoint_state(endpoint: EndpointNow, now: datetime) -> Word:
@@ -119,13 +109,11 @@ def worst_first(partners: Iterable[PartnerNow], now: datetime) -> list[PartnerNo
     return sorted(partners, key=rank)
 
 
-def summary(
-    partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime, sources: Sequence[SourceNow] = ()
-) -> Summary:
+def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime) -> Summary:
     """One sentence for the whole desk. A stop of everything comes before a partner's trouble."""
     if stop := _pipeline_stop(pipeline, now):
         return stop
-    if held := [each for each in sources if source_word(each, now).level == "bad"]:
+    if held := [each for each in pipeline.sources if source_word(each, now).level == "bad"]:
         words = source_word(held[0], now)
         return Summary("bad", f"{words.word}: {held[0].name}", remedy(held[0]))
     if not partners:
@@ -145,9 +133,10 @@ def summary(
         )
     silent = [each for each in partners if any(one.is_unfetched(now) for one in each.feeds)]
     return (
-        _not_current(partners)
+        words_intake.refused(pipeline, now)
+        or _not_current(partners)
         or (_unfetched(silent) if silent else None)
-        or _nothing_came(pipeline, now)
+        or words_intake.nothing_came(pipeline, now)
         or Summary(
             "good",
             "The one partner is current"
@@ -187,14 +176,6 @@ def _fails(endpoint: EndpointNow) -> bool:
 def _unfetched(silent: Sequence[PartnerNow]) -> Summary:
     have = "has not fetched its feed" if len(silent) == 1 else "have not fetched their feeds"
     return Summary("warn", f"{_names([each.name for each in silent])} {have} for more than a day")
-
-
-def _nothing_came(pipeline: PipelineNow, now: datetime) -> Summary | None:
-    """Silence at the intake looks like a calm day: a source whose key or address is wrong sends nothing, too."""
-    if pipeline.accepted_at is None or now - pipeline.accepted_at < NOTHING_CAME_AFTER:
-        return None
-    words = f"Nothing has come in for {span(now - pipeline.accepted_at)}; all that came is delivered"
-    return Summary("warn", words, "dateline source list")
 
 
 def _pipeline_stop(pipeline: PipelineNow, now: datetime) -> Summary | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from service.console.words import LEVELS, Word, count
@@ -35,6 +36,6 @@ def remedy(source: SourceNow) -> str:
     return f"dateline source show {source.slug}" if source.is_waiting or source.failures else ""
 
 
-def gravest(sources: list[SourceNow], now: datetime) -> list[SourceNow]:
+def gravest(sources: Iterable[SourceNow], now: datetime) -> list[SourceNow]:
     """The gravest first, then as they were added."""
     return sorted(sources, key=lambda each: -LEVELS.index(source_word(each, now).level))

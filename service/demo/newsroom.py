@@ -150,10 +150,18 @@ def where_to_look(config: Settings) -> Iterator[str]:
     for slug, title, _ in (*SECTIONS, ("all", "Everything", "")):
         yield f"  {title:<14} {url}/feeds/{slug}.rss   .atom   .json"
     yield f"  Status page    {url}/status"
-    yield f"    log in with  {config.operator_token}"
+    yield f"    log in with  {_token_words(config)}"
     yield f"  API            {url}/docs   {url}/openapi.json"
     yield "  Ctrl-C ends it; all data stays in " + str(config.data_dir)
     yield ""
+
+
+def _token_words(config: Settings) -> str:
+    """The token for a person at a terminal; for a log, which others may read, the place of it."""
+    if sys.stdout.isatty():
+        return config.operator_token
+    file = config.data_dir / key_files.TOKEN_FILE
+    return f"the token in {file}" if file.exists() else "DATELINE_OPERATOR_TOKEN"
 
 
 def _say(line: str) -> None:

@@ -1,9 +1,10 @@
-"""Limits on guessing at every door: login, bearer tokens, feed tokens, hooks. Shared by all processes, in the record.
+"""Limits on guessing at every door: login, bearer tokens, signatures, feed tokens. Shared by all processes.
 
-A wrong token beyond the limit is answered 429. API keys and feed tokens have 256 bits, so that a right one is let in
-however many wrong ones came. The operator's token may be weaker: from an address beyond the limit it is let in only if
-a right one came from there lately. Behind a proxy that DATELINE_TRUSTED_PROXIES does not name all clients have one
-address, and the operator's own must not be locked out. While the record is away each process counts for itself.
+A wrong token beyond the limit is answered 429. API keys, signing secrets and feed tokens have 256 bits, so that a right
+one is let in however many wrong ones came. The operator's token may be weaker: from an address beyond the limit it is
+let in only if a right one came from there lately. Behind a proxy that DATELINE_TRUSTED_PROXIES does not name all
+clients have one address, and the operator's own must not be locked out. While the record is away each process counts
+for itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 
 from service import logs
 from service.http.client_address import limited_address
@@ -29,10 +30,11 @@ from service.store.errors import RecordUnavailable
 
 log = logs.get("http")
 
-LOGIN, BEARER, FEED, HOOK = "login", "bearer", "feed", "hook"
-MOST_WRONG = {LOGIN: 5, BEARER: 60, FEED: 60, HOOK: 60}  # a minute and address
+LOGIN, BEARER, FEED, SIGNATURE = "login", "bearer", "feed", "signature"
+# A minute and address. A newsroom whose clock is wrong is to read that it is, and nobody guesses an HMAC.
+MOST_WRONG = {LOGIN: 5, BEARER: 60, FEED: 60, SIGNATURE: 240}
 # From this one on they are counted in the record: a single mistyped key is no guessing.
-SHARED_FROM = {LOGIN: 1, BEARER: 6, FEED: 6, HOOK: 6}
+SHARED_FROM = {LOGIN: 1, BEARER: 6, FEED: 6, SIGNATURE: 6}
 ADDRESSES = 10_000  # that a process remembers
 WRITES_A_SECOND = 20  # of wrong tokens, by one process: guessing must not keep the newsroom's writes waiting
 _NAME = "guess_limits"
@@ -110,7 +112,7 @@ class GuessLimits:
 
 
 def register(app: Flask, limits: GuessLimits) -> None:
-    """Counts every 401 to a bearer token or a hook, and every 404 to a feed token, and answers 429 beyond the limit."""
+    """Counts every 401 to a bearer token or a signature and every 404 to a feed token; beyond the limit answers 429."""
     app.extensions[_NAME] = limits
     app.after_request(_limit)
 
@@ -122,10 +124,15 @@ def refuse_guesser(door: str = BEARER) -> None:
         raise too_many(left)
 
 
+def judge_by_signature() -> None:
+    """Notes that this request's signature is judged, and the bearer token beside it is not looked at."""
+    g.judged_by_signature = True
+
+
 def too_many(left: timedelta) -> Problem:
     """The refusal of a client that has to wait."""
     seconds = int(left.total_seconds()) + 1
-    words = f"too many wrong tokens came from your address: wait {seconds} s, then send the right one"
+    words = f"too many wrong tokens or signatures came from your address: wait {seconds} s, then send the right one"
     return Problem(429, "too-many", words, headers={"Retry-After": str(seconds)})
 
 
@@ -143,10 +150,14 @@ def _limit(response: Response) -> Response:
 
 def _door_of_failure(response: Response) -> str | None:
     """The door at which this request came with a wrong token; None for every other."""
+    if response.status_code == 401 and (
+        "webhook-signature" in request.headers
+        or g.get("judged_by_signature")
+        or request.path.startswith("/v1/hooks/")
+    ):
+        return SIGNATURE
     if response.status_code == 401 and request.headers.get("Authorization", "").lower().startswith("bearer "):
         return BEARER
-    if response.status_code == 401 and request.path.startswith("/v1/hooks/"):
-        return HOOK
     if response.status_code == 404 and request.path.startswith("/partner/feeds/"):
         return FEED
     return None

@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from service import times
-from service.intake import language_tags, text
+from service.intake import article_schema, language_tags, text
 
 LIMITS = {
     "id": 200,
@@ -88,17 +87,60 @@ def _identifier(value: object) -> object:
     return value
 
 
-_MOMENT_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-01-02T08:00:00Z"]}
-_URL_SCHEMA = {"type": "string", "format": "uri", "maxLength": LIMITS["url"]}
+def _whole_number(value: object) -> object:
+    """JSON has one kind of number: 4.0 is as good as 4."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _one_line(most: int, *, filled: bool = False) -> WithJsonSchema:
+    return WithJsonSchema(article_schema.text(most, filled=filled))
+
+
+_MOMENT_SCHEMA = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": article_schema.MOMENT,
+    "examples": ["2026-01-02T08:00:00Z"],
+}
+_URL_SCHEMA = {
+    "type": "string",
+    "maxLength": LIMITS["url"],
+    "pattern": article_schema.URL,
+    "examples": ["https://news.example.org/harbour"],
+}
+_LANGUAGE_SCHEMA = {
+    "type": "string",
+    "maxLength": language_tags.MAX_LENGTH,
+    "pattern": f"^{_LANGUAGE.pattern}$",
+    "examples": ["en"],
+}
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(_MOMENT_SCHEMA)]
 Url = Annotated[str, BeforeValidator(_url), WithJsonSchema(_URL_SCHEMA)]
-Language = Annotated[
-    str, BeforeValidator(_language), WithJsonSchema({"type": "string", "pattern": f"^{_LANGUAGE.pattern}$"})
+Language = Annotated[str, BeforeValidator(_language), WithJsonSchema(_LANGUAGE_SCHEMA)]
+# Of a line or a prose that may be left out, an empty one is left out. A `Name` must be there.
+Name = Annotated[str, Field(min_length=1, max_length=LIMITS["line"]), _one_line(LIMITS["line"], filled=True)]
+Line = Annotated[str, Field(min_length=1, max_length=LIMITS["line"]), _one_line(LIMITS["line"])]
+Prose = Annotated[str, Field(min_length=1, max_length=LIMITS["prose"]), _one_line(LIMITS["prose"])]
+Explanation = Annotated[
+    str, Field(min_length=1, max_length=LIMITS["prose"]), _one_line(LIMITS["prose"], filled=True)
 ]
-Line = Annotated[str, Field(min_length=1, max_length=LIMITS["line"])]
-Prose = Annotated[str, Field(min_length=1, max_length=LIMITS["prose"])]
-Slug = Annotated[str, Field(min_length=1, max_length=LIMITS["id"]), BeforeValidator(_identifier)]
-Count = Annotated[int, Field(ge=0, le=LIMITS["version"])]
+_IDENTIFIER_SCHEMA = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LIMITS["id"],
+    "pattern": article_schema.IDENTIFIER,
+}
+Slug = Annotated[
+    str,
+    Field(min_length=1, max_length=LIMITS["id"]),
+    BeforeValidator(_identifier),
+    WithJsonSchema(_IDENTIFIER_SCHEMA),
+]
+Count = Annotated[int, Field(ge=0, le=LIMITS["version"]), BeforeValidator(_whole_number)]
+Status = Annotated[
+    Literal["usable", "withheld", "killed", "unpublished"],
+    WithJsonSchema({"enum": ["usable", *TAKEDOWN_STATUSES, None]}),
+]
 
 
 class _ArticleModel(BaseModel):
@@ -106,12 +148,14 @@ class _ArticleModel(BaseModel):
 
 
 class Author(_ArticleModel):
-    name: Line
+    name: Name
     url: Url | None = None
     role: Line | None = None
 
 
 class Origin(_ArticleModel):
+    model_config = ConfigDict(strict=True, frozen=True, json_schema_extra=article_schema.ORIGIN)
+
     name: Line
     url: Url | None = None
     country: Line | None = None
@@ -135,13 +179,6 @@ class Rights(_ArticleModel):
     licence_url: Url | None = None
 
 
-_WHOLE: JsonDict = {
-    "required": ["headline", "sections"],
-    "anyOf": [{"required": ["body_html"]}, {"required": ["body_text"]}],
-}
-_TAKEDOWN: JsonDict = {"required": ["status"], "properties": {"status": {"enum": [*TAKEDOWN_STATUSES]}}}
-
-
 class Article(_ArticleModel):
     """An article as its source states it now. A takedown needs no more than id and status."""
 
@@ -149,17 +186,25 @@ class Article(_ArticleModel):
         strict=True,
         frozen=True,
         use_attribute_docstrings=True,
-        json_schema_extra={"required": ["id"], "anyOf": [_WHOLE, _TAKEDOWN]},
+        json_schema_extra=article_schema.article(TAKEDOWN_STATUSES),
     )
 
     id: Annotated[
         str,
         Field(min_length=1, max_length=LIMITS["id"], description="The source's own id, taken as it is."),
         BeforeValidator(_identifier),
+        WithJsonSchema({**_IDENTIFIER_SCHEMA, "description": "The source's own id, taken as it is."}),
     ]
-    headline: Annotated[str, Field(min_length=1, max_length=LIMITS["headline"])] | None = None
+    headline: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=LIMITS["headline"]),
+            _one_line(LIMITS["headline"], filled=True),
+        ]
+        | None
+    ) = None
     """The title that readers see, plain text on one line."""
-    sections: Annotated[list[Slug], Field(min_length=1, max_length=LIMITS["sections"])] | None = None
+    sections: Annotated[list[Slug], Field(max_length=LIMITS["sections"])] | None = None
     """The slugs of the sections it belongs to, all known to the desk; its feeds and subscribers follow from them."""
     body_html: str | None = None
     """The story. Cleaned: scripts and all else that no feed may carry are removed, with a warning."""
@@ -183,13 +228,13 @@ class Article(_ArticleModel):
     """The headline as the origin had it, unchanged in every format."""
     responsible_editor: Line | None = None
     """The person who answers for it, unchanged in every format."""
-    keywords: Annotated[list[Line], Field(max_length=LIMITS["list"])] | None = None
+    keywords: Annotated[list[Name], Field(max_length=LIMITS["list"])] | None = None
     """Its topics."""
     images: Annotated[list[Image], Field(max_length=LIMITS["list"])] | None = None
     """Pictures, the leading one first: objects with url, alt, credit, caption, type, width, height and bytes."""
     rights: Rights | None = None
     """Its owner and the permissions of outlets: an object with holder, notice, usage_terms and licence_url."""
-    urgency: Annotated[int, Field(ge=1, le=9)] | None = None
+    urgency: Annotated[int, Field(ge=1, le=9), BeforeValidator(_whole_number)] | None = None
     """1 is the most urgent, 9 the least."""
     ednote: Prose | None = None
     """A note to the editors of outlets; not for readers."""
@@ -203,9 +248,9 @@ class Article(_ArticleModel):
     """Before this time it is in no feed, push or public page."""
     expires_at: Moment | None = None
     """At this time it is unpublished by itself."""
-    status: Literal["usable", "withheld", "killed", "unpublished"] = "usable"
+    status: Status = "usable"
     """usable, or the reason not to use it: withheld, killed, unpublished."""
-    correction_note: Prose | None = None
+    correction_note: Explanation | None = None
     """The mistake, for readers; it makes the change a correction."""
     kill_reason: Prose | None = None
     """The reason of the kill, for the desk; never sent on."""

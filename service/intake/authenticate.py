@@ -10,9 +10,10 @@ from threading import Lock
 
 from flask import request
 
-from service.http import auth, credentials
+from service.http import auth, credentials, guess_limits
 from service.http.auth import unauthenticated
 from service.http.problems import Problem
+from service.intake.refusal_counter import name_source
 from service.store.articles import source_settings, sources
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import Source
@@ -55,6 +56,7 @@ class SourceAuthenticator:
     def authenticate(self, body: bytes, slug: str | None) -> AuthenticatedSource:
         """The request's source, or a 401; 403 when the address names another source by its `slug`."""
         if "webhook-signature" in request.headers:
+            guess_limits.judge_by_signature()
             return self._by_signature(dict(request.headers), body, slug)
         source = self.by_key()
         if slug is not None and source.slug != slug:
@@ -93,6 +95,8 @@ class SourceAuthenticator:
             )
         key_id, key_hash = read
         source = self._find(lambda each: each.key_id == key_id)
+        if source is not None:
+            name_source(source.slug)
         if source is None or not hmac.compare_digest(source.key_hash, key_hash):
             raise unauthenticated("the API key is not known here; `dateline source add` prints it once")
         return source
@@ -102,6 +106,8 @@ class SourceAuthenticator:
         reason = f"there is no source {missing}; `dateline source add` makes one"
         tried: set[str] = set()
         for source in self._all():
+            if source.slug == slug:
+                name_source(slug)
             if slug not in (None, source.slug) or source.secret in tried:
                 continue
             tried.add(source.secret)
@@ -110,6 +116,7 @@ class SourceAuthenticator:
             except BadSignature as error:
                 reason = error.reason
             else:
+                name_source(source.slug)
                 return AuthenticatedSource(source, message_id)
         raise unauthenticated(reason)
 

@@ -16,6 +16,7 @@ from service.intake.adapters import registry
 from service.intake.adapters.adapter import Adapter, HookRequest
 from service.intake.authenticate import SourceAuthenticator
 from service.intake.hook_intake import HookIntake
+from service.intake.refusal_counter import name_source
 from service.intake.story_intake import StoryIntake
 from service.store.articles.hooks import HookResult
 
@@ -37,6 +38,7 @@ class HookReceiver:
         source = self._authenticator.find(slug)
         if source is None or source.adapter == registry.NATIVE:
             return None
+        name_source(source.slug)
         adapter = registry.ADAPTERS.get(source.adapter)
         if adapter is None:
             raise Problem(422, "adapter", registry.unknown_words(source.adapter))

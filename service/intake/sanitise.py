@@ -66,10 +66,10 @@ def clean(html: str, base: str | None) -> SanitisedHtml:
     markup = legal(html)
     removed["control character"] += len(html) - len(markup)
     most = largest(html)
-    if sum(map(markup.count, _ESCAPED)) > ESCAPED_MAX:
+    if len(markup) > ESCAPED_MAX and sum(map(markup.count, _ESCAPED)) > ESCAPED_MAX:
         raise TooLarge
     if _is_plain(markup):
-        return SanitisedHtml(_bounded(_settled(_NH3.wash(markup)), most), _words(removed))
+        return SanitisedHtml(_bounded(_settled(markup), most), _words(removed))
     try:
         normal = html_tokens.normal(markup, removed)
     except GrowsTooMuch as error:
@@ -94,7 +94,7 @@ def _is_plain(markup: str) -> bool:
     return (
         _PLAIN.fullmatch(markup) is not None
         and markup.count("<ul>") + markup.count("<ol>") + markup.count("<blockquote>") < html_tokens.DEEPEST
-        and not html_addresses.may_track(markup)
+        and not ("<a" in markup and html_addresses.may_track(markup))
     )
 
 

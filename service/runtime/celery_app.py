@@ -9,12 +9,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery import Celery
+if TYPE_CHECKING:
+    from celery import Celery
 
 ROUTE, PUBLISH, DELIVER, FETCH = "dateline.route", "dateline.publish", "dateline.deliver", "dateline.fetch"
 QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver", FETCH: "fetch"}
+KEY_PREFIX = "dateline:"  # of all keys in Redis
 HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
 # A hint costs its sender as much as an article, and its receiver as much again: in a burst they are sent this many
 # seconds apart, the first of them at once. A feed is less urgent than a push.
@@ -32,6 +34,9 @@ def tasks_of(names: str) -> frozenset[str]:
 
 def make_celery(broker_url: str, *, worker: bool) -> Celery:
     """The Celery application. `worker` False: for a process that only sends hints, and never waits for Redis."""
+    # Celery takes as long to load as all the rest: a worker is at work meanwhile, and a command does without.
+    from celery import Celery  # noqa: PLC0415
+
     app = Celery("dateline", broker=broker_url, set_as_current=False, fixups=[])
     app.conf.update(
         result_backend=None,  # results leak memory and cost a third of the throughput; the record has them
@@ -52,7 +57,7 @@ def make_celery(broker_url: str, *, worker: bool) -> Celery:
             "socket_keepalive": True,
             "socket_timeout": 5 if worker else 0.5,
             "socket_connect_timeout": 2 if worker else 0.5,
-            "global_keyprefix": "dateline:",
+            "global_keyprefix": KEY_PREFIX,
         },
         visibility_timeout=120,
         worker_eta_task_limit=1000,  # no eta is used: due times live in the record
@@ -61,6 +66,7 @@ def make_celery(broker_url: str, *, worker: bool) -> Celery:
         worker_send_task_events=False,  # events cost a quarter of the throughput
         worker_enable_remote_control=False,  # heartbeats are rows in the record
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         task_default_queue="route",
         task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
     )
@@ -73,8 +79,12 @@ class Waker:
     A hint goes out at once, unless another for the same task went out less than its HINT_PACE ago.
     """
 
-    def __init__(self, broker_url: str, *, on_sent: Callable[[bool], None] | None = None) -> None:
-        self._app = make_celery(broker_url, worker=False)
+    def __init__(
+        self, broker_url: str, *, on_sent: Callable[[bool], None] | None = None, eager: bool = True
+    ) -> None:
+        """Not `eager`: Celery is loaded with the first hint, which then is late."""
+        self._eager = eager
+        self._broker_url = broker_url
         self._on_sent = on_sent
         self._wanted: set[str] = set()
         self._not_before: dict[str, float] = {}  # by the monotonic clock
@@ -100,12 +110,15 @@ class Waker:
         self._thread.join(seconds)
 
     def _run(self) -> None:
+        app = make_celery(self._broker_url, worker=False) if self._eager else None
         while due := self._next():
+            app = app or make_celery(self._broker_url, worker=False)
             for task in sorted(due):
-                sent = self._send(task)
+                sent = _sent(app, task)
                 if self._on_sent is not None:
                     self._on_sent(sent)
-        self._app.close()
+        if app is not None:
+            app.close()
 
     def _next(self) -> set[str]:
         """The tasks to be hinted at now, once there are any; none when it was closed and nothing is wanted."""
@@ -123,21 +136,27 @@ class Waker:
             self._not_before |= {task: now + HINT_PACE[task] for task in due}
         return due
 
-    def _send(self, task: str) -> bool:
-        try:
-            send_hint(self._app, task)
-        except Exception:  # without Redis the sweep still finds the work
-            return False
-        return True
+
+def _sent(app: Any, task: str) -> bool:
+    try:
+        send_hint(app, task)
+    except Exception:  # without Redis the sweep still finds the work
+        return False
+    return True
 
 
 def send_hint(app: Any, task: str) -> None:
-    """One payload-free message. Raises what kombu raises when Redis cannot be reached.
+    """One payload-free message, unless one waits for a worker already. Raises what kombu raises without Redis.
+
+    The one that waits will be taken after this moment, and its taker then looks at all there is: a second would say
+    nothing more, and without a worker they would fill Redis.
 
     It is the message that `app.send_task` makes, without its routing and its result, which nobody uses.
     """
     message = app.amqp.as_task_v2(str(uuid.uuid4()), task, expires=HINT_SECONDS, ignore_result=True)
     with app.producer_pool.acquire(block=True) as producer:
+        if producer.channel.client.llen(QUEUES[task]):
+            return
         producer.publish(
             message.body,
             exchange="",

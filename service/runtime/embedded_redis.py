@@ -12,11 +12,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from service.runtime import files
 from service.settings import Settings
@@ -89,6 +86,8 @@ def wait_until_answers(path: Path, *, seconds: float) -> None:
 
 
 def answers(path: Path) -> bool:
+    import redis  # noqa: PLC0415 - who only needs the paths does without: it takes long to load
+
     try:
         with _client(path) as client:
             return bool(client.ping())
@@ -141,5 +140,9 @@ def _end_leftover(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _client(path: Path) -> redis.Redis:
+def _client(path: Path) -> Any:
+    import redis  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
     return redis.Redis(unix_socket_path=str(path), socket_timeout=1, retry=Retry(NoBackoff(), 0))

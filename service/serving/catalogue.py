@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
-from urllib.parse import urlsplit
 
-from feeds import Feed, opml, page, sitemap
+from feeds import NAMELESS, Feed, Masthead, opml, page, sitemap
 from feeds.public import public_feed
 from service.store.database.record import Record
 from service.store.errors import RecordUnavailable
@@ -24,21 +23,21 @@ NEWS_MAX_AGE = timedelta(seconds=60)
 NEWS_LOOK_SECONDS = 0.25
 
 
-def outline(record: Record, public_url: str) -> bytes:
+def outline(record: Record, public_url: str, masthead: Masthead = NAMELESS) -> bytes:
     """All feeds as OPML."""
-    return opml.opml_bytes(f"Feeds of {_authority(public_url)}", groups(record, public_url))
+    return opml.opml_bytes(page.index_title(masthead), groups(record, public_url, masthead))
 
 
-def index(record: Record, public_url: str) -> bytes:
+def index(record: Record, public_url: str, masthead: Masthead = NAMELESS) -> bytes:
     """All feeds as a page."""
-    return page.index_bytes(_authority(public_url), public_url, groups(record, public_url))
+    return page.index_bytes(masthead, public_url, groups(record, public_url, masthead))
 
 
-def groups(record: Record, public_url: str) -> list[tuple[str, list[Feed]]]:
+def groups(record: Record, public_url: str, masthead: Masthead = NAMELESS) -> list[tuple[str, list[Feed]]]:
     """The feeds by kind, `all` first. Kinds without a feed are left out."""
     found: dict[str, list[Feed]] = {kind: [] for kind in GROUPS}
     for each in sorted(open_feeds(record), key=lambda each: each.slug != ALL):
-        found[kind_of(each.slug)].append(_feed(each, public_url))
+        found[kind_of(each.slug)].append(_feed(each, public_url, masthead))
     return [(GROUPS[kind], feeds) for kind, feeds in found.items() if feeds]
 
 
@@ -129,7 +128,7 @@ def _entry(each: news.Recent, publication: str = "") -> sitemap.NewsEntry:
     return sitemap.NewsEntry(each.url, name, each.language or "en", each.published_at, each.headline)
 
 
-def _feed(each: FeedDue, public_url: str) -> Feed:
+def _feed(each: FeedDue, public_url: str, masthead: Masthead) -> Feed:
     """The feed's address and title, which are all that an outline and an index show of it."""
     return public_feed(
         Feed(
@@ -138,12 +137,8 @@ def _feed(each: FeedDue, public_url: str) -> Feed:
             id=each.slug,
             public_url=public_url,
             home_url=public_url,
-            authority=_authority(public_url),
             updated=each.made_at,
+            masthead=masthead,
             language=each.language,
         )
     )
-
-
-def _authority(public_url: str) -> str:
-    return urlsplit(public_url).hostname or "localhost"

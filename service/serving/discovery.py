@@ -6,32 +6,47 @@ import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, redirect
+from werkzeug.wrappers import Response as AnyResponse
 
-from feeds.page import CONTENT_SECURITY_POLICY
+from feeds import NAMELESS, Masthead
+from feeds.page import content_security_policy
 from service.http.problems import Problem
 from service.serving.answers import Content, answer
 from service.serving.catalogue import NewsSitemap, index, outline
 from service.store.database.record import Record
 
+_ICON = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+<rect width="32" height="32" rx="6" fill="#0b57a4"/>
+<path d="M7 9h18M7 16h18M7 23h11" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>
+"""
+
 
 def create_blueprint(
-    record: Record, public_url: str, clock: Callable[[], datetime], publication: str = ""
+    record: Record, public_url: str, clock: Callable[[], datetime], masthead: Masthead = NAMELESS
 ) -> Blueprint:
-    """`publication`: the desk's name in the news sitemap."""
     blueprint = Blueprint("discovery", __name__)
-    sitemap = NewsSitemap(record, public_url, clock, publication)
+    sitemap = NewsSitemap(record, public_url, clock, masthead.name)
 
     @blueprint.get("/feeds")
     def get_index() -> Response:
         """All feeds, to read and subscribe from."""
-        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
-        return answer(_content(index(record, public_url), "text/html", headers=headers))
+        headers = {"Content-Security-Policy": content_security_policy(masthead)}
+        return answer(_content(index(record, public_url, masthead), "text/html", headers=headers))
 
     @blueprint.get("/feeds.opml")
     def get_opml() -> Response:
         """All feeds as OPML 2.0."""
-        return answer(_content(outline(record, public_url), "text/x-opml"))
+        return answer(_content(outline(record, public_url, masthead), "text/x-opml"))
+
+    @blueprint.get("/favicon.ico")
+    def get_icon() -> AnyResponse:
+        """The icon of tabs and feed readers: the desk's logo, or else a plain one."""
+        if not masthead.logo_url:
+            return answer(_content(_ICON, "image/svg+xml"))
+        moved = redirect(masthead.logo_url, 302)
+        moved.headers["Cache-Control"] = "public, max-age=3600"
+        return moved
 
     @blueprint.get("/sitemaps/news.xml")
     def get_sitemap() -> Response:

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 
+from feeds import NAMELESS, Masthead
 from service import logs
 from service.runtime import files
 from service.serving import catalogue
@@ -72,14 +73,14 @@ class Exporter:
         public_url: str,
         directory: Path,
         clock: Callable[[], datetime],
-        publication: str = "",
+        masthead: Masthead = NAMELESS,
     ) -> None:
-        """`publication`: the desk's name in the news sitemap."""
         self._record = record
+        self._masthead = masthead
         self._public_url = public_url
         self._directory = directory
         self._clock = clock
-        self._news = catalogue.NewsSitemap(record, public_url, clock, publication)
+        self._news = catalogue.NewsSitemap(record, public_url, clock, masthead.name)
         # A document's forms are written one after another: it is read once for all of them.
         self._body = lru_cache(maxsize=1)(partial(read_listed, record))
         # The state of the record at the last round over all files, and its time; the files that takedowns changed.
@@ -219,8 +220,8 @@ class Exporter:
                 read = partial(self._body, listed)
                 yield from forms_of(path, listed.etag, read, best=listed.page is not None)
         catalogues = {
-            "feeds.opml": catalogue.outline(self._record, self._public_url),
-            "feeds.html": catalogue.index(self._record, self._public_url),
+            "feeds.opml": catalogue.outline(self._record, self._public_url, self._masthead),
+            "feeds.html": catalogue.index(self._record, self._public_url, self._masthead),
         }
         for path, body in catalogues.items():
             yield from forms_of(path, digest(body), constant(body), best=False)

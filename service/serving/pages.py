@@ -12,8 +12,8 @@ from urllib.parse import quote
 from flask import Blueprint, Response, redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, closed_feed
-from feeds.page import CONTENT_SECURITY_POLICY
+from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, NAMELESS, Masthead, closed_feed
+from feeds.page import content_security_policy
 from service.http.problems import Problem
 from service.serving.answers import Content, answer, public_headers
 from service.store.database.record import Record
@@ -27,7 +27,7 @@ _PAGE_CACHE_CONTROL = "public, max-age=600, s-maxage=600, must-revalidate, stale
 _PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 
 
-def create_blueprint(record: Record, public_url: str) -> Blueprint:
+def create_blueprint(record: Record, public_url: str, masthead: Masthead = NAMELESS) -> Blueprint:
     blueprint = Blueprint("feeds", __name__)
 
     @blueprint.get("/feeds/<path:name>.<fmt>")
@@ -58,7 +58,9 @@ def create_blueprint(record: Record, public_url: str) -> Blueprint:
         document = documents.get_document(record, address.slug, "html")
         if document is None:
             return _missing(record, public_url, address, "html")
-        return _serve(document, "html", f"{public_url}/feeds/{address.slug}")
+        response = _serve(document, "html", f"{public_url}/feeds/{address.slug}")
+        response.headers["Content-Security-Policy"] = content_security_policy(masthead)
+        return response
 
     def _get_page(slug: str, page: int, fmt: str) -> AnyResponse:
         document = archives.get_page(record, slug, page, fmt)
@@ -139,7 +141,5 @@ def _unknown(record: Record, name: str) -> Problem:
 
 def _serve(document: Document, fmt: str, url: str) -> Response:
     headers = {"Link": f'<{url}>; rel="self"'}
-    if fmt == "html":
-        headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     content = Content(document.body, CONTENT_TYPES[fmt], document.etag, document.modified_at, headers)
     return answer(content)

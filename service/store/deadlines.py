@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from service.store import notices
 from service.store.database.record import Record
-from service.store.database.sql import Query
+from service.store.database.sql import Query, Statement
 from service.store.notices import AT_MOST_EVERY, NewNotice
+from service.store.redirect_words import with_host_alone
 
 LATE_TAKEDOWN = timedelta(minutes=15)
 LATE_DELIVERY = timedelta(minutes=15)
@@ -86,7 +87,7 @@ def raise_late_takedowns(record: Record, now: datetime) -> int:
 
 
 def _late_push(push: _LatePush) -> NewNotice:
-    why = push.last_words or "it was not sent yet"
+    why = with_host_alone(push.last_words or "it was not sent yet")
     if push.endpoint_state == "off":
         why = "the endpoint is switched off"
     words = f"the takedown of {push.article} is not confirmed after 15 minutes: {why}"
@@ -151,3 +152,23 @@ def _behind(endpoint: _EndpointBehind, now: datetime) -> str:
     else:
         why = "more comes than it takes, or than the workers can send"
     return f"the oldest of what is due to it has waited for {minutes} minutes: {why}"
+
+
+def raise_long_log(record: Record, size: int, now: datetime) -> bool:
+    """Raises SQLite's log that a reader holds long, once an hour for as long as it lasts; whether the notice is new."""
+    with record.reading() as connection:
+        if _LONG_LOG.value(connection, lately=now - AT_MOST_EVERY, now=now) is not None:
+            return False
+    words = (
+        f"the record's log (…-wal) has {size / 2**20:,.0f} MiB and cannot be emptied, so the disk fills: a program"
+        " keeps the record open for reading. End it; to back up: dateline backup FILE"
+    )
+    with record.writing() as connection:
+        notices.write(connection, [NewNotice("wal.long", "record", words)], now)
+    return True
+
+
+_LONG_LOG = Statement(
+    "SELECT 1 FROM notice WHERE about = 'record' AND kind = 'wal.long' AND created_at > :lately AND created_at <= :now"
+    " LIMIT 1"
+)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from service.store.database.sql import Statement
+from service.store.schema.base import to_micros
 
 
 class Channel(StrEnum):
@@ -47,7 +48,7 @@ _WRITE = Statement(
 
 def write(connection: Connection, receipts: Iterable[Receipt], channel: Channel, now: datetime) -> None:
     """In the order of articles, so that two that write at once never wait in a circle. Nothing for none."""
-    common = {"channel": channel.value, "now": now}
+    common = {"channel": channel.value, "now": to_micros(now)}
     _WRITE.run_all(connection, [each._asdict() | common for each in sorted(receipts)])
 
 

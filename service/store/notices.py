@@ -146,17 +146,41 @@ def latest(record: Record, limit: int = 20, partner_slug: str | None = None) -> 
     with record.reading() as connection:
         if partner_slug is None:
             rows = _LATEST.rows(connection, limit=limit)
-        else:
-            rows = _LATEST_OF_PARTNER.rows(connection, limit=limit, partner=partner_slug)
-        return _read(connection, [number for (number,) in rows])[::-1]
+            return _read(connection, [number for (number,) in rows])[::-1]
+        return _read(connection, _latest_of(connection, partner_slug, limit))[::-1]
 
 
 _LATEST = Statement("SELECT id FROM notice ORDER BY id DESC LIMIT :limit")
-_LATEST_OF_PARTNER = Statement("""
-    SELECT n.id FROM notice n
-    WHERE n.endpoint_id IN (SELECT e.id FROM endpoint e JOIN partner p ON p.id = e.partner_id WHERE p.slug = :partner)
-        OR n.partner_id = (SELECT id FROM partner WHERE slug = :partner)
-    ORDER BY n.id DESC LIMIT :limit""")
+
+
+def _latest_of(connection: Connection, partner_slug: str, limit: int) -> list[int]:
+    """Each look is a range of an index, however many notices there are of this partner and of others.
+
+    The newest `limit` notices are of those `limit` endpoints that have the newest one each.
+    """
+    found = [number for (number,) in _OF_PARTNER.rows(connection, partner=partner_slug, limit=limit)]
+    for (endpoint,) in _NOTICED_ENDPOINTS.rows(connection, partner=partner_slug, limit=limit):
+        found += [number for (number,) in _OF_ITS_ENDPOINT.rows(connection, endpoint=endpoint, limit=limit)]
+    return sorted(found)[-limit:]
+
+
+# In the order of the very index, which no other has: PostgreSQL else reads all notices backwards for one that has none.
+_OF_PARTNER = Statement("""
+    SELECT n.id FROM (
+        SELECT id, partner_id FROM notice WHERE partner_id <= (SELECT id FROM partner WHERE slug = :partner)
+        ORDER BY partner_id DESC, id DESC LIMIT :limit) n
+    WHERE n.partner_id = (SELECT id FROM partner WHERE slug = :partner)""")
+_NOTICED_ENDPOINTS = Statement("""
+    SELECT w.id FROM (
+        SELECT e.id, (SELECT CASE WHEN n.endpoint_id = e.id THEN n.id END FROM notice n
+            WHERE n.endpoint_id <= e.id ORDER BY n.endpoint_id DESC, n.id DESC LIMIT 1) AS newest
+        FROM endpoint e JOIN partner p ON p.id = e.partner_id WHERE p.slug = :partner) w
+    WHERE w.newest IS NOT NULL ORDER BY w.newest DESC LIMIT :limit""")
+_OF_ITS_ENDPOINT = Statement("""
+    SELECT n.id FROM (
+        SELECT id, endpoint_id FROM notice WHERE endpoint_id <= :endpoint
+        ORDER BY endpoint_id DESC, id DESC LIMIT :limit) n
+    WHERE n.endpoint_id = :endpoint""")
 
 
 def _read(connection: Connection, ids: Sequence[int]) -> list[Notice]:

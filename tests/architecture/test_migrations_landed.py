@@ -20,7 +20,10 @@ LANDED = {
     "0007_embargoes.py": "59bf7bc7739c40362a70b948a0187717f9fbe319a5cdd1c9893a1e475554ab9d",
     "0008_feeds_that_stay_true.py": "dd5718aad8752f165ef72ad7e06236d0712fb9ecdd53cbfcd05c1f16490cdec5",
     "0009_keys_and_sessions.py": "810145ca0520750ee34fd2a048a7fa194520aa81b1930f5da91e4fba766f9c6a",
-    "0013_adapters.py": "7686f833fc9b31b3826a863e1d2e6356750b087cdfa5389c10fe043ce7a8cb46",
+    "0010_refused_articles.py": "6ca1d802a9847ee5a0da4ecdd7ba7df5014a739c8edcb3648853259d2a6b9f19",
+    "0011_search.py": "3f1e60609abcf6816506d6a1be31b1994aa92a75a1ff230bf98bb86df68ee47a",
+    "0012_refusals_of_intake.py": "9a71744aecba22fba147d535acf16633a4456366e843fb7b5a3c120fc07e7ef9",
+    "0013_adapters.py": "06f1aab59742960faf10d869f20d18c5d33e75cf3e4675955a6d924f25b64316",
 }
 LIVING = {"service", "workers", "feeds"}
 

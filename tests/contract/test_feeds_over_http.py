@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from lxml import etree
 
+from service.app import create_app
+from service.settings import Settings
+from service.store import operations
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from tests.web import (
@@ -237,3 +240,33 @@ def test_a_record_that_is_away_is_the_feed_as_it_was_and_never_an_empty_one(cut_
 def test_the_json_feed_and_the_trace_name_the_same_article(feeds: WebDesk) -> None:
     [item] = json.loads(feeds.get("/feeds/world.json").data)["items"]
     assert feeds.get(f"/v1/articles/{item['id']}", OPERATOR).json["external_id"] == "42"
+
+
+def a_desk_with_a_logo(record: Record) -> Any:
+    named = Settings(
+        public_url=PUBLIC_URL, desk_name="Harbour Daily", logo_url="https://cdn.example:8443/l/logo.png"
+    )
+    return create_app(named, record, lambda: None).test_client()
+
+
+def test_browsers_find_an_icon_with_and_without_a_logo(sqlite_record: Record) -> None:
+    plain = create_app(Settings(public_url=PUBLIC_URL), sqlite_record, lambda: None).test_client()
+    icon = plain.get("/favicon.ico")
+    assert (icon.status_code, icon.mimetype, icon.data[:4]) == (200, "image/svg+xml", b"<svg")
+    moved = a_desk_with_a_logo(sqlite_record).get("/favicon.ico")
+    assert (moved.status_code, moved.headers["Location"]) == (302, "https://cdn.example:8443/l/logo.png")
+
+
+def test_the_list_of_feeds_has_the_desk_s_name_and_may_load_its_icon_alone(sqlite_record: Record) -> None:
+    operations.add_section(sqlite_record, "world", "World", "en", actor="operator", now=now())
+    desk = a_desk_with_a_logo(sqlite_record)
+    page = desk.get("/feeds")
+    assert "<h1>Feeds of Harbour Daily</h1>" in page.text
+    assert '<link rel="icon" href="https://cdn.example:8443/l/logo.png">' in page.text
+    assert "img-src 'self' https://cdn.example:8443" in page.headers["Content-Security-Policy"]
+    assert (
+        '<link rel="alternate" type="application/atom+xml" title="World – Harbour Daily (Atom)"' in page.text
+    )
+    assert 'text="World – Harbour Daily"' in desk.get("/feeds.opml").text
+    start = desk.get("/", follow_redirects=True)
+    assert '<link rel="alternate" type="application/rss+xml"' in start.text

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from service.http.guess_limits import BEARER, MOST_WRONG
 from service.intake.routes import MAX_BYTES, MAX_KEY
 from service.webhooks import signatures
 from tests.web import (
@@ -399,6 +400,19 @@ def test_a_signature_that_does_not_verify_is_refused(
         problem = the_problem(answer, 401)
     assert desk.wire.secret not in answer.get_data(as_text=True)
     assert problem["type"] == "/docs#problem-unauthenticated"
+
+
+def test_a_newsroom_whose_signature_is_wrong_reads_the_reason_and_is_not_taken_for_one_who_guesses_keys(
+    sqlite_desk: WebDesk,
+) -> None:
+    ours = sqlite_desk.wire
+    late = JSON | ours.signed(GOOD, at=now() - YEAR) | ours.bearer
+    for _ in range(MOST_WRONG[BEARER] + 5):
+        refused = the_problem(sqlite_desk.client.post("/v1/articles", data=GOOD, headers=late), 401)
+        assert "webhook-timestamp" in refused["detail"]
+    guess = JSON | {"Authorization": "Bearer " + "x" * 60}
+    answers = [sqlite_desk.client.post("/v1/articles", data=GOOD, headers=guess) for _ in range(65)]
+    assert [each.status_code for each in answers] == [401] * MOST_WRONG[BEARER] + [429] * 5
 
 
 def test_another_sources_good_signature_opens_only_its_own_door(sqlite_desk: WebDesk) -> None:

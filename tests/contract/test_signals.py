@@ -17,9 +17,12 @@ from tests.web import OPERATOR, PUBLIC_URL, SECRET_KEY, CutOff, an_app
 
 MOMENT = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 # Of docs/operations: alerts rest on these.
+COUNTERS = {"dateline_partner_feed_fetches", "dateline_intake_refused"}
 PROMISED = {
     "dateline_record_up": set(),
+    "dateline_record_wal_bytes": set(),
     "dateline_workers": set(),
+    "dateline_intake_refused": {"source", "reason"},
     "dateline_redis_up": set(),
     "dateline_deliveries": {"partner", "state"},
     "dateline_delivery_oldest_pending_seconds": {"partner"},
@@ -130,7 +133,7 @@ def test_the_metrics_are_what_prometheus_reads_and_tell_the_desks_state(record: 
     families = metrics(record)
     assert set(families) == set(PROMISED)
     for name, labels in PROMISED.items():
-        assert families[name].type == ("counter" if name == "dateline_partner_feed_fetches" else "gauge")
+        assert families[name].type == ("counter" if name in COUNTERS else "gauge")
         assert families[name].documentation
         assert all(set(each.labels) == labels for each in families[name].samples), name
     assert values(families["dateline_record_up"]) == {(): 1}

@@ -343,6 +343,12 @@ def test_an_articles_page_tells_each_revision_and_who_holds_it(office: Office) -
     assert text_of(office.page(f"/status/articles/{public_id}")) == killed
 
 
+def test_the_overview_says_how_old_the_feeds_are_that_are_served(office: Office) -> None:
+    said = office.app.test_client().get("/readyz").json["checks"]
+    [words] = [each["words"] for each in said if each["check"] == "feeds"]
+    assert f"Feeds as this server has them in memory: {words}" in text_of(office.page("/status"))
+
+
 def test_articles_are_found_by_each_of_their_ids_and_by_words(office: Office) -> None:
     def found(words: str) -> set[str]:
         answer = office.browser.get("/status/articles", query_string={"q": words})
@@ -358,7 +364,9 @@ def test_articles_are_found_by_each_of_their_ids_and_by_words(office: Office) ->
     assert found("港口") == {office.seeded.ulid("zh")}
     assert found("بندرگاہ") == {office.seeded.ulid("ur")}
     assert found("no such words") == found("%") == found("_") == found("' OR 1=1") == set()
-    assert found("Merger") == found("largest ferry lines") == set()
+    secret = office.seeded.ulid("secret")
+    assert found("Merger largest ferry") == {secret}, "only operators search"
+    assert "Merger" not in text_of(office.page("/status/articles?q=largest+ferry")), "no list shows it"
     event = office.seeded.posted["1"].event
     assert office.browser.get(f"/status/articles?q={event}").headers["Location"] == f"/status/events/{event}"
     [delivery, *_] = office.deliveries()

@@ -14,6 +14,7 @@ from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import routing, settlements
 from service.store.deliveries.replays import ReplayRequest
+from service.store.operations import keys as key_operations
 from tests.builders import NOW, a_desk, an_article, an_endpoint, later, post
 from tests.seeded import WORKER, a_settlement, claim_all
 from tests.web import OPERATOR, TOKEN, an_app
@@ -61,6 +62,26 @@ def test_a_day_on_which_nothing_comes_is_told(record: Record) -> None:
     assert sentence(record, timedelta(hours=11).total_seconds())[0] == "good"
     level, words = sentence(record, timedelta(hours=14).total_seconds())
     assert (level, words) == ("warn", "Nothing has come in for 14 h; all that came is delivered")
+
+
+def test_removed_partner_is_in_no_count_and_no_list_of_the_desk(record: Record) -> None:
+    source = a_desk(record)
+    an_endpoint(record, "herald")
+    an_endpoint(record, "courier")
+    post(record, source, an_article())
+    routing.route(record, NOW)
+    ends = {"herald": ("dead", 401), "courier": ("delivered", 200)}
+    claimed = claim_all(record, NOW)
+    names = {each.id: slug for each, slug in zip(claimed, ("herald", "courier"), strict=True)}
+    settled = [a_settlement(each, ends[names[each.id]][0], "answered", NOW, status=200) for each in claimed]
+    settlements.settle(record, settled, lease=WORKER, now=NOW)
+    assert sentence(record, 1) == ("bad", "1 partner is behind: 1 delivery was given up (Herald)")
+    key_operations.remove_partner(record, "herald", actor="operator", now=later(2))
+    assert sentence(record, 3) == ("good", "The one partner is current")
+    client = an_app(record, clock=lambda: later(3)).test_client()
+    client.post("/status/login", data={"token": TOKEN})
+    assert "Herald" not in client.get("/status").text + client.get("/status/dead").text
+    assert client.get("/status/partners/herald").status_code == 200
 
 
 @pytest.mark.parametrize("record", ["sqlite"], indirect=True)  # the replay has its tests on both

@@ -15,7 +15,7 @@ from service.store.deliveries import backfills, routing, settlements
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.health import Health, update_health
 from service.store.schema.articles import article, event
-from service.store.schema.deliveries import delivery
+from service.store.schema.deliveries import delivery, receipt
 from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, later, post
 from tests.seeded import WORKER, a_settlement, claim_all
 
@@ -122,6 +122,7 @@ def test_takedown_given_up_goes_again_only_to_who_may_hold_the_story(record: Rec
         connection.execute(update(delivery).where(kills).values(**dead))
         unseen = delivery.c.article_id == claimed[1].article_id
         connection.execute(update(delivery).where(unseen).values(reached=False))
+        connection.execute(receipt.delete().where(receipt.c.article_id == claimed[1].article_id))
     operations.resume_endpoint(record, endpoint.id, actor="operator", now=later(3))
     assert [each[::2] for each in deliveries(record, endpoint.id)][2:] == [
         ("held", "pending"),

@@ -15,6 +15,7 @@ from service.store.articles.sources import Source
 from service.store.coordination import heartbeats
 from service.store.database.record import Record
 from service.store.deliveries import claims, recovery, routing, settlements, state_writes
+from service.store.deliveries.capacity import Allowance
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.states import State
 from service.store.partners.endpoints import Changes
@@ -149,7 +150,7 @@ def claim_ahead(
 ) -> list[ClaimedDelivery]:
     with record.writing() as connection:
         return claims.claim_within(
-            connection, lease=worker, limit=limit, cursor=Cursor(), now=NOW, ahead=ahead
+            connection, lease=worker, limit=limit, cursor=Cursor(), now=NOW, allowance=Allowance(ahead)
         )[0]
 
 
@@ -183,6 +184,44 @@ def test_nothing_is_claimed_ahead_of_an_endpoint_in_trouble_or_with_a_rate(
     stories(record, source, 20)
     set_endpoint(record, **trouble)
     assert len(claim_ahead(record, {endpoint: 20})) <= 4
+
+
+def claim_with(record: Record, allowance: Allowance, limit: int = 1000) -> list[ClaimedDelivery]:
+    with record.writing() as connection:
+        return claims.claim_within(
+            connection, lease=WORKER, limit=limit, cursor=Cursor(), now=NOW, allowance=allowance
+        )[0]
+
+
+def test_an_endpoint_that_is_not_known_to_answer_soon_gets_one_push_at_a_time_and_one_takedown(
+    record: Record,
+) -> None:
+    source = a_desk(record)
+    known, unknown = an_endpoint(record, max_in_flight=4).id, an_endpoint(record, max_in_flight=4).id
+    stories(record, source, 3)
+    settle(record, claim(record))
+    for number in range(2):
+        post(record, source, a_takedown(external_id=str(number)))
+    stories(record, source, 20, "more")
+    lanes = [(each.endpoint_id, each.priority) for each in claim_with(record, Allowance(proven={known}))]
+    assert lanes.count((known, 0)) == 2
+    assert lanes.count((known, 2)) == 2  # the takedowns are on the wire, too
+    assert lanes.count((unknown, 0)) == 1
+    assert lanes.count((unknown, 2)) == 0
+
+
+def test_closed_endpoints_keep_no_other_from_its_turn_however_many_they_are(record: Record) -> None:
+    source = a_desk(record)
+    hanging = [an_endpoint(record).id for _ in range(5)]
+    healthy = an_endpoint(record).id
+    stories(record, source, 3)
+    settle(record, claim(record))
+    for number in range(2):
+        post(record, source, a_takedown(external_id=str(number)))
+    stories(record, source, 2, "more")
+    closed = Allowance(closed_to_takedowns=hanging, closed_to_news=hanging)
+    found = claim_with(record, closed, limit=3)
+    assert [(each.endpoint_id, each.priority) for each in found] == [(healthy, 0), (healthy, 0), (healthy, 2)]
 
 
 def test_a_delivery_that_is_given_back_is_as_before_and_another_worker_may_claim_it(record: Record) -> None:

@@ -10,15 +10,16 @@ import pytest
 from service.store import operations
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import recovery, routing
+from service.store.deliveries import attempts, recovery, routing, settlements
 from service.store.deliveries.health import Health
+from service.store.deliveries.states import State
 from service.store.feeds import documents
 from service.store.feeds.contents import NEWEST
 from tests.builders import NOW, a_desk, an_article, an_endpoint, later, post
 from tests.feed_desk import FeedDesk
-from tests.sending import claim, deliver, work
+from tests.sending import WORKER, claim, deliver, settlement, work
 from workers.deliver import retry
-from workers.deliver.settle import SWITCH_OFF_AFTER, health_after
+from workers.deliver.settle import SWITCH_OFF_AFTER, Attempt, health_after, verdict_on
 from workers.net import outcome
 
 AHEAD = [timedelta(seconds=8), timedelta(hours=2), timedelta(days=400)]
@@ -148,3 +149,36 @@ def test_kill_that_is_answered_410_is_tried_again_later_and_not_at_once() -> Non
     decision = retry.decide(1, gone, NOW, policy, 0.5)
     assert decision == retry.SwitchOff("the partner answered 410", later(5))
     assert isinstance(retry.decide(99, gone, NOW + timedelta(days=8), policy, 0.5), retry.Dead)
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_kill_that_fails_while_the_clock_is_ahead_is_tried_on_for_its_seven_days(
+    record: Record, ahead: timedelta
+) -> None:
+    """The attempts say for how long it was tried; by the time of day alone it would be given up at once."""
+    source = a_desk(record)
+    an_endpoint(record)
+    answer = post(record, source, an_article())
+    work(record, NOW)
+    deliver(record, NOW)
+    operations.kill(record, answer.article, reason="r", actor="operator", now=later(1))
+    work(record, later(1))
+    timed_out = outcome.unsent("timed out")._replace(kind="timeout")
+    moments = [later(1), *[NOW + ahead + timedelta(seconds=each) for each in range(2, 40)]]
+    for number, moment in enumerate(moments, 1):
+        [sent] = claim(record, moment)
+        with record.reading() as connection:
+            tried_for = attempts.tried_for(connection, sent.id, moment)
+        assert tried_for <= timedelta(days=1, hours=2)
+        decision = verdict_on(Attempt(sent, moment, timed_out), moment, 0.5, tried_for)
+        assert isinstance(decision, retry.RetryAt), number
+        failed = settlement(sent, State.WAITING, moment)._replace(due_at=moment + timedelta(milliseconds=1))
+        failed.attempt["started_at"] = moment
+        settlements.settle(record, [failed], lease=WORKER, now=moment)
+
+
+def test_kill_that_was_tried_for_seven_days_is_given_up() -> None:
+    policy = retry.RetryPolicy(None, NOW, takedown=True, tried_for=timedelta(days=7))
+    timed_out = outcome.unsent("timed out")._replace(kind="timeout")
+    assert isinstance(retry.decide(700, timed_out, NOW + timedelta(days=8), policy, 0.5), retry.Dead)
+    assert isinstance(retry.decide(700, timed_out, NOW + timedelta(days=6), policy, 0.5), retry.RetryAt)

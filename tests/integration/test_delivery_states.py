@@ -110,7 +110,7 @@ class Traffic(RuleBasedStateMachine):
 
     @rule()
     def router_routes(self) -> None:
-        with self.only(states.ENQUEUE, states.SUPERSEDE, states.CANCEL):
+        with self.only(states.ENQUEUE, states.SUPERSEDE, states.CANCEL, states.WITHDRAW):
             routing.route(self.record, later(self.seconds))
 
     @rule(limit=st.integers(1, 4))
@@ -134,7 +134,7 @@ class Traffic(RuleBasedStateMachine):
     @rule(state=st.sampled_from(states.SETTLE.targets), reached=st.booleans(), lost=st.booleans())
     def worker_settles(self, state: State, reached: bool, lost: bool) -> None:
         outcome = "lost" if lost and state is State.WAITING else "delivered"
-        with self.only(states.SETTLE, states.SUPERSEDE):
+        with self.only(states.SETTLE, states.SUPERSEDE, states.WITHDRAW, states.CANCEL):
             each = self.in_hand.pop(0)
             due_at = later(self.seconds + 2)
             end = a_settlement(each, state, "", later(self.seconds), due_at=due_at, outcome=outcome)
@@ -145,7 +145,10 @@ class Traffic(RuleBasedStateMachine):
     @precondition(lambda self: self.in_hand)
     @rule()
     def worker_gives_back(self) -> None:
-        with self.only(states.GIVE_BACK, states.SUPERSEDE), self.record.writing() as connection:
+        with (
+            self.only(states.GIVE_BACK, states.SUPERSEDE, states.WITHDRAW, states.CANCEL),
+            self.record.writing() as connection,
+        ):
             each = [self.in_hand.pop()]
             settlements.give_back(connection, each, lease=WORKER, now=later(self.seconds))
 

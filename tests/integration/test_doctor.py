@@ -59,8 +59,18 @@ def test_examining_changes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "desk").exists()
 
 
+def test_a_desk_without_a_name_or_an_address_is_told_before_its_first_story(tmp_path: Path) -> None:
+    address, name = found(a_desk(tmp_path), "identity")
+    assert (address.state, name.state) == (WARNING, WARNING)
+    assert "DATELINE_PUBLIC_URL is not set" in address.words
+    assert "for ever" in address.words
+    assert "DATELINE_DESK_NAME is not set" in name.words
+    named = a_desk(tmp_path, desk_name="Harbour Daily", public_url="https://news.example.org")
+    assert [each.state for each in found(named, "identity")] == [GOOD]
+
+
 def test_healthy_record_with_a_worker_at_work(tmp_path: Path) -> None:
-    desk = a_desk(tmp_path)
+    desk = a_desk(tmp_path, desk_name="Harbour Daily", public_url="https://news.example.org")
     record = a_record(desk)
     operations.add_section(record, "world", "World", "en", actor="operator", now=NOW)
     heartbeats.heartbeat(record, "w1.abc", broker="up", now=NOW)

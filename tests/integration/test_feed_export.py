@@ -59,7 +59,7 @@ def test_files_equal_the_served_documents(desk: FeedDesk, source: Source, tmp_pa
         for fmt in ("rss", "atom"):
             assert found[f"feeds/{slug}/1.{fmt}"] == desk.body(slug, fmt, 1)
     assert b"<opml" in found["feeds.opml"]
-    assert b"<h1>Feeds of" in found["feeds.html"]
+    assert b"<h1>Feeds</h1>" in found["feeds.html"]
     assert not [path for path in found if path.startswith("sitemaps/")]  # no story has an address of its own
     assert not list((tmp_path / "out").rglob(".*.*.????????"))
     for path, body in found.items():

@@ -15,7 +15,7 @@ from service.store.notices import latest
 from tests.builders import a_desk, an_article, later, post
 from tests.feed_desk import FeedDesk
 from tests.reading import Reader
-from workers.publish.builder import FeedBuilder
+from workers.publish.builder import FeedBuilder, FeedRules
 
 LIMIT = 200_000
 LARGE = "<p>" + "Word of the council. " * 2_000 + "</p>"  # 42 KB
@@ -24,7 +24,9 @@ LARGE = "<p>" + "Word of the council. " * 2_000 + "</p>"  # 42 KB
 @pytest.fixture
 def desk(record: Record) -> FeedDesk:
     made = FeedDesk(record)
-    made.builder = FeedBuilder(record, "https://news.example.org", lambda: made.now, feed_bytes=LIMIT)
+    made.builder = FeedBuilder(
+        record, "https://news.example.org", lambda: made.now, rules=FeedRules(feed_bytes=LIMIT)
+    )
     return made
 
 

@@ -98,7 +98,7 @@ def test_the_routes_are_public_ones_of_the_web(sqlite_record: Record) -> None:
     assert rules == {
         key
         for key in public
-        if key[1].startswith(("/feeds", "/sitemaps")) or key[1] in {"/healthz", "/readyz"}
+        if key[1].startswith(("/feeds", "/sitemaps")) or key[1] in {"/favicon.ico", "/healthz", "/readyz"}
     }
 
 

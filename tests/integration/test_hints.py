@@ -27,9 +27,10 @@ def address(tmp_path: Path) -> Iterator[str]:
             server.terminate()
 
 
-def hints(tmp_path: Path) -> int:
+def take(tmp_path: Path) -> int:
+    """Takes the hint that waits, as a worker does; returns how many there were."""
     with redis.Redis(unix_socket_path=str(tmp_path / "redis.sock")) as client:
-        return int(client.llen("dateline:route"))
+        return 0 if client.rpop("dateline:route") is None else 1
 
 
 def test_articles_that_come_one_after_another_share_hints(address: str, tmp_path: Path) -> None:
@@ -44,15 +45,18 @@ def test_articles_that_come_one_after_another_share_hints(address: str, tmp_path
     posting = threading.Thread(target=post)
     posting.start()
     deadline = started + 10
-    while hints(tmp_path) < 5 and time.monotonic() < deadline:
-        stop.wait(HINT_PACE[ROUTE])
+    taken = 0
+    while taken < 5 and time.monotonic() < deadline:
+        taken += take(tmp_path)
+        stop.wait(0.001)
     stop.set()
     posting.join()
     waker.close()
+    taken += take(tmp_path)
     most = (time.monotonic() - started) / HINT_PACE[
         ROUTE
     ] + 2  # the first, and what was wanted when it closed
-    assert 5 <= hints(tmp_path) <= most
+    assert 5 <= taken <= most
 
 
 def test_the_last_wish_is_hinted_at_before_the_process_ends(address: str, tmp_path: Path) -> None:
@@ -60,6 +64,7 @@ def test_the_last_wish_is_hinted_at_before_the_process_ends(address: str, tmp_pa
     waker = Waker(address, on_sent=lambda _: sent.release())
     waker.wake()
     assert sent.acquire(timeout=10)
+    assert take(tmp_path) == 1
     waker.wake()  # not due yet
     waker.close()
-    assert hints(tmp_path) == 2
+    assert take(tmp_path) == 1

@@ -27,25 +27,32 @@ def lock_deliveries(connection: Connection, ids: Sequence[int]) -> None:
     locks.lock_deliveries(connection, locks.BY_ID, {"ids": list(ids)})
 
 
-BOTH = pytest.mark.parametrize(
-    ("table", "lock"), [("endpoint", lock_endpoints), ("delivery", lock_deliveries)]
+def share_articles(connection: Connection, ids: Sequence[int]) -> None:
+    locks.share_articles(connection, ids)
+
+
+EACH = pytest.mark.parametrize(
+    ("table", "lock"),
+    [("article", share_articles), ("endpoint", lock_endpoints), ("delivery", lock_deliveries)],
 )
 
 
 @pytest.fixture
 def shuffled(postgres_record: Record) -> Record:
-    """Four endpoints, each with a delivery; the row with the lowest id lies behind all others."""
+    """Four endpoints, each with a delivery, and four articles; the row with the lowest id lies behind all others."""
     source = a_desk(postgres_record)
     for _ in range(4):
         an_endpoint(postgres_record)
     post(postgres_record, source, an_article())
     routing.route(postgres_record, NOW)
-    with postgres_record.writing() as connection:
-        for statement in ("UPDATE endpoint SET url = url || '/'", "UPDATE delivery SET due_at = due_at + 1"):
-            table = statement.split()[1]
-            connection.execute(text(f"{statement} WHERE id = (SELECT min(id) FROM {table})"))
-    assert as_they_lie(postgres_record, "endpoint") != ids_of(postgres_record, "endpoint")
-    assert as_they_lie(postgres_record, "delivery") != ids_of(postgres_record, "delivery")
+    for number in range(3):
+        post(postgres_record, source, an_article(external_id=f"other-{number}"))
+    for table in ("article", "endpoint", "delivery"):
+        with postgres_record.writing() as connection:
+            lowest = f"SELECT min(id) FROM {table}"
+            connection.execute(text(f"UPDATE {table} SET id = id WHERE id = ({lowest})"))
+        assert len(ids_of(postgres_record, table)) == 4
+        assert as_they_lie(postgres_record, table) != ids_of(postgres_record, table)
     return postgres_record
 
 
@@ -98,7 +105,7 @@ def waiting_for(
     assert not thread.is_alive()
 
 
-@BOTH
+@EACH
 def test_a_wait_for_the_row_with_the_lowest_id_locks_no_other_row(
     shuffled: Record, table: str, lock: Lock
 ) -> None:
@@ -107,7 +114,7 @@ def test_a_wait_for_the_row_with_the_lowest_id_locks_no_other_row(
         assert free(shuffled, table) == others
 
 
-@BOTH
+@EACH
 def test_a_wait_for_the_row_with_the_highest_id_has_locked_all_rows_before_it(
     shuffled: Record, table: str, lock: Lock
 ) -> None:
@@ -116,7 +123,7 @@ def test_a_wait_for_the_row_with_the_highest_id_has_locked_all_rows_before_it(
         assert free(shuffled, table) == []
 
 
-@BOTH
+@EACH
 def test_rows_stay_locked_until_the_transaction_ends_and_no_other_rows_are(
     shuffled: Record, table: str, lock: Lock
 ) -> None:
@@ -127,7 +134,7 @@ def test_rows_stay_locked_until_the_transaction_ends_and_no_other_rows_are(
     assert free(shuffled, table) == [first, second, third, fourth]
 
 
-@BOTH
+@EACH
 def test_locking_no_rows_locks_none(shuffled: Record, table: str, lock: Lock) -> None:
     with shuffled.writing() as connection:
         lock(connection, [])
@@ -181,8 +188,29 @@ def test_lock_of_all_documents_has_the_same_number_in_every_version(postgres_rec
         assert other.execute(got_it).scalar_one() is False
 
 
+def test_schema_is_migrated_by_one_process_at_a_time_and_has_a_number_of_its_own(
+    postgres_record: Record,
+) -> None:
+    free_lock = text("SELECT pg_try_advisory_xact_lock(:key)")
+    with postgres_record.writing() as connection, postgres_record.writing() as other:
+        locks.lock_schema(connection)
+        assert other.execute(free_lock, {"key": 229105950}).scalar_one() is False
+        assert other.execute(free_lock, {"key": 229106189}).scalar_one() is True
+
+
+def test_stories_that_one_transaction_relies_on_may_be_relied_on_by_others(shuffled: Record) -> None:
+    ids = ids_of(shuffled, "article")
+    with shuffled.writing() as connection:
+        locks.share_articles(connection, ids)
+        with shuffled.writing() as other:
+            other.execute(text("SET LOCAL lock_timeout = '1s'"))
+            locks.share_articles(other, ids)
+
+
 def test_sqlite_needs_no_locks_and_knows_none(sqlite_record: Record) -> None:
     with sqlite_record.writing() as connection:
         locks.lock_documents(connection)
+        locks.lock_schema(connection)
+        locks.share_articles(connection, [1])
         locks.lock_endpoints(connection, [1])
         locks.lock_deliveries(connection, locks.BY_ID, {"ids": [1]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -14,6 +15,7 @@ from sqlalchemy import text
 
 from service.store import migrations
 from service.store.database.record import Record, open_record
+from service.store.migrations.differences import SEARCH_INDEX
 from service.store.schema import base, partners
 from tests import postgres
 from tests.builders import NOW
@@ -93,8 +95,16 @@ def test_the_first_version_can_still_write_after_the_upgrade(blank: Record) -> N
 
 def test_the_migrations_make_the_schema_that_the_code_describes(blank: Record) -> None:
     migrations.migrate(blank)
+
+    def is_of_both(thing: Any, name: str | None, *_: Any) -> bool:
+        """SQLite's index for the search is a table with others behind it; PostgreSQL has an index of its own."""
+        if blank.is_sqlite and str(name).startswith(SEARCH_INDEX):
+            return False
+        return bool(thing.info.get("only", blank.dialect) == blank.dialect)
+
     with blank.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), base.metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_object": is_of_both})
+        assert compare_metadata(context, base.metadata) == []
 
 
 def test_the_ledger_keeps_its_receipts_forward_and_back(blank: Record) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
@@ -24,9 +26,12 @@ from service.store.partners.endpoints import Changes
 from service.store.schema.partners import endpoint as endpoint_table
 from service.webhooks import signatures
 from tests.builders import NOW, SECRET, a_desk, a_takedown, an_article, an_endpoint, later, post
-from tests.integration.test_transport import Misbehaving
+from tests.desk import eventually
+from tests.integration.test_transport import Misbehaving, a_server
 from tests.seeded import WORKER, a_settlement, claim_all
-from workers.net.http_client import GuardedClient
+from workers.net import http_client
+from workers.net.http_client import DEADLINES, GuardedClient
+from workers.net.transport import Timeouts
 from workers.notifier import GIVE_UP_AFTER, Notifier, next_try
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
@@ -314,6 +319,90 @@ def test_a_notice_that_fails_is_tried_again_for_three_days_and_then_given_up(rec
     [each] = notices.take(record, 10, NOW)
     assert notices.settle(record, each, sent=False, words="", retry_at=None, now=later(5))
     assert not due_work.due_now(record, later(10**6)).notices
+
+
+def some_notices(record: Record, count: int) -> None:
+    for number in range(count):
+        found = an_endpoint(record)
+        operations.pause_endpoint(record, found.id, reason=f"reason {number}", actor="operator", now=NOW)
+
+
+def a_quick_client() -> GuardedClient:
+    return GuardedClient(LOOPBACK, user_agent="test", timeouts=Timeouts(1.0, 1.5))
+
+
+def dripping(connection: Any, _: bytes) -> bool:
+    """A byte of the answer now and then, for ever."""
+    for byte in b"HTTP/1.1 200 OK\r\n" * 50:
+        connection.sendall(bytes([byte]))
+        threading.Event().wait(0.05)
+    return False
+
+
+def test_webhook_that_drips_a_byte_now_and_then_is_cut_off_at_a_deadline_for_the_whole() -> None:
+    assert DEADLINES.total <= 15
+    with a_server(dripping) as server:
+        client, began = a_quick_client(), time.monotonic()
+        status, words = client.post(server.url, b"{}", {})
+        assert (status, words) == (None, "did not finish its answer within 1.5 s (it had begun)")
+        assert time.monotonic() - began < 4
+        client.close()
+
+
+def test_twelve_notices_are_in_the_log_before_a_webhook_that_drips_is_called_and_none_waits_for_another(
+    record: Record, clock: SetClock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(http_client, "NEXT_AFTER", 0.1)
+    some_notices(record, 12)
+    logged_first: list[int] = []
+
+    def behave(connection: Any, request: bytes) -> bool:
+        if not logged_first:
+            logged_first.append(capsys.readouterr().out.count("notice.raised"))
+        return dripping(connection, request)
+
+    with a_server(behave) as server:
+        notifier = Notifier(
+            record, a_quick_client(), url=server.url, secret=SECRET, status_page="https://desk", clock=clock
+        )
+        began = time.monotonic()
+        assert notifier.send_due() == 12
+        took = time.monotonic() - began
+        assert len(server.requests) == 12
+        notifier.close()
+    assert took < 12 * 1.5 / 2  # not one after the other
+    assert logged_first == [12]
+    assert due_work.due_now(record, later(10)).notices  # all are tried again
+
+
+def test_batch_of_notices_to_a_webhook_that_hangs_ends_before_another_worker_may_try_them() -> None:
+    longest = http_client.MOST_AT_ONCE * http_client.NEXT_AFTER + DEADLINES.total
+    assert longest < notices.TRY_LASTS.total_seconds() / 2
+
+
+def test_quick_webhook_gets_the_notices_in_their_order(
+    record: Record, operator: Operator, clock: SetClock
+) -> None:
+    some_notices(record, 9)
+    assert a_notifier(record, operator.url, clock).send_due() == 9
+    assert [each["data"]["words"] for each in operator.told] == [
+        f"by operator: reason {number}" for number in range(9)
+    ]
+
+
+def test_notifier_that_is_closed_while_a_webhook_hangs_ends_soon_and_the_notice_is_sent_later(
+    record: Record, clock: SetClock
+) -> None:
+    some_notices(record, 3)
+    with a_server(lambda *_: bool(server.over.wait(20))) as server:
+        notifier = a_notifier(record, server.url, clock)
+        notifier.start()
+        notifier.wake()
+        eventually(lambda: bool(server.requests), within=10, what="a notice on its way")
+        began = time.monotonic()
+        notifier.close()
+        assert time.monotonic() - began < 1
+    assert due_work.due_now(record, later(61)).notices
 
 
 def test_a_webhook_on_a_private_address_is_not_called_unless_allowed(operator: Operator) -> None:

@@ -292,7 +292,6 @@ def test_unchanged_answer_is_304_and_a_changed_one_is_not(record: Record, outlet
         "after=-1",
         "limit=1001",
         "include=all",
-        "include=data&limit=101",
         "endpoint=",
         "after=" + "9" * 5000,
     ],
@@ -301,6 +300,14 @@ def test_wrong_question_is_refused_in_words(outlet: EventsOutlet, query: str) ->
     refused = outlet.get(query)
     assert refused.status_code == 400
     assert refused.json["detail"].startswith("?")
+
+
+def test_page_with_data_has_a_hundred_events_at_the_most_and_says_that_there_are_more(
+    outlet: EventsOutlet,
+) -> None:
+    answer = outlet.get("include=data&limit=1000")
+    assert answer.status_code == 200
+    assert outlet.get("limit=1001").status_code == 400
 
 
 def test_without_a_partners_key_nothing_is_told(outlet: EventsOutlet) -> None:

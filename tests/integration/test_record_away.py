@@ -79,7 +79,7 @@ def test_a_postgresql_that_goes_away_amid_a_transaction_is_unavailable_and_then_
         with record.writing() as connection:
             pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
             postgres.admin(postgres_server, f"SELECT pg_terminate_backend({pid}, 10000)")
-            sections.names(connection)
+            sections.ids_of(connection, [])
 
     with pytest.raises(RecordUnavailable):
         ask()

@@ -77,9 +77,9 @@ def test_a_transaction_is_given_up_in_the_middle_when_postgresql_stands_still(
 ) -> None:
     def write() -> None:
         with impatient.writing() as connection:
-            sections.names(connection)
+            sections.ids_of(connection, [])
             with postgres.standing_still(postgres_server):
-                sections.names(connection)
+                sections.ids_of(connection, [])
 
     begun = time.monotonic()
     with pytest.raises(RecordUnavailable, match="has not answered for"):
@@ -191,19 +191,33 @@ class TestCircuit:
 
     def test_it_lets_everybody_pass_until_the_database_falls_silent(self) -> None:
         circuit = RecordCircuit(lambda: None)
-        circuit.enter()
-        circuit.leave(answered=True)
+        circuit.leave(circuit.enter(), answered=True)
         circuit.enter()
 
     def test_it_opens_once_and_closes_when_the_probe_is_answered(self) -> None:
         now, opened = [0.0], []
         circuit = RecordCircuit(lambda: opened.append(now[0]), clock=lambda: now[0])
-        for _ in range(3):
-            circuit.leave(answered=False)
+        for entered in [circuit.enter() for _ in range(3)]:
+            circuit.leave(entered, answered=False)
         with pytest.raises(RecordUnavailable):
             circuit.enter()
         now[0] = PROBE_EVERY
-        circuit.enter()
-        circuit.leave(answered=True)
+        circuit.leave(circuit.enter(), answered=True)
         circuit.enter()
         assert opened == [0.0]
+
+    def test_a_call_that_met_the_silence_before_the_database_came_back_keeps_nobody_out_after_it(
+        self,
+    ) -> None:
+        now, opened = [0.0], []
+        circuit = RecordCircuit(lambda: opened.append(now[0]), clock=lambda: now[0])
+        first, late = circuit.enter(), circuit.enter()
+        circuit.leave(first, answered=False)
+        now[0] = PROBE_EVERY
+        circuit.leave(circuit.enter(), answered=True)
+        circuit.leave(late, answered=False)
+        after = circuit.enter()
+        circuit.leave(after, answered=False)
+        with pytest.raises(RecordUnavailable):
+            circuit.enter()
+        assert opened == [0.0, PROBE_EVERY], "a new silence opens it again"

@@ -317,7 +317,7 @@ def test_kill_while_the_story_is_on_the_wire_is_sent_after_it(record: Record) ->
     post(record, source, a_takedown())
     routing.route(record, NOW)
     assert claim(record) == []
-    settle(record, on_the_wire, "waiting", reached=False)
+    settle(record, on_the_wire, "waiting", reached=True)
     assert [(each.revision, each.priority) for each in claim(record)] == [(2, 0)]
 
 

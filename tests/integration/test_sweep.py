@@ -22,9 +22,10 @@ from tests.builders import NOW, a_desk, a_takedown, an_article, an_endpoint, lat
 from tests.integration.test_notices import switch_off
 from tests.seeded import WORKER, claim_all, deliver_all
 from tests.worker import a_runner
+from workers.hints.broker import BrokerState
 from workers.leader import Clocks
 from workers.net.transport import Timeouts
-from workers.sweep import Broker, Sweep
+from workers.sweep import Sweep
 
 
 def now() -> datetime:
@@ -66,7 +67,7 @@ def test_idle_worker_delivers_though_another_one_leads_and_took_the_hint(
     assert leases.acquire(record, "sweep", "the-leader", now=now(), lasts=timedelta(minutes=1))
     hints: list[str] = []
     runner = a_runner(record, "idle", Clocks(now), lambda task, _: hints.append(task))
-    broker = Broker(lambda: "up", hints.append)
+    broker = BrokerState(lambda: "up", hints.append)
     sweep = Sweep(record, runner, "idle", broker=broker, notify=lambda: None, clocks=Clocks(now))
     sweep.run_once()
     deadline = time.monotonic() + 10
@@ -105,7 +106,7 @@ def a_sweep(
     """The sweep of a worker that can reach 127.0.0.1 alone."""
     clocks = Clocks(clock, clock.steady)
     runner = a_runner(record, "leader", clocks, timeouts=Timeouts(connect=0.5))
-    broker = Broker(lambda: "up", lambda _: None)
+    broker = BrokerState(lambda: "up", lambda _: None)
     yield Sweep(record, runner, "leader", broker=broker, notify=notify, clocks=clocks)
     runner.close()
 
@@ -237,7 +238,7 @@ def test_a_sweep_that_waits_long_for_the_record_raises_no_alarm_and_a_real_one_i
         clock.go_on(9)  # what comes before the first statement may take long, and each statement too
         return "up"
 
-    broker = Broker(state, lambda _: None)
+    broker = BrokerState(state, lambda _: None)
     sweep = Sweep(sqlite_record, runner, "leader", broker=broker, notify=lambda: None, clocks=clocks)
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):

@@ -23,8 +23,9 @@ from tests.desk import eventually
 from tests.outlet import Outlet
 from tests.seeded import a_settlement
 from tests.worker import a_runner
+from workers.hints.broker import BrokerState
 from workers.leader import Clocks, LeaderLease
-from workers.sweep import Broker, Sweep
+from workers.sweep import Sweep
 
 AHEAD, BEHIND = 30.0, -30.0
 LASTS = timedelta(seconds=3)
@@ -90,7 +91,7 @@ class Machine:
             record,
             self.runner,
             name,
-            broker=Broker(lambda: "up", hint),
+            broker=BrokerState(lambda: "up", hint),
             notify=lambda: None,
             clocks=Clocks(clock),
         )
@@ -145,7 +146,7 @@ def states(record: Record) -> list[str]:
 def a_looking_sweep(record: Record, hours: Hours) -> Iterator[Sweep]:
     clocks = Clocks(hours, hours.steady)
     runner = a_runner(record, "looks", clocks)
-    broker = Broker(lambda: "up", lambda _: None)
+    broker = BrokerState(lambda: "up", lambda _: None)
     yield Sweep(record, runner, "looks", broker=broker, notify=lambda: None, clocks=clocks)
     runner.close()
 

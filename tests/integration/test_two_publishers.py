@@ -57,7 +57,8 @@ class SlowHours:
 
 def a_publish_task(record: Record, hours: SlowHours) -> PublishTask:
     lease = LeaderLease(record, Clocks(hours.now, hours.steady))
-    return PublishTask(FeedBuilder(record, URL, hours.of_builder), lease, "one", hours.steady)
+    builder = FeedBuilder(record, URL, hours.of_builder, steady=hours.steady)
+    return PublishTask(builder, lease, "one", hours.steady)
 
 
 def ask_for_many(record: Record, count: int = 12) -> None:

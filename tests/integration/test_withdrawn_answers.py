@@ -110,8 +110,7 @@ def test_address_of_a_redirect_made_of_the_headline_is_wiped_everywhere(record: 
             lambda _, now: replace(now, last_failure=words, last_failure_at=later(1)),
             later(1),
         )
-    leaks = {"attempt.words", "delivery.last_words", "endpoint.last_failure", "notice.words"}
-    assert places_of(record, SLUG) == leaks
+    assert places_of(record, SLUG) == {"attempt.words", "delivery.last_words"}
     kill(record, told, 2)
     assert places_of(record, SLUG) == set()
     with record.reading() as connection:
@@ -119,6 +118,32 @@ def test_address_of_a_redirect_made_of_the_headline_is_wiped_everywhere(record: 
     assert (
         left
         == "answered 302 Found, a redirect: redirects are never followed; change the endpoint to its final address"
+    )
+
+
+def test_address_of_a_redirect_that_comes_after_the_kill_is_in_no_words_that_stay(record: Record) -> None:
+    """The endpoint is switched off by it: so it has its notice, its line in the audit, and its reason."""
+    source = a_desk(record)
+    endpoint = an_endpoint(record, "herald")
+    told = post(record, source, an_article(headline=ECHO))
+    claimed = claimed_now(record)
+    kill(record, told, 1)
+    hostile = f"https://herald.example/: redirects are never followed; {SLUG}"
+    words = f"answered 302 Found, a redirect to {hostile}: redirects are never followed; change the endpoint"
+
+    def failed(_: int, before: health.Health) -> health.Health:
+        reason = f"failing for five days; last: {words}"
+        changed = replace(before, breaker="open", last_failure=words, last_failure_at=later(2))
+        return replace(changed, state="off", state_reason=reason)
+
+    with record.writing() as connection:
+        health.update_health(connection, [endpoint.id], failed, later(2))
+    answered(record, claimed, 2, state="dead", words=words, status=302, outcome="redirect")
+    assert places_of(record, SLUG) == set()
+    with record.reading() as connection:
+        [left] = connection.execute(select(metadata.tables["endpoint"].c.last_failure)).scalars()
+    assert left == (
+        "answered 302 Found, a redirect to https://herald.example/…: redirects are never followed; change the endpoint"
     )
 
 

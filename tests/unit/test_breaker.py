@@ -68,8 +68,8 @@ def test_a_success_between_starts_the_count_anew() -> None:
     assert after(Breaker(), [FAILURE] * 4 + [SUCCESS] + [FAILURE] * 4, NOW, 0.5).state == "closed"
 
 
-@pytest.mark.parametrize("kind", ["refused", "gone", "unsent", "lost"])
-def test_a_refusal_counts_neither_way(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["gone", "unsent", "lost"])
+def test_an_answer_that_is_not_about_its_health_counts_neither_way(kind: str) -> None:
     breaker = after(Breaker(), [an_outcome(kind)] * 50, NOW, 0.5)
     assert breaker == Breaker()
     assert after(Breaker(), [FAILURE, an_outcome(kind)] * 5, NOW, 0.5).state == "open"
@@ -81,9 +81,64 @@ def test_after_its_wait_an_open_one_is_half_open() -> None:
     assert at(breaker, NOW).state == "half_open"
 
 
-@pytest.mark.parametrize("probe", [SUCCESS, REFUSAL])
-def test_a_probe_that_is_answered_closes_it(probe: Outcome) -> None:
-    assert after(Breaker("open", NOW, 3, 8), [probe], NOW, 0.5) == Breaker(slow_start=1)
+def refused(breaker: Breaker, *articles: int) -> Breaker:
+    """The breaker after one story each of these articles was refused."""
+    for article in articles:
+        breaker = after(breaker, [REFUSAL], NOW, 0.5, article)
+    return breaker
+
+
+def test_one_bad_story_that_is_refused_again_and_again_leaves_it_closed() -> None:
+    breaker = refused(Breaker(), *[7] * 50)
+    assert breaker == Breaker(refused=(7,))
+    assert refused(breaker, 8, 7, 8, 7, 8, 9, 7, 9, 8).state == "closed"
+
+
+def test_five_stories_refused_in_a_row_open_it_for_30_seconds() -> None:
+    breaker = refused(Breaker(), 1, 2, 3, 4)
+    assert breaker == Breaker(refused=(1, 2, 3, 4))
+    until = NOW + timedelta(seconds=30)
+    assert refused(breaker, 5) == Breaker("open", until, 1, 0, refused=(1, 2, 3, 4, 5))
+
+
+def test_story_that_was_taken_between_refusals_starts_their_count_anew() -> None:
+    breaker = after(refused(Breaker(), 1, 2, 3, 4), [SUCCESS], NOW, 0.5, 5)
+    assert breaker.refused == ()
+    assert refused(breaker, 6, 7, 8, 9).state == "closed"
+
+
+def test_refusals_and_other_failures_in_a_row_count_together() -> None:
+    assert after(refused(Breaker(), 1, 2), [FAILURE] * 2, NOW, 0.5).state == "closed"
+    assert after(refused(Breaker(), 1, 2), [FAILURE] * 3, NOW, 0.5).state == "open"
+    assert refused(after(Breaker(), [FAILURE] * 3, NOW, 0.5), 1).state == "closed"
+    assert refused(after(Breaker(), [FAILURE] * 3, NOW, 0.5), 1, 2).state == "open"
+
+
+def test_probe_that_succeeds_closes_it_and_forgets_what_was_refused() -> None:
+    breaker = Breaker("open", NOW, 3, 8, refused=(1, 2, 3, 4, 5))
+    assert after(breaker, [SUCCESS], NOW, 0.5) == Breaker(slow_start=1)
+
+
+def test_probe_that_is_refused_after_an_outage_shows_it_up_and_closes_it() -> None:
+    assert refused(Breaker("open", NOW, 3, 8), 7) == Breaker(slow_start=1, refused=(7,))
+    breaker = Breaker("open", NOW, 3, 8, refused=(1, 2, 3))
+    assert refused(breaker, 4) == Breaker(slow_start=1, refused=(1, 2, 3, 4))
+
+
+def test_probe_of_another_story_that_is_refused_opens_it_for_twice_as_long_up_to_15_minutes() -> None:
+    breaker, now, waits = refused(Breaker(), 1, 2, 3, 4, 5), NOW, []
+    for article in range(6, 13):
+        assert breaker.until is not None
+        waits.append((breaker.until - now).total_seconds())
+        now = breaker.until
+        breaker = after(breaker, [REFUSAL], now, 0.5, article)
+        assert breaker.refused == tuple(range(article - 4, article + 1))
+    assert waits == [30, 60, 120, 240, 480, 900, 900]
+
+
+def test_probe_of_a_story_that_was_refused_before_says_nothing_and_the_next_one_goes() -> None:
+    breaker = Breaker("half_open", NOW, 1, 0, refused=(1, 2, 3, 4, 5))
+    assert refused(breaker, 3, 5, 1) == breaker
 
 
 def test_a_failed_probe_opens_it_for_twice_as_long_up_to_15_minutes() -> None:
@@ -182,6 +237,7 @@ BREAKERS = st.builds(
     st.integers(0, 10_000),
     COUNTS,
     st.none() | st.integers(1, 64),
+    st.lists(st.integers(0, 9), max_size=5, unique=True).map(tuple),
 )
 RESULTS = st.lists(st.sampled_from(outcome.OUTCOMES).map(an_outcome), max_size=30)
 

@@ -34,7 +34,7 @@ def open_until(breaker: Breaker) -> float:
 
 
 def test_new_breaker_is_closed_and_has_seen_nothing() -> None:
-    assert Breaker() == Breaker("closed", None, 0, 0, (), None)
+    assert Breaker() == Breaker("closed", None, 0, 0, (), None, ())
 
 
 def test_breaker_is_a_value_that_nobody_can_change() -> None:
@@ -169,7 +169,7 @@ def test_failed_probe_opens_it_however_few_failed_in_a_row() -> None:
 
 def test_refusal_of_an_ordinary_push_leaves_the_slow_start_as_it_is() -> None:
     breaker = Breaker(slow_start=8, failures=2)
-    assert after(breaker, [ended("refused")], NOW, 0.5) == breaker
+    assert after(breaker, [ended("refused")], NOW, 0.5, 7) == replace(breaker, refused=(7,))
 
 
 def test_each_success_lets_one_more_into_flight_until_64() -> None:

@@ -21,15 +21,17 @@ import pytest
 from cryptography.fernet import Fernet
 from werkzeug.serving import make_server
 
-from service import settings
+from service import settings, times
 from service.app import create_app
 from service.cli import main, up
 from service.cli.articles import _replay_lines
 from service.cli.parameter_types import Moment
 from service.http import credentials
 from service.runtime import embedded_redis, key_files
-from service.store.database.record import open_record
+from service.store.database.record import Record, open_record
+from service.store.deliveries import routing
 from service.store.deliveries.replays import ReplayResult
+from tests import builders, delivery_rows
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,65 @@ def test_endpoint_is_added_paused_resumed_and_gets_a_new_secret(dateline: Dateli
     assert rotated["secret"] != added["secret"]
 
 
+@pytest.fixture
+def waiting(dateline: Dateline) -> Iterator[tuple[str, Record]]:
+    """An endpoint for which a retry waits for an hour, by its number, and the desk's record."""
+    number = str(an_endpoint(dateline)["endpoint"])
+    loaded = key_files.ensure_keys(settings.load())
+    record = open_record(loaded.database_url, loaded.secret_key)
+    now = times.now()
+    builders.post(record, builders.a_source(record), builders.an_article(), now=now)
+    routing.route(record, now)
+    for each in delivery_rows.ids_of(record):
+        due_at = now + timedelta(hours=1)
+        delivery_rows.set_delivery(record, each, state="waiting", due_at=due_at, attempts=7, last_status=401)
+    yield number, record
+    record.close()
+
+
+def test_resume_says_how_many_wait_and_when_the_next_goes(
+    dateline: Dateline, waiting: tuple[str, Record]
+) -> None:
+    number, record = waiting
+    [(due_at,)] = delivery_rows.deliveries(record, "due_at")
+    dateline("endpoint", "pause", number)
+    ran = dateline("endpoint", "resume", number)
+    assert ran.out.splitlines() == [
+        f"Endpoint {number} is live again; 1 waits, the next goes at {due_at:%Y-%m-%d %H:%M:%S} UTC.",
+        f"To send at once: dateline endpoint try-now {number}",
+    ]
+    again = dateline("endpoint", "resume", number)
+    assert again.out.startswith(f"Endpoint {number} was live already; 1 waits, the next goes at ")
+    facts = dateline("endpoint", "resume", number, "--json").json
+    assert (facts["state"], facts["waiting"], facts["next_at"]) == ("live", 1, times.to_iso(due_at))
+
+
+def test_try_now_sends_what_waits_and_says_so(dateline: Dateline, waiting: tuple[str, Record]) -> None:
+    number, record = waiting
+    until = times.now() + timedelta(minutes=15)
+    delivery_rows.set_endpoint(record, int(number), breaker="open", breaker_until=until)
+    ran = dateline("endpoint", "try-now", number)
+    assert ran.out.splitlines() == [
+        f"Endpoint {number} is tried now; 1 waits, the next goes now.",
+        "Its circuit is open: one push goes as a trial; the others follow when it is accepted.",
+    ]
+    facts = dateline("endpoint", "try-now", number, "--json").json
+    assert (facts["endpoint"], facts["waiting"], facts["trial"]) == (int(number), 1, True)
+    [(due_at,)] = delivery_rows.deliveries(record, "due_at")
+    assert due_at <= times.now()
+    delivery_rows.set_endpoint(record, int(number), state="paused")
+    assert dateline("endpoint", "try-now", number).out.splitlines() == [
+        f"Endpoint {number} is tried now; 1 waits.",
+        f"It is paused: only its takedowns go (0). For the rest: dateline endpoint resume {number}",
+    ]
+
+
+def test_try_now_of_an_endpoint_for_which_nothing_waits_says_so(dateline: Dateline) -> None:
+    number = str(an_endpoint(dateline)["endpoint"])
+    ran = dateline("endpoint", "try-now", number)
+    assert ran.out == f"Endpoint {number} is tried now; nothing waits for it.\n"
+
+
 def test_endpoint_with_a_key_pair_shows_its_public_key_and_never_the_private_one(
     dateline: Dateline,
 ) -> None:
@@ -354,6 +415,7 @@ def test_wrong_use_exits_2_and_says_so_in_json_too(dateline: Dateline, words: tu
     "words",
     [
         ("endpoint", "resume", "99"),
+        ("endpoint", "try-now", "99"),
         ("endpoint", "set", "99", "--max-in-flight", "2"),
         ("endpoint", "rotate-secret", "99"),
         ("endpoint", "add", "nobody", "https://nobody.example/"),

@@ -30,6 +30,7 @@ from feeds import (
     ItemImage,
     ItemOrigin,
     ItemRights,
+    Masthead,
     opml,
     page,
     sitemap,
@@ -40,6 +41,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 WRITES = os.environ.get("GOLDEN") == "write"  # `make golden`
 # These are made when they are asked for, so no stored bytes of them can be old.
 UNSTORED = {"closed.json", "feeds.opml", "feeds.html", "news.xml", "news-index.xml"}
+LOGO = Masthead("F & Co", "https://feeds.example/logo.png?a=1&b=2")
 HOSTILE = """<b>"A" & 'B'</b> ]]> </item></entry> &amp; \x00\x07\u202eright to left\u202c 😀"""
 
 
@@ -64,17 +66,23 @@ def items_of_every_kind() -> list[Item]:
         ),
         an_item(8, language=None, url="https://例え.example/港?口=1#口", updated=T, sections=()),
         an_item(9, language=None, url=None, summary=None, body_html="<p>Only &lt;HTML&gt; &amp; nothing else.</p>"),
+        an_item(
+            10, language="ar", headline="أعيد فتح الميناء", body_html="<p>عادت السفن.</p>", url=None, updated=T,
+            desk_url="https://feeds.example/feeds/world#story-000010", published=T - timedelta(seconds=0.115308),
+            origin=ItemOrigin("الجريدة", "https://al.example/?a=1&b=2"),
+        ),
     ]  # fmt: skip
 
 
 def feeds_of_every_kind() -> list[tuple[str, Feed]]:
-    plain = a_feed(pages=2, description="World & beyond")
+    plain = a_feed(pages=2, description="World & beyond", masthead=LOGO)
     urdu = replace(plain, slug="language/ur", title="اردو", language="ur", pages=0, hub=None)
     return [("Sections", plain), ("Languages", urdu)]
 
 
 def documents() -> dict[str, Callable[[], bytes]]:
     items = items_of_every_kind()
+    nameless = a_feed(slug="nameless", masthead=Masthead(logo_url=LOGO.logo_url))
     world, private = a_feed(pages=2, description="World & beyond"), a_feed(slug="partner/paper", private=True)
     groups = [(title, [feed]) for title, feed in feeds_of_every_kind()]
     entries = [
@@ -86,11 +94,12 @@ def documents() -> dict[str, Callable[[], bytes]]:
         **_rendered("world-page-1", replace(world, page=1), items, ARCHIVED),
         **_rendered("partner", private, items, FORMATS),
         **_rendered("empty", a_feed(), [], RENDITIONS),
+        **_rendered("nameless", nameless, items[:1], RENDITIONS),
         "closed.json": lambda: feeds.closed_feed(
             "World", "https://f.example/w.json", "https://f.example", "Closed."
         ),
         "feeds.opml": lambda: opml.opml_bytes("Feeds of F & Co", groups),
-        "feeds.html": lambda: page.index_bytes("F & Co", "https://feeds.example", groups),
+        "feeds.html": lambda: page.index_bytes(LOGO, "https://feeds.example", groups),
         "news.xml": lambda: sitemap.sitemap_bytes(entries),
         "news-index.xml": lambda: sitemap.index_bytes(["https://f.example/sitemaps/news-1.xml"]),
     }

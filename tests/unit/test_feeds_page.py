@@ -11,8 +11,8 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from test_feeds_unicode import ANY_TEXT
 
-from feeds import FORMATS, Feed, Item, ItemAuthor, ItemOrigin, ItemRights, render
-from feeds.page import CONTENT_SECURITY_POLICY, STYLE, index_bytes
+from feeds import FORMATS, NAMELESS, Feed, Item, ItemAuthor, ItemOrigin, ItemRights, Masthead, render
+from feeds.page import STYLE, content_security_policy, index_bytes
 from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
 VOID = {"meta", "link", "br"}
@@ -69,7 +69,7 @@ def test_every_format_can_be_subscribed_to_from_the_page() -> None:
 def test_each_story_tells_its_language_and_direction() -> None:
     told = [(a.get("lang"), a.get("dir")) for a in attributes(page(*some_items()), "article")]
     assert told == [("en", "ltr"), ("zh-Hans", "ltr"), ("ur", "rtl"), ("en", "ltr")]
-    assert attributes(page(an_item(language=None)), "article") == [{"dir": "auto"}]
+    assert attributes(page(an_item(language=None)), "article") == [{"id": "story-000001", "dir": "auto"}]
 
 
 def test_a_story_is_shown_with_its_attribution_and_its_correction() -> None:
@@ -96,7 +96,7 @@ def test_the_page_runs_no_script_loads_nothing_and_allows_its_own_style_only() -
     assert tags.isdisjoint({"script", "img", "iframe", "object", "form"})
     assert not [a for _, found in parsed.seen for a in found if a.startswith("on") or a == "style"]
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in CONTENT_SECURITY_POLICY
+    assert f"style-src 'sha256-{digest}'" in content_security_policy(NAMELESS)
     assert f"<style>{STYLE}</style>".encode() in render(a_feed(), [], "html")
 
 
@@ -107,9 +107,11 @@ def test_older_stories_are_led_to_when_there_are_pages() -> None:
 
 
 def test_all_feeds_are_listed_by_kind() -> None:
-    urdu = Feed("language/ur", "اردو", "x", "https://f.example", "https://f.example", "F", T, language="ur")
+    urdu = Feed("language/ur", "اردو", "x", "https://f.example", "https://f.example", T, language="ur")
     parsed = outline(
-        index_bytes("F & Co", "https://f.example", [("Sections", [a_feed()]), ("Languages", [urdu])])
+        index_bytes(
+            Masthead("F & Co"), "https://f.example", [("Sections", [a_feed()]), ("Languages", [urdu])]
+        )
     )
     assert [text for text in parsed.texts if text in {"Sections", "Languages"}] == ["Sections", "Languages"]
     assert {"lang": "ur", "dir": "rtl", "href": "https://f.example/feeds/language/ur"} in attributes(

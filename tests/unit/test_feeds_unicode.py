@@ -18,6 +18,7 @@ from feeds import (
     ItemImage,
     ItemOrigin,
     ItemRights,
+    Masthead,
     changed_at,
     render,
     text,
@@ -124,7 +125,7 @@ def items(text: st.SearchStrategy[str]) -> st.SearchStrategy[Item]:
 def test_any_text_in_any_field_gives_well_formed_xml_twice_the_same(
     fmt: Format, item: Item, title: str
 ) -> None:
-    feed = a_feed(title=title, authority=title, description=title, language=title)
+    feed = a_feed(title=title, masthead=Masthead(title, title), description=title, language=title)
     made = render(feed, [item, an_item(2)], fmt)
     root = etree.fromstring(made, etree.XMLParser(**XML_PARSER))  # type: ignore[arg-type]
     assert len(root.findall("channel/item") or root.findall("{*}entry")) == 2
@@ -148,7 +149,7 @@ def test_a_plain_url_stays_as_it_is_and_would_by_the_whole_reading_too(url: str)
 @settings(max_examples=80, deadline=None)
 @given(item=items(ANY_TEXT), title=ANY_TEXT)
 def test_any_text_in_any_field_gives_json(item: Item, title: str) -> None:
-    feed: Feed = a_feed(title=title, authority=title, description=title, language=title)
+    feed: Feed = a_feed(title=title, masthead=Masthead(title, title), description=title, language=title)
     assert len(json.loads(render(feed, [item, an_item(2)], "json").decode())["items"]) == 2
 
 

@@ -9,7 +9,8 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feeds import Format, ItemAuthor, ItemImage, ItemOrigin, entry, render
+from feeds import Format, ItemAuthor, ItemImage, ItemOrigin, Masthead, entry, render
+from feeds.direction import direction
 from feeds.json_feed import VERSION
 from tests.feed_samples import T, a_feed, a_full_item, an_item, some_items
 
@@ -104,9 +105,9 @@ def test_dates_are_in_the_form_of_rfc_2822_with_a_numeric_zone_and_the_right_day
 
 
 def test_an_edit_moves_updated_and_leaves_the_date_of_publication() -> None:
-    before, after = rss_item(), rss_item(revision=4, updated=T.replace(day=3, microsecond=7))
+    before, after = rss_item(), rss_item(revision=4, updated=T.replace(day=3, microsecond=1_007))
     assert before.findtext("pubDate") == after.findtext("pubDate")
-    assert after.findtext("{*}modified") == after.findtext("{*}updated") == "2026-01-03T08:00:00.000007+00:00"
+    assert after.findtext("{*}modified") == after.findtext("{*}updated") == "2026-01-03T08:00:00.001+00:00"
 
 
 def test_channel_elements_come_before_the_first_item() -> None:
@@ -204,7 +205,9 @@ def test_a_correction_note_cannot_bring_markup(fmt: Format) -> None:
 
 
 def test_text_without_markup_becomes_paragraphs() -> None:
-    body = atom_entry(body_html=None, body_text="One & two\nthree\n\n\nfour", correction_note=None)
+    body = atom_entry(
+        body_html=None, body_text="One & two\nthree\n\n\nfour", correction_note=None, origin=None
+    )
     assert body.findtext("{*}content") == "<p>One &amp; two<br>three</p>\n<p>four</p>"
 
 
@@ -272,7 +275,7 @@ def test_sections_packages_and_keywords_have_distinct_schemes() -> None:
 
 def test_a_json_feed_tells_its_version_first_and_knows_no_nulls() -> None:
     made = render(a_feed(), some_items(), "json")
-    assert made.startswith(b'{"version":"%s","title":"World"' % VERSION.encode())
+    assert made.startswith(b'{"version":"%s","title":"World \xe2\x80\x93 Dateline News"' % VERSION.encode())
     assert b"null" not in made
     told = json.loads(made)
     assert told["feed_url"] == "https://feeds.example/feeds/world.json"
@@ -308,7 +311,8 @@ def test_feedparser_reads_story_link_image_and_authors(fmt: Format) -> None:
     assert story.title == "Harbour reopens, day 1"
     assert story.enclosures[0].href == "https://img.example/ship.jpg"
     assert (story.enclosures[0].type, story.enclosures[0].length) == ("image/jpeg", "12345")
-    assert [author.name for author in story.authors] == ["Ann Lee", "Bo Ek", "李雷"]
+    names = ["Ann Lee", "Bo Ek", "李雷"]
+    assert [author.name for author in story.authors] == ([", ".join(names)] if fmt == "rss" else names)
     assert story.media_content[0]["url"] == "https://img.example/ship.jpg"
     assert story.published_parsed[:6] == (2026, 1, 2, 8, 0, 0)
     assert story.updated_parsed[:6] == (2026, 1, 2, 8, 1, 0)
@@ -329,3 +333,110 @@ def test_every_address_written_is_a_uri(fmt: Format) -> None:
     addresses = [value for e in root.iter() for name, value in e.attrib.items() if name in ("href", "url")]
     assert len(addresses) >= 5
     assert all(URI.fullmatch(str(address)) for address in addresses)
+
+
+# --- the desk's name and logo
+
+
+LOGO = "https://feeds.example/logo.png"
+
+
+def test_the_logo_is_in_every_format_and_rss_s_image_has_the_channel_s_title_and_link() -> None:
+    feed = a_feed(masthead=Masthead("Harbour Daily", LOGO))
+    channel = etree.fromstring(render(feed, [an_item()], "rss"))[0]
+    told = {name: channel.findtext(f"image/{name}") for name in ("url", "title", "link", "width")}
+    assert told == {"url": LOGO, "title": "World – Harbour Daily", "link": feed.home_url, "width": None}
+    assert (channel.findtext("title"), channel.findtext("link")) == (told["title"], told["link"])
+    root = etree.fromstring(render(feed, [an_item()], "atom"))
+    assert (root.findtext("{*}icon"), root.findtext("{*}logo")) == (LOGO, LOGO)
+    made = json.loads(render(feed, [an_item()], "json"))
+    assert (made["icon"], made["favicon"]) == (LOGO, LOGO)
+    assert f'<link rel="icon" href="{LOGO}">'.encode() in render(feed, [an_item()], "html")
+    assert b"<image>" not in render(a_feed(), [an_item()], "rss")
+
+
+def test_the_desk_s_name_is_that_of_the_publisher_and_of_the_author_of_what_names_none() -> None:
+    for fmt in XML:
+        read = feedparser.parse(render(a_feed(), [an_item()], fmt)).feed
+        assert read.title == "World – Dateline News"
+        assert read.get("publisher" if fmt == "rss" else "author") == "Dateline News"
+    made = json.loads(render(a_feed(), [an_item()], "json"))
+    assert (made["title"], made["_dateline"]["publisher"]) == ("World – Dateline News", "Dateline News")
+    assert "authors" not in made
+
+
+def test_a_republished_story_ends_with_its_source() -> None:
+    line = '<p>Source: <a href="https://harbour.example/story">Harbour Daily</a></p>'
+    assert (rss_item().findtext("{*}encoded") or "").endswith(line)
+    assert (atom_entry().findtext("{*}content") or "").endswith(line)
+    assert json_item()["content_html"].endswith(line)
+    text = json_item(body_html=None)["content_text"]
+    assert text.endswith("\n\nSource: Harbour Daily https://harbour.example/story")
+    assert (
+        rss_item(origin=ItemOrigin("新华社"), language="zh")
+        .findtext("{*}encoded", "")
+        .endswith("来源： 新华社</p>")
+    )
+    assert "wire" not in json_item(withdrawn="killed")["content_html"]
+    assert "Source" not in json_item(withdrawn="killed")["content_html"]
+
+
+# --- text and its direction
+
+
+@pytest.mark.parametrize(
+    ("written", "in_xml"),
+    [("Prices <rise", "Prices &#x3C;rise"), ("Q & A", "Q &#x26; A"), ("1 &lt; 2", "1 &#x26;lt; 2")],
+)
+def test_rss_writes_less_than_and_ampersand_as_numbers(written: str, in_xml: str) -> None:
+    """The validator takes `&lt;a` in RSS for markup, and `&#x3C;a` for text."""
+    made = render(a_feed(title=written), [an_item(headline=written, keywords=(written,))], "rss")
+    assert made.count(f">{in_xml}".encode()) >= 3
+    outside = re.sub(rb"<!\[CDATA\[.*?\]\]>|<[^>]*>", b"", made, flags=re.DOTALL)
+    assert b"&lt;" not in outside
+    assert b"&amp;" not in outside
+    assert etree.fromstring(made).findtext("channel/item/title") == written
+
+
+@pytest.mark.parametrize(
+    ("tag", "way"),
+    [
+        ("ur", "rtl"), ("ar-EG", "rtl"), ("fa", "rtl"), ("he", "rtl"), ("ps", "rtl"), ("ckb", "rtl"), ("dv", "rtl"),
+        ("yi", "rtl"), ("ur-Latn", "ltr"), ("az-Arab", "rtl"), ("az", "ltr"), ("pa-PK", "rtl"), ("pa", "ltr"),
+        ("uz-AF", "rtl"), ("ku", "ltr"), ("zh-yue-Hant", "ltr"), ("en", "ltr"), ("UR-pk", "rtl"), ("ff-Adlm", "rtl"),
+        ("ar-Latn-EG", "ltr"),
+    ],
+)  # fmt: skip
+def test_a_language_or_its_script_tells_the_direction(tag: str, way: str) -> None:
+    assert direction(tag) == way
+    wrapped = f'<div dir="rtl" lang="{tag}">'
+    assert json_item(language=tag)["content_html"].startswith(wrapped) == (way == "rtl")
+
+
+def test_a_story_of_no_named_language_has_the_direction_of_its_headline() -> None:
+    made = json_item(language=None, headline="«بندرگاہ»")["content_html"]
+    assert made.startswith('<div dir="rtl"><p><strong>')
+    assert made.endswith("</p></div>")
+    assert not json_item(language=None)["content_html"].startswith("<div")
+
+
+def test_note_body_and_notice_of_a_right_to_left_story_are_in_its_direction_once() -> None:
+    for item in (json_item(language="ur"), json_item(language="ur", body_html=None)):
+        assert item["content_html"].startswith('<div dir="rtl" lang="ur"><p><strong>تصحیح:</strong>')
+        assert "content_text" not in item
+    notice = json_item(language="ur", withdrawn="killed")
+    assert notice["content_html"].startswith('<div dir="rtl" lang="ur"><p>')
+    assert json_item(language="ar", withdrawn="killed")["content_html"].startswith("<p>")  # in English
+
+
+def test_json_s_summary_begins_with_the_correction_as_in_the_other_formats() -> None:
+    told = "Correction: An earlier version named the wrong port. Ships are back in the harbour."
+    assert (
+        json_item()["summary"]
+        == atom_entry().findtext("{*}summary")
+        == rss_item().findtext("description")
+        == told
+    )
+    alone = told.partition(" Ships")[0]
+    assert json_item(summary=None)["summary"] == atom_entry(summary=None).findtext("{*}summary") == alone
+    assert "summary" not in json_item(summary=None, correction_note=None)

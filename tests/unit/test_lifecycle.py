@@ -7,7 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.store.articles.lifecycle import ArticleState, Change, Repeat, Stale, Verdict, judge
+from service.store.articles.lifecycle import (
+    ArticleState,
+    Change,
+    Repeat,
+    Stale,
+    Terms,
+    Verdict,
+    as_of,
+    fingerprint,
+    judge,
+)
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 EARLIER, LATER = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
@@ -174,3 +184,61 @@ def test_states_and_verdicts_are_values_that_nobody_can_change(value: ArticleSta
 
 def test_post_has_no_correction_note_and_no_kill_by_the_desk_unless_it_says_so() -> None:
     assert (HELD.corrected, HELD.killed_by_desk) == (False, False)
+
+
+# --- the state at a moment: what has expired, and what is under embargo
+
+CONTENT = '{"headline":"Harbour reopens"}'
+
+
+def terms(
+    embargo_until: datetime | None = None, expires_at: datetime | None = None, *, was_public: bool = False
+) -> Terms:
+    return Terms(embargo_until, expires_at, was_public)
+
+
+@pytest.mark.parametrize("status", TAKEDOWNS)
+def test_takedown_stays_as_it_was_posted_whatever_its_times_say(status: str) -> None:
+    posted = a_post(status)
+    for each in (terms(EARLIER, EARLIER, was_public=True), terms(LATER, LATER, was_public=True)):
+        assert as_of(NOW, posted, CONTENT, each) == posted
+
+
+def test_usable_story_without_times_is_usable() -> None:
+    for was_public in (False, True):
+        assert as_of(NOW, a_post(), CONTENT, terms(was_public=was_public)) == a_post()
+
+
+@pytest.mark.parametrize("expires_at", [EARLIER - timedelta(days=400), EARLIER, NOW])
+def test_story_that_has_expired_is_unpublished_from_that_very_moment(expires_at: datetime) -> None:
+    found = as_of(NOW, a_post(version=3), CONTENT, terms(expires_at=expires_at))
+    assert found == a_post("unpublished", fingerprint("unpublished", CONTENT), version=3)
+
+
+def test_story_that_expires_later_is_usable_until_then() -> None:
+    assert as_of(NOW, a_post(), CONTENT, terms(expires_at=LATER)) == a_post()
+
+
+def test_public_story_that_gets_an_embargo_is_withheld_until_it_ends() -> None:
+    found = as_of(NOW, a_post(), CONTENT, terms(LATER, was_public=True))
+    assert found == a_post("withheld", fingerprint("withheld", CONTENT), returns_at=LATER)
+
+
+def test_story_that_was_never_public_waits_for_its_embargo_as_it_is() -> None:
+    assert as_of(NOW, a_post(), CONTENT, terms(LATER)) == a_post()
+
+
+@pytest.mark.parametrize("embargo_until", [EARLIER, NOW])
+def test_embargo_that_has_ended_withholds_nothing(embargo_until: datetime) -> None:
+    assert as_of(NOW, a_post(), CONTENT, terms(embargo_until, was_public=True)) == a_post()
+
+
+def test_story_that_has_expired_is_unpublished_though_it_is_under_embargo() -> None:
+    found = as_of(NOW, a_post(), CONTENT, terms(LATER, EARLIER, was_public=True))
+    assert found.status == "unpublished"
+    assert found.returns_at is None
+
+
+def test_terms_of_a_post_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        terms().was_public = True  # type: ignore[misc]

@@ -260,7 +260,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"status": ""}, "/status"),
     ({"version": True}, "/version"),
     ({"version": "3"}, "/version"),
-    ({"version": 3.0}, "/version"),
+    ({"version": 3.5}, "/version"),
     ({"version": -1}, "/version"),
     ({"version": 2**53 + 1}, "/version"),
     ({"correction_note": " "}, "/correction_note"),

@@ -245,6 +245,25 @@ def test_single_byte_of_the_request_may_have_reached_the_partner() -> None:
     assert not failed(pycurl.E_SEND_ERROR, request_bytes=0).reached
 
 
+@pytest.mark.parametrize(
+    "status",
+    [300, 302, 400, 401, 403, 404, 408, 409, 410, 422, 429, 500, 501, 503, 505, 519, 521, 523, 525, 599],
+)
+def test_partner_that_answers_that_it_did_not_take_the_push_holds_nothing_of_it(status: int) -> None:
+    assert not answered(status).reached
+
+
+@pytest.mark.parametrize("status", [200, 202, 299, 502, 504, 520, 524])
+def test_partner_that_took_it_or_stands_behind_a_gateway_that_does_not_know_may_hold_it(status: int) -> None:
+    assert answered(status).reached
+    assert not answered(status, request_bytes=0).reached
+
+
+def test_refusal_that_broke_off_among_its_headers_is_no_answer_and_the_push_may_be_held() -> None:
+    cut_off = OK._replace(status=401, header_lines=[b"HTTP/1.1 401 No\r\n"], code=pycurl.E_RECV_ERROR)
+    assert classify(cut_off, NOW).reached
+
+
 def test_body_is_kept_to_its_4096th_byte() -> None:
     for length in (4095, 4096):
         assert len(classify(OK._replace(body=b"x" * length), NOW).body) == length

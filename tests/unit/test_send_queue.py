@@ -10,6 +10,7 @@ from service.store.deliveries.claims import ClaimedDelivery
 from tests.builders import NOW
 from workers.deliver.prefetch import MOST_AHEAD, PREFETCH, ROUNDS_AHEAD, PrefetchWindow
 from workers.deliver.send_queue import LONGEST_QUEUED, Queued, SendQueue
+from workers.deliver.slots import WireSlots
 
 
 def a_claim(number: int, endpoint: int = 1, *, cap: int = 2, priority: int = 2) -> ClaimedDelivery:
@@ -35,17 +36,26 @@ def a_claim(number: int, endpoint: int = 1, *, cap: int = 2, priority: int = 2) 
     )
 
 
+def a_queue(endpoints: int = 3) -> SendQueue:
+    """All these endpoints have answered quickly."""
+    slots = WireSlots()
+    for number in range(1, endpoints + 1):
+        slots.begin(a_claim(-number, number), 0.0)
+        slots.end(a_claim(-number, number), 0.01)
+    return SendQueue(slots)
+
+
 def put(queue: SendQueue, *claimed: ClaimedDelivery, at: float = 0.0) -> None:
     for each in claimed:
         queue.put(Queued(each, b"", at))
 
 
 def ready(queue: SendQueue, room: int = 100) -> list[int]:
-    return [each.claimed.id for each in queue.ready(room)]
+    return [each.claimed.id for each in queue.ready(room, 0.0)]
 
 
 def test_no_more_goes_on_the_wire_than_the_cap_and_the_next_when_one_is_back() -> None:
-    queue = SendQueue()
+    queue = a_queue()
     claimed = [a_claim(number) for number in range(1, 6)]
     put(queue, *claimed)
     assert ready(queue) == [1, 2]
@@ -55,15 +65,16 @@ def test_no_more_goes_on_the_wire_than_the_cap_and_the_next_when_one_is_back() -
     assert len(queue) == 2
 
 
-def test_takedown_goes_first_and_waits_for_no_cap() -> None:
-    queue = SendQueue()
+def test_takedowns_go_first_and_have_the_cap_for_themselves() -> None:
+    queue = a_queue()
     put(queue, *(a_claim(number) for number in range(1, 4)))
-    put(queue, a_claim(7, priority=0), a_claim(8, priority=0), a_claim(9, priority=0))
-    assert ready(queue, 4) == [7, 8, 9, 1]
+    assert ready(queue) == [1, 2]
+    put(queue, a_claim(7, priority=0), a_claim(8, priority=0), a_claim(9, 2))
+    assert ready(queue, 4) == [7, 8, 9]
 
 
 def test_one_endpoint_that_is_full_keeps_no_other_waiting() -> None:
-    queue = SendQueue()
+    queue = a_queue()
     put(
         queue,
         *(a_claim(number, 1, cap=1) for number in range(1, 4)),
@@ -72,17 +83,23 @@ def test_one_endpoint_that_is_full_keeps_no_other_waiting() -> None:
     assert ready(queue) == [1, 10, 11]
 
 
+def test_endpoints_go_by_turns() -> None:
+    queue = a_queue()
+    put(queue, a_claim(1), a_claim(2), a_claim(11, 2), a_claim(12, 2))
+    assert ready(queue) == [1, 11, 2, 12]
+
+
 def test_deliveries_that_wait_for_an_endpoint_that_failed_are_taken_out() -> None:
-    queue = SendQueue()
+    queue = a_queue()
     put(queue, *(a_claim(number) for number in range(1, 6)), a_claim(9, 2))
-    assert ready(queue, 2) == [1, 2]
-    assert [each.id for each in queue.remove(1)] == [3, 4, 5]
+    assert ready(queue, 1) == [1]
+    assert [each.id for each in queue.remove(1)] == [2, 3, 4, 5]
     assert ready(queue) == [9]
     assert len(queue) == 0
 
 
 def test_a_delivery_that_waited_too_long_is_taken_out_and_a_later_one_stays() -> None:
-    queue = SendQueue()
+    queue = a_queue()
     put(queue, a_claim(1), at=0.0)
     put(queue, a_claim(2), at=LONGEST_QUEUED)
     assert [each.id for each in queue.remove_late(LONGEST_QUEUED + 0.1)] == [1]
@@ -95,7 +112,7 @@ def test_a_delivery_that_waited_too_long_is_taken_out_and_a_later_one_stays() ->
     )
 )
 def test_nothing_is_lost_and_the_cap_holds_whatever_happens(steps: list[tuple[str, int]]) -> None:
-    queue, number = SendQueue(), 0
+    queue, number = a_queue(), 0
     wire: list[ClaimedDelivery] = []
     inside: set[int] = set()
     for step, endpoint in steps:
@@ -104,7 +121,7 @@ def test_nothing_is_lost_and_the_cap_holds_whatever_happens(steps: list[tuple[st
             put(queue, a_claim(number, endpoint), at=number / 10)
             inside.add(number)
         elif step == "send":
-            for each in queue.ready(2):
+            for each in queue.ready(2, 0.0):
                 wire.append(each.claimed)
                 inside.remove(each.claimed.id)
         elif step == "answer" and wire:

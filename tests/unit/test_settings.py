@@ -132,7 +132,8 @@ def test_child_process_sees_the_same_settings(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("NOTICE_URL", "ops.example.org"), ("NOTICE_SECRET", "whsec_short")]
+    ("name", "value"),
+    [("NOTICE_URL", "ops.example.org"), ("LOGO_URL", "logo.png"), ("NOTICE_SECRET", "whsec_short")],
 )
 def test_a_webhook_that_is_none_is_refused_at_the_start(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -183,3 +184,17 @@ def test_a_secrets_file_that_cannot_be_used_is_named(
     monkeypatch.setenv("DATELINE_OPERATOR_TOKEN_FILE", str(tmp_path / "secret"))
     with pytest.raises(SettingsError, match=words):
         settings.load(env_file=None)
+
+
+def test_a_desk_s_name_is_one_line_of_at_most_200_characters() -> None:
+    assert settings.load(env_file=None, desk_name=" Harbour Daily ").desk_name == "Harbour Daily"
+    for wrong in ("Harbour\nDaily", "\x00", "x" * 201):
+        with pytest.raises(SettingsError, match="DATELINE_DESK_NAME"):
+            settings.load(env_file=None, desk_name=wrong)
+
+
+def test_a_logo_is_a_web_address() -> None:
+    assert settings.load(env_file=None, logo_url="https://news.example.org/l.png").logo_url.endswith("/l.png")
+    for wrong in ("logo.png", "javascript:alert(1)", "ftp://news.example.org/l.png"):
+        with pytest.raises(SettingsError, match="DATELINE_LOGO_URL: write a web address of your own"):
+            settings.load(env_file=None, logo_url=wrong)

@@ -1,8 +1,10 @@
 """The circuit breaker of an endpoint (delivery.md, "One partner's trouble is its own"). Pure.
 
-Closed: pushes flow. Open: deliveries wait and use up no attempts. Half open, once `until` has passed: one
-push goes as a probe; its success closes the breaker, its failure opens it again for twice as long. A breaker that
-was closed by a probe starts slowly: 1, 2, 4, 8 … in flight, as long as nothing fails.
+Closed: pushes flow. Open: deliveries wait and use up no attempts. Half open, once `until` has passed: one push goes as
+a probe; its success closes the breaker, its failure opens it again for twice as long. A breaker that was closed by a
+probe starts slowly: 1, 2, 4, 8 … in flight, as long as nothing fails.
+A refusal of one story is that story's; refusals of five different ones in a row, without a success between them, are
+the endpoint's, as five other failures are.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from workers.deliver.retry import JITTER, spread
 from workers.net.outcome import Outcome
@@ -22,9 +25,8 @@ FIRST_WAIT = 30.0  # seconds
 LONGEST_WAIT = 900.0
 FULL_FROM = 64  # no endpoint has a higher cap
 
-# Refused and gone are answers about this push and say nothing about the endpoint's health; unsent and lost are our own
-# doing.
-_NEUTRAL = frozenset({"refused", "gone", "unsent", "lost"})
+# Gone switches the endpoint off; unsent and lost are our own doing.
+_NEUTRAL = frozenset({"gone", "unsent", "lost"})
 
 Counts = tuple[tuple[int, int, int], ...]
 
@@ -35,7 +37,8 @@ class Breaker:
 
     `opened` counts how often it opened since it was last closed, `failures` the failures in a row. `counts`: the
     last minute's slots of ten seconds as (number of the slot since 1970, attempts, failures), the oldest first.
-    `slow_start`: how many may be in flight though the cap is higher; None for the cap.
+    `slow_start`: how many may be in flight though the cap is higher; None for the cap. `refused`: the articles that
+    were refused since the last success, each once, the newest five.
     """
 
     state: str = "closed"
@@ -44,17 +47,27 @@ class Breaker:
     failures: int = 0
     counts: Counts = ()
     slow_start: int | None = None
+    refused: tuple[int, ...] = ()
 
 
-def after(breaker: Breaker, outcomes: Iterable[Outcome], now: datetime, jitter: float) -> Breaker:
-    """The breaker after these outcomes, in the order they came. `jitter` in [0, 1) spreads the wait by ±20 %.
+def after(
+    breaker: Breaker, outcomes: Iterable[Outcome], now: datetime, jitter: float, article: int = 0
+) -> Breaker:
+    """The breaker after these outcomes of pushes of one article, in the order they came.
 
-    A refusal (4xx but 429) counts neither way while closed; as a probe's answer it shows the endpoint up.
+    `jitter` in [0, 1) spreads the wait by ±20 %. A refusal (4xx but 429) counts once an article. As a probe's answer
+    it shows the endpoint up, unless it is of the fifth article in a row; of one that was refused before it says
+    nothing.
     """
     breaker = at(breaker, now)
     for outcome in outcomes:
-        breaker = _after_one(breaker, outcome, now, jitter)
+        breaker = _after_one(breaker, outcome, _Timing(now, jitter), article)
     return breaker
+
+
+class _Timing(NamedTuple):
+    now: datetime
+    jitter: float
 
 
 def at(breaker: Breaker, now: datetime) -> Breaker:
@@ -81,20 +94,39 @@ def _waits(until: datetime | None, now: datetime) -> bool:
     return until is not None and now < until <= now + timedelta(seconds=LONGEST_WAIT * (1 + JITTER))
 
 
-def _after_one(breaker: Breaker, outcome: Outcome, now: datetime, jitter: float) -> Breaker:
-    if breaker.state == "half_open" and (outcome.delivered or outcome.kind == "refused"):
+def _after_one(breaker: Breaker, outcome: Outcome, timing: _Timing, article: int) -> Breaker:
+    if breaker.state == "half_open" and outcome.delivered:
         return Breaker(slow_start=1)
     if breaker.state == "open" or outcome.kind in _NEUTRAL:
         return breaker  # open: it was on the wire when the breaker opened, or is a takedown, which waits for none
     if outcome.delivered:
-        return _after_success(breaker, now)
-    counts = add_counts(breaker.counts, 1, 1, now)
+        return _after_success(breaker, timing.now)
+    if outcome.kind == "refused":
+        return _after_refusal(breaker, article, timing)
+    counts = add_counts(breaker.counts, 1, 1, timing.now)
     failures = breaker.failures + 1
-    if breaker.state == "half_open" or _too_many(failures, counts):
-        until = now + timedelta(seconds=_wait(breaker.opened, jitter))
-        return Breaker("open", until, breaker.opened + 1, failures)
+    if breaker.state == "half_open" or _too_many(failures + len(breaker.refused), counts):
+        return _opened(replace(breaker, failures=failures), timing)
     slow = None if breaker.slow_start is None else 1
     return replace(breaker, failures=failures, counts=counts, slow_start=slow)
+
+
+def _after_refusal(breaker: Breaker, article: int, timing: _Timing) -> Breaker:
+    if article in breaker.refused:
+        return breaker
+    refused = (*breaker.refused, article)[-OPENS_AT:]
+    if breaker.state == "half_open":
+        if len(refused) < OPENS_AT:
+            return Breaker(slow_start=1, refused=refused)
+        return _opened(replace(breaker, refused=refused), timing)
+    if breaker.failures + len(refused) >= OPENS_AT:
+        return _opened(replace(breaker, refused=refused), timing)
+    return replace(breaker, refused=refused)
+
+
+def _opened(breaker: Breaker, timing: _Timing) -> Breaker:
+    until = timing.now + timedelta(seconds=_wait(breaker.opened, timing.jitter))
+    return Breaker("open", until, breaker.opened + 1, breaker.failures, refused=breaker.refused)
 
 
 def _after_success(breaker: Breaker, now: datetime) -> Breaker:

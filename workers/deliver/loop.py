@@ -12,10 +12,13 @@ from datetime import datetime
 
 from service import logs
 from service.store.database.record import Record
+from service.store.deliveries import attempts as tries
 from service.store.deliveries import claims, health, push_content, rates, settlements
+from service.store.deliveries.capacity import Allowance, Lane
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.push_content import PushContent
 from service.store.errors import RecordUnavailable
+from service.store.redirect_words import with_host_alone
 from workers.deliver.prefetch import PrefetchWindow
 from workers.deliver.push_requests import PushBuilder
 from workers.deliver.send_queue import Queued, SendQueue
@@ -23,11 +26,14 @@ from workers.deliver.settle import (
     Attempt,
     HealthWriteThrottle,
     endpoints_to_update,
+    ends_by_age,
     settlement_of,
     verdict_on,
 )
+from workers.deliver.slots import WireSlots
 from workers.deliver.steps import Claim, LoopState, Settle, Step, Stop, Wait, next_step
 from workers.net import outcome
+from workers.net.outcome import Outcome
 from workers.net.transport import Sender
 from workers.single_flight import SingleFlight
 
@@ -89,7 +95,8 @@ class DeliveryLoop:
         self._hang_up_at = float("inf")  # monotonic
         self._cursor = Cursor()
         self._throttle = HealthWriteThrottle()
-        self._queue = SendQueue()
+        self._slots = WireSlots(sender.capacity)
+        self._queue = SendQueue(self._slots)
         self._window = PrefetchWindow()
 
     def drain(self) -> int:
@@ -133,6 +140,7 @@ class DeliveryLoop:
             returning=len(drain.returning),
             queued=len(self._queue),
             in_flight=self._sender.in_flight,
+            slow=self._slots.slow,
             may_claim_more=drain.may_claim_more,
             look_again_at=drain.look_again_at,
             closing=self._flight.stopped(),
@@ -153,7 +161,7 @@ class DeliveryLoop:
         for push, answer in self._sender.poll(max(0.0, until - time.monotonic())):
             claimed, started_at = push.token
             drain.attempts.append(Attempt(claimed, started_at, answer))
-            self._queue.done(claimed)
+            self._queue.done(claimed, _seconds(answer))
             if answer.delivered:
                 self._window.answered(claimed, answer.timings.total / 1000)
             else:
@@ -162,18 +170,21 @@ class DeliveryLoop:
 
     def _send(self, drain: _Drain) -> None:
         """Puts as many pushes on the wire as there is room for."""
+        at = time.monotonic()
+        self._slots.age(at)
         if not self._queue:
             return
-        late = self._queue.clear() if self._flight.stopped() else self._queue.remove_late(time.monotonic())
+        late = self._queue.clear() if self._flight.stopped() else self._queue.remove_late(at)
         for claimed in late:
             self._window.failed(claimed)
         drain.returning += late
-        for queued in self._queue.ready(self._sender.room):
+        for queued in self._queue.ready(self._sender.room, at):
             if self._stood_still(drain):
                 self._queue.done(queued.claimed)
                 drain.returning.append(queued.claimed)
                 return
-            self._sender.submit(self._pushes.build(queued.claimed, queued.body, self._clock()))
+            push = self._pushes.build(queued.claimed, queued.body, self._clock())
+            self._sender.submit(push, stalls_seen=self._stalls_seen)
 
     def _stood_still(self, drain: _Drain) -> bool:
         """True if this process stood still since its last claim: others may have its claims, so they go back unsent."""
@@ -219,7 +230,12 @@ class DeliveryLoop:
     def _settle_and_claim(
         self, attempts: Sequence[Attempt], returning: Sequence[ClaimedDelivery], limit: int, now: datetime
     ) -> _Claims:
-        verdicts = [verdict_on(each, now, self._jitter()) for each in attempts]
+        # Takedowns that the time of day would end: a clock that jumped ends none.
+        old = [each.claimed.id for each in attempts if ends_by_age(each, now)]
+        tried_for = tries.tried_for_each(self._record, old, now)
+        verdicts = [
+            verdict_on(each, now, self._jitter(), tried_for.get(each.claimed.id)) for each in attempts
+        ]
         settled = [
             settlement_of(each, verdict, now) for each, verdict in zip(attempts, verdicts, strict=True)
         ]
@@ -235,7 +251,7 @@ class DeliveryLoop:
                 limit=limit,
                 cursor=self._cursor,
                 now=now,
-                ahead=self._window.ahead,
+                allowance=self._allowance(),
             )
             # Read here, so that the claimed deliveries can be sent even if the record goes away.
             missing = self._pushes.missing(claimed)
@@ -250,6 +266,12 @@ class DeliveryLoop:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
         return _Claims(claimed, content, token_at)
 
+    def _allowance(self) -> Allowance:
+        takedowns, news = (
+            self._slots.closed(lane, self._queue.waiting(lane)) for lane in (Lane.TAKEDOWNS, Lane.NEWS)
+        )
+        return Allowance(self._window.ahead, self._slots.proven, takedowns, news)
+
     def _record_failed(self, drain: _Drain, error: RecordUnavailable) -> None:
         """The record is away or busy: the attempts stay in hand and are settled when it is back."""
         now = time.monotonic()
@@ -261,6 +283,11 @@ class DeliveryLoop:
             raise error
 
 
+def _seconds(answer: Outcome) -> float | None:
+    """How long the partner took; None where the end was our own doing."""
+    return None if answer.kind in ("lost", "unsent") else answer.timings.total / 1000
+
+
 def _facts(attempt: Attempt, state: str) -> dict[str, object]:
     return {
         "delivery": attempt.claimed.public_id,
@@ -269,5 +296,5 @@ def _facts(attempt: Attempt, state: str) -> dict[str, object]:
         "outcome": attempt.outcome.kind,
         "status": attempt.outcome.status,
         "state": state,
-        "words": attempt.outcome.words,
+        "words": with_host_alone(attempt.outcome.words),
     }

@@ -32,12 +32,18 @@ class RetryPolicy(NamedTuple):
     """The rules for one delivery. `schedule`: its endpoint's own, None for the default.
 
     A takedown has its own schedule and is not given up until 7 days after `first_due`, when it was made; one that is
-    that old and was not tried yet, because its endpoint was switched off, still gets the early attempts.
+    that old and was not tried yet, because its endpoint was switched off, still gets the early attempts. `tried_for`
+    says for how long it was tried, where the time of day alone would end it: a clock that jumped must not.
     """
 
     schedule: Sequence[float] | None
     first_due: datetime
     takedown: bool
+    tried_for: timedelta | None = None
+
+    def age(self, now: datetime) -> timedelta:
+        by_clock = now - self.first_due
+        return by_clock if self.tried_for is None else min(by_clock, self.tried_for)
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,16 @@ def decide(attempt: int, outcome: Outcome, now: datetime, policy: RetryPolicy, j
         return SwitchOff(_gone_words(outcome))
     if outcome.kind == "lost":
         return RetryAt(now)
-    if policy.takedown:
-        wait = _takedown_wait(attempt, now - policy.first_due)
-    else:
-        wait = _wait(attempt, outcome, policy.schedule)
+    wait = (
+        _takedown_wait(attempt, policy.age(now))
+        if policy.takedown
+        else _wait(attempt, outcome, policy.schedule)
+    )
     if wait is None:
         return Dead(_give_up_words(attempt, outcome))
     moment = now + timedelta(seconds=max(SOONEST_RETRY, spread(wait, jitter)))
     if policy.takedown and attempt >= len(TAKEDOWN_SCHEDULE):
-        moment = min(moment, policy.first_due + TAKEDOWN_SPAN)  # the last try
+        moment = min(moment, now + TAKEDOWN_SPAN - policy.age(now))  # the last try
     if outcome.kind == "gone":
         return SwitchOff(_gone_words(outcome), moment)
     asked = _asked_moment(outcome, now)

@@ -7,14 +7,15 @@ in the queue go back: a newer revision must not be kept waiting by them, nor ano
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from service.store.deliveries.capacity import Lane
 from service.store.deliveries.claims import ClaimedDelivery
+from workers.deliver.slots import WireSlots, lane_of
 
 LONGEST_QUEUED = 0.5  # seconds; a delivery that was not sent by then is given back
-_TAKEDOWN_LANE = 0  # of all takedowns; the other lanes are endpoints
 
 
 class Queued(NamedTuple):
@@ -25,72 +26,94 @@ class Queued(NamedTuple):
     at: float
 
 
-class SendQueue:
-    """Keeps to every endpoint's cap on the wire. Takedowns wait for nothing here: their claims keep to the cap."""
+_Line = tuple[Lane, int]  # of one endpoint's takedowns, or of its news
 
-    def __init__(self) -> None:
-        self._lanes: dict[int, deque[Queued]] = {}  # none is empty
-        self._in_flight: dict[int, int] = {}
-        self._ready: dict[int, None] = {}  # lanes that may have something to send, in turn
+
+class SendQueue:
+    """Keeps to every endpoint's cap on the wire, and to the slots. Takedowns go first; endpoints go by turns."""
+
+    def __init__(self, slots: WireSlots) -> None:
+        self._slots = slots
+        self._lines: dict[_Line, deque[Queued]] = {}  # none is empty
+        # Lines that may have something to send, in turn.
+        self._ready: dict[Lane, OrderedDict[int, None]] = {lane: OrderedDict() for lane in Lane}
+        self._blocked: list[_Line] = []  # they found no slot
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def put(self, queued: Queued) -> None:
-        lane = _lane(queued.claimed)
-        self._lanes.setdefault(lane, deque()).append(queued)
-        self._ready[lane] = None
+        line = _line(queued.claimed)
+        self._lines.setdefault(line, deque()).append(queued)
+        self._ready[line[0]][line[1]] = None
         self._count += 1
 
-    def ready(self, room: int) -> Iterator[Queued]:
-        """Up to `room` that go on the wire now. Each counts as on the wire from here until `done`."""
-        while room and self._ready:
-            lane = _TAKEDOWN_LANE if _TAKEDOWN_LANE in self._ready else next(iter(self._ready))
-            waiting = self._lanes.get(lane)
-            in_flight = self._in_flight.get(lane, 0)
-            if not waiting or (lane != _TAKEDOWN_LANE and in_flight >= waiting[0].claimed.cap):
-                del self._ready[lane]
+    def ready(self, room: int, at: float) -> Iterator[Queued]:
+        """Up to `room` that go on the wire now. Each has a slot from here until `done`."""
+        for lane, endpoint_id in self._blocked:
+            self._ready[lane][endpoint_id] = None
+        self._blocked.clear()
+        while room and (line := self._next()) is not None:
+            turns = self._ready[line[0]]
+            waiting = self._lines.get(line)
+            if not waiting or self._slots.is_full(waiting[0].claimed):
+                del turns[line[1]]
+                continue
+            if not self._slots.has_room(waiting[0].claimed):
+                del turns[line[1]]
+                self._blocked.append(line)
                 continue
             queued = waiting.popleft()
+            turns.move_to_end(line[1])
             if not waiting:
-                del self._lanes[lane]
-            self._in_flight[lane] = in_flight + 1
+                del self._lines[line], turns[line[1]]
+            self._slots.begin(queued.claimed, at)
             self._count -= 1
             room -= 1
             yield queued
 
-    def done(self, claimed: ClaimedDelivery) -> None:
-        """It came back from the wire, however it went."""
-        lane = _lane(claimed)
-        self._in_flight[lane] -= 1
-        if lane in self._lanes:
-            self._ready[lane] = None
+    def _next(self) -> _Line | None:
+        for lane in (Lane.TAKEDOWNS, Lane.NEWS):
+            if self._ready[lane]:
+                return lane, next(iter(self._ready[lane]))
+        return None
+
+    def waiting(self, lane: Lane) -> set[int]:
+        """The endpoints that have something in the queue which keeps more of this lane from being claimed."""
+        return {endpoint_id for of, endpoint_id in self._lines if lane is Lane.NEWS or of is lane}
+
+    def done(self, claimed: ClaimedDelivery, seconds: float | None = None) -> None:
+        """It came back from the wire, after so long; None if that says nothing of the partner."""
+        self._slots.end(claimed, seconds)
+        line = _line(claimed)
+        if line in self._lines:
+            self._ready[line[0]][line[1]] = None
 
     def remove(self, endpoint_id: int) -> list[ClaimedDelivery]:
         """Takes out all that waits for this endpoint: it failed, and may not want the next one now."""
-        return self._remove([endpoint_id], lambda _: True)
+        return self._remove([(Lane.NEWS, endpoint_id)], lambda _: True)
 
     def remove_late(self, now: float) -> list[ClaimedDelivery]:
         """Takes out all that has waited for too long."""
-        return self._remove(self._lanes, lambda queued: now - queued.at > LONGEST_QUEUED)
+        return self._remove(self._lines, lambda queued: now - queued.at > LONGEST_QUEUED)
 
     def clear(self) -> list[ClaimedDelivery]:
         """Takes out all that waits."""
-        return self._remove(self._lanes, lambda _: True)
+        return self._remove(self._lines, lambda _: True)
 
-    def _remove(self, lanes: Iterable[int], which: Callable[[Queued], bool]) -> list[ClaimedDelivery]:
-        """Takes from the front of each lane, where the oldest are."""
+    def _remove(self, lines: Iterable[_Line], which: Callable[[Queued], bool]) -> list[ClaimedDelivery]:
+        """Takes from the front of each line, where the oldest are."""
         removed: list[ClaimedDelivery] = []
-        for lane in list(lanes):
-            waiting = self._lanes.get(lane, deque())
+        for line in list(lines):
+            waiting = self._lines.get(line, deque())
             while waiting and which(waiting[0]):
                 removed.append(waiting.popleft().claimed)
             if not waiting:
-                self._lanes.pop(lane, None)
+                self._lines.pop(line, None)
         self._count -= len(removed)
         return removed
 
 
-def _lane(claimed: ClaimedDelivery) -> int:
-    return _TAKEDOWN_LANE if claimed.priority == 0 else claimed.endpoint_id
+def _line(claimed: ClaimedDelivery) -> _Line:
+    return lane_of(claimed), claimed.endpoint_id

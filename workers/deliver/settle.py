@@ -48,19 +48,34 @@ class HealthWriteThrottle:
         return self._unwritten.get(endpoint_id, 0)
 
     def committed(self, attempts: Sequence[Attempt], ids: Collection[int], now: datetime) -> None:
-        """The attempts are settled, and the health of the endpoints `ids` is written."""
+        """The attempts are settled, and the health of the endpoints `ids` is written.
+
+        A failure is followed closely: the next success is written at once, for takedowns wait for it.
+        """
+        failed = {each.claimed.endpoint_id for each in attempts if not each.outcome.delivered}
         for endpoint_id in ids:
-            self._written[endpoint_id] = now
             self._unwritten.pop(endpoint_id, None)
+            if endpoint_id in failed:
+                self._written.pop(endpoint_id, None)
+            else:
+                self._written[endpoint_id] = now
         for each in attempts:
             if (endpoint_id := each.claimed.endpoint_id) not in ids:
                 self._unwritten[endpoint_id] = self._unwritten.get(endpoint_id, 0) + 1
 
 
-def verdict_on(attempt: Attempt, now: datetime, jitter: float) -> retry.Decision:
+def ends_by_age(attempt: Attempt, now: datetime) -> bool:
+    """Whether the time of day alone says that a takedown was tried for long enough: then the attempts are asked."""
+    claimed = attempt.claimed
+    return claimed.priority == 0 and now - claimed.created_at >= retry.TAKEDOWN_SPAN
+
+
+def verdict_on(
+    attempt: Attempt, now: datetime, jitter: float, tried_for: timedelta | None = None
+) -> retry.Decision:
     """The retry rule's decision on this attempt. `jitter` in [0, 1) spreads the retries."""
     claimed = attempt.claimed
-    policy = retry.RetryPolicy(claimed.schedule, claimed.created_at, claimed.priority == 0)
+    policy = retry.RetryPolicy(claimed.schedule, claimed.created_at, claimed.priority == 0, tried_for)
     return retry.decide(claimed.attempts - claimed.forgiven, attempt.outcome, now, policy, jitter)
 
 
@@ -129,7 +144,7 @@ def endpoints_to_update(
             counts = breaker.add_counts(_counts(health), unwritten, 0, now)
             health = replace(health, breaker_counts=json.dumps(counts))
         for each, verdict in per_endpoint[endpoint_id]:
-            health = health_after(health, each.outcome, verdict, now, jitter())
+            health = health_after(health, each.outcome, verdict, now, jitter(), each.claimed.article_id)
         return health
 
     return ids, decide
@@ -140,9 +155,14 @@ def _troubled(attempt: Attempt, verdict: retry.Decision) -> bool:
 
 
 def health_after(
-    health: Health, outcome: Outcome, verdict: retry.Decision, now: datetime, jitter: float
+    health: Health,
+    outcome: Outcome,
+    verdict: retry.Decision,
+    now: datetime,
+    jitter: float,
+    article: int = 0,
 ) -> Health:
-    """One answer's effect on its endpoint: breaker, Retry-After, 410, and five days without a success."""
+    """An endpoint's health after an answer about an article: breaker, Retry-After, 410, five days without a success."""
     if outcome.kind == "lost":
         return health
     state = breaker.Breaker(
@@ -152,8 +172,9 @@ def health_after(
         health.failures,
         _counts(health),
         health.slow_start,
+        tuple(json.loads(health.refused)) if health.refused else (),
     )
-    state = breaker.after(state, [outcome], now, jitter)
+    state = breaker.after(state, [outcome], now, jitter, article)
     health = replace(
         health,
         breaker=state.state,
@@ -162,6 +183,7 @@ def health_after(
         failures=state.failures,
         breaker_counts=json.dumps(state.counts) if state.counts else None,
         slow_start=state.slow_start,
+        refused=json.dumps(state.refused) if state.refused else None,
     )
     if isinstance(verdict, retry.Success):
         return replace(health, last_success_at=now, failing_since=None, failing_seconds=None)
@@ -170,7 +192,7 @@ def health_after(
         health,
         failing_seconds=failing,
         last_failure_at=now,
-        last_failure=outcome.words,
+        last_failure=_failure_words(health, outcome),
         failing_since=health.failing_since or now,
     )
     if isinstance(verdict, retry.RetryAt) and verdict.holds_endpoint_until is not None:
@@ -179,8 +201,23 @@ def health_after(
     if isinstance(verdict, retry.SwitchOff):
         return replace(health, state="off", state_reason=verdict.words)
     if health.state != "off" and failing >= SWITCH_OFF_AFTER.total_seconds():
-        return replace(health, state="off", state_reason=f"failing for five days; last: {outcome.words}")
+        return replace(
+            health, state="off", state_reason=f"failing for five days; last: {health.last_failure}"
+        )
     return health
+
+
+# What an answer of these says, where no push was ever accepted.
+_NEVER_ACCEPTED = {
+    **dict.fromkeys((400, 401, 403), ": the secret is probably not the one we sign with"),
+    **dict.fromkeys((404, 405), ": the address is probably not the right one"),
+}
+
+
+def _failure_words(health: Health, outcome: Outcome) -> str:
+    if outcome.kind != "refused" or health.last_success_at is not None:
+        return outcome.words
+    return f"{outcome.words}; it has never accepted a push{_NEVER_ACCEPTED.get(outcome.status or 0, '')}"
 
 
 def _failing_seconds(health: Health, now: datetime) -> float:

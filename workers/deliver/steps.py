@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 CLAIM_BATCH = 320  # deliveries claimed at once
-IN_HAND = 2 * CLAIM_BATCH  # deliveries claimed and not back from the wire
+IN_HAND = 2 * CLAIM_BATCH  # deliveries claimed and not back from the wire, but for slow partners'
 SETTLE_AT = 256  # answers
 SETTLE_AFTER = 0.03  # seconds: an attempt that is not settled is made again should we die
 IDLE_POLL = 0.1  # seconds: how often to look around while pushes are on the wire and nobody leaves a wish
@@ -22,6 +22,7 @@ class LoopState(NamedTuple):
     returning: int = 0  # deliveries that were claimed and are to be given back unsent
     queued: int = 0  # deliveries that wait here for their turn on the wire
     in_flight: int = 0  # pushes on the wire
+    slow: int = 0  # of these, those to slow partners: they keep nothing else from being claimed
     may_claim_more: bool = False  # the record may have more that is due
     look_again_at: float | None = None  # when it may have, though nobody says so
     closing: bool = False
@@ -33,7 +34,7 @@ class LoopState(NamedTuple):
     @property
     def room(self) -> int:
         """How many more deliveries may be in hand."""
-        return max(0, IN_HAND - self.queued - self.in_flight)
+        return max(0, IN_HAND - self.queued - self.in_flight + self.slow)
 
     @property
     def claim_limit(self) -> int:

@@ -32,12 +32,14 @@ OUTCOMES = (
     "closed",  # the connection broke off before an answer
     "garbled",  # an answer that is not HTTP, or not as it says
     "unsent",  # never tried: the URL or a fault of ours
-    "lost",  # cut off by the end of the worker; it may have arrived. The partner has no part in it
+    "lost",  # cut off by our worker, which ended or stood still; it may have arrived. The partner has no part in it
 )
 BODY_LIMIT = 4096  # bytes of an answer's body that are recorded
 HEADERS_LIMIT = 64  # headers of an answer that are recorded
 LOCATION_LIMIT = 200  # characters of a redirect's target that its words show
 CACHEABLE_HEADERS = 2048  # bytes: longer headers are not cached, for they may be hundreds of kilobytes
+# A gateway's words about the server behind it, which had the push, or may have had it, and did not answer in time.
+GATEWAY_FAILURES = frozenset({502, 504, 520, 524})  # the last two are Cloudflare's
 _STATUS_WORDS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -57,8 +59,8 @@ class Timings(NamedTuple):
 class Outcome(NamedTuple):
     """One attempt's result. `kind` is one of OUTCOMES; `words` say it to an operator.
 
-    `retry_after` is seconds from now, never negative, uncapped. `reached`: bytes of the request were sent, so
-    the partner may hold it. `body` is the first 4 KiB of the answer's.
+    `retry_after` is seconds from now, never negative, uncapped. `reached`: the partner may hold it, for bytes of the
+    request were sent, and it did not answer that it did not take them. `body` is the first 4 KiB of the answer's.
     """
 
     kind: str
@@ -84,7 +86,8 @@ def classify(exchange: Exchange, now: datetime) -> Outcome:
     """
     headers = _headers(exchange.header_lines)
     retry_after = None
-    if headers is not None and exchange.status >= 200 and not exchange.blocked:
+    answered = headers is not None and exchange.status >= 200 and not exchange.blocked
+    if headers is not None and answered:
         if not 200 <= exchange.status < 300:
             retry_after = _retry_after(headers, now)
         kind, words = _kind_of_status(exchange.status), _answer_words(exchange, headers, retry_after)
@@ -95,7 +98,7 @@ def classify(exchange: Exchange, now: datetime) -> Outcome:
         status=exchange.status if headers is not None and exchange.status else None,
         words=words,
         retry_after=retry_after,
-        reached=exchange.request_bytes > 0,
+        reached=exchange.request_bytes > 0 and not (answered and _declines(exchange.status)),
         timings=_timings(exchange),
         address=exchange.address or None,
         response_headers=headers or (),
@@ -150,6 +153,11 @@ _cached = lru_cache(maxsize=64)(_parse)
 def _retry_after(headers: Sequence[tuple[str, str]], now: datetime) -> float | None:
     values = [value for name, value in headers if name.lower() == "retry-after"]
     return parse_retry_after(values[0], now) if values else None
+
+
+def _declines(status: int) -> bool:
+    """Whether this answer says that the push was not taken."""
+    return status >= 300 and status not in GATEWAY_FAILURES
 
 
 def _kind_of_status(status: int) -> str:

@@ -25,6 +25,10 @@ from workers.net.wakeup_pipe import WakeupPipe
 __all__ = ["DEFAULT_TIMEOUTS", "Full", "Push", "Sender", "Timeouts"]
 
 
+IDLE_TRANSFERS = 256  # kept for the next pushes: a storm of slow partners must not leave its memory behind
+MOST_CONNECTIONS = 512  # kept open for the next pushes, or as many as may be in use
+
+
 class Full(RuntimeError):
     """More pushes were submitted than the capacity: poll first."""
 
@@ -46,10 +50,11 @@ class Sender:
         ca_file: str | None = None,
         stalls: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`stalls`: how often this process stood still so far. Pushes on the wire then are dropped, not sent late."""
+        """`stalls`: how often this process stood still so far. Pushes on the wire then are dropped, not sent late:
+        they end as lost, which is no fault of their partners."""
         self._capacity = capacity
         self._stalls = stalls
-        self._stalls_seen = stalls()
+        self._stalls_seen = stalls()  # at which all that is on the wire was submitted
         self._idle: list[Transfer] = []
         self._busy: dict[pycurl.Curl, Transfer] = {}
         self._failed: list[tuple[Push, Outcome]] = []
@@ -63,7 +68,12 @@ class Sender:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, 2 * capacity)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max(MOST_CONNECTIONS, capacity))
+
+    @property
+    def capacity(self) -> int:
+        """How many pushes may be in flight at once."""
+        return self._capacity
 
     @property
     def in_flight(self) -> int:
@@ -75,8 +85,13 @@ class Sender:
         """How many more may be submitted now."""
         return self._capacity - self.in_flight
 
-    def submit(self, push: Push) -> None:
-        """Takes a push; raises Full at capacity. One that cannot be sent at all comes back by poll(), too."""
+    def submit(self, push: Push, *, stalls_seen: int | None = None) -> None:
+        """Takes a push; raises Full at capacity. One that cannot be sent at all comes back by poll(), too.
+
+        `stalls_seen`: how often the process had stood still when the push was found to be good; None: as often as now.
+        A pause before that moment has not overtaken it; one after it has, though it came just before this call.
+        """
+        self._drop_before(self._stalls() if stalls_seen is None else stalls_seen)
         if self.room <= 0:
             raise Full(f"{self._capacity} pushes are in flight; call poll() before submitting more")
         transfer = self._idle.pop() if self._idle else Transfer(self._options)
@@ -138,9 +153,7 @@ class Sender:
         """One wait, and all the work that libcurl has then."""
         until = deadline if self._due is None else min(deadline, self._due)
         ready = self._selector.select(max(0.0, until - monotonic()))
-        if self._stalls() != self._stalls_seen:
-            self._stalls_seen = self._stalls()  # libcurl has done nothing since: nothing is sent late
-            self.drop(outcome.unsent("the worker stood still while sending"))
+        if self._drop_before(self._stalls()):
             return
         for key, events in ready:
             if isinstance(key.fileobj, WakeupPipe):
@@ -154,6 +167,15 @@ class Sender:
         if self._due is not None and self._due <= monotonic():
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _drop_before(self, stalls: int) -> bool:
+        """Drops what was submitted before the last of so many pauses; whether there was one. libcurl has done nothing
+        since: nothing is sent late."""
+        if stalls <= self._stalls_seen:
+            return False
+        self._stalls_seen = stalls
+        self.drop(outcome.lost("the worker stood still while sending"))
+        return True
 
     def _ended(self) -> list[tuple[Push, Outcome]]:
         ended, self._failed = self._failed, []
@@ -169,7 +191,10 @@ class Sender:
         transfer = self._busy.pop(curl)
         push, exchange = transfer.end(code, error)
         self._multi.remove_handle(curl)
-        self._idle.append(transfer)
+        if len(self._idle) < IDLE_TRANSFERS:
+            self._idle.append(transfer)
+        else:
+            transfer.close()
         return push, outcome.classify(exchange, now)
 
     def _set_timer(self, milliseconds: int) -> None:

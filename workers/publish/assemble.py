@@ -80,7 +80,7 @@ def compose(
 ) -> Documents:
     """The feed's documents. `entries` by article; a story that has none in a format is left out of that one."""
     bounds = bounds or Bounds()
-    moments = [(place, feeds.distinct_time(place.changed_at, place.public_id)) for place in shown]
+    moments = [(place, feeds.distinct_time(place.changed_at, place.article_id)) for place in shown]
     floor = () if bounds.not_before is None else (bounds.not_before,)
     documents = Documents()
     for fmt in formats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 from time import monotonic, perf_counter
@@ -25,6 +25,7 @@ from service.store.notices import NewNotice
 from workers.publish.assemble import Bounds, Documents, Entries, compose
 from workers.publish.entry_cache import EntryCache
 from workers.publish.items import Publisher, feed_of
+from workers.publish.renewal import FeedRenewal
 
 log = logs.get("publish")
 
@@ -32,6 +33,19 @@ PRUNE_AFTER = 2_000  # new entries
 REPORTS_REMEMBERED = 10_000  # feeds
 # Takedowns are looked for so often while other feeds are built.
 TAKEDOWN_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class FeedRules:
+    """The desk's own rules for its feeds.
+
+    `withdrawn_stays`: how long a story that was taken down keeps its place, as a notice. `feed_bytes`: the most that a
+    document may have.
+    """
+
+    withdrawn_stays: timedelta = timedelta(days=14)
+    feed_bytes: int = FEED_BYTES
+    masthead: feeds.Masthead = feeds.NAMELESS
 
 
 class FeedBuilder:
@@ -43,26 +57,32 @@ class FeedBuilder:
         public_url: str,
         clock: Callable[[], datetime],
         *,
-        withdrawn_stays: timedelta = timedelta(days=14),
-        feed_bytes: int = FEED_BYTES,
+        rules: FeedRules = FeedRules(),
+        steady: Callable[[], float] = monotonic,
     ) -> None:
-        """`withdrawn_stays`: how long a story that was taken down keeps its place, as a notice.
-
-        `feed_bytes`: the most that a document may have.
-        """
-        self._feed_bytes = feed_bytes
+        """`steady` gives seconds that go on whatever is done to `clock`."""
+        self._steady = steady
+        self._masthead = rules.masthead
+        self._feed_bytes = rules.feed_bytes
         self._reported: dict[str, datetime] = {}
         self._record = record
         self._public_url = public_url
         self._clock = clock
-        self._withdrawn_stays = withdrawn_stays
+        self._withdrawn_stays = rules.withdrawn_stays
         self._cache = EntryCache(record)
+        self._renewal = FeedRenewal(record, clock)
+        self._style = Publisher(public_url, {}, rules.masthead).style
         self._new_entries = 0
         self._stopping = False
 
     def stop(self) -> None:
         """Ends a drain after the document at hand; the others stay due."""
         self._stopping = True
+
+    @property
+    def renewing(self) -> bool:
+        """Whether more feeds are to be asked for, because all are written in another style from now on."""
+        return self._renewal.under_way
 
     def drain(self, goes_on: Callable[[], bool] = lambda: True) -> int:
         """Builds every feed that is due now, then some pages of archives; returns how many documents of either.
@@ -82,16 +102,17 @@ class FeedBuilder:
             publisher = self._publisher()
             looked_at, done = float("-inf"), set[str]()
             for each in takewhile(further, due):
-                if monotonic() - looked_at >= TAKEDOWN_SECONDS:
+                if self._steady() - looked_at >= TAKEDOWN_SECONDS:
                     first = self._build_takedowns(publisher, further)
                     done |= first
                     built += len(first)
-                    looked_at = monotonic()
+                    looked_at = self._steady()
                 if each.slug in done:
                     continue  # built meanwhile; if it was asked for again, it is the next call's
                 self.build(publisher, each, self._clock())
                 built += 1
-        pages = archives.due_pages(self._record, self._clock())
+        # Asked again: the last document may have taken long, and the lease on the publishing ends by itself.
+        pages = archives.due_pages(self._record, self._clock()) if further() else []
         if pages:
             publisher, known = (
                 self._publisher(),
@@ -102,6 +123,8 @@ class FeedBuilder:
                     with suppress(Overtaken):
                         self._build_page(publisher, known[page.feed], page, self._clock())
                     built += 1
+        if further():
+            self._renewal.advance(self._style)
         self._prune()
         return built
 
@@ -198,7 +221,10 @@ class FeedBuilder:
         log.info("page.rendered", feed=page.feed, page=page.page, stories=len(shown), again=bool(page.due_at))
 
     def _publisher(self) -> Publisher:
-        return Publisher(self._public_url, sections.titles(self._record))
+        named = sections.titles(self._record)
+        there = {each.slug for each in sections.all_sections(self._record)}
+        closed = frozenset(slug for slug, _ in named.values() if slug not in there)
+        return Publisher(self._public_url, named, self._masthead, closed)
 
     def _prune(self) -> None:
         if self._new_entries >= PRUNE_AFTER:

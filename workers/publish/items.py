@@ -15,15 +15,18 @@ from feeds.public import description
 from feeds.text import lead
 from service.store.feeds.contents import Story
 from service.store.feeds.feeds import FeedDue
+from service.store.feeds.kinds import ALL
 
 
 @dataclass(frozen=True)
 class Publisher:
     """The publisher of the feeds: `public_url` without a slash at its end. `sections` leads from every name that a
-    section has or had to its (slug, title)."""
+    section has or had to its (slug, title); the feeds of the `closed` ones are gone."""
 
     public_url: str
     sections: Mapping[str, tuple[str, str]]
+    masthead: feeds.Masthead = feeds.NAMELESS
+    closed: frozenset[str] = frozenset()
 
     @property
     def authority(self) -> str:
@@ -31,9 +34,23 @@ class Publisher:
 
     @cached_property
     def profile(self) -> str:
-        """An entry's bytes depend on this besides its story: how feeds are written, and which sections were renamed."""
+        """An entry's bytes depend on this besides its story: how feeds are written, where our pages are, and which
+        sections were renamed or closed."""
         renamed = sorted((name, *section) for name, section in self.sections.items() if name != section[0])
-        return f"{feeds.PROFILE}.{zlib.crc32(repr(renamed).encode()):08x}" if renamed else feeds.PROFILE
+        facts = repr((self.public_url, renamed, sorted(self.closed)))
+        return f"{feeds.PROFILE}.{zlib.crc32(facts.encode()):08x}"
+
+    @property
+    def style(self) -> str:
+        """All that the bytes of every document depend on, besides its stories and its title."""
+        return repr((feeds.PROFILE, self.public_url, self.masthead.name, self.masthead.logo_url))
+
+    def desk_url(self, story: Story) -> str:
+        """The place of the story on the page of its first section, or on that of all stories."""
+        names = story.content.get("sections", ()) if story.status == "usable" else ()
+        slugs = (self.sections.get(name, (name, name))[0] for name in names)
+        slug = next((slug for slug in slugs if slug not in self.closed), ALL)
+        return f"{self.public_url}/feeds/{slug}#{feeds.anchor(story.public_id)}"
 
 
 def feed_of(publisher: Publisher, due: FeedDue) -> feeds.Feed:
@@ -46,7 +63,7 @@ def feed_of(publisher: Publisher, due: FeedDue) -> feeds.Feed:
         home_url=f"{publisher.public_url}/feeds"
         if due.private
         else f"{publisher.public_url}/feeds/{due.slug}",
-        authority=publisher.authority,
+        masthead=publisher.masthead,
         updated=due.made_at.replace(microsecond=0),
         language=due.language,
         pages=due.pages,
@@ -64,6 +81,8 @@ def item_of(publisher: Publisher, story: Story) -> feeds.Item:
             updated=story.changed_at,
             language=story.content.get("language"),
             withdrawn=cast(feeds.Withdrawal, story.status),
+            number=story.article_id,
+            desk_url=publisher.desk_url(story),
         )
     content = story.content
     return feeds.Item(
@@ -89,6 +108,8 @@ def item_of(publisher: Publisher, story: Story) -> feeds.Item:
         images=tuple(_image(each) for each in content.get("images", ())),
         correction_note=content.get("correction_note"),
         source_name=story.source_name,
+        number=story.article_id,
+        desk_url=publisher.desk_url(story),
     )
 
 

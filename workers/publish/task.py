@@ -58,8 +58,8 @@ class PublishTask:
         if self._flight.stopped():
             return 0
         built = self._build()
-        if built:
-            self._flight.request()  # more may have been asked for meanwhile
+        if built or self._builder.renewing:
+            self._flight.request()  # more may have been asked for meanwhile, or is to be asked for
         return built
 
     def _build(self) -> int:
@@ -70,6 +70,8 @@ class PublishTask:
         """
         holder = f"{self._worker}/{threading.get_ident()}"
         if not self._lease.acquire(_LEASE_NAME, holder, PUBLISH_LEASE):
+            if self._builder.renewing:  # then it is asked again and again
+                self._build_at = time.monotonic() + LONGEST_PAUSE
             return 0
         began = time.monotonic()
         try:

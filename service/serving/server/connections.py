@@ -48,32 +48,34 @@ class ConnectionTable:
 
     def __init__(self, limits: Limits, log: RefusalLog) -> None:
         self.limits = limits
-        self.all: set[CountedConnection] = set()
+        # In the order of admission (as dicts keep it): of those that began within one turn of the loop, and so have the
+        # same `since`, the first goes first.
+        self.all: dict[CountedConnection, None] = {}
         self.body_bytes = 0
         self.unsent_bytes = 0
         self._log = log
-        self._by_address: dict[str, set[CountedConnection]] = {}
-        self._slow: set[CountedConnection] = set()
+        self._by_address: dict[str, dict[CountedConnection, None]] = {}
+        self._slow: dict[CountedConnection, None] = {}
         self._unsent: dict[int, list[int]] = {}  # by the answer's identity: its readers, its bytes
 
     def admit(self, connection: CountedConnection) -> bool:
         """Adds a connection, after closing others if there are too many; False if none can be closed."""
-        own = self._by_address.setdefault(connection.address, set())
+        own = self._by_address.setdefault(connection.address, {})
         exempt = self.limits.trusts(connection.address)
         room = exempt or len(own) < self.limits.per_address or self._end_idle(own, self.limits.per_address)
         room = room and (
             len(self.all) < self.limits.connections or self._end_idle(self.all, self.limits.connections)
         )
         # `_end_idle` may have removed the last one of this address.
-        self._by_address.setdefault(connection.address, set()).add(connection)
-        self.all.add(connection)
+        self._by_address.setdefault(connection.address, {})[connection] = None
+        self.all[connection] = None
         return room
 
     def remove(self, connection: CountedConnection) -> None:
-        self.all.discard(connection)
+        self.all.pop(connection, None)
         own = self._by_address.get(connection.address)
         if own is not None:
-            own.discard(connection)
+            own.pop(connection, None)
             if not own:
                 del self._by_address[connection.address]
         self.body_bytes -= connection.body_bytes
@@ -112,7 +114,7 @@ class ConnectionTable:
         """Its client does not read: counts the answer, once for all readers. Drops the slowest if it is too much."""
         if connection in self._slow:
             return
-        self._slow.add(connection)
+        self._slow[connection] = None
         readers = self._unsent.setdefault(id(connection.unsent), [0, len(connection.unsent)])
         readers[0] += 1
         if readers[0] == 1:
@@ -127,7 +129,7 @@ class ConnectionTable:
         """Its client has read its answer, or is gone."""
         if connection not in self._slow:
             return
-        self._slow.discard(connection)
+        del self._slow[connection]
         readers = self._unsent[id(connection.unsent)]
         readers[0] -= 1
         if readers[0] == 0:

@@ -111,8 +111,8 @@ def accept_within(connection: Connection, post: Post, revision: PostedRevision |
     current = revisions.lock_by_source(connection, post.source.id, post.article.external_id)
     if post.of_revision is not None and post.of_revision != (current.revision if current else 0):
         raise ChangedMeanwhile(post.article.external_id)
-    revision = _complete(connection, post, revision, current)
-    if current is None and (killed := _killed_before(connection, post, revision)) is not None:
+    revision, killed = _complete(connection, post, revision, current)
+    if killed is not None:
         answer = revisions.current_answer(connection, killed, "stale")
         _note_stale(connection, post, killed, KILLED_BY_DESK)
         idempotency.store_answer(connection, post, answer)
@@ -143,14 +143,6 @@ def _verdict(post: Post, revision: PostedRevision, current: CurrentArticle | Non
     if current.changed_at < post.received_at or is_surely_newer(current.state, revision.state):
         return verdict
     return Stale(CHANGED_SINCE)
-
-
-def _killed_before(connection: Connection, post: Post, revision: PostedRevision) -> CurrentArticle | None:
-    """The very story that the desk killed does not come back because its source gave it another id."""
-    killed = revisions.killed_under_another_id(
-        connection, post.source.id, fingerprint("killed", revision.content)
-    )
-    return None if killed is None else revisions.lock_by_id(connection, killed)
 
 
 def _as_of_now(
@@ -189,16 +181,34 @@ def _note_stale(connection: Connection, post: Post, current: CurrentArticle, why
 
 def _complete(
     connection: Connection, post: Post, revision: PostedRevision | None, current: CurrentArticle | None
-) -> PostedRevision:
-    """As posted, or with the article's own content when a takedown came without."""
+) -> tuple[PostedRevision, CurrentArticle | None]:
+    """As posted, or with the article's own content when a takedown came without.
+
+    The very story that the desk killed does not come back because its source gave it another id: it is returned too.
+    """
     if revision is None:
         if current is None:
             raise ContentMissing(post.article.external_id)
-        return posts.with_content(post.article, revisions.current_content(connection, current))
-    known = sections.names(connection)
+        return posts.with_content(post.article, revisions.current_content(connection, current)), None
+    known, killed = _known(connection, post.source.id, fingerprint("killed", revision.content))
     if unknown := [slug for slug in post.article.sections if slug not in known]:
         raise UnknownSections(unknown, sorted(known))
-    return revision
+    if current is not None or killed is None:
+        return revision, None
+    return revision, revisions.lock_by_id(connection, killed)
+
+
+def _known(connection: Connection, source_id: int, killed: str) -> tuple[set[str], int | None]:
+    """The names of sections that a post may use, and the article that the desk killed with the content of this
+    fingerprint; the newest of several. One question, because each is a way to the server and back."""
+    rows = _KNOWN.rows(connection, source=source_id, killed=killed)
+    return {slug for slug, _ in rows if slug is not None}, next((each for _, each in rows if each), None)
+
+
+_KNOWN = Statement(f"""
+    {sections.NAMES}
+    UNION ALL SELECT NULL, max(id) FROM article
+    WHERE killed_by_desk AND source_id = :source AND content_hash = :killed""")
 
 
 def _change(

@@ -1,19 +1,27 @@
 """Idempotency: the first answer to a key is stored, and a repeat of the post gets it again word for word.
 
-The answer is stored for every outcome: accepted, repeat and stale. A refusal stores nothing.
+The answer is stored for every outcome: accepted, repeat and stale. A refusal stores nothing. It is forgotten after 30
+days, unless it is that of an article's newest revision. By then the same content is a repeat by itself, and the content
+of an older revision has no version or an older one; a source that sends no versions must not repeat posts that old.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from service.store.articles.posts import Post
-from service.store.database.sql import Statement, insert
+from service.store.database.record import Record
+from service.store.database.sql import Query, Statement, insert
 from service.store.errors import KeyReused
 from service.store.schema.articles import answer as answer_table
+
+ANSWER_LIFETIME = timedelta(days=30)
+ANSWERS_AT_ONCE = 500  # answers that are looked at in one transaction
 
 
 @dataclass(frozen=True)
@@ -52,3 +60,50 @@ def store_answer(connection: Connection, post: Post, answer: Answer) -> None:
 
 
 _STORE = insert(answer_table, "source_id key body_hash body given_at")
+
+
+class AnswerPlace(NamedTuple):
+    """A place in the order of the answers, by their key."""
+
+    source_id: int
+    key: str
+
+
+START = AnswerPlace(0, "")
+
+
+class _StoredAnswer(NamedTuple):
+    source_id: int
+    key: str
+    body: str
+    given_at: datetime
+
+
+def prune(record: Record, after: AnswerPlace, now: datetime) -> AnswerPlace:
+    """Looks at the next answers after this place and deletes the old ones; returns the place to go on from.
+
+    START again once all were looked at. Without an index by age: a look at 500 rows of the key's costs little.
+    """
+    before = now - ANSWER_LIFETIME
+    with record.reading() as connection:
+        found = _NEXT.all(connection, source=after.source_id, key=after.key)
+        old = [each for each in found if each.given_at < before]
+        answers = {each: Answer(**json.loads(each.body)) for each in old}
+        articles = sorted({each.article for each in answers.values()})
+        rows = _REVISIONS.rows(connection, ids=articles) if articles else []
+        newest: dict[str, int] = dict(rows)
+    gone = [each for each, answer in answers.items() if newest.get(answer.article) != answer.revision]
+    if gone:
+        values = [{"source": each.source_id, "key": each.key, "before": before} for each in gone]
+        with record.writing() as connection:
+            _DELETE.run_all(connection, values)
+    return AnswerPlace(found[-1].source_id, found[-1].key) if len(found) == ANSWERS_AT_ONCE else START
+
+
+_NEXT = Query(
+    _StoredAnswer,
+    "SELECT source_id, key, body, given_at FROM answer WHERE (source_id, key) > (:source, :key)"
+    f" ORDER BY source_id, key LIMIT {ANSWERS_AT_ONCE}",
+)
+_REVISIONS = Statement("SELECT public_id, revision FROM article WHERE public_id IN :ids[]")
+_DELETE = Statement("DELETE FROM answer WHERE source_id = :source AND key = :key AND given_at < :before")

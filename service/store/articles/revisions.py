@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from service.store import events
+from service.store.articles import search_index
 from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import ArticleState
+from service.store.articles.search_index import SearchedArticle
 from service.store.content import glance
 from service.store.database.sql import Row, Statement, insert
 from service.store.deliveries import due_times, state_writes, withdrawn_answers
@@ -28,6 +30,7 @@ class CurrentArticle:
 
     id: int
     public_id: str
+    external_id: str
     revision: int
     embargo_until: datetime | None
     expires_at: datetime | None
@@ -83,6 +86,7 @@ class _CurrentRow(NamedTuple):
 
     id: int
     public_id: str
+    external_id: str
     revision: int
     embargo_until: int | None
     expires_at: int | None
@@ -97,7 +101,7 @@ class _CurrentRow(NamedTuple):
 
 # Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
 _ARTICLE = (
-    "SELECT id, public_id, revision, embargo_until, expires_at, changed_at,"
+    "SELECT id, public_id, external_id, revision, embargo_until, expires_at, changed_at,"
     " status, content_hash, version, source_updated_at, killed_by_desk, returns_at FROM article WHERE "
 )
 _LOCK = " FOR NO KEY UPDATE"
@@ -130,6 +134,7 @@ def _current(values: Row | None) -> CurrentArticle | None:
     return CurrentArticle(
         id=row.id,
         public_id=row.public_id,
+        external_id=row.external_id,
         revision=row.revision,
         embargo_until=_moment(row.embargo_until),
         expires_at=_moment(row.expires_at),
@@ -169,17 +174,6 @@ _WAS_PUBLIC = Statement("""
         AND (r.embargo_until IS NULL OR r.embargo_until < coalesce(n.accepted_at, :now + 1)) LIMIT 1""")
 
 
-def killed_under_another_id(connection: Connection, source_id: int, killed: str) -> int | None:
-    """The article of this source that the desk killed with the content of this fingerprint; the newest of several."""
-    number: int | None = _KILLED.value(connection, source=source_id, killed=killed)
-    return number
-
-
-_KILLED = Statement(
-    "SELECT max(id) FROM article WHERE killed_by_desk AND source_id = :source AND content_hash = :killed"
-)
-
-
 def current_answer(connection: Connection, current: CurrentArticle, outcome: str) -> Answer:
     """The answer to a post that changes nothing: it names the newest revision and its event."""
     row = _NEWEST_EVENT.row(connection, article=current.id, number=current.revision)
@@ -195,14 +189,14 @@ _NEWEST_EVENT = Statement(
 
 def create(connection: Connection, new: NewArticle, first: RevisionDraft) -> Answer:
     """Writes a new article with its first revision."""
-    number = int(_CREATE.value(connection, **vars(new), revision=1, **first.columns()))
-    return _write(connection, number, new.public_id, 1, first)
+    number = int(_CREATE.value(connection, **vars(new), revision=1, words_revision=1, **first.columns()))
+    return _write(connection, number, new, 1, first)
 
 
 _CREATE = insert(
     article,
     "public_id source_id external_id revision status content_hash version source_updated_at embargo_until"
-    " expires_at killed_by_desk returns_at first_published_at changed_at",
+    " expires_at killed_by_desk returns_at first_published_at changed_at words_revision",
     returning="id",
 )
 
@@ -221,11 +215,12 @@ def advance(connection: Connection, current: CurrentArticle, new: RevisionDraft)
     if current.embargo_until or new.embargo_until:
         # Older revisions wait with it, for endpoints that want each: what is under embargo leaves in none of them.
         due_times.follow_embargo(connection, [current.id], new.now)
-    return _write(connection, current.id, current.public_id, number, new)
+    return _write(connection, current.id, current, number, new)
 
 
 _ADVANCE = Statement(
-    "UPDATE article SET revision = :revision, status = :status, content_hash = :content_hash, version = :version,"
+    "UPDATE article SET revision = :revision, words_revision = :revision, status = :status,"
+    " content_hash = :content_hash, version = :version,"
     " source_updated_at = :source_updated_at, embargo_until = :embargo_until, expires_at = :expires_at,"
     " killed_by_desk = :killed_by_desk, returns_at = :returns_at, changed_at = :changed_at"
     " WHERE id = :article AND revision = :current"
@@ -259,20 +254,21 @@ def _later(current: Any, posted: Any) -> Any:
 
 
 def _write(
-    connection: Connection, article_id: int, public_id: str, number: int, new: RevisionDraft
+    connection: Connection, row: int, of: NewArticle | CurrentArticle, number: int, new: RevisionDraft
 ) -> Answer:
     values = {
-        "article_id": article_id,
+        "article_id": row,
         "number": number,
         "content": new.content,
         "accepted_at": new.changed_at,
     }
     _REVISION.run(connection, {**new.columns(), **values})
     content = glance(new.content)
+    search_index.write(connection, SearchedArticle(row, of.external_id, new.state.status, content))
     event_id = events.append(
         connection,
         NewEvent(
-            article_id=article_id,
+            article_id=row,
             revision=number,
             type=new.type,
             occurred_at=new.changed_at,
@@ -281,7 +277,7 @@ def _write(
             places={name: content[name] for name in kinds.FEED_FIELDS if name in content},
         ),
     )
-    return Answer(public_id, number, event_id, new.type, "accepted")
+    return Answer(of.public_id, number, event_id, new.type, "accepted")
 
 
 _REVISION = insert(

@@ -97,8 +97,7 @@ class Record:
 
     @contextmanager
     def _available(self) -> Iterator[None]:
-        self._circuit.enter()
-        answered = True
+        entered, answered = self._circuit.enter(), True
         try:
             yield
         except (DBAPIError, PoolTimeout) as error:
@@ -111,7 +110,7 @@ class Record:
                 raise
             raise RecordUnavailable(f"{type(cause).__name__}: {cause}"[:300]) from error
         finally:
-            self._circuit.leave(answered=answered)
+            self._circuit.leave(entered, answered=answered)
 
 
 def _is_unusable(cause: BaseException | None) -> bool:

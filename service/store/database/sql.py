@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from sqlalchemy import Connection, Dialect, Table, text
@@ -82,9 +83,10 @@ class Statement:
 
     def _execute(self, connection: Connection, sql: str, given: Any, *, many: bool = False) -> Any:
         cursor = connection.connection.cursor()
-        for (
-            listener
-        ) in connection.dispatch.before_cursor_execute:  # those who listen to statements hear of these too
+        # Those who listen to an engine's statements hear of these too. Its lists are asked for, because a connection
+        # puts its own together anew, which costs as much as a small statement does.
+        engine = connection.engine
+        for listener in engine.dispatch.before_cursor_execute if engine._has_events else ():
             listener(connection, cursor, sql, given, None, many)
         try:
             (cursor.executemany if many else cursor.execute)(sql, given)
@@ -93,7 +95,7 @@ class Statement:
             raise DBAPIError.instance(
                 sql, None, error, kind, hide_parameters=True, dialect=dialect
             ) from error
-        for listener in connection.dispatch.after_cursor_execute:
+        for listener in engine.dispatch.after_cursor_execute if engine._has_events else ():
             listener(connection, cursor, sql, given, None, many)
         return cursor
 
@@ -125,7 +127,8 @@ class Query(Statement, Generic[T]):
 
     def all(self, connection: Connection, **values: Any) -> list[T]:
         """Every row, in the query's order."""
-        return [self._read(row) for row in self.rows(connection, **values)]
+        rows = self.rows(connection, **values)
+        return [self._kind(*row) for row in rows] if not self._converters else list(map(self._read, rows))
 
     def one(self, connection: Connection, **values: Any) -> T | None:
         """The only row, None where there is none. More than one is an error of the caller."""
@@ -140,8 +143,6 @@ class Query(Statement, Generic[T]):
         return tuple((place, convert) for place, convert in enumerate(converters) if convert)
 
     def _read(self, row: Row) -> T:
-        if not self._converters:
-            return self._kind(*row)
         values = list(row)
         for place, convert in self._converters:
             if values[place] is not None:
@@ -182,9 +183,11 @@ def _element(value: Any) -> str:
 
 def _in_order(names: Sequence[str]) -> _Given:
     """For SQLite, which takes values by their places, and a list as JSON."""
+    # Of several names it gives a tuple, made without a step of the interpreter for each.
+    values_of = itemgetter(*names) if len(names) > 1 else lambda values: tuple(map(values.__getitem__, names))
 
     def pick(values: Mapping[str, Any]) -> tuple[Any, ...]:
-        given = tuple(map(values.__getitem__, names))
+        given: tuple[Any, ...] = values_of(values)
         if _NOT_PLAIN.isdisjoint(map(type, given)):
             return given
         return tuple([json.dumps(each) if isinstance(each, list) else plain(each) for each in given])

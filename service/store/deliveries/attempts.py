@@ -5,12 +5,15 @@ They are append-only but for the answer, which is wiped when the story is killed
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from service.store.database.record import Record
 from service.store.database.sql import Statement, insert
+from service.store.schema.base import from_micros
 from service.store.schema.deliveries import attempt
 
 # What a settlement says of an attempt, with PostgreSQL's types.
@@ -43,6 +46,27 @@ def write(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 def write_lost(connection: Connection, delivery_id: int, number: int, worker: str, now: datetime) -> None:
     """An attempt that its worker did not live to report."""
     _WRITE_LOST.run(connection, {"id": delivery_id, "attempts": number, "worker": worker, "now": now})
+
+
+LONGEST_GAP = timedelta(days=1, hours=1)  # the longest wait between two attempts: what a partner may ask for
+
+
+def tried_for(connection: Connection, delivery_id: int, now: datetime) -> timedelta:
+    """For how long a delivery was tried: a sum of steps, so that a clock that jumps adds one of them, not the jump."""
+    moments = [from_micros(moment) for (moment,) in _STARTED.rows(connection, id=delivery_id)]
+    steps = (later - earlier for earlier, later in pairwise([*moments, now]))
+    return sum((min(max(step, timedelta(0)), LONGEST_GAP) for step in steps), timedelta(0))
+
+
+def tried_for_each(record: Record, ids: Sequence[int], now: datetime) -> dict[int, timedelta]:
+    """The same for several, in a transaction of its own; none of them costs nothing."""
+    if not ids:
+        return {}
+    with record.reading() as connection:
+        return {each: tried_for(connection, each, now) for each in ids}
+
+
+_STARTED = Statement("SELECT started_at FROM attempt WHERE delivery_id = :id ORDER BY id")
 
 
 class WipedAnswer(NamedTuple):

@@ -7,10 +7,11 @@ writer is alone, and what it reads first is the truth.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -39,6 +40,40 @@ class Lane(StrEnum):
         return (Priority.CORRECTION, Priority.NEWS, Priority.BACKFILL)
 
 
+NOTHING_AHEAD: Mapping[int, int] = MappingProxyType({})
+
+
+class Allowance(NamedTuple):
+    """How much a worker may claim of an endpoint, by how its pushes went there.
+
+    `ahead`: how many of an endpoint it may have in hand, beyond the cap on the wire, as long as no other worker has
+    any. `proven`: the endpoints that are known to answer soon, to which several pushes may go at once; None: all. The
+    others get one at a time. Nothing is claimed of those that are closed.
+    """
+
+    ahead: Mapping[int, int] = NOTHING_AHEAD
+    proven: Collection[int] | None = None
+    closed_to_takedowns: Sequence[int] = ()
+    closed_to_news: Sequence[int] = ()
+
+    def most(self, row: _EndpointRow) -> int:
+        """How many of the endpoint may be in hand at once, in all workers."""
+        if self.proven is not None and row.id not in self.proven:
+            return min(row.cap, 1)
+        own = row.lane == Lane.NEWS and row.steady and not row.others
+        return max(row.cap, self.ahead.get(row.id, 0)) if own else row.cap
+
+    @property
+    def values(self) -> dict[str, object]:
+        return {
+            "ahead": max(self.ahead.values(), default=0),
+            "no_takedowns": list(self.closed_to_takedowns),
+            "no_news": list(self.closed_to_news),
+        }
+
+
+ALL_OPEN = Allowance()
+
 _SOME_RATE = "rate"  # of a row that says that some endpoint has a rate
 _CAP = """CASE WHEN e.breaker <> 'closed' THEN 1 WHEN e.slow_start < e.max_in_flight THEN e.slow_start
     ELSE e.max_in_flight END"""
@@ -64,7 +99,8 @@ _WITH_TAKEDOWNS = f"""
     SELECT '{Lane.TAKEDOWNS.value}' AS lane, e.id, e.max_in_flight AS cap, {_NO_BUCKET}, false AS steady,
         coalesce(flying.takedowns, 0) AS total, 0 AS others
     FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
-    WHERE e.max_in_flight > coalesce(flying.takedowns, 0) AND {_DUE.format("= 0")}
+    WHERE e.max_in_flight > coalesce(flying.takedowns, 0) AND NOT (e.id IN :no_takedowns[])
+      AND {_DUE.format("= 0")}
     ORDER BY e.id LIMIT :limit"""
 # An endpoint that is full may have room still for the worker that has all of it: up to :ahead, which the caller knows.
 _WITH_NEWS = f"""
@@ -73,6 +109,7 @@ _WITH_NEWS = f"""
     FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
     WHERE {_TAKES_NEWS}
       AND ({_CAP} > coalesce(flying.total, 0) OR (flying.others = 0 AND flying.total < :ahead))
+      AND NOT (e.id IN :no_news[])
       AND {_DUE.format("IN (1, 2, 3)")}
     ORDER BY CASE WHEN e.id <= :cursor THEN 1 ELSE 0 END, e.id LIMIT :limit"""
 _WITH_RATE = f"""
@@ -144,34 +181,30 @@ class Capacities:
 
 def work_is_due(connection: Connection, now: datetime) -> bool:
     """Whether some endpoint has due work that any worker may claim."""
-    values = {"now": now, "lease": "", "limit": 1, "cursor": 0, "ahead": 0}
+    values = {"now": now, "lease": "", "limit": 1, "cursor": 0, **ALL_OPEN.values}
     return any(row.lane != _SOME_RATE for row in _ALL.all(connection, **values))
 
 
 def endpoints_with_capacity(
-    connection: Connection, *, lease: str, ahead: Mapping[int, int], limit: int, cursor: int, now: datetime
+    connection: Connection, *, lease: str, allowance: Allowance, limit: int, cursor: int, now: datetime
 ) -> Capacities:
-    """Endpoints with due work that may be sent to them now.
-
-    `ahead`: how many of an endpoint's the worker `lease` may have in hand, beyond the cap on the wire, as long as no
-    other worker has any.
-    """
-    most = max(ahead.values(), default=0)
-    rows = _ALL.all(connection, now=now, limit=limit, lease=lease, cursor=cursor, ahead=most)
+    """Endpoints with due work that the worker `lease` may send to them now."""
+    rows = _ALL.all(connection, now=now, limit=limit, lease=lease, cursor=cursor, **allowance.values)
     # A union keeps no order.
     takedowns = sorted((row for row in rows if row.lane == Lane.TAKEDOWNS), key=lambda row: row.id)
     news = _in_turn((row for row in rows if row.lane == Lane.NEWS), cursor)
     limited = any(row.lane == _SOME_RATE for row in rows)
-    return Capacities(_capacity(takedowns, ahead, now), _capacity(news, ahead, now), limited)
+    return Capacities(_capacity(takedowns, allowance, now), _capacity(news, allowance, now), limited)
 
 
 def endpoints_with_capacity_for_news(
-    connection: Connection, *, lease: str, ahead: Mapping[int, int], limit: int, cursor: int, now: datetime
+    connection: Connection, *, lease: str, allowance: Allowance, limit: int, cursor: int, now: datetime
 ) -> Capacity:
     """Once more, after takedowns were claimed, which take room as well."""
-    most = max(ahead.values(), default=0)
-    rows = _NEWS_ALONE.all(connection, now=now, limit=limit, lease=lease, cursor=cursor, ahead=most)
-    return _capacity(_in_turn(rows, cursor), ahead, now)
+    values = {"now": now, "limit": limit, "lease": lease, "cursor": cursor, **allowance.values}
+    del values["no_takedowns"]
+    rows = _NEWS_ALONE.all(connection, **values)
+    return _capacity(_in_turn(rows, cursor), allowance, now)
 
 
 def _in_turn(rows: Iterable[_EndpointRow], cursor: int) -> list[_EndpointRow]:
@@ -184,7 +217,7 @@ def lock(
     ids: Collection[int],
     *,
     lease: str,
-    ahead: Mapping[int, int],
+    allowance: Allowance,
     now: datetime,
 ) -> Capacity:
     """The capacity of these endpoints as it is now, and stays until the transaction ends; on PostgreSQL.
@@ -201,17 +234,15 @@ def lock(
         }
         counted = [(row, *counts.get(row.id, (0, 0))) for row in rows]
         rows = [row._replace(total=total, others=others) for row, total, others in counted]
-    return _capacity(rows, ahead, now)
+    return _capacity(rows, allowance, now)
 
 
-def _capacity(rows: Iterable[_EndpointRow], ahead: Mapping[int, int], now: datetime) -> Capacity:
+def _capacity(rows: Iterable[_EndpointRow], allowance: Allowance, now: datetime) -> Capacity:
     moment = to_micros(now)
     found = Capacity()
     for row in rows:
-        most = row.cap
+        most = allowance.most(row)
         if row.lane == Lane.NEWS:
-            if row.steady and not row.others:
-                most = max(most, ahead.get(row.id, 0))
             bucket = rates.bucket_of(row)
             if bucket is not None:
                 found.buckets[row.id] = bucket

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -21,7 +20,7 @@ from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query
 from service.store.deliveries import capacity, numbering, rates, state_writes
-from service.store.deliveries.capacity import Capacity, Lane
+from service.store.deliveries.capacity import ALL_OPEN, Allowance, Capacity, Lane
 from service.store.deliveries.state_writes import ClaimedRow
 from service.store.deliveries.states import claimable
 
@@ -66,9 +65,6 @@ class Cursor:
     limited: bool = False
 
 
-NOTHING_AHEAD: Mapping[int, int] = MappingProxyType({})
-
-
 def claim(
     record: Record, *, lease: str, limit: int, cursor: Cursor, now: datetime
 ) -> tuple[list[ClaimedDelivery], Cursor]:
@@ -84,7 +80,7 @@ def claim_within(
     limit: int,
     cursor: Cursor,
     now: datetime,
-    ahead: Mapping[int, int] = NOTHING_AHEAD,
+    allowance: Allowance = ALL_OPEN,
 ) -> tuple[list[ClaimedDelivery], Cursor]:
     """Takes up to `limit` due deliveries: takedowns first, then corrections, then the rest, each by age.
 
@@ -93,25 +89,27 @@ def claim_within(
     for no breaker, Retry-After or rate, and have the cap for themselves: news that hangs on the wire holds no kill up.
     So an endpoint may have twice its cap in flight, the second half takedowns.
 
-    `ahead` (capacity.endpoints_with_capacity): of these endpoints more than the cap may be claimed. The caller then
+    `allowance`: what this worker knows of the endpoints; of some more than the cap may be claimed. The caller then
     keeps to the cap on the wire, and gives back what it does not send at once (settlements.give_back).
     """
     if limit <= 0:
         return [], cursor
     values: dict[str, Any] = {
         "lease": lease,
-        "ahead": ahead,
+        "allowance": allowance,
         "limit": limit,
         "cursor": cursor.endpoint_id,
         "now": now,
     }
     found = capacity.endpoints_with_capacity(connection, **values)
-    urgent_claim = _LaneClaim(Lane.TAKEDOWNS, lease, NOTHING_AHEAD, now)
+    urgent_claim = _LaneClaim(Lane.TAKEDOWNS, lease, allowance, now)
     takedowns, urgent = _claim(connection, urgent_claim, found.takedowns, limit)
     if len(takedowns) >= limit:
         return takedowns, replace(cursor, more=True, limited=found.limited)
     free = capacity.endpoints_with_capacity_for_news(connection, **values) if takedowns else found.news
-    news, turn = _claim(connection, _LaneClaim(Lane.NEWS, lease, ahead, now), free, limit - len(takedowns))
+    news, turn = _claim(
+        connection, _LaneClaim(Lane.NEWS, lease, allowance, now), free, limit - len(takedowns)
+    )
     turned = turn.endpoint_id or cursor.endpoint_id
     return takedowns + news, Cursor(turned, urgent.more or turn.more, found.limited)
 
@@ -121,7 +119,7 @@ class _LaneClaim(NamedTuple):
 
     lane: Lane
     lease: str
-    ahead: Mapping[int, int]
+    allowance: Allowance
     now: datetime
 
 
@@ -129,14 +127,14 @@ def _claim(
     connection: Connection, wanted: _LaneClaim, found: Capacity, limit: int
 ) -> tuple[list[ClaimedDelivery], Cursor]:
     """Returns the claimed deliveries, and the last endpoint that had a turn; 0 if none had one."""
-    lane, lease, ahead, now = wanted
+    lane, lease, allowance, now = wanted
     if not found.available:
         return [], Cursor()
     picked = _pick(connection, found.available, lane, limit, now)
     visited = picked[-1].endpoint_id if len(picked) >= limit else next(reversed(found.available))
     if picked and connection.dialect.name != "sqlite":
         ids = sorted({each.endpoint_id for each in picked})
-        found = capacity.lock(connection, lane, ids, lease=lease, ahead=ahead, now=now)
+        found = capacity.lock(connection, lane, ids, lease=lease, allowance=allowance, now=now)
     chosen = _fitting(picked, dict(found.available), set(), limit)
     claimed = _take(connection, [each.id for each in chosen], lease, now)
     if lane == Lane.NEWS:

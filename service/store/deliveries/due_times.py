@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -17,13 +17,25 @@ LONGEST_OUTAGE_WAIT = timedelta(hours=26)
 
 
 _DUE_NOW = due("delivery")
+_ASKED_TO_WAIT = """EXISTS (SELECT 1 FROM attempt t WHERE t.delivery_id = delivery.id AND t.number = delivery.attempts
+          AND lower(t.response_headers) LIKE '%"retry-after"%')"""
 # What failed as an outage does is due at once; what was refused, or asked to wait (Retry-After), keeps its time.
-_HASTEN = Statement(f"""
+_HASTEN = f"""
     UPDATE delivery SET due_at = {_DUE_NOW}
-    WHERE endpoint_id = :endpoint AND {in_states([State.WAITING])} AND due_at > :now
-      AND (last_status IS NULL OR last_status NOT BETWEEN 400 AND 499 OR last_status IN (408, 425, 429))
-      AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.delivery_id = delivery.id AND t.number = delivery.attempts
-          AND lower(t.response_headers) LIKE '%"retry-after"%')""")
+    WHERE endpoint_id = :endpoint AND {in_states([State.WAITING])} AND due_at > :now AND NOT {_ASKED_TO_WAIT}"""
+_HASTEN_REFUSED_TOO = Statement(_HASTEN)
+_HASTEN_OUTAGE = Statement(
+    f"{_HASTEN} AND (last_status IS NULL OR last_status NOT BETWEEN 400 AND 499 OR last_status IN (408, 425, 429))"
+)
+_HASTEN_TAKEDOWNS = Statement(f"""
+    UPDATE delivery SET due_at = :now
+    WHERE endpoint_id = :endpoint AND priority = {Priority.TAKEDOWN.value} AND {in_states(UNSETTLED)} AND due_at > :now
+      AND NOT {_ASKED_TO_WAIT}
+      AND NOT (EXISTS (SELECT 1 FROM attempt t WHERE t.delivery_id = delivery.id AND t.started_at < :since)
+          AND EXISTS (SELECT 1 FROM attempt t WHERE t.delivery_id = delivery.id AND t.started_at >= :since))""")
+_TRY_NOW = Statement(f"""
+    UPDATE delivery SET due_at = {_DUE_NOW}
+    WHERE endpoint_id = :endpoint AND {in_states(UNSETTLED)} AND due_at > :now AND due_at > {_DUE_NOW}""")
 _DUE_STILL = Statement(f"""
     UPDATE delivery SET due_at = {_DUE_NOW}
     WHERE {in_states([State.PENDING])} AND due_at > :now AND due_at > {_DUE_NOW}""")
@@ -46,9 +58,31 @@ _RESPECT = Statement(f"""
     WHERE id = :id AND {in_states(UNSETTLED)} AND due_at < {embargo("delivery")}""")
 
 
-def hasten(connection: Connection, endpoint_id: int, now: datetime) -> None:
-    """Makes the deliveries that an outage of the endpoint put off due now."""
-    _HASTEN.run(connection, {"endpoint": endpoint_id, "now": now})
+def hasten(connection: Connection, endpoint_id: int, now: datetime, *, refused: bool = False) -> None:
+    """Makes the deliveries that an outage of the endpoint put off due now; `refused`: those that it refused, too."""
+    statement = _HASTEN_REFUSED_TOO if refused else _HASTEN_OUTAGE
+    statement.run(connection, {"endpoint": endpoint_id, "now": now})
+
+
+def hasten_takedowns(
+    connection: Connection, endpoint_id: int, now: datetime, *, failed_since: datetime | None = None
+) -> None:
+    """Makes the endpoint's takedowns that wait for a retry due now: it takes pushes again.
+
+    Not where its partner asked to wait; nor, with `failed_since`, the endpoint's success before this one, those that
+    were tried before that and again after it: they fail though it takes other pushes, and each success would send
+    them once more.
+    """
+    values = {"endpoint": endpoint_id, "now": now, "since": failed_since or _NEVER}
+    _HASTEN_TAKEDOWNS.run(connection, values)
+
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def try_now(connection: Connection, endpoint_id: int, now: datetime) -> int:
+    """Makes all that waits at the endpoint due now, whatever it waits for but an embargo; returns how many moved."""
+    return _TRY_NOW.run(connection, {"endpoint": endpoint_id, "now": now})
 
 
 def keep_due(connection: Connection, was: datetime, now: datetime) -> int:

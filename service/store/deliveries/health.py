@@ -11,7 +11,8 @@ from sqlalchemy import Connection, update
 
 from service.store import audit, notices
 from service.store.database.sql import Statement
-from service.store.deliveries import resumption
+from service.store.deliveries import due_times, resumption
+from service.store.redirect_words import with_host_alone
 from service.store.schema.base import Instant, from_micros
 from service.store.schema.partners import endpoint
 
@@ -34,6 +35,7 @@ class Health:
     last_failure: str | None
     failing_since: datetime | None
     failing_seconds: float | None = None
+    refused: str | None = None
 
 
 _NAMES = tuple(each.name for each in fields(Health))
@@ -56,7 +58,7 @@ def update_health(
     successes: list[dict[str, Any]] = []  # nothing changed of these but their last success: one statement
     for number, *columns in _READ.rows(connection, ids=sorted(ids)):
         before = _health(columns)
-        after = decide(number, before)
+        after = _lasting(decide(number, before))
         if after == before:
             continue
         if after == replace(before, last_success_at=now, breaker_counts=after.breaker_counts):
@@ -69,6 +71,8 @@ def update_health(
         changes += _changes(
             number, before, after, _resume_after_outage(connection, number, before, after, now)
         )
+        if before.failing_since is not None and after.last_success_at != before.last_success_at:
+            due_times.hasten_takedowns(connection, number, now, failed_since=before.last_success_at)
     _SUCCEEDED.run_all(connection, successes)
     for change in changes:
         detail = {"words": change.words}
@@ -76,6 +80,16 @@ def update_health(
         audit.note(connection, actor="system", action=change.what, target=target, detail=detail, now=now)
         notices.of_endpoint(connection, change.what, change.endpoint_id, change.words, now)
     return changes
+
+
+def _lasting(health: Health) -> Health:
+    """The same in words that may outlive the story which the endpoint was pushed."""
+    failure, reason = health.last_failure, health.state_reason
+    return replace(
+        health,
+        last_failure=failure and with_host_alone(failure),
+        state_reason=reason and with_host_alone(reason),
+    )
 
 
 _READ = Statement(
@@ -101,9 +115,9 @@ def _resume_after_outage(
     """An endpoint whose breaker closes gets what it missed while it failed; returns words for it."""
     if after.breaker != "closed" or before.breaker == "closed" or after.state == "off":
         return ""
-    return resumption.revived_words(
-        resumption.revive(connection, endpoint_id, before.failing_since or now, now)
-    )
+    since = before.failing_since or now
+    refused = before.refused is not None
+    return resumption.revived_words(resumption.revive(connection, endpoint_id, since, now, refused=refused))
 
 
 def _changes(endpoint_id: int, before: Health, after: Health, revived: str) -> list[HealthChange]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from service.store.database import locks
 from service.store.database.record import Record
-from service.store.database.sql import Query, Statement, plain
+from service.store.database.sql import Query, Statement
 from service.store.deliveries import due_times
 from service.store.deliveries.states import UNSETTLED, in_states
 from service.store.schema.base import to_micros
@@ -31,9 +31,13 @@ def number(connection: Connection, rows: list[dict[str, Any]], now: datetime) ->
     is of. So nobody sees by a gap that there is something.
     """
     moment = to_micros(now)
-    due = [row for row in rows if plain(row["due_at"]) <= moment]
+    due = []
     for row in rows:
-        row["sequence"] = -row["event_id"]
+        due_at = row["due_at"]
+        if (to_micros(due_at) if isinstance(due_at, datetime) else due_at) <= moment:
+            due.append(row)
+        else:
+            row["sequence"] = -row["event_id"]
     numbers = next_numbers(connection, [row["endpoint_id"] for row in due])
     for row, sequence in zip(due, numbers, strict=True):
         row["sequence"] = sequence

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from service.store import names
+from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
-from service.store.deliveries import numbering, requeue
+from service.store.deliveries import due_times, numbering, requeue
 from service.store.deliveries.states import UNSETTLED, State
 from service.store.errors import NotFound, NotPossible
 
@@ -81,6 +82,10 @@ def send_again(connection: Connection, ids: Sequence[int], now: datetime) -> Rep
     _lock_articles(connection, ids)
     allowed, reasons = _sorted_out(connection, ids, now)
     if allowed:
+        endpoints = {row.endpoint_id for row in allowed}
+        locks.lock_endpoints(connection, endpoints)
+        for endpoint_id in sorted(endpoints):  # nothing that goes again goes before them
+            due_times.hasten_takedowns(connection, endpoint_id, now)
         requeue.revive(connection, [row.id for row in allowed if row.state == State.DEAD], now)
         _repeat(connection, [row for row in allowed if row.state == State.DELIVERED], now)
     return _result(allowed, reasons)

@@ -14,6 +14,7 @@ from service.store.deliveries.states import (
     State,
     due,
     in_states,
+    may_hold,
 )
 
 _REPEAT = Statement(f"""
@@ -47,8 +48,7 @@ _REVIVE_MISSED = Statement(f"""{_REVIVE} endpoint_id = :endpoint AND settled_at 
     AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.article_id = delivery.article_id
         AND r.endpoint_id = delivery.endpoint_id AND r.revision >= delivery.revision)
     AND EXISTS (SELECT 1 FROM article a WHERE a.id = delivery.article_id AND a.revision = delivery.revision
-        AND (a.status = 'usable' OR (delivery.priority = {Priority.TAKEDOWN.value} AND EXISTS (SELECT 1 FROM delivery h
-            WHERE h.article_id = delivery.article_id AND h.endpoint_id = delivery.endpoint_id AND h.reached))))""")
+        AND (a.status = 'usable' OR (delivery.priority = {Priority.TAKEDOWN.value} AND {may_hold("delivery")})))""")
 
 
 def revive(connection: Connection, ids: Collection[int], now: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import due_times, numbering, routing_rules, state_writes
+from service.store.deliveries import due_times, numbering, routing_rules, state_writes, withdrawals
 from service.store.deliveries.routing_rules import OWED_TO_HOLDERS
 from service.store.deliveries.state_writes import NewRevision
 from service.store.deliveries.states import UNSETTLED
@@ -62,7 +62,7 @@ def route(record: Record, now: datetime, limit: int = 50) -> RoutingResult:
         state_writes.enqueue(connection, rows)
         _supersede_taken_down(connection, events, now)
         _follow_embargoes(connection, events, now)
-        _cancel_unheld(connection, events)
+        _cancel_unheld(connection, events, now)
         mark_routed(connection, [each.id for each in events], now)
     return RoutingResult(len(events), len(rows), feeds, more=len(events) == limit)
 
@@ -121,11 +121,15 @@ def _follow_embargoes(connection: Connection, events: Sequence[Event], now: date
     due_times.follow_embargo(connection, changed, now)
 
 
-def _cancel_unheld(connection: Connection, events: Sequence[Event]) -> None:
-    """A takedown of what an endpoint never got is no news to it."""
+def _cancel_unheld(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """A takedown of what an endpoint never got is no news to it.
+
+    The holders were read before what is on the wire was locked: one that came back unsent since is seen here.
+    """
     takedowns = [
         NewRevision(each.article_id, each.revision, takedown=True)
         for each in events
         if each.type in TAKEDOWN_EVENTS and each.revision == each.newest
     ]
     state_writes.cancel(connection, takedowns)
+    withdrawals.withdraw(connection, takedowns, now)

@@ -72,7 +72,7 @@ def read(connection: Connection, events: Sequence[Event], sections: Mapping[str,
 
 
 def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]:
-    """Endpoints that hold some revision, or may: bytes of it were sent, or are on the wire now."""
+    """Endpoints that hold some revision, or may (states.may_hold): it was sent and not refused, or is on the wire."""
     holders: dict[int, set[int]] = defaultdict(set)
     if not articles:
         return holders
@@ -123,11 +123,15 @@ def _deliveries_of(event: Event, snapshot: RoutingSnapshot, now: datetime) -> It
     embargo = None if takedown else event.newest_embargo
     # As they are stored: there are many rows, and each would be converted on its way.
     moment, due_at = to_micros(now), to_micros(max(now, embargo or now))
-    for endpoint_id in sorted(_targets(event, snapshot) | owed.keys()):
+    holders = snapshot.holders.get(event.article_id, set())
+    targets = _targets(event, snapshot)
+    # A takedown that supersedes what was owed is owed to holders alone: who refused all of it holds nothing.
+    for endpoint_id in sorted(targets if takedown else targets | owed.keys()):
         ordered = snapshot.endpoints[endpoint_id]
         stale = event.revision < event.newest and (not ordered or event.newest_status != "usable")
         priority = own if takedown else min(own, max(owed.get(endpoint_id, _NEWS), _CORRECTION))
-        if stale and (owing or endpoint_id in owed):
+        is_owed = endpoint_id in owed or (owing and endpoint_id in holders)
+        if stale and is_owed:
             _owe(snapshot, event.article_id, event.newest, endpoint_id, priority)
         yield {
             "endpoint_id": endpoint_id,
@@ -135,7 +139,7 @@ def _deliveries_of(event: Event, snapshot: RoutingSnapshot, now: datetime) -> It
             "article_id": event.article_id,
             "revision": event.revision,
             "priority": priority,
-            "owed": owing or endpoint_id in owed,
+            "owed": is_owed,
             "ordered": ordered,
             "state": _SUPERSEDED if stale else _PENDING,
             "superseded_by": event.newest if stale else None,

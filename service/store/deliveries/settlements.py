@@ -20,10 +20,11 @@ from sqlalchemy import Connection
 from service.store import ledger, notices
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.deliveries import attempts, due_times, state_writes, withdrawn_answers
+from service.store.deliveries import attempts, due_times, state_writes, withdrawals, withdrawn_answers
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.states import State
 from service.store.ledger import Channel, Receipt
+from service.store.redirect_words import with_host_alone
 from service.store.schema.base import to_micros
 
 
@@ -90,7 +91,9 @@ def settle_within(
     written = [each for each in settlements if each.delivery.id in settled]
     failed = [each.delivery.id for each in written if each.state == State.WAITING]
     state_writes.supersede_overtaken(connection, failed, now)
-    withdrawn_answers.wipe_late(connection, sorted(settled))
+    refused = [each.delivery.id for each in written if each.state != State.DELIVERED and not each.reached]
+    withdrawals.withdraw_after(connection, refused, now)
+    withdrawn_answers.wipe_late(connection, {each.delivery.article_id for each in written})
     due_times.respect_embargoes(connection, failed)
     _notify_of_dead(connection, written, now)
     _forgive(connection, written)
@@ -171,9 +174,11 @@ def give_back(
     """
     if not claimed:
         return
+    ids = [each.id for each in claimed]
     state_writes.give_back(connection, [(each.id, each.attempts) for each in claimed], lease)
-    state_writes.supersede_overtaken(connection, [each.id for each in claimed], now)
-    due_times.respect_embargoes(connection, [each.id for each in claimed])
+    state_writes.supersede_overtaken(connection, ids, now)
+    withdrawals.withdraw_after(connection, ids, now)
+    due_times.respect_embargoes(connection, ids)
 
 
 def _forgive(connection: Connection, settlements: Sequence[Settlement]) -> None:
@@ -187,4 +192,10 @@ def _notify_of_dead(connection: Connection, settlements: Sequence[Settlement], n
     dead = [each for each in settlements if each.state == State.DEAD]
     for endpoint_id, count in sorted(Counter(each.delivery.endpoint_id for each in dead).items()):
         words = next(each.words for each in reversed(dead) if each.delivery.endpoint_id == endpoint_id)
-        notices.of_dead(connection, endpoint_id, count, f"deliveries were given up; the last: {words}", now)
+        notices.of_dead(
+            connection,
+            endpoint_id,
+            count,
+            f"deliveries were given up; the last: {with_host_alone(words)}",
+            now,
+        )

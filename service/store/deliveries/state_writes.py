@@ -262,9 +262,6 @@ def forgive(connection: Connection, ids: Sequence[int]) -> None:
     _FORGIVE.run_all(connection, [{"id": each} for each in ids])
 
 
-# ---- revive: what was given up
-
-
 # ---- words alone
 
 

@@ -19,7 +19,7 @@ class State(StrEnum):
     DELIVERED = "delivered"
     DEAD = "dead"  # given up
     SUPERSEDED = "superseded"  # a newer revision goes instead
-    CANCELLED = "cancelled"  # the story was taken down before the endpoint got anything of it
+    CANCELLED = "cancelled"  # the story was taken down, and the endpoint holds nothing of it
 
 
 class Priority(IntEnum):
@@ -65,10 +65,13 @@ GIVE_BACK = Transition("give back", (State.SENDING,), UNSETTLED)
 RECOVER = Transition("recover", (State.SENDING,), (State.WAITING,))
 SUPERSEDE = Transition("supersede", UNSETTLED, (State.SUPERSEDED,))
 CANCEL = Transition("cancel", (State.SUPERSEDED,), (State.CANCELLED,))
+WITHDRAW = Transition(
+    "withdraw", UNSETTLED, (State.CANCELLED,)
+)  # a takedown of what turned out not to be held
 REVIVE = Transition("revive", (State.DEAD,), (State.PENDING,))
 REPEAT = Transition("repeat", (), (State.PENDING,))  # what was delivered goes again as a row of its own
 
-TRANSITIONS = (ENQUEUE, CLAIM, SETTLE, GIVE_BACK, RECOVER, SUPERSEDE, CANCEL, REVIVE, REPEAT)
+TRANSITIONS = (ENQUEUE, CLAIM, SETTLE, GIVE_BACK, RECOVER, SUPERSEDE, CANCEL, WITHDRAW, REVIVE, REPEAT)
 
 
 def overtakes(newer: str, older: str) -> str:
@@ -93,6 +96,19 @@ def holds_back(other: str, this: str) -> str:
     return (
         f"({in_states([State.SENDING], other)} OR {overtakes(other, this)}"
         f" OR ({in_turn} AND {other}.revision < {this}.revision AND {in_states(UNSETTLED, other)}))"
+    )
+
+
+def may_hold(this: str) -> str:
+    """SQL: the endpoint of the delivery `this` holds some revision of its article, or may.
+
+    There is a receipt; or a push of it was sent and not refused; or one is on the wire now. Its takedown is owed then.
+    """
+    return (
+        f"(EXISTS (SELECT 1 FROM delivery h WHERE h.article_id = {this}.article_id"
+        f" AND h.endpoint_id = {this}.endpoint_id AND (h.reached OR {in_states([State.SENDING], 'h')}))"
+        f" OR EXISTS (SELECT 1 FROM receipt p WHERE p.article_id = {this}.article_id"
+        f" AND p.endpoint_id = {this}.endpoint_id))"
     )
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -19,10 +18,10 @@ from sqlalchemy import Connection
 from service.store import notices
 from service.store.database.sql import Query, Statement
 from service.store.deliveries import attempts, health, state_writes
+from service.store.redirect_words import without_target
 
 BATCH = 500  # answers of 4 KiB that are in memory at once
 _ASKED_TO_WAIT = json.dumps([["retry-after", "wiped"]])
-_TARGET = re.compile(r", a redirect to .*?: redirects are never followed", re.DOTALL)
 
 
 class _WithdrawnAnswer(NamedTuple):
@@ -52,10 +51,7 @@ _ANSWERS = Query(
             OR (t.response_headers IS NOT NULL AND t.response_headers <> '{_ASKED_TO_WAIT}'))
     ORDER BY t.id LIMIT {BATCH}""",
 )
-_KILLED = Statement(
-    "SELECT DISTINCT a.id FROM delivery d JOIN article a ON a.id = d.article_id"
-    " WHERE d.id IN :ids[] AND a.status = 'killed'"
-)
+_KILLED = Statement("SELECT id FROM article WHERE id IN :ids[] AND status = 'killed'")
 
 
 def wipe(connection: Connection, article_id: int) -> int:
@@ -79,16 +75,12 @@ def wipe(connection: Connection, article_id: int) -> int:
     return count
 
 
-def wipe_late(connection: Connection, delivery_ids: Sequence[int]) -> None:
-    """Wipes what was answered about stories that were killed meanwhile, in the transaction that wrote the answers."""
-    for (article_id,) in _KILLED.rows(connection, ids=list(delivery_ids)):
+def wipe_late(connection: Connection, articles: Collection[int]) -> None:
+    """Wipes what was answered about those of these articles that were killed meanwhile, in the transaction that wrote
+    the answers."""
+    for (article_id,) in _KILLED.rows(connection, ids=sorted(articles)) if articles else ():
         for answers in _batches(connection, article_id):
             _wipe(connection, answers)
-
-
-def without_target(words: str) -> str:
-    """An attempt's words without the address that a redirect led to."""
-    return _TARGET.sub(", a redirect: redirects are never followed", words)
 
 
 def _batches(connection: Connection, article_id: int) -> Iterator[list[_WithdrawnAnswer]]:

@@ -259,6 +259,24 @@ _MAKE_AGAIN = Statement(
 )
 
 
+def make_next_again(
+    connection: Connection, after: tuple[str, int], limit: int, now: datetime
+) -> tuple[str, int] | None:
+    """Asks for the next pages after this one, of whichever feed, to be made again; returns the last of them."""
+    pages = _NEXT_PAGES.rows(connection, feed=after[0], page=after[1], limit=limit)
+    _MAKE_PAGE_AGAIN.run_all(connection, [{"feed": slug, "page": page, "now": now} for slug, page in pages])
+    return (pages[-1][0], pages[-1][1]) if pages else None
+
+
+_NEXT_PAGES = Statement(
+    "SELECT DISTINCT feed, page FROM archive WHERE feed > :feed OR (feed = :feed AND page > :page)"
+    " ORDER BY feed, page LIMIT :limit"
+)
+_MAKE_PAGE_AGAIN = Statement(
+    "UPDATE archive SET due_at = :now WHERE feed = :feed AND page = :page AND (due_at IS NULL OR due_at > :now)"
+)
+
+
 def move_pages(connection: Connection, slug: str, new: str, now: datetime) -> None:
     """Gives the pages of a feed to another, which took over from it; they are asked for again, with its address."""
     _MOVE.run(connection, {"slug": slug, "new": new, "now": now})

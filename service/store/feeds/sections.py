@@ -11,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 
 from service.store.database import locks
 from service.store.database.record import Record
-from service.store.database.sql import Statement
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
 from service.store.feeds import archives, documents, feeds, kinds, placements
 from service.store.feeds.feeds import make_feed, want
@@ -94,12 +93,9 @@ def titles(record: Record) -> dict[str, tuple[str, str]]:
     return known | {old: known[new] for old, new in former if new in known}
 
 
-_NAMES = Statement("SELECT slug FROM section UNION ALL SELECT slug FROM moved")
-
-
-def names(connection: Connection) -> set[str]:
-    """Every name under which an article may be posted: those of all sections, and those they had."""
-    return {slug for (slug,) in _NAMES.rows(connection)}
+# Every name under which an article may be posted: those of all sections, and those they had. The second column is for
+# the question that an intake asks along with this one.
+NAMES = "SELECT slug, CAST(NULL AS bigint) FROM section UNION ALL SELECT slug, NULL FROM moved"
 
 
 def ids_of(connection: Connection, slugs: Sequence[str] | None) -> list[int]:

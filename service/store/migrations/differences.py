@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from sqlalchemy import Table, UniqueConstraint, inspect
+from sqlalchemy import Index, Table, UniqueConstraint, inspect
 
 from service.store import schema
 from service.store.database.record import Record
 from service.store.schema.base import metadata
 
+SEARCH_INDEX = "article_search_index"  # SQLite's, which is no table to SQLAlchemy
 Found = dict[tuple[str | None, str], Any]
 
 
@@ -33,8 +34,11 @@ def differences(record: Record) -> list[str]:
             result.append(f"there is no table {table.name}")
             continue
         result += _columns(table, columns[place])
-        result += _indexes(table, indexes.get(place, []))
+        expected = [each for each in table.indexes if each.info.get("only", record.dialect) == record.dialect]
+        result += _indexes(table, expected, indexes.get(place, []))
         result += _keys(table, keys.get(place) or {}, uniques.get(place, []))
+    if record.is_sqlite and (None, SEARCH_INDEX) not in columns:
+        result.append(f"there is no table {SEARCH_INDEX}")
     return result
 
 
@@ -43,9 +47,9 @@ def _columns(table: Table, found: Any) -> Iterator[str]:
     yield from (f"{table.name} has no column {each.name}" for each in table.columns if each.name not in there)
 
 
-def _indexes(table: Table, found: Any) -> Iterator[str]:
+def _indexes(table: Table, expected: Iterable[Index], found: Any) -> Iterator[str]:
     there = {each["name"]: each for each in found}
-    for index in sorted(table.indexes, key=lambda each: str(each.name)):
+    for index in sorted(expected, key=lambda each: str(each.name)):
         other = there.get(str(index.name))
         if other is None:
             yield f"{table.name} has no index {index.name}"

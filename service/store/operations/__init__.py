@@ -26,6 +26,7 @@ from service.store.operations.partners import (
     rotate_keys,
     sign_with_ed25519,
     stop_ed25519,
+    try_endpoint_now,
 )
 from service.store.operations.sources import change_source, release_takedowns, retry_hooks
 
@@ -56,4 +57,5 @@ __all__ = [
     "rotate_keys",
     "sign_with_ed25519",
     "stop_ed25519",
+    "try_endpoint_now",
 ]

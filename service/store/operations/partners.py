@@ -8,6 +8,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from service.store.database.record import Record
+from service.store.deliveries import resumption
+from service.store.deliveries.resumption import Outlook
 from service.store.operations.audit_line import AuditLine
 from service.store.partners import endpoints, partners, signing_keys
 from service.store.partners.endpoints import Changes, Endpoint, NewEndpoint, StateChange
@@ -64,6 +66,15 @@ def resume_endpoint(record: Record, endpoint_id: int, *, actor: str, now: dateti
         change = endpoints.resume(connection, endpoint_id, actor, now)
         _write_state_line(connection, "endpoint.resumed", change, AuditLine(actor, now))
     return change.endpoint
+
+
+def try_endpoint_now(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> Outlook:
+    """Has what waits at an endpoint tried now, after its partner has mended something; says what is to be expected."""
+    with record.writing() as connection:
+        found = resumption.try_now(connection, endpoint_id, now)
+        detail = {"waiting": found.waiting, "trial": found.trial}
+        AuditLine(actor, now).write(connection, "endpoint.try_now", endpoint_id, **detail)
+    return found
 
 
 def _write_state_line(connection: Connection, action: str, change: StateChange, line: AuditLine) -> None:

@@ -215,7 +215,9 @@ def resume(connection: Connection, endpoint_id: int, actor: str, now: datetime) 
     if row.state != "live":
         _set_state(connection, endpoint_id, "live", None, now)
         since = min(row.failing_since or row.state_since, row.state_since)
-        again = resumption.revived_words(resumption.revive(connection, endpoint_id, since, now))
+        refused = row.refused is not None
+        count = resumption.revive(connection, endpoint_id, since, now, refused=refused)
+        again = resumption.revived_words(count)
         words = f"by {actor}; it was {row.state}{again}"
         notices.of_endpoint(connection, "endpoint.resumed", endpoint_id, words, now)
     return StateChange(row.state, _one(connection, endpoint_id))
@@ -231,16 +233,8 @@ def _set_state(
 def _fresh(state: str) -> dict[str, Any]:
     if state != "live":
         return {}
-    return {
-        "breaker": "closed",
-        "breaker_until": None,
-        "breaker_opened": 0,
-        "failures": 0,
-        "breaker_counts": None,
-        "slow_start": None,
-        "not_before": None,
-        "failing_since": None,
-    }
+    blank = ("breaker_until", "breaker_counts", "slow_start", "not_before", "failing_since", "refused")
+    return dict.fromkeys(blank) | {"breaker": "closed", "breaker_opened": 0, "failures": 0}
 
 
 def _locked(connection: Connection, endpoint_id: int) -> Row[Any]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from service.store.schema.base import Id, Instant, metadata, one_of
 
@@ -86,6 +87,8 @@ article = Table(
     Column("changed_at", Instant, nullable=False),  # strictly increases with the revision
     # It was public and is withheld by its own embargo: it returns by itself then. NULL for every other withholding.
     Column("returns_at", Instant),
+    # The revision that its words in article_search are of: NULL, or older, after a version that had no search.
+    Column("words_revision", Integer),
     UniqueConstraint("source_id", "external_id"),
     one_of("status", ARTICLE_STATUSES, "status"),
     Index("ix_article_changed", "changed_at"),
@@ -117,6 +120,12 @@ article = Table(
         sqlite_where=text("killed_by_desk"),
         postgresql_where=text("killed_by_desk"),
     ),
+    Index(
+        "ix_article_wordless",
+        "id",
+        sqlite_where=text("words_revision IS NULL OR words_revision < revision"),
+        postgresql_where=text("words_revision IS NULL OR words_revision < revision"),
+    ),
     # Articles that were taken down: partners that fetch are watched until they have read so.
     Index(
         "ix_article_withdrawn",
@@ -142,6 +151,24 @@ revision = Table(
     Column("accepted_at", Instant, nullable=False),
     one_of("status", ARTICLE_STATUSES, "status"),
     CheckConstraint("number >= 1", name="number"),
+)
+
+
+# The words of each article's newest revision, for the operators' search. Written by articles/search_index.py. SQLite's
+# index over them is `article_search_index` (FTS5), which triggers keep for the rows that are `in_index`.
+article_search = Table(
+    "article_search",
+    metadata,
+    Column("article_id", Id, primary_key=True, autoincrement=False),
+    Column("words", TSVECTOR().with_variant(Text(), "sqlite"), nullable=False),
+    Column("in_index", Boolean, nullable=False),
+    Index(
+        "ix_article_search_new",
+        "article_id",
+        sqlite_where=text("NOT in_index"),
+        postgresql_where=text("NOT in_index"),
+    ),
+    Index("ix_article_search_words", "words", postgresql_using="gin", info={"only": "postgresql"}),
 )
 
 
@@ -180,4 +207,18 @@ answer = Table(
     Column("body_hash", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("given_at", Instant, nullable=False),
+)
+
+
+# How often the intake refused a source in an hour, by the kind of problem. `source`: its slug; empty where the sender
+# is not known. Of what is older than three days one row each is left, of the hour 0. Written by articles/refusals.py.
+intake_refusal = Table(
+    "intake_refusal",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("hour", Instant, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    Column("in_a_row", Integer, nullable=False),  # since something of this source was last accepted
+    Column("last_at", Instant, nullable=False),
 )

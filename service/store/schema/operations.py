@@ -57,6 +57,16 @@ notice = Table(
     Column("given_up_at", Instant),
     Column("last_words", Text),  # why the last try failed
     Index("ix_notice_about", "about", "kind", "id"),
+    *(
+        Index(
+            f"ix_notice_{name}",
+            f"{name}_id",
+            "id",
+            sqlite_where=text(f"{name}_id IS NOT NULL"),
+            postgresql_where=text(f"{name}_id IS NOT NULL"),
+        )
+        for name in ("endpoint", "partner")
+    ),
     Index("ix_notice_due", "due_at", sqlite_where=text(_UNSENT), postgresql_where=text(_UNSENT)),
     Index(
         "uq_notice_gathering",
@@ -98,7 +108,7 @@ operator_session = Table(
 auth_limit = Table(
     "auth_limit",
     metadata,
-    Column("door", Text, primary_key=True),  # 'login', 'bearer', 'feed', 'hook'
+    Column("door", Text, primary_key=True),  # 'login', 'bearer', 'signature', 'feed'
     Column("address", Text, primary_key=True),
     Column("failures", Integer, nullable=False),  # since window_at
     Column("window_at", Instant, nullable=False),

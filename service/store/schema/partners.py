@@ -82,6 +82,7 @@ endpoint = Table(
     ),  # times in a row, for the back-off
     Column("failures", Integer, nullable=False, server_default=text("0")),  # in a row
     Column("breaker_counts", Text),  # JSON: attempts and failures of the last minute; workers.deliver.breaker
+    Column("refused", Text),  # JSON: articles refused since the last success, the newest five
     Column("slow_start", Integer),  # how many may be in flight while it starts slowly; NULL: the cap
     Column("not_before", Instant),  # the partner asked to wait (Retry-After on 429 and 503)
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),  # the last number given

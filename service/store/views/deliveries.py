@@ -7,20 +7,24 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from service.store import names
 from service.store.database.record import Record
-from service.store.database.sql import Query
+from service.store.database.sql import Query, Statement
 from service.store.deliveries.states import holds_back
 from service.store.errors import NotFound
 from service.store.views.columns import query
 
+ATTEMPTS_SHOWN = 20  # of each of many deliveries
+
 
 @dataclass(frozen=True)
 class DeliveryNow:
-    """A delivery with its story and where it goes. `embargo_until` is that of its own revision."""
+    """A delivery with its story and where it goes. `embargo_until` is that of its article now, which
+    holds every revision."""
 
     row: int
     partner: str
@@ -128,22 +132,57 @@ def dead_of(record: Record, endpoint_id: int, limit: int = 50) -> list[DeliveryN
         return _DEAD.all(connection, endpoint=endpoint_id, limit=limit)
 
 
-def deliveries_of_article(connection: Connection, article_row: int) -> list[DeliveryNow]:
-    """All of an article's, by partner and then in the order they were made."""
-    return _OF_ARTICLE.all(connection, article=article_row)
+def deliveries_of_event(
+    connection: Connection, *, article: int, revision: int, endpoint: int, replay: int, limit: int
+) -> list[DeliveryNow]:
+    """Those of an event, which is known by its article and revision, by endpoint, after this endpoint and replay."""
+    values = {"article": article, "revision": revision, "endpoint": endpoint, "replay": replay}
+    return _OF_EVENT.all(connection, **values, limit=limit)
 
 
-def deliveries_of_event(connection: Connection, article_row: int, revision: int) -> list[DeliveryNow]:
-    """All of an event's, which is known by its article and revision, in the order they were made."""
-    return _OF_EVENT.all(connection, article=article_row, revision=revision)
+def count_of_event(
+    connection: Connection, *, article: int, revision: int, endpoint: int, replay: int
+) -> tuple[int, int]:
+    """How many deliveries an event has, and how many of them up to this endpoint and replay."""
+    values = {"article": article, "revision": revision, "endpoint": endpoint, "replay": replay}
+    counts = _COUNT_OF_EVENT.one(connection, **values)
+    assert counts is not None, "a count has one row"
+    return counts.total, counts.before
 
 
-def attempts_of(connection: Connection, deliveries: Sequence[int]) -> dict[int, list[AttemptNow]]:
-    """The attempts of these deliveries' rows, the oldest first, by delivery."""
-    attempts: dict[int, list[AttemptNow]] = defaultdict(list)
-    for each in _ATTEMPTS.all(connection, ids=list(deliveries)):
+def latest_attempts(
+    connection: Connection, deliveries: Sequence[int], limit: int = ATTEMPTS_SHOWN
+) -> dict[int, tuple[tuple[AttemptNow, ...], int]]:
+    """The latest attempts of these deliveries' rows, the oldest first, and how many there are, by delivery."""
+    attempts: dict[int, list[_AttemptOf]] = defaultdict(list)
+    for each in _ATTEMPTS.all(connection, ids=list(deliveries), limit=limit):
         attempts[each.delivery].append(each)
-    return attempts
+    return {row: (tuple(found), found[0].total) for row, found in attempts.items()}
+
+
+class MatrixPage(NamedTuple):
+    """What became of some revisions at some of the `total` endpoints; `before` of them come before. `after`: the last
+    of these endpoints, if more come."""
+
+    deliveries: tuple[DeliveryNow, ...]
+    total: int
+    before: int
+    after: int | None
+
+
+def delivery_matrix(
+    record: Record, article_row: int, revisions: Sequence[int], after: int, limit: int
+) -> MatrixPage:
+    """Of each endpoint after this one and each revision the last delivery, by endpoint."""
+    with record.surveying() as connection:
+        found = _ENDPOINTS_OF_ARTICLE.rows(connection, article=article_row, after=after, limit=limit + 1)
+        endpoints = [endpoint for (endpoint,) in found]
+        counts = _COUNT_OF_ARTICLE.one(connection, article=article_row, after=after)
+        assert counts is not None, "a count has one row"
+        shown = endpoints[:limit]
+        deliveries = _MATRIX.all(connection, article=article_row, endpoints=shown, revisions=list(revisions))
+    more = shown[-1] if len(endpoints) > limit else None
+    return MatrixPage(tuple(deliveries), counts.total, counts.before, more)
 
 
 def delivery_page(record: Record, name: str) -> DeliveryPage:
@@ -162,7 +201,7 @@ def _listing(which: str) -> Query[DeliveryNow]:
         DeliveryNow,
         f"""
         SELECT d.id, p.slug, p.name, d.endpoint_id, e.url, a.public_id, d.article_id, a.status, a.revision,
-            v.public_id, d.event_id, v.type, {{headline}}, {{language}}, r.embargo_until, d.revision, d.replay,
+            v.public_id, d.event_id, v.type, {{headline}}, {{language}}, a.embargo_until, d.revision, d.replay,
             d.sequence, d.priority, d.ordered, d.state, d.due_at, d.attempts, d.superseded_by, d.last_status,
             d.last_words, d.lease_until, d.created_at, d.settled_at
         FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id JOIN partner p ON p.id = e.partner_id
@@ -178,8 +217,38 @@ _UNDELIVERED = _listing(
     " ORDER BY d.priority, d.due_at, d.id LIMIT :limit"
 )
 _DEAD = _listing("d.endpoint_id = :endpoint AND d.state = 'dead' ORDER BY d.id DESC LIMIT :limit")
-_OF_ARTICLE = _listing("d.article_id = :article ORDER BY p.name, d.endpoint_id, d.id")
-_OF_EVENT = _listing("d.article_id = :article AND d.revision = :revision ORDER BY d.id")
+# In the order of the index that has an article's deliveries together.
+_OF_EVENT = _listing(
+    "d.article_id = :article AND d.revision = :revision AND (d.endpoint_id, d.replay) > (:endpoint, :replay)"
+    " ORDER BY d.endpoint_id, d.replay LIMIT :limit"
+)
+_MATRIX = _listing(
+    "d.article_id = :article AND d.endpoint_id IN :endpoints[] AND d.revision IN :revisions[]"
+    " AND NOT EXISTS (SELECT 1 FROM delivery n WHERE n.article_id = d.article_id"
+    " AND n.endpoint_id = d.endpoint_id AND n.revision = d.revision AND n.replay > d.replay)"
+    " ORDER BY d.endpoint_id, d.revision"
+)
+_ENDPOINTS_OF_ARTICLE = Statement(
+    "SELECT DISTINCT endpoint_id FROM delivery WHERE article_id = :article AND endpoint_id > :after"
+    " ORDER BY endpoint_id LIMIT :limit"
+)
+
+
+class _Counts(NamedTuple):
+    total: int
+    before: int
+
+
+_COUNT_OF_EVENT = Query(
+    _Counts,
+    "SELECT count(*), coalesce(sum(CASE WHEN (endpoint_id, replay) > (:endpoint, :replay) THEN 0 ELSE 1 END), 0)"
+    " FROM delivery WHERE article_id = :article AND revision = :revision",
+)
+_COUNT_OF_ARTICLE = Query(
+    _Counts,
+    "SELECT count(DISTINCT endpoint_id), count(DISTINCT CASE WHEN endpoint_id <= :after THEN endpoint_id END)"
+    " FROM delivery WHERE article_id = :article",
+)
 _BY_NAME = _listing(
     "d.article_id = (SELECT article_id FROM event WHERE public_id = :event)"
     " AND d.endpoint_id = :endpoint_id AND d.replay = :replay AND v.public_id = :event"
@@ -189,6 +258,7 @@ _BY_NAME = _listing(
 @dataclass(frozen=True)
 class _AttemptOf(AttemptNow):
     delivery: int
+    total: int
 
 
 _ATTEMPT_COLUMNS = (
@@ -197,7 +267,12 @@ _ATTEMPT_COLUMNS = (
 )
 _ATTEMPTS = Query(
     _AttemptOf,
-    f"SELECT {_ATTEMPT_COLUMNS}, delivery_id FROM attempt WHERE delivery_id IN :ids[] ORDER BY id",
+    f"""
+    SELECT {_ATTEMPT_COLUMNS}, delivery_id, total FROM (
+        SELECT id, delivery_id, {_ATTEMPT_COLUMNS}, count(*) OVER (PARTITION BY delivery_id) AS total,
+            row_number() OVER (PARTITION BY delivery_id ORDER BY id DESC) AS place
+        FROM attempt WHERE delivery_id IN :ids[]) a
+    WHERE place <= :limit ORDER BY id""",
 )
 _ANSWERS = Query(
     AnsweredAttempt,

@@ -14,14 +14,18 @@ from service.store.content import read
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.errors import NotFound
+from service.store.names import DeliveryName
 from service.store.views.columns import query
 from service.store.views.deliveries import (
     AttemptNow,
     DeliveryNow,
-    attempts_of,
-    deliveries_of_article,
+    count_of_event,
     deliveries_of_event,
+    latest_attempts,
 )
+from service.store.views.holdings import FIRST_PLACE, HoldingNow, HoldingPlace, holdings_of
+
+PART = 100  # of each list; a document has no more, and says where the rest is
 
 
 @dataclass(frozen=True)
@@ -51,24 +55,21 @@ class RevisionNow:
 
 
 @dataclass(frozen=True)
-class HoldingNow:
-    """A revision that a partner is known to hold. `channel`: push or pull (at `endpoint_id`) or feed (`endpoint_id`
-    is 0)."""
+class HistoryPart:
+    """A part of an article's history: the revisions before this number, the holdings after this place (`place`)."""
 
-    partner: str
-    partner_name: str
-    endpoint_id: int
-    url: str | None
-    channel: str
-    revision: int
-    since: datetime
+    before: int = 2**31 - 1
+    after: HoldingPlace = FIRST_PLACE
+    limit: int = PART
 
 
 @dataclass(frozen=True)
 class ArticleTrace:
     """`content` is the newest revision's, embargoed or not. `revisions`: the newest first. `holdings` has each
-    partner and channel once."""
+    partner and channel once, those that have not confirmed the newest first. Both are parts: there are `revision` of
+    the one and `holding_count` of the other, `holdings_before` of them before this part."""
 
+    row: int
     id: str
     source: str
     source_name: str
@@ -83,20 +84,23 @@ class ArticleTrace:
     content: Mapping[str, Any]
     revisions: tuple[RevisionNow, ...]
     holdings: tuple[HoldingNow, ...]
-    deliveries: tuple[DeliveryNow, ...]
+    holding_count: int
+    holdings_before: int
 
 
 @dataclass(frozen=True)
 class DeliveryTrace:
-    """A delivery with its attempts, the oldest first."""
+    """A delivery with its latest attempts, the oldest of them first, and how many there are."""
 
     delivery: DeliveryNow
     attempts: tuple[AttemptNow, ...]
+    attempt_count: int
 
 
 @dataclass(frozen=True)
 class EventTrace:
-    """An event, its article as it stands now, and its deliveries in the order in which they were made."""
+    """An event, its article as it stands now, and a part of its deliveries, by endpoint: there are `delivery_count`,
+    `deliveries_before` of them before this part."""
 
     event: EventDetails
     article: str
@@ -106,12 +110,17 @@ class EventTrace:
     language: str | None
     embargo_until: datetime | None
     deliveries: tuple[DeliveryTrace, ...]
+    delivery_count: int
+    deliveries_before: int
 
 
-def article_trace(record: Record, name: str) -> ArticleTrace:
+_FIRST = HistoryPart()
+
+
+def article_trace(record: Record, name: str, part: HistoryPart = _FIRST) -> ArticleTrace:
     """By public id, or the last part of it. Raises NotFound."""
     with record.surveying() as connection:
-        return _article_trace(connection, names.find_article(connection, name), name)
+        return _article_trace(connection, names.find_article(connection, name), name, part)
 
 
 def article_by_external(record: Record, source_slug: str, external_id: str) -> ArticleTrace:
@@ -121,18 +130,23 @@ def article_by_external(record: Record, source_slug: str, external_id: str) -> A
         raise NotFound("article", name)
     with record.surveying() as connection:
         found = _BY_EXTERNAL.value(connection, source=source_slug, external_id=external_id)
-        return _article_trace(connection, found, name)
+        return _article_trace(connection, found, name, _FIRST)
 
 
-def event_trace(record: Record, name: str) -> EventTrace:
-    """By public id. Raises NotFound."""
+def event_trace(
+    record: Record, name: str, after: DeliveryName | None = None, limit: int = PART
+) -> EventTrace:
+    """By public id; its deliveries after the one of this name. Raises NotFound."""
     event = names.read_event_id(name)
     with record.surveying() as connection:
         row = _EVENT.one(connection, event=event) if event else None
         if row is None:
             raise NotFound("event", name)
-        deliveries = deliveries_of_event(connection, row.article_row, row.revision)
-        attempts = attempts_of(connection, [each.row for each in deliveries])
+        endpoint, replay = (after.endpoint_id, after.replay) if after else (0, 0)
+        of = {"article": row.article_row, "revision": row.revision, "endpoint": endpoint, "replay": replay}
+        deliveries = deliveries_of_event(connection, **of, limit=limit)
+        attempts = latest_attempts(connection, [each.row for each in deliveries])
+        total, before = count_of_event(connection, **of)
     return EventTrace(
         event=EventDetails(*row[:7]),
         article=row.article,
@@ -141,7 +155,9 @@ def event_trace(record: Record, name: str) -> EventTrace:
         headline=row.headline,
         language=row.language,
         embargo_until=row.embargo_until,
-        deliveries=tuple(DeliveryTrace(each, tuple(attempts.get(each.row, ()))) for each in deliveries),
+        deliveries=tuple(DeliveryTrace(each, *attempts.get(each.row, ((), 0))) for each in deliveries),
+        delivery_count=total,
+        deliveries_before=before,
     )
 
 
@@ -212,36 +228,30 @@ _REVISIONS = query(
     f"""
     SELECT r.number, r.status, {{headline}}, {{language}}, r.version, r.accepted_at, {_EVENT_COLUMNS}
     FROM revision r JOIN event v ON v.article_id = r.article_id AND v.revision = r.number
-    WHERE r.article_id = :article ORDER BY r.number DESC""",
-)
-_HOLDINGS = Query(
-    HoldingNow,
-    """
-    SELECT p.slug, p.name, r.endpoint_id, e.url, r.channel, r.revision, r.held_since FROM receipt r
-    JOIN partner p ON p.id = r.partner_id LEFT JOIN endpoint e ON e.id = r.endpoint_id
-    WHERE r.article_id = :article ORDER BY p.slug, r.endpoint_id""",
+    WHERE r.article_id = :article AND r.number < :before ORDER BY r.number DESC LIMIT :limit""",
 )
 _EVENT = query(
     _EventRow,
     f"""
     SELECT {_EVENT_COLUMNS}, v.article_id, a.public_id, a.status, a.revision, {{headline}}, {{language}},
-        r.embargo_until
+        a.embargo_until
     FROM event v JOIN article a ON a.id = v.article_id
     JOIN revision r ON r.article_id = v.article_id AND r.number = v.revision WHERE v.public_id = :event""",
 )
 
 
-def _article_trace(connection: Connection, article: int | None, name: str) -> ArticleTrace:
+def _article_trace(connection: Connection, article: int | None, name: str, part: HistoryPart) -> ArticleTrace:
     row = None if article is None else _ARTICLE.one(connection, article=article)
     if row is None:
         raise NotFound("article", name)
-    facts = row._asdict()
-    del facts["row"]
-    facts |= {
+    holdings = holdings_of(connection, row.row, row.revision, part.after, part.limit)
+    revisions = _REVISIONS.all(connection, article=row.row, before=part.before, limit=part.limit)
+    facts = row._asdict() | {
         "content": read(row.content),
-        "revisions": tuple(map(_revision, _REVISIONS.all(connection, article=row.row))),
-        "holdings": tuple(_HOLDINGS.all(connection, article=row.row)),
-        "deliveries": tuple(deliveries_of_article(connection, row.row)),
+        "revisions": tuple(map(_revision, revisions)),
+        "holdings": holdings.shown,
+        "holding_count": holdings.total,
+        "holdings_before": holdings.before,
     }
     return ArticleTrace(**facts)
 

@@ -129,12 +129,11 @@ class PartnerNow:
 
 
 def partners_now(record: Record, now: datetime, slug: str | None = None) -> list[PartnerNow]:
-    """All partners in the order they were added, or only the one of this name."""
+    """All partners but the removed, in the order they were added; or only the one of this name, removed or not."""
     if slug is not None and not names.is_storable(slug):
         return []
     known = select(partner.c.id, partner.c.slug, partner.c.name).order_by(partner.c.id)
-    if slug is not None:
-        known = known.where(partner.c.slug == slug)
+    known = known.where(partner.c.removed_at.is_(None) if slug is None else partner.c.slug == slug)
     with record.surveying() as connection:
         owners = connection.execute(known).all()
         ids = [each.id for each in owners] if slug is not None else None

@@ -48,19 +48,14 @@ class HeldHook(NamedTuple):
     why: str | None
 
 
-def sources_now(record: Record) -> list[SourceNow]:
-    """The active sources, in the order in which they were added."""
-    with record.surveying() as connection:
-        return _SOURCES.all(connection)
-
-
 def held_hooks(record: Record, limit: int = HELD_HOOKS_SHOWN) -> list[HeldHook]:
     """The hooks of all sources that are held: takedowns first, then the oldest."""
     with record.surveying() as connection:
         return _HELD_HOOKS.all(connection, limit=limit)
 
 
-_SOURCES = Query(
+# The active sources, in the order in which they were added.
+SOURCES_NOW = Query(
     SourceNow,
     """
     SELECT s.slug, s.name, s.adapter,

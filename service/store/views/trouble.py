@@ -45,14 +45,17 @@ _GROUPS = Query(
             max(d.settled_at) AS last_at, max(d.id) AS example,
             sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END) AS missing
         FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id, d.last_words) g
-    JOIN endpoint e ON e.id = g.endpoint_id JOIN partner p ON p.id = e.partner_id
+    JOIN endpoint e ON e.id = g.endpoint_id JOIN partner p ON p.id = e.partner_id AND p.removed_at IS NULL
     JOIN delivery x ON x.id = g.example JOIN event v ON v.id = x.event_id
     ORDER BY g.missing DESC, g.last_at DESC LIMIT :limit""",
 )
 
 
 def dead_groups(record: Record, limit: int = 200) -> list[DeadGroup]:
-    """The dead deliveries by endpoint and last words; groups in which something is missing first."""
+    """The dead deliveries by endpoint and last words; groups in which something is missing first.
+
+    A removed partner gets nothing any more, so it misses nothing.
+    """
     with record.surveying() as connection:
         return _GROUPS.all(connection, limit=limit)
 

@@ -1,0 +1,123 @@
+"""Counts what the intake refuses, by source and reason, for the status page and the metrics.
+
+A flood of refusals is written once a second at the most; what waits, or could not be written, as while the record is
+away, is written with the next refusal, or when the status page or the metrics are asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+
+from flask import Flask, Response, g, request
+
+from service import logs
+from service.store.articles import refusals
+from service.store.articles.refusals import RefusalKey, hour_of
+from service.store.database.record import Record
+from service.store.errors import RecordUnavailable
+
+log = logs.get("intake")
+
+WRITE_EVERY = 1.0  # seconds
+MOST_KEYS = 1_000  # sources, reasons and hours that wait to be written
+_BLUEPRINT = "intake"
+_SHOWING = frozenset(
+    {"pages.overview", "status.metrics", "status.status_json"}
+)  # these read the record anyhow
+
+
+def name_source(slug: str) -> None:
+    """The sender of this request says that it is this source, which exists; it need not be true."""
+    g.intake_source = slug
+
+
+class RefusalCounter:
+    """`clock` gives aware UTC times. Any thread may count."""
+
+    def __init__(self, record: Record, clock: Callable[[], datetime]) -> None:
+        self._record = record
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: Counter[RefusalKey] = Counter()
+        self._accepted: set[str] = set()  # sources of which nothing was refused since something was accepted
+        self._written_at = float("-inf")  # steady
+
+    def refused(self, source: str, reason: str) -> None:
+        now = self._clock()
+        log.info("intake.refused", source=source, reason=reason)
+        with self._lock:
+            self._accepted -= {source, ""}
+            key = RefusalKey(source, reason, hour_of(now))
+            if key in self._waiting or len(self._waiting) < MOST_KEYS:
+                self._waiting[key] += 1
+        if reason != "record-unavailable":  # a record that stands still must not be waited for once more
+            self.write_due()
+
+    def accepted(self, source: str) -> None:
+        """Costs a write only for the first post after a refusal, or after the start of this process."""
+        with self._lock:
+            if source in self._accepted and "" in self._accepted:
+                return
+        self.flush()
+        try:
+            refusals.end_row(self._record, source)
+        except RecordUnavailable:
+            return
+        with self._lock:
+            self._accepted |= {source, ""}
+
+    def write_due(self) -> None:
+        """Writes what waits, unless that was done within the last second: as the pages that show it are asked for."""
+        if self._waiting and time.monotonic() - self._written_at >= WRITE_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is counted. The record being away, it waits for the next time."""
+        with self._lock:
+            counts, self._waiting = self._waiting, Counter()
+            self._written_at = time.monotonic()
+        if not counts:
+            return
+        try:
+            refusals.add(self._record, counts, self._clock())
+        except (RecordUnavailable, OSError):  # the latter: its file cannot be opened
+            with self._lock:
+                self._waiting += counts
+
+
+def register(app: Flask, counter: RefusalCounter) -> None:
+    """Counts each answer of the intake. What fails in it changes no answer: a 202 is committed by then."""
+
+    def count(response: Response) -> Response:
+        try:
+            _count(counter, response)
+        except Exception as error:
+            log.warning("intake.count_failed", error=f"{type(error).__name__}: {error}"[:300])
+        return response
+
+    def write() -> None:
+        if request.endpoint in _SHOWING:
+            counter.write_due()
+
+    app.before_request(write)
+    app.after_request(count)
+
+
+def _count(counter: RefusalCounter, response: Response) -> None:
+    if request.blueprint != _BLUEPRINT:
+        return
+    source = g.get("intake_source", "")
+    if response.status_code >= 400:
+        counter.refused(source, _reason(response))
+    elif source:
+        counter.accepted(source)
+
+
+def _reason(response: Response) -> str:
+    """The kind of the problem."""
+    problem = response.get_json(silent=True) or {}
+    return str(problem.get("type", "")).rpartition("problem-")[2] or str(response.status_code)

@@ -1,0 +1,74 @@
+"""The answers to idempotency keys are forgotten after 30 days, but for those of the newest revisions."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from service.store.articles import idempotency
+from service.store.articles.idempotency import START
+from service.store.database.record import Record
+from service.store.schema.articles import answer
+from tests.builders import NOW, a_desk, an_article, post
+from tests.sending import WORKER
+from workers.leader import Clocks
+from workers.runner import TaskRunner
+from workers.sweep import Broker, Sweep
+
+LATER = NOW + timedelta(days=31)
+
+
+def keys(record: Record) -> set[str]:
+    with record.reading() as connection:
+        return set(connection.execute(select(answer.c.key)).scalars())
+
+
+def prune_all(record: Record, now: datetime) -> int:
+    """The number of batches until all were looked at."""
+    place, batches = START, 0
+    while True:
+        place, batches = idempotency.prune(record, place, now), batches + 1
+        if place == START:
+            return batches
+
+
+def test_answers_of_old_revisions_are_forgotten_after_thirty_days_and_not_before(record: Record) -> None:
+    source = a_desk(record)
+    for number in range(3):
+        story = an_article(headline=f"Revision {number}", version=number)
+        post(record, source, story, key=f"key-{number}", now=NOW + timedelta(seconds=number))
+    fresh = an_article(external_id="43", version=1)
+    post(record, source, fresh, key="fresh", now=LATER - timedelta(days=1))
+    prune_all(record, NOW + timedelta(days=29))
+    assert keys(record) == {"key-0", "key-1", "key-2", "fresh"}
+    prune_all(record, LATER)
+    assert keys(record) == {"key-2", "fresh"}
+    newest = an_article(headline="Revision 2", version=2)
+    assert post(record, source, newest, key="key-2", now=LATER).outcome == "accepted"
+    oldest = an_article(headline="Revision 0", version=0)
+    assert post(record, source, oldest, key="key-0", now=LATER).outcome == "stale"
+
+
+def test_many_answers_are_looked_at_in_batches(
+    sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = a_desk(sqlite_record)
+    for number in range(idempotency.ANSWERS_AT_ONCE + 10):
+        post(sqlite_record, source, an_article(headline=f"{number}"), key=f"key-{number}", now=NOW)
+    assert prune_all(sqlite_record, LATER) == 2
+    assert len(keys(sqlite_record)) == 1
+
+
+def test_the_sweep_forgets_old_answers(sqlite_record: Record) -> None:
+    source = a_desk(sqlite_record)
+    for number in range(2):
+        post(sqlite_record, source, an_article(headline=f"{number}"), key=f"key-{number}", now=NOW)
+    runner = TaskRunner({})
+    broker = Broker(state=lambda: "up", hint=lambda _: None)
+    sweep = Sweep(
+        sqlite_record, runner, WORKER, broker=broker, notify=lambda: None, clocks=Clocks(lambda: LATER)
+    )
+    sweep.run_once()
+    assert keys(sqlite_record) == {"key-1"}

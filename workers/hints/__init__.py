@@ -1,0 +1,1 @@
+"""Hints: the broker as a worker knows it, and the consumer that takes them."""

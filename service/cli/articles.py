@@ -94,6 +94,7 @@ def _result(answer: Answer, line: str) -> CommandResult:
 @click.option("--endpoint", type=int, help="All of this endpoint's since --since.")
 @click.option("--since", type=Moment(), help="2026-01-02T08:00:00Z, or 2h for two hours ago.")
 @click.option("--dead", is_flag=True, help="All that were given up; of one --endpoint if named.")
+@click.option("--partner", help="All of this partner's: since --since, or --dead.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent again.")
 @with_context
 def replay(
@@ -103,29 +104,32 @@ def replay(
     endpoint: int | None,
     since: datetime | None,
     dead: bool,
+    partner: str | None,
     dry_run: bool,
 ) -> CommandResult:
-    """Send deliveries again: one, an article's, an endpoint's since a time, or all that were given up."""
-    _check_choice(delivery, article, endpoint, since, dead=dead)
-    wanted = ReplayRequest(delivery, article, endpoint, since, dead)
+    """Send deliveries again: one, an article's, an endpoint's or a partner's since a time, or all given up."""
+    wanted = ReplayRequest(delivery, article, endpoint, since, dead, partner)
+    _check_choice(wanted)
     with context.record() as record:
         replayed = operations.replay(record, wanted, dry_run=dry_run, actor=OPERATOR, now=times.now())
     if replayed.count and not dry_run:
         context.wake()
     names, skipped = list(replayed.deliveries), dict(replayed.skipped)
     facts = {"count": replayed.count, "deliveries": names, "skipped": skipped, "dry_run": dry_run}
+    facts["partners"] = dict(replayed.partners)
     return CommandResult(facts, _replay_lines(replayed, dry_run=dry_run))
 
 
-def _check_choice(
-    delivery: str | None, article: str | None, endpoint: int | None, since: datetime | None, *, dead: bool
-) -> None:
-    if sum(each is not None for each in (delivery, article, endpoint)) + (dead and endpoint is None) != 1:
-        raise click.UsageError("name one of --delivery, --article, --endpoint or --dead")
-    if endpoint is not None and since is None and not dead:
-        raise click.UsageError("--endpoint needs --since, or --dead")
-    if since is not None and endpoint is None and not dead:
-        raise click.UsageError("--since goes with --endpoint or --dead")
+def _check_choice(wanted: ReplayRequest) -> None:
+    several = wanted.endpoint is not None or wanted.partner is not None
+    named = [wanted.delivery, wanted.article, wanted.endpoint, wanted.partner]
+    if sum(each is not None for each in named) + (wanted.dead and not several) != 1:
+        raise click.UsageError("name one of --delivery, --article, --endpoint, --partner or --dead")
+    if several and wanted.since is None and not wanted.dead:
+        option = "--endpoint" if wanted.endpoint is not None else "--partner"
+        raise click.UsageError(f"{option} needs --since, or --dead")
+    if wanted.since is not None and not several and not wanted.dead:
+        raise click.UsageError("--since goes with --endpoint, --partner or --dead")
 
 
 def _replay_lines(replayed: replays.ReplayResult, *, dry_run: bool) -> list[str]:
@@ -134,6 +138,9 @@ def _replay_lines(replayed: replays.ReplayResult, *, dry_run: bool) -> list[str]
     lines = [f"{count} {'delivery' if count == 1 else 'deliveries'} {what}.", *replayed.deliveries[:SHOWN]]
     if count > SHOWN:
         lines.append(f"… and {count - SHOWN} more; --json names them all.")
+    if len(replayed.partners) > 1:
+        lines.append("By partner:")
+        lines += [f"{number:>6}  {slug}" for slug, number in sorted(replayed.partners.items())]
     if left:
         lines.append(f"{left} that matched {'would not' if dry_run else 'will not'}:")
         for reason, number in sorted(replayed.skipped.items(), key=lambda each: -each[1]):

@@ -1,4 +1,4 @@
-"""What a list or a document reads is bounded by what it shows, however much the record has: in rows, not in time."""
+"""A list or a document reads no more than it shows, however much the record has: in rows, not in time."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_dead_delivery_is_replayed_as_itself(record: Record, dry_run: bool) -> N
     post(record, source, an_article())
     [first] = sent(record, "dead")
     told = replay(record, endpoint=endpoint.id, since=NOW, dry_run=dry_run)
-    assert told == ReplayResult((first.public_id,), {})
+    assert told == ReplayResult((first.public_id,), {}, {endpoint.partner: 1})
     assert rows(record) == [(1, 0, "dead" if dry_run else "pending")]
 
 
@@ -76,6 +76,28 @@ def test_delivered_one_is_replayed_under_an_id_of_its_own(record: Record) -> Non
     [again] = claim(record, 60)
     assert told.deliveries == (again.public_id,) == (f"{first.public_id}_1",)
     assert again.sequence == 2
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_replay_of_what_a_partner_was_not_given_leaves_the_delivered_and_the_others_alone(
+    record: Record, dry_run: bool
+) -> None:
+    source = a_desk(record)
+    for name in ("herald", "courier"):
+        an_endpoint(record, name)
+    post(record, source, an_article())
+    sent(record, "dead")
+    post(record, source, an_article(external_id="2"))
+    sent(record, "delivered", 1)
+    everything = replay(record, dead=True, dry_run=True)
+    assert everything.partners == {"herald": 1, "courier": 1}
+    told = replay(record, partner="herald", dead=True, dry_run=dry_run)
+    assert (told.count, told.partners, told.skipped) == (1, {"herald": 1}, {})
+    assert sorted(state for *_, state in rows(record)) == sorted(
+        ["dead", "dead" if dry_run else "pending", "delivered", "delivered"]
+    )
+    with pytest.raises(NotFound, match="harald"):
+        replay(record, partner="harald", dead=True)
 
 
 def test_replay_asked_for_twice_sends_once(record: Record) -> None:

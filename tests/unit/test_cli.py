@@ -581,11 +581,16 @@ def test_migrate_run_twice_changes_nothing(dateline: Dateline) -> None:
 
 
 def test_replay_prints_the_number_sent_again_and_the_reasons_of_the_others() -> None:
-    replayed = ReplayResult(tuple(f"dlv_{n}_1" for n in range(22)), {"newer": 3, "taken_down": 14})
+    replayed = ReplayResult(
+        tuple(f"dlv_{n}_1" for n in range(22)), {"newer": 3, "taken_down": 14}, {"herald": 12, "courier": 10}
+    )
     assert _replay_lines(replayed, dry_run=True) == [
         "22 deliveries would be sent again.",
         *(f"dlv_{n}_1" for n in range(20)),
         "… and 2 more; --json names them all.",
+        "By partner:",
+        "    10  courier",
+        "    12  herald",
         "17 that matched would not:",
         "    14  the article was taken down since",
         "     3  there is a newer revision: an older one is never sent after it",
@@ -594,7 +599,7 @@ def test_replay_prints_the_number_sent_again_and_the_reasons_of_the_others() -> 
 
 def test_replay_of_all_that_were_given_up_is_none_on_a_fresh_desk(dateline: Dateline) -> None:
     assert dateline("replay", "--dead", "--dry-run", "--json").json == {
-        "count": 0, "deliveries": [], "skipped": {}, "dry_run": True,
+        "count": 0, "deliveries": [], "skipped": {}, "dry_run": True, "partners": {},
     }  # fmt: skip
 
 

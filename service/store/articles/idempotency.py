@@ -105,5 +105,5 @@ _NEXT = Query(
     "SELECT source_id, key, body, given_at FROM answer WHERE (source_id, key) > (:source, :key)"
     f" ORDER BY source_id, key LIMIT {ANSWERS_AT_ONCE}",
 )
-_REVISIONS = Statement("SELECT public_id, revision FROM article WHERE public_id IN :ids[]")
+_REVISIONS = Statement("SELECT public_id, revision FROM article WHERE public_id IN :ids[text]")
 _DELETE = Statement("DELETE FROM answer WHERE source_id = :source AND key = :key AND given_at < :before")

@@ -133,6 +133,19 @@ def _changes(endpoint_id: int, before: Health, after: Health, revived: str) -> l
     return changes
 
 
+def probe_now(connection: Connection, endpoint_id: int, now: datetime) -> bool:
+    """Has an open circuit let one push through at once, and no Retry-After hold the endpoint; False if there is none.
+
+    Locks the endpoint.
+    """
+    return _PROBE_NOW.run(connection, {"endpoint": endpoint_id, "now": now}) == 1
+
+
+_PROBE_NOW = Statement("""
+    UPDATE endpoint SET not_before = NULL, breaker_until = CASE WHEN breaker = 'open' THEN :now ELSE breaker_until END
+    WHERE id = :endpoint""")
+
+
 def reword_failure(connection: Connection, endpoint_id: int, words: Mapping[str, str]) -> None:
     """Replaces words in what an endpoint failed of last, and in the reason why it stands still. Locks it."""
     row = _FAILURE.row(connection, endpoint=endpoint_id)

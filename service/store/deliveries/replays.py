@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -44,14 +44,19 @@ class ReplayRequest:
     endpoint: int | None = None
     since: datetime | None = None
     dead: bool = False
+    partner: str | None = None
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """`deliveries` are the webhook-ids that go again; `skipped` counts the others that matched, by REASONS."""
+    """`deliveries` are the webhook-ids that go again; `skipped` counts the others that matched, by REASONS.
+
+    `partners` counts those that go by their partner's slug.
+    """
 
     deliveries: tuple[str, ...]
     skipped: Mapping[str, int]
+    partners: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -94,16 +99,18 @@ def send_again(connection: Connection, ids: Sequence[int], now: datetime) -> Rep
 def total(request: ReplayRequest, parts: Sequence[ReplayResult]) -> ReplayResult:
     """The batches together. Raises NotPossible for one delivery that may not be sent again."""
     deliveries = tuple(name for part in parts for name in part.deliveries)
-    skipped: Counter[str] = Counter()
+    skipped, partners = Counter[str](), Counter[str]()
     for part in parts:
         skipped.update(part.skipped)
+        partners.update(part.partners)
     if request.delivery and not deliveries:
         raise NotPossible(REASONS[next(iter(skipped))])
-    return ReplayResult(deliveries, dict(skipped))
+    return ReplayResult(deliveries, dict(skipped), dict(partners))
 
 
 def _result(rows: Sequence[_ReplayRow], reasons: Counter[str]) -> ReplayResult:
-    return ReplayResult(tuple(_name(row) for row in rows), dict(reasons))
+    partners = Counter(row.partner for row in rows)
+    return ReplayResult(tuple(_name(row) for row in rows), dict(reasons), partners)
 
 
 def _condition(record: Record, request: ReplayRequest) -> tuple[str, dict[str, Any]]:
@@ -127,6 +134,12 @@ def _condition(record: Record, request: ReplayRequest) -> tuple[str, dict[str, A
             raise NotFound("endpoint", str(request.endpoint))
         parts.append("d.endpoint_id = :endpoint")
         values["endpoint"] = request.endpoint
+    if request.partner is not None:
+        parts.append(
+            "d.endpoint_id IN (SELECT e.id FROM endpoint e JOIN partner p ON p.id = e.partner_id"
+            " WHERE p.slug = :partner)"
+        )
+        values["partner"] = request.partner
     if request.since is not None:
         parts.append("d.created_at >= :since")
         values["since"] = request.since
@@ -161,6 +174,7 @@ class _ReplayRow(NamedTuple):
     article_status: str
     embargoed: bool
     repeated: bool
+    partner: str
 
 
 _DELIVERIES = Query(
@@ -168,8 +182,10 @@ _DELIVERIES = Query(
     """SELECT d.id, d.endpoint_id, d.revision, d.replay, d.state, v.public_id, a.revision, a.status,
         a.status = 'usable' AND coalesce(a.embargo_until, 0) > :now,
         EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id
-            AND o.revision = d.revision AND o.replay > d.replay)
+            AND o.revision = d.revision AND o.replay > d.replay),
+        p.slug
     FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id
+        JOIN endpoint e ON e.id = d.endpoint_id JOIN partner p ON p.id = e.partner_id
     WHERE d.id IN :ids[] ORDER BY d.id""",
 )
 

@@ -12,9 +12,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from service.store import names
-from service.store.database import locks
 from service.store.database.record import Record
-from service.store.database.sql import Query, Statement
+from service.store.database.sql import Query
 from service.store.deliveries import due_times, requeue
 from service.store.deliveries.states import UNSETTLED, Priority, in_states
 from service.store.errors import NotFound
@@ -102,19 +101,10 @@ def outlook_within(connection: Connection, endpoint_id: int, now: datetime) -> O
     )
 
 
-_PROBE_NOW = Statement("""
-    UPDATE endpoint SET not_before = NULL, breaker_until = CASE WHEN breaker = 'open' THEN :now ELSE breaker_until END
-    WHERE id = :endpoint""")
-
-
 def try_now(connection: Connection, endpoint_id: int, now: datetime) -> Outlook:
-    """Has all that waits at an endpoint tried now: its circuit lets one push through at once, and no Retry-After and no
-    schedule holds anything. What is under embargo, or waits for a paused endpoint, waits on. Raises NotFound.
+    """Makes all that waits at an endpoint due now. What is under embargo, or waits for a paused endpoint, waits on.
 
-    Run twice, it changes nothing more.
+    In the caller's transaction, which holds the endpoint's lock. Run twice, it changes nothing more.
     """
-    outlook_within(connection, endpoint_id, now)
-    locks.lock_endpoints(connection, [endpoint_id])
-    _PROBE_NOW.run(connection, {"endpoint": endpoint_id, "now": now})
     due_times.try_now(connection, endpoint_id, now)
     return outlook_within(connection, endpoint_id, now)

@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 from service.store.database.record import Record
 from service.store.deliveries import replays
 from service.store.deliveries.replays import ReplayRequest, ReplayResult
+from service.store.errors import NotFound
 from service.store.operations.audit_line import AuditLine
-from service.store.partners import endpoints
+from service.store.partners import endpoints, partners
 
 
 def replay(
@@ -24,8 +25,12 @@ def replay(
 ) -> ReplayResult:
     """Sends deliveries again; with `dry_run` only says which would be. A transaction and an audit line for each batch.
 
-    Raises NotFound also for an endpoint that does not exist: a mistyped number is not "nothing to send".
+    Raises NotFound also for an endpoint or a partner that does not exist: a mistyped name is not "nothing to send".
     """
+    if wanted.partner is not None and wanted.partner not in {
+        each.slug for each in partners.all_partners(record)
+    }:
+        raise NotFound("partner", wanted.partner)
     if wanted.endpoint is not None:
         endpoints.get_endpoint(record, wanted.endpoint)
     parts: list[ReplayResult] = []
@@ -45,7 +50,7 @@ def _write_replay_line(
     connection: Connection, wanted: ReplayRequest, part: ReplayResult, line: AuditLine
 ) -> None:
     if part.count:
-        target = wanted.delivery or wanted.article or wanted.endpoint or "dead"
+        target = wanted.delivery or wanted.article or wanted.endpoint or wanted.partner or "dead"
         since = wanted.since and wanted.since.isoformat()
         line.write(
             connection, "delivery.replayed", target, count=part.count, skipped=dict(part.skipped), since=since

@@ -7,9 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from service.store import names
 from service.store.database.record import Record
-from service.store.deliveries import resumption
+from service.store.deliveries import health, resumption
 from service.store.deliveries.resumption import Outlook
+from service.store.errors import NotFound
 from service.store.operations.audit_line import AuditLine
 from service.store.partners import endpoints, partners, signing_keys
 from service.store.partners.endpoints import Changes, Endpoint, NewEndpoint, StateChange
@@ -71,6 +73,8 @@ def resume_endpoint(record: Record, endpoint_id: int, *, actor: str, now: dateti
 def try_endpoint_now(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> Outlook:
     """Has what waits at an endpoint tried now, after its partner has mended something; says what is to be expected."""
     with record.writing() as connection:
+        if not (names.is_row(endpoint_id) and health.probe_now(connection, endpoint_id, now)):
+            raise NotFound("endpoint", str(endpoint_id))
         found = resumption.try_now(connection, endpoint_id, now)
         detail = {"waiting": found.waiting, "trial": found.trial}
         AuditLine(actor, now).write(connection, "endpoint.try_now", endpoint_id, **detail)

@@ -161,7 +161,7 @@ def latest_attempts(
 
 
 class MatrixPage(NamedTuple):
-    """What became of some revisions at some of the `total` endpoints; `before` of them come before. `after`: the last
+    """The fate of some revisions at some of the `total` endpoints; `before` of them come before. `after`: the last
     of these endpoints, if more come."""
 
     deliveries: tuple[DeliveryNow, ...]
@@ -234,18 +234,18 @@ _ENDPOINTS_OF_ARTICLE = Statement(
 )
 
 
-class _Counts(NamedTuple):
+class _PartCounts(NamedTuple):
     total: int
     before: int
 
 
 _COUNT_OF_EVENT = Query(
-    _Counts,
+    _PartCounts,
     "SELECT count(*), coalesce(sum(CASE WHEN (endpoint_id, replay) > (:endpoint, :replay) THEN 0 ELSE 1 END), 0)"
     " FROM delivery WHERE article_id = :article AND revision = :revision",
 )
 _COUNT_OF_ARTICLE = Query(
-    _Counts,
+    _PartCounts,
     "SELECT count(DISTINCT endpoint_id), count(DISTINCT CASE WHEN endpoint_id <= :after THEN endpoint_id END)"
     " FROM delivery WHERE article_id = :article",
 )

@@ -27,7 +27,14 @@ from service.intake.adapters.adapter import (
     Unreadable,
 )
 from service.intake.hook_privacy import stored_request
-from service.intake.story_intake import HELD_WORDS, Stamp, StoryIntake, StoryResult, StorySource
+from service.intake.story_intake import (
+    HELD_WORDS,
+    Stamp,
+    StoryIntake,
+    StoryResult,
+    StorySource,
+    is_takedown,
+)
 from service.store.articles import hooks, source_settings, source_sync
 from service.store.articles.hooks import (
     HELD,
@@ -41,6 +48,7 @@ from service.store.articles.hooks import (
 )
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import Source
+from service.store.schema.base import EPOCH
 
 log = logs.get("intake")
 
@@ -112,7 +120,13 @@ class HookIntake:
         if not unsettled:
             return claim.id, first
         of = StorySource(source, options, self._stories.known_sections())
-        self._take_stories(of, reading.events, planned, _stamps(claim, new.content_hash))
+        stamps = _stamps(claim, new.content_hash)
+        # Hooks overtake each other. Where the system can be asked, a story that does not say itself that it is newer
+        # than the one here is asked for: it may be older, and bring back what was taken down since.
+        asks = can_fetch(adapter, options)
+        self._take_stories(of, reading.events, planned, replace(stamps, received_at=EPOCH if asks else None))
+        if asks:
+            planned.ids += [each.external_id for each in planned.stories if each.outcome == "stale"]
         result = planned.result()
         hooks.settle(self._record, claim, result, next_try_at=now if result.state == QUEUED else None)
         return claim.id, result
@@ -157,7 +171,7 @@ class HookIntake:
     def _take_stories(self, of: StorySource, events: Sequence[Event], tally: _Tally, stamps: _Stamps) -> None:
         for place, event in enumerate(events):
             if isinstance(event, StoryRead | Gone):
-                tally.stories.append(self._stories.take(of, event, stamps.of(place)))
+                tally.stories.append(self._stories.take(of, event, stamps.of(place, event)))
 
 
 @dataclass(frozen=True)
@@ -168,8 +182,10 @@ class _Stamps:
     body_hash: str
     received_at: datetime | None = None
 
-    def of(self, place: int) -> Stamp:
-        return Stamp(f"{self.prefix}:{place}", self.body_hash, self.received_at)
+    def of(self, place: int, event: StoryRead | Gone) -> Stamp:
+        """A takedown is taken at its word, unless it waited."""
+        at_once = self.received_at == EPOCH and is_takedown(event)
+        return Stamp(f"{self.prefix}:{place}", self.body_hash, None if at_once else self.received_at)
 
 
 def _stamps(claim: HookClaim, body_hash: str) -> _Stamps:

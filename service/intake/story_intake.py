@@ -123,7 +123,7 @@ class StoryIntake:
 
     def _story(self, of: StorySource, story: StoryRead, stamp: Stamp) -> StoryResult:
         external_id = text.shown(str(story.fields.get("id", "")))
-        takedown = story.fields.get("status") in TAKEDOWN_STATUSES
+        takedown = is_takedown(story)
         notes = tuple(Note("", each) for each in story.warnings)
         try:
             reading = read_story(story.fields, of)
@@ -167,6 +167,11 @@ class StoryIntake:
             type=answer.type,
             outcome=answer.outcome,
         )
+
+
+def is_takedown(event: StoryRead | Gone) -> bool:
+    """Whether a system says that a story is not to be shown any more."""
+    return isinstance(event, Gone) or event.fields.get("status") in TAKEDOWN_STATUSES
 
 
 class Unusable(ValueError):

@@ -2,86 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
 from service import times
-from service.http import credentials
-from service.intake.adapters.adapter import HookRequest
-from service.intake.hook_intake import HookIntake
-from service.intake.story_intake import StoryIntake
 from service.store import notices, operations
-from service.store.articles import hooks, source_sync, standings
-from service.store.articles.source_settings import SourceOptions
-from service.store.articles.sources import NewSource, Source
+from service.store.articles import hooks, source_sync
 from service.store.coordination import due_work
 from service.store.database.record import Record
 from service.store.feeds.sections import all_sections
 from tests import paper_system
-from tests.builders import AUTHORITY, NOW
+from tests.paper_newsroom import PaperNewsroom
 from tests.paper_server import Paper, a_paper_server
-from tests.paper_system import PAPER, PAPER_SECRET, PAPER_TOKEN, a_story, signed
+from tests.paper_system import a_story
 from tests.worker import LOOPBACK
 from workers.fetch import __main__ as command
 from workers.fetch.task import FetchTask
 from workers.net.api_client import ApiClient
 
 A_MINUTE = timedelta(minutes=1)
-
-
-class PaperNewsroom:
-    """A desk with a source of Paper's, its hooks and a fetch worker, on a clock that the test moves."""
-
-    def __init__(self, record: Record, paper: Paper, **options: Any) -> None:
-        self.record, self.paper, self.now = record, paper, NOW
-        for slug in ("world", "china"):
-            operations.add_section(record, slug, slug.title(), "en", actor="operator", now=NOW)
-        settings = {"base_url": paper.url, "api_token": PAPER_TOKEN, **options}
-        key = credentials.new_api_key()
-        self.source: Source = operations.add_source(
-            record,
-            NewSource("paper", "Paper", "paper", key_id=key.key_id, key_hash=key.hash, secret=PAPER_SECRET),
-            SourceOptions(**settings),
-            actor="operator",
-            now=NOW,
-        )
-        self.stories = StoryIntake(record, authority=AUTHORITY, clock=self.clock)
-        self.hooks = HookIntake(self.stories)
-        self.task = FetchTask(
-            record, self.stories, self.clock, lambda: ApiClient(LOOPBACK, user_agent="test", seconds=5)
-        )
-
-    def clock(self) -> datetime:
-        return self.now
-
-    def send(self, hook: dict[str, Any]) -> hooks.HookResult:
-        body = json.dumps(hook).encode()
-        request = HookRequest("POST", "/v1/hooks/paper", signed(body), body)
-        return self.hooks.receive(self.source, PAPER, request, [PAPER_SECRET])[1]
-
-    def work(self, after: timedelta = timedelta(0)) -> int:
-        """Lets so much time pass, then the worker do all that is due."""
-        self.now += after
-        return self.task.drain()
-
-    def status(self, story_id: str) -> str:
-        found = {
-            each.external_id: each.status
-            for each in standings.standings(self.record, self.source.id, self.now)
-        }
-        return found.get(story_id, "none")
-
-    def public(self) -> list[str]:
-        found = standings.standings(self.record, self.source.id, self.now)
-        return sorted(each.external_id for each in found if each.status == "usable")
-
-    def state(self) -> source_sync.SyncState:
-        return source_sync.state(self.record, self.source.id)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from workers.fetch.system import StoryUnclear, System, SystemFailed
 log = logs.get("fetch")
 
 HOOK_SECONDS = 60.0  # of one try; a story takes 20 more at the most, and the claim lasts longer
-WORDS_MOST = 300
+FAILURE_LETTERS = 300
 
 
 class HookJob:
@@ -99,7 +99,7 @@ class HookJob:
             result,
             state=state,
             outcome="held" if state == HELD else "queued",
-            why=text.line(why)[:WORDS_MOST] or result.why,
+            why=text.line(why)[:FAILURE_LETTERS] or result.why,
             articles=articles,
             ids=ids,
             takedown=takedown,
@@ -163,7 +163,7 @@ def fail(record: Record, system: System, error: SystemFailed, now: datetime) -> 
     source = system.of.source
     failures = source_sync.state(record, source.id).failures
     until = backoff.not_before(failures, error.answer, now)
-    words = text.line(str(error))[:WORDS_MOST]
+    words = text.line(str(error))[:FAILURE_LETTERS]
     source_sync.note_failure(record, source.id, words, until, now)
     log.warning("source.unreachable", source=source.slug, words=words, failures=failures + 1)
 

@@ -53,7 +53,7 @@ def processes(config: Settings) -> list[tuple[str, str]]:
 
 
 def _worker_command(*words: str) -> Sequence[str]:
-    """What `dateline worker` becomes: it loads a command less."""
+    """The command line that `dateline worker` ends as: it loads a command less."""
     return [sys.executable, "-P", "-m", "workers", *words]
 
 

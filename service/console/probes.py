@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -32,6 +33,8 @@ from service.times import span
 
 log = logs.get("status")
 
+COMPARED_EVERY = 30.0  # seconds
+
 
 def create_blueprint(
     settings: Settings,
@@ -57,8 +60,10 @@ def create_blueprint(
     def healthz() -> Response:
         return Response("alive\n", mimetype="text/plain")
 
+    compared = SchemaComparison(record)
+
     def readyz() -> Response:
-        checks = list(examine(record, clock()))
+        checks = list(examine(record, clock(), compared.faults))
         if feeds is not None:
             checks.append(Check("feeds", True, feeds()))
         wrong = [each.words for each in checks if not each.ok]
@@ -130,12 +135,30 @@ class Check:
     words: str
 
 
-def examine(record: Record, now: datetime) -> Iterator[Check]:
+class SchemaComparison:
+    """The differences of the record's tables from its schema, looked for again after half a minute.
+
+    To compare all tables takes sixty milliseconds of the processor, and anybody may ask for the readiness.
+    """
+
+    def __init__(self, record: Record, *, steady: Callable[[], float] = time.monotonic) -> None:
+        self._record = record
+        self._steady = steady
+        self._found: tuple[float, list[str]] | None = None
+
+    def faults(self) -> list[str]:
+        now, found = self._steady(), self._found
+        if found is None or now - found[0] > COMPARED_EVERY:
+            found = self._found = now, migrations.faults(self._record)
+        return found[1]
+
+
+def examine(record: Record, now: datetime, schema_faults: Callable[[], list[str]]) -> Iterator[Check]:
     """Every part's check, as far as the record answers. Without Redis the desk is ready, too."""
     try:
         schema = migrations.schema_state(record)
         yield Check("record", True, "answers")
-        faults = migrations.faults(record)
+        faults = schema_faults()
         words = f"differs from {schema.current}: {'; '.join(faults[:3])}: run dateline doctor"
         yield Check("schema", schema.is_usable and not faults, words if faults else schema.words)
         if not schema.is_usable:

@@ -37,7 +37,7 @@ from tests.web import OPERATOR, PUBLIC_URL, SECRET_KEY, the_settings
 pytestmark = pytest.mark.xdist_group("no_leaks")
 
 
-class Allowance(NamedTuple):
+class MayHold(NamedTuple):
     """A surface that may have words of hidden stories: of which fields (all, if none is named), and the reason."""
 
     surface: str
@@ -59,7 +59,7 @@ KNOWN_TO_READERS = (
 SHOWS_WHICH = "the operator must know which story was taken down: its headline alone, behind the login"
 
 
-def the_pages() -> tuple[Allowance, ...]:
+def the_pages() -> tuple[MayHold, ...]:
     """Routes of the web."""
     article = "its operator sees what is hidden on its own page alone, and its newsroom what it posted itself"
     whole = (
@@ -74,36 +74,36 @@ def the_pages() -> tuple[Allowance, ...]:
     events = ("operator: GET /v1/events/<name>", "operator's browser: GET /status/events/<name>")
     readers = ("GET /feeds", "GET /feeds.opml", "GET /feeds/<path:name>", "GET /feeds/<path:name>.<fmt>")
     return (
-        *(Allowance(surface, ALL, HIDDEN, article) for surface in whole),
+        *(MayHold(surface, ALL, HIDDEN, article) for surface in whole),
         *(
-            Allowance(surface, of("reason"), HIDDEN, "the desk's own reason, for the desk")
+            MayHold(surface, of("reason"), HIDDEN, "the desk's own reason, for the desk")
             for surface in events
         ),
         *(
-            Allowance(f"operator's browser: GET {each}", of("headline"), WITHDRAWN, SHOWS_WHICH)
+            MayHold(f"operator's browser: GET {each}", of("headline"), WITHDRAWN, SHOWS_WHICH)
             for each in lists
         ),
-        Allowance("operator: GET /status.json", of("headline"), WITHDRAWN, SHOWS_WHICH),
+        MayHold("operator: GET /status.json", of("headline"), WITHDRAWN, SHOWS_WHICH),
         *(
-            Allowance(f"{role}: {route}", PACKAGE, WAS_PUBLIC, KNOWN_TO_READERS)
+            MayHold(f"{role}: {route}", PACKAGE, WAS_PUBLIC, KNOWN_TO_READERS)
             for role in ROLES
             for route in readers
         ),
     )
 
 
-def the_record() -> tuple[Allowance, ...]:
+def the_record() -> tuple[MayHold, ...]:
     """Columns of tables."""
     back = "what the end of the embargo, or `dateline restore`, brings back"
     place = "the feed of its package, hidden from all until a story in it is public"
     places = ("event.places", "feed.slug", "feed.title", "feed.born", "placement.feed")
     return (
-        Allowance("revision.content", ALL, HIDDEN, back),
-        Allowance("event.reason", of("reason"), HIDDEN, "the desk's own reason, for the desk"),
-        *(Allowance(column, PACKAGE, HIDDEN, place) for column in places),
-        *(Allowance(f"document.{each}", PACKAGE, WAS_PUBLIC, KNOWN_TO_READERS) for each in ("feed", "body")),
+        MayHold("revision.content", ALL, HIDDEN, back),
+        MayHold("event.reason", of("reason"), HIDDEN, "the desk's own reason, for the desk"),
+        *(MayHold(column, PACKAGE, HIDDEN, place) for column in places),
+        *(MayHold(f"document.{each}", PACKAGE, WAS_PUBLIC, KNOWN_TO_READERS) for each in ("feed", "body")),
         *(
-            Allowance(
+            MayHold(
                 f"attempt.{each}",
                 ALL,
                 of("again"),
@@ -123,7 +123,7 @@ def unexpected(found: set[Sighting]) -> set[Sighting]:
     return {each for each in found if each.story in HIDDEN and not any(_allows(one, each) for one in ALLOWED)}
 
 
-def _allows(one: Allowance, seen: Sighting) -> bool:
+def _allows(one: MayHold, seen: Sighting) -> bool:
     return (
         one.surface == seen.surface
         and (not one.fields or seen.field in one.fields)
@@ -131,7 +131,7 @@ def _allows(one: Allowance, seen: Sighting) -> bool:
     )
 
 
-def unused(allowances: Iterable[Allowance], found: set[Sighting]) -> list[Allowance]:
+def unused(allowances: Iterable[MayHold], found: set[Sighting]) -> list[MayHold]:
     """The allowances for nothing that was seen: they need not be there."""
     return [one for one in allowances if not any(_allows(one, each) for each in found)]
 

@@ -45,7 +45,7 @@ def claimed_by_a_worker(record: Record) -> None:
     assert len(claim(record, NOW)) == 1
 
 
-def test_what_a_dead_worker_had_on_the_wire_is_lost_as_soon_as_the_next_of_its_name_has_started(
+def test_pushes_of_a_dead_worker_are_lost_as_soon_as_the_next_of_its_name_has_started(
     record: Record, tmp_path: Path
 ) -> None:
     claimed_by_a_worker(record)

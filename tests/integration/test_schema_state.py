@@ -25,7 +25,11 @@ def at_schema(record: Record, name: str) -> None:
 
 
 def schema_check(record: Record) -> probes.Check:
-    return next(each for each in probes.examine(record, NOW) if each.check == "schema")
+    return next(
+        each
+        for each in probes.examine(record, NOW, lambda: migrations.faults(record))
+        if each.check == "schema"
+    )
 
 
 def next_schema(record: Record) -> str:
@@ -109,3 +113,14 @@ def test_the_advice_is_the_right_way_round(current: str | None, usable: bool, wo
     schema = Schema(current, "0006")
     assert schema.is_usable == usable
     assert schema.words.endswith(words)
+
+
+def test_tables_are_compared_again_after_half_a_minute_and_not_for_each_that_asks(record: Record) -> None:
+    seconds = [0.0]
+    compared = probes.SchemaComparison(record, steady=lambda: seconds[0])
+    assert compared.faults() == []
+    with record.writing() as connection:
+        connection.execute(text("DROP INDEX ix_notice_due"))
+    assert compared.faults() == []
+    seconds[0] = probes.COMPARED_EVERY + 1
+    assert compared.faults() != []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service import times
+from service.api.models import HookAnswer
 from service.http.guess_limits import MOST_WRONG, SIGNATURE
 from service.intake.adapters.adapter import HookRequest
 from service.store import operations
@@ -296,3 +297,10 @@ def test_the_token_of_a_system_is_sealed_and_read_back(desk: WebDesk) -> None:
     with desk.record.reading() as connection:
         row = connection.exec_driver_sql("SELECT secret_sealed FROM source_settings").scalar_one()
     assert b"very-secret" not in bytes(row)
+
+
+def test_every_answer_to_a_hook_is_described(sqlite_desk: WebDesk) -> None:
+    a_paper_source(sqlite_desk.record)
+    stories = [a_story(), a_story(id="8", headline=None), a_story(id="9", body_html="<p>A<script>x</script></p>")]
+    for hook in ({"stories": stories, "gone": ["12"]}, {"ping": "hello"}, {"stories": [a_story()]}):
+        HookAnswer.model_validate_json(send(sqlite_desk, hook).get_data(), extra="forbid")

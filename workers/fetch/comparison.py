@@ -9,9 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
-from service.intake.adapters.adapter import Event, Gone, Hint, Reconciliation, StoryRead, Unreadable
+from service.intake.adapters.adapter import (
+    ApiAnswer,
+    Event,
+    Gone,
+    Hint,
+    Reconciliation,
+    StoryRead,
+    Unreadable,
+)
 from service.intake.hook_intake import can_fetch
 from service.intake.story_intake import StoryResult
 from service.store.articles import standings
@@ -25,6 +34,7 @@ OVERLAP_READ_AGAIN = timedelta(
     minutes=10
 )  # before the last comparison: clocks differ, and posts take their time
 FIRST_LOOK_BACK = timedelta(days=1)
+CLOCKS_AGREE = timedelta(minutes=1)
 PAGES_MOST = 2_000
 IDS_MOST_COMPARED = 1_000_000
 LOOKS_MOST = 200  # stories that one sweep looks up; the next one goes on
@@ -75,10 +85,13 @@ class Comparison:
         seen: set[str] = set()
         deadline = time.monotonic() + LIST_SECONDS
         request = self._reconciliation.changed(since, self._system.settings)
-        for _ in range(PAGES_MOST):
+        for page_number in range(PAGES_MOST):
             self._check(deadline)
             asked_at = self._clock()
             answer = self._system.ask(request)
+            if page_number == 0 and (behind := clock_behind(answer, asked_at)) > CLOCKS_AGREE:
+                request = self._reconciliation.changed(since - behind, self._system.settings)
+                answer = self._system.ask(request)
             try:
                 page = self._reconciliation.changed_page(answer, request, self._system.settings)
             except Unreadable as error:
@@ -137,7 +150,7 @@ class Comparison:
                 page = self._reconciliation.ids_page(answer, request, self._system.settings)
             except Unreadable as error:
                 raise SystemFailed(f"its list of ids cannot be read: {error}", answer) from None
-            found |= dict.fromkeys(page.ids)
+            found |= dict.fromkeys(map(str, page.ids))
             if page.next is None:
                 return list(found)
             if len(found) > IDS_MOST_COMPARED:
@@ -216,6 +229,15 @@ class Comparison:
             raise ComparisonInterrupted
         if time.monotonic() > deadline:
             raise SystemFailed(f"its lists took longer than {LIST_SECONDS:.0f} s")
+
+
+def clock_behind(answer: ApiAnswer, asked_at: datetime) -> timedelta:
+    """How far a system's clock is behind ours, by the Date of its answer: it dates its changes by that."""
+    try:
+        date = parsedate_to_datetime(answer.headers.get("date", "")[:40])
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return timedelta(0)
+    return max(timedelta(0), asked_at - (date if date.tzinfo else date.replace(tzinfo=UTC)))
 
 
 def since_of(state: SyncState, now: datetime) -> datetime:

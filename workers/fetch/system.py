@@ -94,7 +94,7 @@ class System:
             raise
         except Exception as error:  # a fault of the adapter's: other stories go on
             raise StoryUnclear(f"the adapter {adapter.name} has a fault: {type(error).__name__}") from error
-        said = event.id if isinstance(event, Gone) else event.fields.get("id")
+        said = str(event.id if isinstance(event, Gone) else event.fields.get("id"))
         return Look(story_id, event, revision if said == story_id else None, asked_at)
 
     def take(self, look: Look) -> StoryResult:

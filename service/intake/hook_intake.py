@@ -114,9 +114,9 @@ class HookIntake:
         unsettled = any(isinstance(each, StoryRead | Gone) for each in reading.events)
         first = HookResult(QUEUED, "queued", "it is being worked on") if unsettled else planned.result()
         new = _new_hook(source, request, secrets)
-        claim = hooks.keep(self._record, new, first, now)
-        if planned.sweep is not None:
+        if planned.sweep is not None:  # first: of a hook that is kept as done nothing is to be left
             source_sync.ask(self._record, source.id, now, sweep=planned.sweep)
+        claim = hooks.keep(self._record, new, first, now)
         if not unsettled:
             return claim.id, first
         of = StorySource(source, options, self._stories.known_sections())

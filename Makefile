@@ -11,7 +11,7 @@ TESTS ?= tests
 # Two processes: the tests that start whole desks wait more than they work.
 JOBS ?= 2
 
-.PHONY: run test test-fast lint format golden bench chaos mutants lock clean
+.PHONY: run test test-fast lint format golden readers bench chaos mutants lock clean
 .DELETE_ON_ERROR:
 
 run: $(RUN_STAMP)
@@ -38,6 +38,11 @@ format: $(DEV_STAMP)
 # Writes tests/golden anew: the bytes of the sample desk's feeds. Look at the difference before it is committed.
 golden: $(DEV_STAMP)
 	GOLDEN=write $(BIN)/pytest -q tests/unit/test_feeds_golden.py
+
+# Lets gofeed (Go), feed-rs (Rust) and ROME (Java) read tests/golden, and writes what they find to tests/golden/readers:
+# after `make golden`, by hand. A language that is not installed is left out.
+readers: $(VENV)/.made
+	@nice $(BIN)/python -m tests.readers
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench

@@ -59,10 +59,10 @@ from service.api.partner_events import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     MAX_LIMIT_WITH_DATA,
-    MOST,
     PARTNER_EVENTS_PATH,
 )
 from service.api.status_models import DeskStatus, Readiness
+from service.http.parameters import NUMBER_MAX
 from service.http.problems import CONTENT_TYPE as PROBLEM
 from service.http.problems import ProblemDetails
 from service.intake.article import Article
@@ -193,7 +193,7 @@ def _partner_events() -> PathItem:
     found = response(words, {JSON: PartnerEvents})
     found.headers = {"ETag": Header(description="For If-None-Match.", required=True, schema=TEXT)}
     found.links = links("The events after these.", ("readPartnerEvents", {"after": "$response.body#/next"}))
-    count = schema(type="integer", minimum=0, maximum=MOST)
+    count = schema(type="integer", minimum=0, maximum=NUMBER_MAX)
     most = f"About this many, {DEFAULT_LIMIT} unless given; with data {MAX_LIMIT_WITH_DATA} at the most."
     page = schema(type="integer", minimum=0, maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
     return get(
@@ -273,7 +273,7 @@ def _feeds() -> dict[str, PathItem]:
 
 
 def _monitoring() -> dict[str, PathItem]:
-    text, whole = {"text/plain": TEXT}, schema(type="object", description="OpenAPI 3.1.")
+    text, row = {"text/plain": TEXT}, schema(type="integer", minimum=0, maximum=NUMBER_MAX)
     status: Responses = {"200": response("The facts.", {JSON: DeskStatus}), **refusals(404)}
     readiness: Responses = {
         "200": response("All parts answer.", {JSON: Readiness}),
@@ -286,8 +286,8 @@ def _monitoring() -> dict[str, PathItem]:
             status,
             query("after", "Only the partners after this one: as `next` has it."),
             query("partner", "Only this partner: as its own `next` has it."),
-            query("endpoints_after", "Of a partner, only the endpoints after this one."),
-            query("feeds_after", "Of a partner, only the feeds after this one."),
+            query("endpoints_after", "Of a partner, only the endpoints after this one.", row),
+            query("feeds_after", "Of a partner, only the feeds after this one.", row),
             security=_OPERATOR,
         ),
         "/healthz": get("isAlive", "The process is alive", {"200": response("It is.", text)}),
@@ -301,7 +301,7 @@ def _monitoring() -> dict[str, PathItem]:
             "describe",
             "This description",
             {
-                "200": response("The description.", {JSON: whole}),
+                "200": response("OpenAPI 3.1.", {JSON: schema(type="object")}),
                 "304": Response(description="You have it: If-None-Match is that of the description."),
             },
         ),

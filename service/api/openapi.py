@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 
+from service.http import parameters
 from service.http.problems import PROBLEMS
 
 _HEADERS = {"Cache-Control": "public, max-age=300"}
@@ -28,6 +29,7 @@ def create_blueprint(public_url: str) -> Blueprint:
     @blueprint.get("/openapi.json")
     def get_openapi() -> Response:
         """The description as data."""
+        parameters.require_known()
         body = json.dumps(description(), ensure_ascii=False, indent=1).encode()
         headers = {**_HEADERS, "Access-Control-Allow-Origin": "*"}
         response = Response(body, content_type="application/json", headers=headers)
@@ -38,6 +40,7 @@ def create_blueprint(public_url: str) -> Blueprint:
     @blueprint.get("/docs")
     def get_docs() -> Response:
         """The description as a page."""
+        parameters.require_known()
         page = render_template("docs.html", api=description(), problems=PROBLEMS, public_url=public_url)
         headers = {**_HEADERS, "Content-Security-Policy": _POLICY}
         return Response(page, content_type="text/html; charset=utf-8", headers=headers)

@@ -27,7 +27,6 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 # Bodies of an article may have a megabyte each.
 MAX_LIMIT_WITH_DATA = 100
-MOST = 2**53  # of a number in the address: what every reader of JSON holds exactly
 
 
 def create_blueprint(record: Record, public_url: str, clock: Callable[[], datetime]) -> Blueprint:
@@ -69,20 +68,11 @@ def _query(partner_id: int) -> _EventsQuery:
     if include not in (None, "data"):
         raise Problem(400, "query", "?include= can only be data")
     most = MAX_LIMIT_WITH_DATA if include else MAX_LIMIT  # `more` says that there is more than fits
-    endpoint = _number("endpoint", 0, MOST) if "endpoint" in request.args else None
-    limit = max(min(_number("limit", DEFAULT_LIMIT, MAX_LIMIT), most), 1)
+    endpoint = parameters.whole_number("endpoint") if "endpoint" in request.args else None
+    limit = max(min(parameters.whole_number("limit", DEFAULT_LIMIT, MAX_LIMIT), most), 1)
     return _EventsQuery(
-        StreamQuery(partner_id, _number("after", 0, MOST), limit, endpoint), include is not None
+        StreamQuery(partner_id, parameters.whole_number("after"), limit, endpoint), include is not None
     )
-
-
-def _number(name: str, default: int, most: int) -> int:
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > most:
-        raise Problem(400, "query", f"?{name}= is a whole number from 0 to {most}")
-    return int(text)
 
 
 def _bodies(record: Record, page: StreamPage) -> dict[int, dict[str, Any]]:

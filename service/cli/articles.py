@@ -10,7 +10,7 @@ import click
 
 from service import times
 from service.cli.command import CommandContext, CommandResult, with_context
-from service.cli.parameter_types import Moment
+from service.cli.parameter_types import Cause, Moment
 from service.store import operations
 from service.store.articles import sources
 from service.store.articles.idempotency import Answer
@@ -95,6 +95,7 @@ def _result(answer: Answer, line: str) -> CommandResult:
 @click.option("--since", type=Moment(), help="2026-01-02T08:00:00Z, or 2h for two hours ago.")
 @click.option("--dead", is_flag=True, help="All that were given up; of one --endpoint if named.")
 @click.option("--partner", help="All of this partner's: since --since, or --dead.")
+@click.option("--cause", type=Cause(), help="Of those given up, the ones whose last attempt ended so.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent again.")
 @with_context
 def replay(
@@ -105,10 +106,11 @@ def replay(
     since: datetime | None,
     dead: bool,
     partner: str | None,
+    cause: str | None,
     dry_run: bool,
 ) -> CommandResult:
     """Send deliveries again: one, an article's, an endpoint's or a partner's since a time, or all given up."""
-    wanted = ReplayRequest(delivery, article, endpoint, since, dead, partner)
+    wanted = ReplayRequest(delivery, article, endpoint, since, dead or cause is not None, partner, cause)
     _check_choice(wanted)
     with context.record() as record:
         replayed = operations.replay(record, wanted, dry_run=dry_run, actor=OPERATOR, now=times.now())
@@ -124,12 +126,12 @@ def _check_choice(wanted: ReplayRequest) -> None:
     several = wanted.endpoint is not None or wanted.partner is not None
     named = [wanted.delivery, wanted.article, wanted.endpoint, wanted.partner]
     if sum(each is not None for each in named) + (wanted.dead and not several) != 1:
-        raise click.UsageError("name one of --delivery, --article, --endpoint, --partner or --dead")
+        raise click.UsageError("name one of --delivery, --article, --endpoint, --partner, --dead or --cause")
     if several and wanted.since is None and not wanted.dead:
         option = "--endpoint" if wanted.endpoint is not None else "--partner"
-        raise click.UsageError(f"{option} needs --since, or --dead")
+        raise click.UsageError(f"{option} needs --since, --dead or --cause")
     if wanted.since is not None and not several and not wanted.dead:
-        raise click.UsageError("--since goes with --endpoint, --partner or --dead")
+        raise click.UsageError("--since goes with --endpoint, --partner, --dead or --cause")
 
 
 def _replay_lines(replayed: replays.ReplayResult, *, dry_run: bool) -> list[str]:
@@ -138,7 +140,7 @@ def _replay_lines(replayed: replays.ReplayResult, *, dry_run: bool) -> list[str]
     lines = [f"{count} {'delivery' if count == 1 else 'deliveries'} {what}.", *replayed.deliveries[:SHOWN]]
     if count > SHOWN:
         lines.append(f"… and {count - SHOWN} more; --json names them all.")
-    if len(replayed.partners) > 1:
+    if len(replayed.partners) > 1 or (dry_run and replayed.partners):
         lines.append("By partner:")
         lines += [f"{number:>6}  {slug}" for slug, number in sorted(replayed.partners.items())]
     if left:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from service import times
 from service.intake import article
 from service.store.deliveries import rates
+from service.store.deliveries.attempts import CAUSES
 
 ATTEMPTS_MAX = 50
 WAIT_MAX = timedelta(days=3)  # between two attempts
@@ -45,6 +46,18 @@ class HostPort(click.ParamType[str]):
         if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             self.fail(f"{value!r} is not HOST:PORT; write for example 127.0.0.1:8600", param, ctx)
         return str(value)
+
+
+class Cause(click.Choice[str]):
+    """Why deliveries were given up. The record's words, in which _ may be written as -."""
+
+    name = "cause"
+
+    def __init__(self) -> None:
+        super().__init__([each.replace("_", "-") for each in CAUSES])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(str(value).replace("_", "-"), param, ctx).replace("-", "_")
 
 
 LISTEN = click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,8 +27,9 @@ from service.console import (
 from service.console import words as wording
 from service.console.list_page import list_page
 from service.console.login import OperatorSession
-from service.http import problems
+from service.http import parameters, problems
 from service.http.guess_limits import GuessLimits
+from service.http.problems import Problem
 from service.plain_text import printable
 from service.settings import Settings
 from service.store import names, notices
@@ -45,6 +47,18 @@ NOTICES_SHOWN = 20
 FETCHES_SHOWN = 10
 PARTNERS_SHOWN = 50
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
+# The parameters that each page reads. All others are refused, but of a page that is not there, and of the style sheet,
+# whose stamp is one.
+_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "pages.overview": ("after", "refresh"),
+    "pages.partner": ("after", "feeds_after"),
+    "pages.articles": ("q", "after", "before"),
+    "pages.article": ("revisions", "holdings", "after"),
+    "pages.event": ("after",),
+    "pages.dead": ("endpoint",),
+    "pages.login": ("next",),
+}
+_ANY_PARAMETER = {"pages.nothing", "pages.style"}
 
 
 def create_blueprint(
@@ -64,8 +78,10 @@ def create_blueprint(
     operator, views = OperatorSession(settings, record, clock), StatusViews(record, clock, feeds)
     pages.record_once(lambda state: operator.prepare(cast(Flask, state.app)))
     pages.before_request(lambda: _ask_for_login(operator))
+    pages.before_request(_refuse_unknown_parameters)
     pages.after_request(login.harden)
     pages.register_error_handler(HTTPException, _refusal)
+    pages.register_error_handler(Problem, _query_refusal)
     pages.register_error_handler(NotFound, lambda _: _refusal(NotFoundPage()))
     pages.register_error_handler(RecordUnavailable, _record_away)
     pages.register_error_handler(Exception, _unexpected)
@@ -94,6 +110,12 @@ def _ask_for_login(operator: OperatorSession) -> AnyResponse | None:
     return redirect(url_for("pages.login", next=None if target == "/status" else target))
 
 
+def _refuse_unknown_parameters() -> None:
+    page = request.endpoint or ""
+    if page not in _ANY_PARAMETER:
+        parameters.require_known(*_PARAMETERS.get(page, ()))
+
+
 def _add_style(pages: Blueprint) -> None:
     """The style sheet, under an address that changes with its bytes."""
     sheet = (Path(__file__).parents[1] / "static" / "status.css").read_bytes()
@@ -115,6 +137,11 @@ def _refusal(error: HTTPException) -> tuple[str, int]:
     }
     code = error.code or 500
     return _trouble_page(error.name, words.get(code, error.description or "")), code
+
+
+def _query_refusal(refusal: Problem) -> tuple[str, int]:
+    words = f"{wording.sentence(refusal.detail)}. Take it out of the address, or go back."
+    return _trouble_page(HTTPStatus(refusal.status).phrase, words), refusal.status
 
 
 def _record_away(error: RecordUnavailable) -> tuple[str, int, dict[str, str]]:
@@ -155,6 +182,7 @@ def _words(now: datetime) -> dict[str, Any]:
         "endpoint_state": lambda each: words_desk.endpoint_state(each, now),
         "partner_state": lambda each: words_desk.partner_state(each, now),
         "replay_command": words_desk.replay_command,
+        "cause_word": words_desk.cause_word,
         "shown_text": wording.shown_text,
         "last_part": names.last_part,
     }

@@ -17,7 +17,7 @@ from service.console import words_desk
 from service.console.login import OperatorSession, harden
 from service.console.metrics import DeskCollector
 from service.console.status_json import StatusCursor
-from service.http import auth
+from service.http import auth, parameters
 from service.http.client_address import is_local
 from service.http.problems import Problem
 from service.settings import Settings
@@ -83,6 +83,8 @@ def create_blueprint(
             return harden(auth.unauthenticated(words).response())
         try:
             return harden(_facts(record, clock(), _cursor()))
+        except Problem as refusal:
+            return harden(refusal.response())
         except NotFound as error:
             return harden(
                 Problem(404, "not-found", f"there is no {error.what} {error.name!r} here").response()
@@ -114,8 +116,9 @@ def _may_scrape(settings: Settings, operator: OperatorSession) -> bool:
 
 
 def _cursor() -> StatusCursor:
+    parameters.require_known("after", "partner", "endpoints_after", "feeds_after")
     asked = request.args
-    numbers = {name: asked.get(name, 0, type=int) for name in ("endpoints_after", "feeds_after")}
+    numbers = {name: parameters.whole_number(name) for name in ("endpoints_after", "feeds_after")}
     return StatusCursor(asked.get("after"), asked.get("partner"), **numbers)
 
 

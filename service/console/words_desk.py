@@ -53,9 +53,15 @@ def _in_trouble(endpoint: EndpointNow, now: datetime) -> Word | None:
     return None
 
 
-def replay_command(endpoint_id: int) -> str:
-    """The command that sends again what was given up at an endpoint, and nothing else."""
-    return f"dateline replay --endpoint {endpoint_id} --dead"
+def replay_command(endpoint_id: int, cause: str | None = None) -> str:
+    """The command that sends again what was given up at an endpoint, of one cause if it is named; nothing else."""
+    of_cause = f" --cause {cause_word(cause)}" if cause else ""
+    return f"dateline replay --endpoint {endpoint_id} --dead{of_cause}"
+
+
+def cause_word(cause: str) -> str:
+    """The cause as it is written on a command line."""
+    return cause.replace("_", "-")
 
 
 def partner_state(partner: PartnerNow, now: datetime) -> Word:

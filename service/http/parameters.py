@@ -7,8 +7,10 @@ from flask import request
 from service.http.problems import Problem
 from service.plain_text import printable
 
+NUMBER_MAX = 2**53  # in an address: what every reader of JSON holds exactly
 _NAMED_MAX = 10  # names in a refusal
 _LETTERS_MAX = 60  # of each of them
+_DIGITS_MAX = 19
 
 
 def require_known(*known: str) -> None:
@@ -22,6 +24,16 @@ def require_known(*known: str) -> None:
         raise Problem(400, "query", f"unknown parameter {_listed(unknown)}: {has}; nothing was changed")
     if twice := [name for name in known if len(request.args.getlist(name)) > 1]:
         raise Problem(400, "query", f"parameter {_listed(twice)} stands more than once: give one value")
+
+
+def whole_number(name: str, default: int = 0, most: int = NUMBER_MAX) -> int:
+    """The value of a parameter; `default` if it is left out. Raises a 400 for all but a number from 0 to `most`."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS_MAX or int(text) > most:
+        raise Problem(400, "query", f"?{name}= is a whole number from 0 to {most}")
+    return int(text)
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

@@ -31,16 +31,16 @@ class _Mode(Enum):
     PHRASE = 3
 
 
-class _BlockPart(NamedTuple):
-    """A tag or a text of the story. `name` is empty for a text."""
+# A tag or a text of the story: "/" for a closing tag, the name (empty for a text), the attributes, the text. Plain
+# tuples, and the names of stand-ins as plain strings: of both there are thousands, and others take twice the time.
+_BlockPart = tuple[str, str, str, str]
+_FRAME, _VIDEO, _DROPPED, _SOURCE, _NOSCRIPT, _PICTURE = (
+    each.value
+    for each in (Kind.FRAME, Kind.VIDEO, Kind.DROPPED, Kind.SOURCE, Kind.NOSCRIPT, Kind.PICTURE)
+)
 
-    closing: bool
-    name: str
-    attributes: str
-    text: str
 
-
-@dataclass
+@dataclass(slots=True)
 class _Shape:
     """An element's content, as far as it decides on its place."""
 
@@ -57,32 +57,28 @@ class _OpenElement(NamedTuple):
 
 def rewritten(markup: str, base: str | None, removed: Counter[str]) -> str:
     """The markup without stand-ins (`html_tags.Kind`), still to be washed. It is what nh3 wrote."""
-    rewriter = _Rewriter(_parts(markup), base, removed)
+    rewriter = _Rewriter(_PART.findall(markup), base, removed)
     rewriter.walk()
     return "".join(rewriter.out)
-
-
-def _parts(markup: str) -> list[_BlockPart]:
-    return [_BlockPart(bool(part[0]), *part[1:]) for part in _PART.findall(markup)]
 
 
 def _shapes(parts: list[_BlockPart]) -> dict[int, _Shape]:
     shapes: dict[int, _Shape] = {}
     path: list[int] = []
-    for place, part in enumerate(parts):
-        if part.closing:
+    for place, (closing, name, _, text) in enumerate(parts):
+        if closing:
             shape = shapes[path.pop()]
             shape.end = place
             if path:
                 outer = shapes[path[-1]]
-                outer.has_block |= shape.has_block or part.name in BLOCKS
+                outer.has_block |= shape.has_block or name in BLOCKS
                 outer.has_words |= shape.has_words
-        elif part.name and part.name not in VOID:
+        elif name and name not in VOID:
             path.append(place)
-            shapes[place] = _Shape(has_words=part.name in (Kind.FRAME.value, Kind.VIDEO.value))
+            shapes[place] = _Shape(has_words=name in (_FRAME, _VIDEO))
         elif path:
-            shapes[path[-1]].has_block |= part.name == "hr"
-            shapes[path[-1]].has_words |= bool(part.text) and not part.text.isspace()
+            shapes[path[-1]].has_block |= name == "hr"
+            shapes[path[-1]].has_words |= bool(text) and not text.isspace()
     for place in path:
         shapes[place].end = len(parts)
     return shapes
@@ -107,29 +103,29 @@ class _Rewriter:
     def walk(self) -> None:
         place = 0
         while place < len(self._parts):
-            part = self._parts[place]
+            closing, name, attributes, text = self._parts[place]
             following = place + 1
-            if not part.name:
-                self._text(part.text)
-            elif part.closing:
+            if not name:
+                self._text(text)
+            elif closing:
                 self._close()
-            elif ' hidden="' in part.attributes or part.name == Kind.DROPPED.value:
+            elif name == _DROPPED or ' hidden="' in attributes:
                 following = self._after(place)
-            elif part.name in (Kind.VIDEO.value, Kind.FRAME.value):
+            elif name in (_VIDEO, _FRAME):
                 following = self._after(place)
                 self._media(place, following)
-            elif part.name == Kind.SOURCE.value:
+            elif name == _SOURCE:
                 following = self._after(place)
-                self._source = self._source or self._picture_address(_read(part.attributes))
-            elif part.name in VOID:
-                self._void(part)
+                self._source = self._source or self._picture_address(_read(attributes))
+            elif name in VOID:
+                self._void(name, attributes)
             else:
-                self._open(part, self._shapes[place])
+                self._open(name, attributes, self._shapes[place])
             place = following
         self._end_paragraph()
 
     def _after(self, place: int) -> int:
-        return place + 1 if self._parts[place].name in VOID else self._shapes[place].end + 1
+        return place + 1 if self._parts[place][1] in VOID else self._shapes[place].end + 1
 
     @property
     def _mode(self) -> _Mode:
@@ -159,11 +155,11 @@ class _Rewriter:
             self.out.append("<br>")
             self._line_ends = False
 
-    def _open(self, part: _BlockPart, shape: _Shape) -> None:
-        name, mode = part.name, self._mode
-        if name == Kind.NOSCRIPT.value:
+    def _open(self, name: str, attributes: str, shape: _Shape) -> None:
+        mode = self._mode
+        if name == _NOSCRIPT:
             self._noscripts += 1
-        if name == Kind.PICTURE.value:
+        if name == _PICTURE:
             self._source = None
         if name in BLOCKS:
             mode = self._block_mode(name)
@@ -177,7 +173,7 @@ class _Rewriter:
         if written:
             self._picture_before &= name not in BLOCKS
             self._links += name == "a"
-            self.out.append(f"<{name}{self._attributes(name, part.attributes)}>")
+            self.out.append(f"<{name}{self._attributes(name, attributes)}>" if attributes else f"<{name}>")
         self._frames.append(_OpenElement(name, mode, written))
 
     def _block_mode(self, name: str) -> _Mode:
@@ -196,9 +192,9 @@ class _Rewriter:
         frame = self._frames.pop()
         if frame.mode is _Mode.WRAP:
             self._end_paragraph()
-        if frame.name == Kind.NOSCRIPT.value:
+        if frame.name == _NOSCRIPT:
             self._noscripts -= 1
-        if frame.name == Kind.PICTURE.value:
+        if frame.name == _PICTURE:
             self._source = None
         if frame.name == "div" and frame.mode is _Mode.PHRASE:
             self._line_ends |= self._is_after_words()
@@ -208,19 +204,18 @@ class _Rewriter:
             self._links -= frame.name == "a"
             self.out.append(f"</{frame.name}>")
 
-    def _void(self, part: _BlockPart) -> None:
-        if part.name == "img":
-            self._picture(part)
+    def _void(self, name: str, attributes: str) -> None:
+        if name == "img":
+            self._picture(_read(attributes))
         elif self._noscripts:
             return
-        elif part.name in BLOCKS:
+        elif name in BLOCKS:
             self._end_paragraph()
-            self.out.append(f"<{part.name}{self._attributes(part.name, part.attributes)}>")
+            self.out.append(f"<{name}{self._attributes(name, attributes)}>")
         elif self._mode is not _Mode.WRAP or self._paragraph:  # an empty line between blocks is none
             self.out.append("<br>")
 
-    def _picture(self, part: _BlockPart) -> None:
-        found = _read(part.attributes)
+    def _picture(self, found: dict[str, str]) -> None:
         again = self._noscripts and self._picture_before
         address = None if again else self._picture_address(found) or self._source
         if address is None:
@@ -248,10 +243,10 @@ class _Rewriter:
         return None
 
     def _media(self, place: int, following: int) -> None:
-        for part in self._parts[place:following]:
-            if part.closing or part.name not in (Kind.VIDEO.value, Kind.FRAME.value, Kind.SOURCE.value):
+        for closing, element, attributes, _ in self._parts[place:following]:
+            if closing or element not in (_VIDEO, _FRAME, _SOURCE):
                 continue
-            found = _read(part.attributes)
+            found = _read(attributes)
             for name in (*LAZY, "src", "data"):
                 address = name in found and html_addresses.of_media(
                     entities.unescape(found[name]), self._base, self._removed

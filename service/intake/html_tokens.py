@@ -278,8 +278,8 @@ class _Writer:
             return ""
         found: dict[str, str] = {}
         for each in islice(_ATTRIBUTE.finditer(attributes), _ATTRIBUTES_MAX):
-            value = next((group for group in each.groups()[1:] if group is not None), "")
-            found.setdefault(each[1].lower(), value)
+            name_of, double, single, bare = each.groups("")
+            found.setdefault(name_of.lower(), double or single or bare)
         wanted = html_tags.wanted(name)
         if name in html_tags.COUNTED:
             self._removed.update(

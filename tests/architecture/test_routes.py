@@ -10,7 +10,8 @@ from flask import Flask
 
 from service.http.problems import PROBLEMS
 from service.store.database.record import Record
-from tests.web import an_app
+from tests.web import OPERATOR as OPERATORS_TOKEN
+from tests.web import TOKEN, an_app
 
 EVERYBODY, OPERATOR, SOURCE, PARTNER, SESSION = "everybody", "operator", "source", "partner", "session"
 ADDRESS = "the address's holder"  # a token is part of the address: for all others there is nothing
@@ -54,6 +55,24 @@ PAGES: dict[tuple[str, str], set[str]] = {
     ("GET", "/status/dead"): {SESSION},
     ("GET", "/status/sources"): {SESSION},
     ("GET", "/status/<path:name>"): {SESSION},
+}
+# Readers and scrapers add parameters of their own against caches: what is only read, and by everybody, takes any.
+ANY_PARAMETER = {
+    "/",
+    "/partner/feeds/<token>.<fmt>",
+    "/feeds",
+    "/feeds/<path:name>.<fmt>",
+    "/feeds/<path:name>",
+    "/feeds.opml",
+    "/favicon.ico",
+    "/sitemaps/news.xml",
+    "/sitemaps/news-<int:number>.xml",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/static/<path:filename>",
+    "/status/style.css",
+    "/status/<path:name>",  # there is no such page
 }
 SCHEMES = {
     SOURCE: {"apiKey", "signature"},
@@ -133,6 +152,40 @@ def test_the_description_names_the_credentials_that_the_route_demands(api: dict[
         assert named == wanted, path
         # Metrics need a token from elsewhere than this machine, and once one is set: docs/configuration.md.
         assert ("401" in operation["responses"]) is (bool(wanted) or path == "/metrics"), path
+
+
+@pytest.mark.parametrize(("method", "rule"), sorted(USERS.keys() | PAGES.keys()))
+def test_a_parameter_that_a_route_does_not_read_is_refused_by_its_name(
+    app: Flask, method: str, rule: str
+) -> None:
+    client = app.test_client()
+    assert client.post("/status/login", data={"token": TOKEN}).status_code == 303
+    path = re.sub(r"<int:[^>]+>", "1", rule)
+    path = re.sub(r"<[^>]+>", "x", path) + "?dry_run=1"
+    headers = {} if rule.startswith("/status/") else OPERATORS_TOKEN
+    answer = client.open(path, method=method, content_type="application/json", data=b"{}", headers=headers)
+    assert (answer.status_code == 400) is (rule not in ANY_PARAMETER)
+    if answer.status_code == 400:
+        assert "?dry_run=" in answer.get_data(as_text=True)
+        assert "nothing was changed" in answer.get_data(as_text=True)
+
+
+def test_every_link_of_the_pages_has_parameters_that_its_page_reads(app: Flask) -> None:
+    client = app.test_client()
+    client.post("/status/login", data={"token": TOKEN})
+    for path in ("?after=x&refresh=off", "/articles?q=x&after=x", "/articles?before=x", "/dead?endpoint=1"):
+        assert client.get(f"/status{path}").status_code == 200
+    assert client.get("/status/login?next=/status/dead").status_code == 302
+    assert client.get("/status.json?after=nobody").status_code == 404
+    assert client.get("/status.json?endpoints_after=1&feeds_after=0").status_code == 200
+
+
+def test_a_number_of_the_status_that_is_none_is_refused(app: Flask) -> None:
+    for name in ("endpoints_after", "feeds_after"):
+        for value in ("x", "-1", "1.5", "9" * 19, "9" * 5000):
+            answer = app.test_client().get(f"/status.json?{name}={value}", headers=OPERATORS_TOKEN)
+            assert answer.status_code == 400
+            assert f"?{name}= is a whole number" in answer.json["detail"]
 
 
 def references(part: Any) -> list[str]:

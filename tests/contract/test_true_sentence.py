@@ -91,17 +91,23 @@ def test_the_command_shown_for_what_was_given_up_sends_that_and_nothing_else(rec
     for number in range(4):
         post(record, source, an_article(external_id=str(number)))
     routing.route(record, NOW)
-    dead, *delivered = claim_all(record, NOW)
+    dead, refused, *delivered = claim_all(record, NOW)
     settled = [a_settlement(each, "delivered", "answered 200 OK", later(1), status=200) for each in delivered]
-    settled.append(a_settlement(dead, "dead", FAILURE, later(1), status=503))
+    settled.append(a_settlement(dead, "dead", FAILURE, later(1), status=503, outcome="throttled"))
+    words = "answered 403 Forbidden"
+    settled.append(a_settlement(refused, "dead", words, later(1), status=403, outcome="refused"))
     settlements.settle(record, settled, lease=WORKER, now=later(1))
     client = an_app(record, clock=lambda: later(2)).test_client()
     client.post("/status/login", data={"token": TOKEN})
-    commands = re.findall(
-        r'<code class="command">(dateline replay.*?)</code>', client.get("/status/dead").text
-    )
-    assert commands == [f"dateline replay --endpoint {endpoint.id} --dead"]
-    given = replay_command.make_context("replay", shlex.split(commands[0])[2:]).params
-    wanted = ReplayRequest(endpoint=given["endpoint"], since=given["since"], dead=given["dead"])
-    replayed = operations.replay(record, wanted, actor="operator", now=later(3))
-    assert replayed.deliveries == (dead.public_id,)
+    page = client.get("/status/dead").text
+    commands = re.findall(r'<code class="command">(dateline replay.*?)</code>', page)
+    assert sorted(commands) == [
+        f"dateline replay --endpoint {endpoint.id} --dead --cause {cause}"
+        for cause in ("refused", "throttled")
+    ]
+    assert "cause: refused" in page
+    for command, meant in zip(sorted(commands), (refused, dead), strict=True):
+        given = replay_command.make_context("replay", shlex.split(command)[2:]).params
+        wanted = ReplayRequest(**{name: given[name] for name in ("endpoint", "since", "dead", "cause")})
+        replayed = operations.replay(record, wanted, actor="operator", now=later(3))
+        assert replayed.deliveries == (meant.public_id,)

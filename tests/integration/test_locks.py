@@ -47,10 +47,15 @@ def shuffled(postgres_record: Record) -> Record:
     routing.route(postgres_record, NOW)
     for number in range(3):
         post(postgres_record, source, an_article(external_id=f"other-{number}"))
-    for table in ("article", "endpoint", "delivery"):
+    moves = {
+        "article": "changed_at = changed_at + 1",
+        "endpoint": "url = url || '/'",
+        "delivery": "due_at = due_at + 1",
+    }
+    for table, change in moves.items():
         with postgres_record.writing() as connection:
             lowest = f"SELECT min(id) FROM {table}"
-            connection.execute(text(f"UPDATE {table} SET id = id WHERE id = ({lowest})"))
+            connection.execute(text(f"UPDATE {table} SET {change} WHERE id = ({lowest})"))
         assert len(ids_of(postgres_record, table)) == 4
         assert as_they_lie(postgres_record, table) != ids_of(postgres_record, table)
     return postgres_record

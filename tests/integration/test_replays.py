@@ -100,6 +100,33 @@ def test_replay_of_what_a_partner_was_not_given_leaves_the_delivered_and_the_oth
         replay(record, partner="harald", dead=True)
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_replay_of_a_cause_sends_what_its_last_attempt_ended_with_and_counts_it_by_partner(
+    record: Record, dry_run: bool
+) -> None:
+    source = a_desk(record)
+    herald, _ = (an_endpoint(record, name) for name in ("herald", "courier"))
+    post(record, source, an_article())
+    sent(record, "waiting", outcome="refused", due_at=later(1))
+    tried_again = claim(record, 2)
+    slow = [a_settlement(each, "dead", "too slow", later(2), outcome="timeout") for each in tried_again]
+    settlements.settle(record, slow, lease=WORKER, now=later(2))
+    post(record, source, an_article(external_id="2"))
+    [first, *_] = sent(record, "dead", 3, outcome="server_error")
+    post(record, source, an_article(external_id="3"))
+    sent(record, "delivered", 4)
+    assert replay(record, cause="refused", dry_run=True) == ReplayResult((), {}, {})
+    late = replay(record, cause="timeout", dry_run=True)
+    assert late.deliveries == tuple(each.public_id for each in tried_again)
+    assert late.partners == {"herald": 1, "courier": 1}
+    one = replay(record, cause="server_error", endpoint=herald.id, dry_run=dry_run)
+    assert one == ReplayResult((first.public_id,), {}, {"herald": 1})
+    assert [state for *_, state in rows(record)].count("pending") == (0 if dry_run else 1)
+    assert replay(record, cause="timeout", partner="courier", since=later(9), dry_run=True).count == 0
+    with pytest.raises(NotPossible, match="'tiredness' is no cause: name one of refused, gone,"):
+        replay(record, cause="tiredness")
+
+
 def test_replay_asked_for_twice_sends_once(record: Record) -> None:
     source = a_desk(record)
     endpoint = an_endpoint(record)

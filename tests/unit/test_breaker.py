@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.store.deliveries.attempts import OUTCOMES
 from workers.deliver.breaker import Breaker, add_counts, after, at
 from workers.net import outcome
 from workers.net.outcome import Outcome
@@ -239,7 +240,7 @@ BREAKERS = st.builds(
     st.none() | st.integers(1, 64),
     st.lists(st.integers(0, 9), max_size=5, unique=True).map(tuple),
 )
-RESULTS = st.lists(st.sampled_from(outcome.OUTCOMES).map(an_outcome), max_size=30)
+RESULTS = st.lists(st.sampled_from(OUTCOMES).map(an_outcome), max_size=30)
 
 
 @given(BREAKERS, RESULTS, st.floats(0, 1, exclude_max=True))

@@ -381,6 +381,9 @@ def test_endpoint_for_an_unknown_section_names_those_there_are(dateline: Datelin
         ("replay", "--endpoint", "1", "--since", "yesterday"),
         ("replay", "--dead", "--article", "x"),
         ("replay", "--article", "x", "--since", "2h"),
+        ("replay", "--article", "x", "--cause", "refused"),
+        ("replay", "--cause", "delivered"),
+        ("replay", "--cause", "tiredness"),
         ("publish", "missing.json", "--source", "wire"),
         ("receive",),
         ("receive", "--secret", "not one"),
@@ -601,6 +604,17 @@ def test_replay_of_all_that_were_given_up_is_none_on_a_fresh_desk(dateline: Date
     assert dateline("replay", "--dead", "--dry-run", "--json").json == {
         "count": 0, "deliveries": [], "skipped": {}, "dry_run": True, "partners": {},
     }  # fmt: skip
+
+
+def test_a_cause_is_written_with_hyphens_or_as_the_record_has_it(dateline: Dateline) -> None:
+    for cause in ("refused", "gone", "timeout", "server-error", "server_error"):
+        assert dateline("replay", "--cause", cause, "--dry-run", "--json").json["count"] == 0
+
+
+def test_a_dry_run_counts_by_partner_even_where_there_is_one_alone() -> None:
+    replayed = ReplayResult(("dlv_1",), {}, {"herald": 1})
+    assert _replay_lines(replayed, dry_run=True)[2:] == ["By partner:", "     1  herald"]
+    assert _replay_lines(replayed, dry_run=False)[2:] == []
 
 
 def test_times_are_iso_or_how_long_ago() -> None:

@@ -42,6 +42,7 @@ WRITES = os.environ.get("GOLDEN") == "write"  # `make golden`
 # These are made when they are asked for, so no stored bytes of them can be old.
 UNSTORED = {"closed.json", "feeds.opml", "feeds.html", "news.xml", "news-index.xml"}
 LOGO = Masthead("F & Co", "https://feeds.example/logo.png?a=1&b=2")
+DESK = "https://feeds.example/feeds"  # our pages: each story has a place there
 HOSTILE = """<b>"A" & 'B'</b> ]]> </item></entry> &amp; \x00\x07\u202eright to left\u202c 😀"""
 
 
@@ -54,9 +55,9 @@ def items_of_every_kind() -> list[Item]:
             3, language="ur", headline="بندرگاہ دوبارہ کھل گئی", body_html=None, body_text="جہاز واپس آ گئے۔\n\nآج۔",
             correction_note="نام درست کیا گیا۔",
         ),
-        a_full_item(4, withdrawn="killed"),
-        a_full_item(5, withdrawn="withheld", language="ur"),
-        a_full_item(6, withdrawn="unpublished", language="zh-Hant"),
+        a_full_item(4, withdrawn="killed", desk_url=f"{DESK}/all#story-000004"),
+        a_full_item(5, withdrawn="withheld", language="ur", desk_url=f"{DESK}/all#story-000005"),
+        a_full_item(6, withdrawn="unpublished", language="zh-Hant", desk_url=f"{DESK}/all#story-000006"),
         an_item(
             7, headline=HOSTILE, summary=HOSTILE, body_html=f"<p>{HOSTILE}</p>", body_text=HOSTILE,
             authors=(ItemAuthor(HOSTILE, "javascript:alert(1)"),), origin=ItemOrigin(HOSTILE, "https://a.example/?a=1&b=\"2\""),
@@ -65,10 +66,13 @@ def items_of_every_kind() -> list[Item]:
             images=(ItemImage('https://img.example/a b.webp?"x"', alt=HOSTILE, caption=HOSTILE, credit=HOSTILE),),
         ),
         an_item(8, language=None, url="https://例え.example/港?口=1#口", updated=T, sections=()),
-        an_item(9, language=None, url=None, summary=None, body_html="<p>Only &lt;HTML&gt; &amp; nothing else.</p>"),
+        an_item(
+            9, language=None, url=None, desk_url=f"{DESK}/world#story-000009", summary=None,
+            body_html="<p>Only &lt;HTML&gt; &amp; nothing else.</p>",
+        ),
         an_item(
             10, language="ar", headline="أعيد فتح الميناء", body_html="<p>عادت السفن.</p>", url=None, updated=T,
-            desk_url="https://feeds.example/feeds/world#story-000010", published=T - timedelta(seconds=0.115308),
+            desk_url=f"{DESK}/world#story-000010", published=T - timedelta(seconds=0.115308),
             origin=ItemOrigin("الجريدة", "https://al.example/?a=1&b=2"),
         ),
     ]  # fmt: skip
@@ -138,7 +142,7 @@ def test_golden_files_are_those_of_this_profile_and_no_others() -> None:
     if WRITES:
         (GOLDEN / "profile").write_text(f"{PROFILE}\n")
     assert _profile() == PROFILE
-    assert {path.name for path in GOLDEN.iterdir()} == {*documents(), "profile"}
+    assert {path.name for path in GOLDEN.iterdir()} == {*documents(), "profile", "readers"}
 
 
 def test_difference_is_shown_element_by_element() -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.store.deliveries.attempts import OUTCOMES
 from workers.net.exchange import Exchange
-from workers.net.outcome import OUTCOMES, _cached, classify, parse_retry_after, unsent
+from workers.net.outcome import _cached, classify, parse_retry_after, unsent
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 

@@ -8,8 +8,9 @@ from email.utils import format_datetime
 import pycurl
 import pytest
 
+from service.store.deliveries.attempts import OUTCOMES
 from workers.net.exchange import Exchange
-from workers.net.outcome import OUTCOMES, Outcome, Timings, _cached, classify, lost, parse_retry_after, unsent
+from workers.net.outcome import Outcome, Timings, _cached, classify, lost, parse_retry_after, unsent
 
 NOW = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
 OK = Exchange(

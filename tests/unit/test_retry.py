@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.store.deliveries.attempts import OUTCOMES
 from workers.deliver import retry
 from workers.deliver.retry import Dead, Decision, RetryAt, RetryPolicy, Success, SwitchOff, decide
 from workers.net import outcome
@@ -104,7 +105,7 @@ def test_an_attempt_that_was_refused_or_never_tried_has_the_short_schedule(kind:
     assert waits(an_outcome(kind), schedule=(0, 7)) == [7]
 
 
-OTHERS = [kind for kind in outcome.OUTCOMES if kind not in ("delivered", "gone", "lost", "refused", "unsent")]
+OTHERS = [kind for kind in OUTCOMES if kind not in ("delivered", "gone", "lost", "refused", "unsent")]
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -203,7 +204,7 @@ def test_a_push_that_its_own_worker_cut_off_is_due_at_once_however_often() -> No
         assert decided(an_outcome("lost"), 99, schedule=(0,), takedown=takedown) == RetryAt(NOW)
 
 
-KINDS = st.sampled_from([kind for kind in outcome.OUTCOMES if kind not in ("delivered", "gone", "lost")])
+KINDS = st.sampled_from([kind for kind in OUTCOMES if kind not in ("delivered", "gone", "lost")])
 RESULTS = st.builds(
     an_outcome,
     KINDS,

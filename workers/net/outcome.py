@@ -16,24 +16,6 @@ from service.plain_text import printable
 from workers.net.exchange import Exchange
 from workers.net.failures import failure
 
-# The kinds of outcome. The record's attempt.outcome and the metrics' `outcome` label use these very words.
-OUTCOMES = (
-    "delivered",  # 2xx
-    "refused",  # 4xx but the next two
-    "gone",  # 410
-    "throttled",  # 429, 503
-    "server_error",  # 5xx but 503
-    "redirect",  # 3xx: never followed
-    "timeout",  # too slow, at whichever stage
-    "dns",  # the name leads nowhere
-    "connect",  # nobody answers at the address
-    "tls",  # the certificate or the handshake
-    "blocked",  # the address guard
-    "closed",  # the connection broke off before an answer
-    "garbled",  # an answer that is not HTTP, or not as it says
-    "unsent",  # never tried: the URL or a fault of ours
-    "lost",  # cut off by our worker, which ended or stood still; it may have arrived. The partner has no part in it
-)
 BODY_LIMIT = 4096  # bytes of an answer's body that are recorded
 HEADERS_LIMIT = 64  # headers of an answer that are recorded
 LOCATION_LIMIT = 200  # characters of a redirect's target that its words show
@@ -57,7 +39,7 @@ class Timings(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """One attempt's result. `kind` is one of OUTCOMES; `words` say it to an operator.
+    """One attempt's result. `kind` is one of attempts.OUTCOMES; `words` say it to an operator.
 
     `retry_after` is seconds from now, never negative, uncapped. `reached`: the partner may hold it, for bytes of the
     request were sent, and it did not answer that it did not take them. `body` is the first 4 KiB of the answer's.

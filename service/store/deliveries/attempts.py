@@ -16,6 +16,26 @@ from service.store.database.sql import Statement, insert
 from service.store.schema.base import from_micros
 from service.store.schema.deliveries import attempt
 
+# The kinds of outcome. The record's attempt.outcome and the metrics' `outcome` label use these very words.
+OUTCOMES = (
+    "delivered",  # 2xx
+    "refused",  # 4xx but the next two
+    "gone",  # 410
+    "throttled",  # 429, 503
+    "server_error",  # 5xx but 503
+    "redirect",  # 3xx: never followed
+    "timeout",  # too slow, at whichever stage
+    "dns",  # the name leads nowhere
+    "connect",  # nobody answers at the address
+    "tls",  # the certificate or the handshake
+    "blocked",  # the address guard
+    "closed",  # the connection broke off before an answer
+    "garbled",  # an answer that is not HTTP, or not as it says
+    "unsent",  # never tried: the URL or a fault of ours
+    "lost",  # cut off by our worker, which ended or stood still; it may have arrived. The partner has no part in it
+)
+# Why a delivery was given up: the outcome of its last attempt.
+CAUSES = OUTCOMES[1:]
 # What a settlement says of an attempt, with PostgreSQL's types.
 MEASURED = {
     "started_at": "bigint",
@@ -36,6 +56,12 @@ _WRITE = insert(attempt, " ".join(_COLUMNS))
 _WRITE_LOST = Statement("""
     INSERT INTO attempt (delivery_id, number, started_at, outcome, words, worker)
     VALUES (:id, :attempts, :now, 'lost', 'the worker ended while sending; it may have arrived', :worker)""")
+
+
+# The outcome of a delivery's last attempt, as SQL.
+LAST_OUTCOME = (
+    "(SELECT t.outcome FROM attempt t WHERE t.delivery_id = {delivery}.id ORDER BY t.number DESC LIMIT 1)"
+)
 
 
 def write(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

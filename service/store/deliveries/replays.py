@@ -20,6 +20,7 @@ from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.deliveries import due_times, numbering, requeue
+from service.store.deliveries.attempts import CAUSES, LAST_OUTCOME
 from service.store.deliveries.states import UNSETTLED, State
 from service.store.errors import NotFound, NotPossible
 
@@ -37,7 +38,8 @@ REASONS = {
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """Names deliveries: those that fit every field that is set. `dead`: only those that were given up."""
+    """Names deliveries: those that fit every field that is set. `dead`: only those that were given up; `cause`: of
+    these only those whose last attempt ended so, a word of attempts.CAUSES."""
 
     delivery: str | None = None
     article: str | None = None
@@ -45,6 +47,7 @@ class ReplayRequest:
     since: datetime | None = None
     dead: bool = False
     partner: str | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,13 @@ def _condition(record: Record, request: ReplayRequest) -> tuple[str, dict[str, A
     if request.since is not None:
         parts.append("d.created_at >= :since")
         values["since"] = request.since
-    if request.dead:
+    if request.dead or request.cause is not None:
         parts.append(f"d.state = '{State.DEAD.value}'")
+    if request.cause is not None:
+        if request.cause not in CAUSES:
+            raise NotPossible(f"{request.cause!r} is no cause: name one of {', '.join(CAUSES)}")
+        parts.append(f"{LAST_OUTCOME.format(delivery='d')} = :cause")
+        values["cause"] = request.cause
     if not parts:
         raise NotPossible(
             "say what to replay: a delivery, an article, an endpoint with a time, or all dead ones"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -51,7 +52,8 @@ def _write_replay_line(
 ) -> None:
     if part.count:
         target = wanted.delivery or wanted.article or wanted.endpoint or wanted.partner or "dead"
-        since = wanted.since and wanted.since.isoformat()
-        line.write(
-            connection, "delivery.replayed", target, count=part.count, skipped=dict(part.skipped), since=since
-        )
+        facts: dict[str, Any] = {"count": part.count, "skipped": dict(part.skipped)}
+        facts["since"] = wanted.since and wanted.since.isoformat()
+        if wanted.cause is not None:
+            facts["cause"] = wanted.cause
+        line.write(connection, "delivery.replayed", target, **facts)

@@ -101,7 +101,7 @@ attempt = Table(
     Column("delivery_id", Id, ForeignKey("delivery.id"), nullable=False, index=True),
     Column("number", Integer, nullable=False),
     Column("started_at", Instant, nullable=False),
-    Column("outcome", Text, nullable=False),  # workers.net.outcome.OUTCOMES
+    Column("outcome", Text, nullable=False),  # store.deliveries.attempts.OUTCOMES
     Column("status", Integer),
     Column("words", Text, nullable=False),
     Column("lookup_ms", Float),

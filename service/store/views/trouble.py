@@ -9,6 +9,7 @@ from typing import NamedTuple
 from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query
+from service.store.deliveries.attempts import CAUSES, LAST_OUTCOME
 from service.store.deliveries.states import may_go
 from service.store.views.partners import MADE_UP
 
@@ -16,7 +17,7 @@ from service.store.views.partners import MADE_UP
 @dataclass(frozen=True)
 class DeadGroup:
     """Dead deliveries of one endpoint that ended with the same words. `missing`: nothing newer makes up for them.
-    `event` and `replay` are of the newest of them."""
+    `event`, `replay` and `outcome`, that of its last attempt, are of the newest of them."""
 
     endpoint_id: int
     partner: str
@@ -28,6 +29,12 @@ class DeadGroup:
     last_at: datetime
     event: str
     replay: int
+    outcome: str | None
+
+    @property
+    def cause(self) -> str | None:
+        """The word by which a replay finds it."""
+        return self.outcome if self.outcome in CAUSES else None
 
     @property
     def example(self) -> str:
@@ -39,7 +46,7 @@ _GROUPS = Query(
     DeadGroup,
     f"""
     SELECT g.endpoint_id, p.slug, p.name, g.last_words, g.count, g.missing, g.first_at, g.last_at, v.public_id,
-        x.replay
+        x.replay, {LAST_OUTCOME.format(delivery="x")}
     FROM (
         SELECT d.endpoint_id, d.last_words, count(*) AS count, min(d.settled_at) AS first_at,
             max(d.settled_at) AS last_at, max(d.id) AS example,

@@ -75,7 +75,7 @@ class HookAnswer(Body):
     """Its number, for `dateline source held`."""
 
 
-class HookOrArticleAnswer(RootModel[IntakeAnswer | HookAnswer]):
+class SourceAnswer(RootModel[IntakeAnswer | HookAnswer]):
     """The answer at a source's own address: to Dateline's own JSON, or to the webhook of its content system."""
 
 

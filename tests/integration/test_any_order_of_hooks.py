@@ -59,7 +59,7 @@ class OwnProcessClient:
         """There is no connection."""
 
 
-class Story:
+class PaperEditors:
     """The editors of Paper at work, and its hooks on their way."""
 
     def __init__(self, record: Record) -> None:
@@ -123,7 +123,7 @@ def test_any_order_of_hooks_and_comparisons_ends_with_what_the_system_shows(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         paper_system.install(patch)
-        story = Story(sqlite_record)
+        story = PaperEditors(sqlite_record)
         for step in steps:
             story.take(step)
         story.end()
@@ -136,7 +136,7 @@ def test_a_post_that_is_late_brings_back_nothing(
     sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paper_system.install(monkeypatch)
-    story = Story(sqlite_record)
+    story = PaperEditors(sqlite_record)
     for step in (("publish", "a"), ("deliver", 0), ("unpublish", "a"), ("deliver", 1), ("deliver", 0)):
         story.take(step)
     assert story.newsroom.status("a") == "unpublished"
@@ -146,7 +146,7 @@ def test_the_older_of_two_posts_of_one_second_does_not_win_by_coming_last(
     sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paper_system.install(monkeypatch)
-    story = Story(sqlite_record)
+    story = PaperEditors(sqlite_record)
     for step in (("publish", "a"), ("edit in the same second", "a"), ("deliver", 1), ("deliver", 0)):
         story.take(step)
     assert story.newsroom.headlines() == {"a": "Words 2"}

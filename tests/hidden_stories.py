@@ -71,6 +71,14 @@ class HiddenStories:
             "/status/dead": ["endpoint=1", "endpoint=2", "endpoint=3"],
             "/v1/articles": by_id,
             "/v1/partner/events": stream,
+            "/v1/articles/<path:name>": ["revisions_before=2"],
+            "/v1/events/<name>": ["after=dlv_00000000000000000000000001_1"],
+            "/status.json": [
+                "after=holder",
+                "partner=holder",
+                "partner=courier&endpoints_after=1",
+                "partner=holder&feeds_after=1",
+            ],
         }
 
 

@@ -273,6 +273,9 @@ def walk_files(folder: Path, *, but: frozenset[str] = frozenset()) -> set[Sighti
     found: set[Sighting] = set()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name not in but:
-            data = unpacked(path.read_bytes(), codings.get(path.suffix, "identity"))
+            try:
+                data = unpacked(path.read_bytes(), codings.get(path.suffix, "identity"))
+            except FileNotFoundError:  # it was taken away just now
+                continue
             found |= sightings(f"file {path.relative_to(folder)}", path.name.encode() + b"\n" + data)
     return found

@@ -147,6 +147,9 @@ def _article() -> Response:
 
 
 def _histories() -> dict[str, PathItem]:
+    older = schema(type="integer", minimum=1, maximum=2**31 - 1)
+    place = schema(type="string", pattern=r"^[01](\.[0-9]{1,18}){2}$")
+    delivery = schema(type="string", pattern="^dlv_[0-7][0-9A-HJKMNP-TV-Z]{25}(_[1-9][0-9]{0,17}){1,2}$")
     found = response("The event.", {JSON: EventHistory})
     found.links = links("Its article.", ("readArticle", {"id": "$response.body#/article"}))
     return {
@@ -155,12 +158,8 @@ def _histories() -> dict[str, PathItem]:
             "An article, its revisions and events, and the partners that hold it",
             {"200": _article(), **refusals(403, 404)},
             path("id", "The public id, or the last part of it.", ARTICLE_ID),
-            query(
-                "revisions_before",
-                "Only older revisions: as `next` has it.",
-                schema(type="integer", minimum=1),
-            ),
-            query("partners_after", "Only the partners after these: as `next` has it."),
+            query("revisions_before", "Only older revisions: as `next` has it.", older),
+            query("partners_after", "Only the partners after these: as `next` has it.", place),
             security=_OPERATOR_OR_SOURCE,
         ),
         "/v1/events/{id}": get(
@@ -168,7 +167,7 @@ def _histories() -> dict[str, PathItem]:
             "An event, its deliveries and their attempts",
             {"200": found, **refusals(404)},
             path("id", "evt_…", EVENT_ID),
-            query("after", "Only the deliveries after this one, dlv_…: as `next` has it."),
+            query("after", "Only the deliveries after this one, dlv_…: as `next` has it.", delivery),
             security=_OPERATOR,
         ),
         PARTNER_EVENTS_PATH: _partner_events(),

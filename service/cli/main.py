@@ -43,7 +43,7 @@ COMMANDS = {
     "publish": ("articles", "Post an article FILE (JSON; - for standard input) to the..."),
     "kill": ("articles", "Take ARTICLE back everywhere: its partners hear of it..."),
     "restore": ("articles", "Bring back an ARTICLE that was taken down."),
-    "replay": ("articles", "Send deliveries again: one, an article's, an endpoint's..."),
+    "replay": ("articles", "Send deliveries again: one, an article's, an endpoint's or..."),
     "receive": ("receive", "Receive pushes: verify each signature, print each push."),
     "reseal": ("keys", "Seal every stored secret with the first key of..."),
 }

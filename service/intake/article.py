@@ -25,6 +25,7 @@ LIMITS = {
     "authors": 50,
     "version": 2**53,
 }
+LONGEST_LIST = max(LIMITS["sections"], LIMITS["list"], LIMITS["authors"])
 TAKEDOWN_STATUSES = ("withheld", "killed", "unpublished")
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)

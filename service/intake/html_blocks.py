@@ -35,8 +35,7 @@ class _Mode(Enum):
 # tuples, and the names of stand-ins as plain strings: of both there are thousands, and others take twice the time.
 _BlockPart = tuple[str, str, str, str]
 _FRAME, _VIDEO, _DROPPED, _SOURCE, _NOSCRIPT, _PICTURE = (
-    each.value
-    for each in (Kind.FRAME, Kind.VIDEO, Kind.DROPPED, Kind.SOURCE, Kind.NOSCRIPT, Kind.PICTURE)
+    each.value for each in (Kind.FRAME, Kind.VIDEO, Kind.DROPPED, Kind.SOURCE, Kind.NOSCRIPT, Kind.PICTURE)
 )
 
 

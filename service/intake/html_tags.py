@@ -97,6 +97,7 @@ ENDS = {
 LAZY = ("data-src", "data-lazy-src", "data-original", "data-orig-file", "data-lazy", "data-url")
 LAZY_SETS = ("data-srcset", "data-lazy-srcset")
 _SOURCES = frozenset({"src", "srcset", *LAZY, *LAZY_SETS})
+ADDRESSED = _SOURCES | {"href", "data"}
 
 
 def wanted(name: str) -> frozenset[str]:

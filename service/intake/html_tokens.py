@@ -26,7 +26,9 @@ _ATTRIBUTE = re.compile(
 )
 _COMMENT_END = re.compile(r"--!?>")
 _FALLBACK = re.compile(rf"[^<]*+</iframe{_WS}*+>", re.I)
-TAGS_MAX = 50_000  # of a story; of a megabyte, one for each four words
+PARTS_MAX = 7_000  # tags and attributes of a story that is not plain: each costs as much as a hundred letters
+_ADDRESS_PARTS = 4  # as much as so many parts; a declaration of a style costs as much as one
+_COPIES_MAX = 50_000  # of formatting elements, written again by the parser
 _ATTRIBUTES_MAX = 200  # of one tag are read
 DEEPEST = 200  # the parser's time grows with the square of the depth; no story is nested a tenth as deep
 _FOLD = 4  # the copies of formatting elements may have so many times the bytes of the markup
@@ -34,8 +36,7 @@ _FREE = 256 * 1024
 
 
 class GrowsTooMuch(ValueError):
-    """The markup would grow beyond all measure in a parser: by formatting elements that it opens and never closes, or
-    by more tags than any story has."""
+    """It has more tags than any story, or would in a parser: by formatting elements that it opens and never closes."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class _Writer:
         self._ends: dict[str, int] = {}
         self._tables: list[bool] = []  # for each open table: whether a cell of it is open
         self._formatting: list[tuple[str, str]] = []  # as the parser's list of active formatting elements
-        self._weight = self._cost = self._tags = 0
+        self._weight = self._cost = self._copied = self._parts = 0
         self._most = _FREE + _FOLD * len(markup)
 
     def write(self) -> None:
@@ -73,6 +74,7 @@ class _Writer:
         while (tag := _TAG.search(markup, self._at)) is not None:
             self._text(markup[self._at : tag.start()])
             self._at = tag.end()
+            self._count(1)
             comment, bogus, closing, name, attributes = tag.groups()
             if comment:
                 self._comment()
@@ -108,16 +110,25 @@ class _Writer:
     def _copies(self) -> None:
         """Adds what the parser may write again here: every formatting element that is still open."""
         self._cost += self._weight
-        if self._cost > self._most:
+        self._copied += len(self._formatting)
+        if self._cost > self._most or self._copied > _COPIES_MAX:
+            raise GrowsTooMuch
+
+    def _count(self, parts: int) -> None:
+        self._parts += parts
+        if self._parts > PARTS_MAX:
             raise GrowsTooMuch
 
     def _start(self, name: str, attributes: str) -> None:
-        if self.is_too_deep and KEPT_KINDS.get(name, Kind.INLINE) not in _LEFT_OUT:
+        if self.is_too_deep and KEPT_KINDS.get(name, _INLINE) not in _LEFT_OUT:
             self.out.append("<hr>" if KEPT_KINDS.get(name) in _SEPARATE else "")
             return
         kind = self._kind(name)
         if name not in html_tags.SILENT:
             self._removed[f"<{name[:40]}>"] += 1
+        if kind in _ELEMENTS:
+            self._element(html_tags.RENAMED.get(name) or kind._value_ or name, name, attributes)
+            return
         match kind:
             case Kind.RAW:
                 self._leave_out(name)
@@ -133,16 +144,12 @@ class _Writer:
                 self._emit(f"<x-source{self._attributes(name, attributes)}></x-source>")
             case Kind.VIDEO | Kind.NOSCRIPT | Kind.DROPPED:
                 self._enclosing(kind, name, attributes)
-            case Kind.GONE:
-                pass
             case Kind.APART:
                 self.out.append(" ")
-            case _:
-                self._element(html_tags.RENAMED.get(name) or kind.value or name, name, attributes)
 
     def _kind(self, name: str) -> Kind:
-        kind = KEPT_KINDS.get(name, Kind.INLINE)
-        if kind is Kind.TABLE:
+        kind = KEPT_KINDS.get(name, _INLINE)
+        if kind is _TABLE:
             return self._table_part(name)
         if name in ("rt", "rp") and not self._open["ruby"]:
             return Kind.INLINE  # beside a ruby they would nest without end
@@ -200,7 +207,7 @@ class _Writer:
             self.out.append(f"</{kind.value}>")
 
     def _element(self, written: str, name: str, attributes: str) -> None:
-        tag = f"<{written}{self._attributes(name, attributes)}>"
+        tag = f"<{written}{self._attributes(name, attributes)}>" if attributes else f"<{written}>"
         self._emit(tag)
         if written in html_tags.FORMATTING:
             self._activate(written, tag)
@@ -214,9 +221,6 @@ class _Writer:
 
     def _emit(self, tag: str) -> None:
         self._copies()
-        self._tags += 1
-        if self._tags > TAGS_MAX:
-            raise GrowsTooMuch
         self.out.append(tag)
 
     def _activate(self, name: str, tag: str) -> None:
@@ -236,22 +240,14 @@ class _Writer:
         if self.is_too_deep:
             self.out.append("<hr>" if KEPT_KINDS.get(name) in _SEPARATE else "")
             return
-        kind = KEPT_KINDS.get(name, Kind.INLINE)
-        if kind is Kind.TABLE:
+        kind = KEPT_KINDS.get(name, _INLINE)
+        if kind is _TABLE:
             kind = self._table_end(name)
         if name == "br":
             self._emit("<br>")
-        elif kind in (
-            Kind.VIDEO,
-            Kind.NOSCRIPT,
-            Kind.DROPPED,
-            Kind.KEPT,
-            Kind.BLOCK,
-            Kind.INLINE,
-            Kind.PICTURE,
-        ):
-            self._close(html_tags.RENAMED.get(name) or kind.value or name)
-        if kind is Kind.APART:
+        elif kind in _CLOSED:
+            self._close(html_tags.RENAMED.get(name) or kind._value_ or name)
+        elif kind is Kind.APART:
             self.out.append(" ")
 
     def _table_end(self, name: str) -> Kind:
@@ -274,12 +270,14 @@ class _Writer:
 
     def _attributes(self, name: str, attributes: str) -> str:
         """The attributes that count, each once; `hidden` for an element that is not shown, however it says so."""
-        if not attributes or attributes.isspace():
+        if attributes.strip(" \t\n\f\r/") == "":
             return ""
         found: dict[str, str] = {}
         for each in islice(_ATTRIBUTE.finditer(attributes), _ATTRIBUTES_MAX):
             name_of, double, single, bare = each.groups("")
             found.setdefault(name_of.lower(), double or single or bare)
+        addresses = len(html_tags.ADDRESSED & found.keys())
+        self._count(len(found) + (_ADDRESS_PARTS - 1) * addresses + found.get("style", "").count(";"))
         wanted = html_tags.wanted(name)
         if name in html_tags.COUNTED:
             self._removed.update(
@@ -294,6 +292,9 @@ class _Writer:
         return "".join(written)
 
 
+_TABLE, _INLINE = Kind.TABLE, Kind.INLINE  # and `_value_`: an enum takes long to say them for each tag
+_ELEMENTS = (Kind.KEPT, Kind.BLOCK, Kind.INLINE, Kind.PICTURE)
+_CLOSED = (*_ELEMENTS, Kind.VIDEO, Kind.NOSCRIPT, Kind.DROPPED)
 # Of a story that is nested too deep: the elements that go with their content, and those that stand between words.
 _LEFT_OUT = (Kind.RAW, Kind.FOREIGN, Kind.PREFORMATTED)
 _SEPARATE = (Kind.KEPT, Kind.TABLE, Kind.BLOCK, Kind.APART)

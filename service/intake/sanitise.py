@@ -37,6 +37,10 @@ _PASSES = 5
 # Characters that become longer when HTML is written out. The parser's time grows with the square of those of one text.
 _ESCAPED = ("&", "\xa0", ">>", '""')
 ESCAPED_MAX = 100_000
+# Tags, by their "<": more of a plain story, for it is only washed; and of others before they are read, and as a tree.
+PLAIN_TAGS_MAX = 100_000
+_OPENINGS_MAX = 2 * html_tokens.PARTS_MAX
+_TREE_MAX = 9_000
 _NAMED_MAX = 30  # kinds of things that were removed, in a warning
 # A cleaned story: escaping, paragraphs and absolute addresses make it longer than it came.
 FOLD_MAX = 4
@@ -68,8 +72,13 @@ def clean(html: str, base: str | None) -> SanitisedHtml:
     most = largest(html)
     if len(markup) > ESCAPED_MAX and sum(map(markup.count, _ESCAPED)) > ESCAPED_MAX:
         raise TooLarge
+    openings = markup.count("<")
+    if openings > PLAIN_TAGS_MAX:
+        raise TooLarge
     if _is_plain(markup):
         return SanitisedHtml(_bounded(_settled(markup), most), _words(removed))
+    if openings > _OPENINGS_MAX:
+        raise TooLarge
     try:
         normal = html_tokens.normal(markup, removed)
     except GrowsTooMuch as error:
@@ -80,6 +89,8 @@ def clean(html: str, base: str | None) -> SanitisedHtml:
     for attribute, scheme in _BAD_SCHEME.findall(markup):
         removed[f"attribute {attribute.lower()} with a {scheme.lower()}: address"] += 1
     tree = _bounded(_NH3.parse(normal.text), 2 * most)
+    if tree.count("<") > _TREE_MAX:
+        raise TooLarge
     try:
         rewritten = html_blocks.rewritten(tree, base, removed)
     except GrowsTooMuch as error:

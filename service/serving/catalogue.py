@@ -18,7 +18,7 @@ from service.store.feeds.kinds import ALL, kind_of
 
 GROUPS = {"section": "Sections", "package": "Packages", "language": "Languages", "source": "Sources"}
 NEWS_WINDOW = timedelta(days=2)  # Google News wants no older stories
-NEWS_MAX_AGE = timedelta(seconds=60)
+NEWS_MAX_AGE = timedelta(seconds=15)
 # Takedowns are looked for as often as that; everywhere they are gone within a second.
 NEWS_LOOK_SECONDS = 0.25
 
@@ -50,14 +50,19 @@ class NewsFiles:
 
 
 class NewsSitemap:
-    """The files of the news sitemap, made at most once a minute; at once when a story is taken down or expires.
+    """The files of the news sitemap, made anew after NEWS_MAX_AGE; at once when a story is taken down or expires.
 
-    Whether one was is asked four times a second at the most, however many clients ask. While the record is away the
-    files stay as they are.
+    Whether one was is asked once in `look_seconds` at the most, however many clients ask. While the record is away
+    the files stay as they are.
     """
 
     def __init__(
-        self, record: Record, public_url: str, clock: Callable[[], datetime], publication: str = ""
+        self,
+        record: Record,
+        public_url: str,
+        clock: Callable[[], datetime],
+        publication: str = "",
+        look_seconds: float = NEWS_LOOK_SECONDS,
     ) -> None:
         """`publication` is the name of the desk; without one each story has its source's name."""
         self._record = record
@@ -67,7 +72,8 @@ class NewsSitemap:
         self._made: NewsFiles | None = None
         self._made_at = self._until = clock()
         self._hidden: news.HiddenState | None = None
-        self._looked_at = -NEWS_LOOK_SECONDS
+        self._look_seconds = look_seconds
+        self._looked_at = -look_seconds
         self._lock = threading.Lock()
 
     def files(self) -> dict[str, bytes]:
@@ -89,7 +95,7 @@ class NewsSitemap:
         now, looked = self._clock(), monotonic()
         if not self._made_at <= now < self._until:
             return True
-        if looked - self._looked_at < NEWS_LOOK_SECONDS:
+        if looked - self._looked_at < self._look_seconds:
             return False
         hidden = news.hidden_state(self._record, self._made_at, now)
         self._looked_at = looked

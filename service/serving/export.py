@@ -80,7 +80,8 @@ class Exporter:
         self._public_url = public_url
         self._directory = directory
         self._clock = clock
-        self._news = catalogue.NewsSitemap(record, public_url, clock, masthead.name)
+        # Nobody else asks it, and each round is to find what was taken down before it.
+        self._news = catalogue.NewsSitemap(record, public_url, clock, masthead.name, look_seconds=0)
         # A document's forms are written one after another: it is read once for all of them.
         self._body = lru_cache(maxsize=1)(partial(read_listed, record))
         # The state of the record at the last round over all files, and its time; the files that takedowns changed.

@@ -98,16 +98,19 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-def parse(words: list[str]) -> None:
-    """Parses the words as click does, and runs nothing. A placeholder in capitals stands for any value."""
+def parse(words: list[str], *, whole: bool = False) -> None:
+    """Parses the words as click does, and runs nothing. A placeholder in capitals stands for any value.
+
+    Without `whole` a command may be only named, as in "see `dateline replay`".
+    """
     command: click.Command = dateline
     context: click.Context | None = None
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         context = click.Context(command, parent=context, info_name=words[0])
         _, command, words = command.resolve_command(context, words)  # type: ignore[assignment]
     with click.Context(command, parent=context, info_name=command.name) as inner:
-        if not words:
-            return  # only named, as in "see `dateline replay`"
+        if not words and not whole:
+            return
         command.parse_args(inner, list(words))
 
 

@@ -116,9 +116,9 @@ def test_strangers_who_knock_once_are_no_trouble_and_those_who_keep_on_are(recor
 def test_wrong_signatures_are_limited_and_a_right_one_from_there_is_not(record: Record) -> None:
     app, newsroom = an_app(record, clock=ClockAt()), a_newsroom(record)
     some_sections(record)
-    answers = [signed(app, newsroom, signature=WRONG) for _ in range(70)]
-    assert [answers[0], answers.count(401), answers[-1]] == [401, 60, 429]
-    assert counted(record) == {("", "unauthenticated"): 60, ("", "too-many"): 10}
+    answers = [signed(app, newsroom, signature=WRONG) for _ in range(250)]
+    assert [answers[0], answers.count(401), answers[-1]] == [401, 240, 429]
+    assert counted(record) == {("", "unauthenticated"): 240, ("", "too-many"): 10}
     assert signed(app, newsroom) == 202
 
 
@@ -152,5 +152,6 @@ def test_log_names_the_source_and_the_reason_and_not_the_text(
     app.test_client().post("/v1/articles", json={"headline": "Merger"}, headers=newsroom.bearer)
     logged = capsys.readouterr()
     text = logged.out + logged.err
-    assert re.search(r"intake\.refused .*reason=invalid source=wire", text)
+    assert "intake.refused" in text
+    assert re.search(r"reason=invalid source=wire|\"source\":\"wire\",\"reason\":\"invalid\"", text)
     assert "Merger" not in text

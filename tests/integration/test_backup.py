@@ -21,8 +21,9 @@ from tests import builders
 from tests.conftest import KEY
 from tests.web import OPERATOR, TOKEN, an_app
 from tests.worker import a_runner
+from workers.hints.broker import BrokerState
 from workers.leader import Clocks
-from workers.sweep import Broker, Sweep
+from workers.sweep import Sweep
 
 
 def grow(record: Record, megabytes: int) -> None:
@@ -87,7 +88,7 @@ def test_the_log_that_an_open_reader_made_long_is_cut_when_the_reader_has_gone(s
 def a_round_of_the_sweep(record: Record, at: datetime) -> None:
     clocks = Clocks(lambda: at)
     runner = a_runner(record, "w1", clocks, lambda *_: None)
-    broker = Broker(lambda: "up", lambda _: None)
+    broker = BrokerState(lambda: "up", lambda _: None)
     Sweep(record, runner, "w1", broker=broker, notify=lambda: None, clocks=clocks).run_once()
     runner.close()
 

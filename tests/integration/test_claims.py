@@ -186,10 +186,12 @@ def test_nothing_is_claimed_ahead_of_an_endpoint_in_trouble_or_with_a_rate(
     assert len(claim_ahead(record, {endpoint: 20})) <= 4
 
 
-def claim_with(record: Record, allowance: Allowance, limit: int = 1000) -> list[ClaimedDelivery]:
+def claim_with(
+    record: Record, allowance: Allowance, limit: int = 1000, worker: str = WORKER
+) -> list[ClaimedDelivery]:
     with record.writing() as connection:
         return claims.claim_within(
-            connection, lease=WORKER, limit=limit, cursor=Cursor(), now=NOW, allowance=allowance
+            connection, lease=worker, limit=limit, cursor=Cursor(), now=NOW, allowance=allowance
         )[0]
 
 
@@ -208,6 +210,26 @@ def test_an_endpoint_that_is_not_known_to_answer_soon_gets_one_push_at_a_time_an
     assert lanes.count((known, 2)) == 2  # the takedowns are on the wire, too
     assert lanes.count((unknown, 0)) == 1
     assert lanes.count((unknown, 2)) == 0
+
+
+def test_a_worker_that_stands_still_keeps_no_other_from_an_endpoint_that_the_other_does_not_know(
+    record: Record,
+) -> None:
+    source = a_desk(record)
+    endpoint = an_endpoint(record, max_in_flight=4).id
+    stories(record, source, 3)
+    news = claim_with(record, Allowance(proven={endpoint}), limit=2)
+    other = claim_with(record, Allowance(proven=()), worker="w2.test")
+    assert [each.priority for each in (*news, *other)] == [2, 2, 2]
+    settle(record, news)
+    settle(record, other, worker="w2.test")
+    for number in range(3):
+        post(record, source, a_takedown(external_id=str(number)))
+    routing.route(record, NOW)
+    takedown = claim_with(record, Allowance(proven=()))
+    others = claim_with(record, Allowance(proven=()), worker="w2.test")
+    assert [each.priority for each in (*takedown, *others)] == [0, 0]
+    assert claim_with(record, Allowance(proven=()), worker="w2.test") == []
 
 
 def test_closed_endpoints_keep_no_other_from_its_turn_however_many_they_are(record: Record) -> None:

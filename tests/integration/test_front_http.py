@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -233,6 +235,83 @@ def test_node_reads_the_413_of_a_large_body(front: WebInThread) -> None:
         command = ["node", "-e", NODE, url, str(size)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert ran.stdout.startswith("413 "), ran.stdout + ran.stderr
+
+
+PHP = """
+$curl = curl_init($argv[1]);
+curl_setopt_array($curl, [CURLOPT_POST => true, CURLOPT_POSTFIELDS => str_repeat('x', (int)$argv[2]),
+    CURLOPT_HTTPHEADER => ['Content-Type: application/json'], CURLOPT_RETURNTRANSFER => true]);
+$body = curl_exec($curl);
+if ($body === false) { echo 'failed ' . curl_error($curl); exit; }
+echo curl_getinfo($curl, CURLINFO_RESPONSE_CODE) . ' ' . json_decode($body)->detail;
+"""
+GO = """
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+)
+
+func main() {
+	size, _ := strconv.Atoi(os.Args[2])
+	answer, err := http.Post(os.Args[1], "application/json", strings.NewReader(strings.Repeat("x", size)))
+	if err != nil {
+		fmt.Println("failed", err)
+		return
+	}
+	body, err := io.ReadAll(answer.Body)
+	fmt.Println(answer.StatusCode, string(body), err)
+}
+"""
+LARGE = (MAX_BYTES + 1, 2_000_000, 12_000_000)
+
+
+def read_413_by(front: WebInThread, command: list[str]) -> None:
+    """Each size comes back as the problem, by a client that reads the answer when it has sent its body."""
+    for size in LARGE:
+        words = [*command, f"http://127.0.0.1:{front.port}/v1/articles", str(size)]
+        ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.stdout.startswith("413 "), (size, ran.stdout + ran.stderr)
+        assert "1 MiB" in ran.stdout
+
+
+def php_has_curl() -> bool:
+    """Whether PHP is here with its curl extension."""
+    if (php := shutil.which("php")) is None:
+        return False
+    ran = subprocess.run([php, "-m"], capture_output=True, text=True, timeout=60, check=False)
+    return "curl" in ran.stdout.split()
+
+
+def test_php_reads_the_413_of_a_large_body(front: WebInThread, tmp_path: Path) -> None:
+    if not php_has_curl():
+        pytest.skip("PHP with its curl extension is not here: apt-get install php-cli php-curl")
+    script = tmp_path / "post.php"
+    script.write_text(f"<?php{PHP}")
+    read_413_by(front, ["php", str(script)])
+
+
+@pytest.fixture(scope="session")
+def go_client(tmp_path_factory: pytest.TempPathFactory) -> str:
+    if shutil.which("go") is None:
+        pytest.skip("Go is not here")
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "main.go").write_text(GO)
+    environment = os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "off"}
+    command = ["go", "build", "-o", str(folder / "post"), str(folder / "main.go")]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return str(folder / "post")
+
+
+@pytest.mark.slow
+def test_go_reads_the_413_of_a_large_body(front: WebInThread, go_client: str) -> None:
+    read_413_by(front, [go_client])
 
 
 @pytest.mark.parametrize("chunked", [False, True])

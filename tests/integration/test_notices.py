@@ -358,7 +358,7 @@ def test_twelve_notices_are_in_the_log_before_a_webhook_that_drips_is_called_and
 
     def behave(connection: Any, request: bytes) -> bool:
         if not logged_first:
-            logged_first.append(capsys.readouterr().out.count("notice.raised"))
+            logged_first.append("".join(capsys.readouterr()).count("notice.raised"))
         return dripping(connection, request)
 
     with a_server(behave) as server:

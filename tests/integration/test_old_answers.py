@@ -13,9 +13,10 @@ from service.store.database.record import Record
 from service.store.schema.articles import answer
 from tests.builders import NOW, a_desk, an_article, post
 from tests.sending import WORKER
+from workers.hints.broker import BrokerState
 from workers.leader import Clocks
 from workers.runner import TaskRunner
-from workers.sweep import Broker, Sweep
+from workers.sweep import Sweep
 
 LATER = NOW + timedelta(days=31)
 
@@ -66,7 +67,7 @@ def test_the_sweep_forgets_old_answers(sqlite_record: Record) -> None:
     for number in range(2):
         post(sqlite_record, source, an_article(headline=f"{number}"), key=f"key-{number}", now=NOW)
     runner = TaskRunner({})
-    broker = Broker(state=lambda: "up", hint=lambda _: None)
+    broker = BrokerState(lambda: "up", lambda _: None)
     sweep = Sweep(
         sqlite_record, runner, WORKER, broker=broker, notify=lambda: None, clocks=Clocks(lambda: LATER)
     )

@@ -15,7 +15,7 @@ HERE, ELSEWHERE = 1, 2  # endpoints
 PRIORITIES = [Priority.CORRECTION, Priority.NEWS, Priority.BACKFILL]
 
 
-class Push(NamedTuple):
+class DeliveryRow(NamedTuple):
     """A row of the table of deliveries."""
 
     revision: int = 1
@@ -26,7 +26,7 @@ class Push(NamedTuple):
     endpoint: int = HERE
 
 
-class Story(NamedTuple):
+class ArticleRow(NamedTuple):
     """A row of the table of articles."""
 
     id: int = 1
@@ -34,11 +34,11 @@ class Story(NamedTuple):
     embargo_until: int | None = None
 
 
-class Desk(NamedTuple):
+class DeskRows(NamedTuple):
     """The rows that the rules see: the first push is the one that is asked about."""
 
-    pushes: tuple[Push, ...] = (Push(),)
-    stories: tuple[Story, ...] = (Story(), Story(2, "usable", 5_000))
+    pushes: tuple[DeliveryRow, ...] = (DeliveryRow(),)
+    stories: tuple[ArticleRow, ...] = (ArticleRow(), ArticleRow(2, "usable", 5_000))
     receipts: tuple[tuple[int, int], ...] = ()  # article, endpoint
 
     def value(self, expression: str) -> Any:
@@ -74,9 +74,12 @@ class Desk(NamedTuple):
         return bool(self.value(states.claimable("x")))
 
 
-def under_embargo(until: int | None, priority: int = Priority.NEWS.value, status: str = "usable") -> Desk:
+def under_embargo(until: int | None, priority: int = Priority.NEWS.value, status: str = "usable") -> DeskRows:
     """The newest story has no embargo of its own: another's concerns it not."""
-    return Desk((Push(priority=priority),), (Story(3), Story(1, status, until), Story(2, "usable", 5_000)))
+    return DeskRows(
+        (DeliveryRow(priority=priority),),
+        (ArticleRow(3), ArticleRow(1, status, until), ArticleRow(2, "usable", 5_000)),
+    )
 
 
 # --- the embargo of a delivery's article
@@ -118,37 +121,37 @@ def test_delivery_is_claimed_from_the_moment_that_the_embargo_ends() -> None:
     [("pending", True), ("waiting", True), ("sending", False), ("dead", False), ("delivered", False)],
 )
 def test_only_a_delivery_that_waits_is_claimed(state: str, free: bool) -> None:
-    assert Desk((Push(state=state),)).claimable() is free
+    assert DeskRows((DeliveryRow(state=state),)).claimable() is free
 
 
 def test_delivery_that_another_holds_back_is_not_claimed() -> None:
-    assert not Desk((Push(), Push(revision=2))).claimable()
+    assert not DeskRows((DeliveryRow(), DeliveryRow(revision=2))).claimable()
 
 
 # --- who holds a story, or may
 
 
 def test_endpoint_that_nothing_reached_holds_nothing() -> None:
-    assert not Desk((Push(), Push(2, "dead"), Push(3, "superseded"))).may_hold()
+    assert not DeskRows((DeliveryRow(), DeliveryRow(2, "dead"), DeliveryRow(3, "superseded"))).may_hold()
 
 
 def test_endpoint_that_a_push_reached_may_hold_the_story() -> None:
-    assert Desk((Push(2), Push(1, "dead", reached=True))).may_hold()
-    assert Desk((Push(2, reached=True),)).may_hold()
+    assert DeskRows((DeliveryRow(2), DeliveryRow(1, "dead", reached=True))).may_hold()
+    assert DeskRows((DeliveryRow(2, reached=True),)).may_hold()
 
 
 def test_endpoint_may_hold_what_is_on_the_wire_to_it() -> None:
-    assert Desk((Push(2), Push(1, "sending"))).may_hold()
+    assert DeskRows((DeliveryRow(2), DeliveryRow(1, "sending"))).may_hold()
 
 
 def test_endpoint_with_a_receipt_holds_the_story() -> None:
-    assert Desk(receipts=((1, HERE),)).may_hold()
+    assert DeskRows(receipts=((1, HERE),)).may_hold()
 
 
 def test_endpoint_holds_nothing_by_what_another_endpoint_or_another_story_reached() -> None:
-    for other in (Push(2, reached=True, endpoint=ELSEWHERE), Push(2, reached=True, article=2)):
-        assert not Desk((Push(), other)).may_hold()
-    for other in (Push(2, "sending", endpoint=ELSEWHERE), Push(2, "sending", article=2)):
-        assert not Desk((Push(), other)).may_hold()
+    for other in (DeliveryRow(2, reached=True, endpoint=ELSEWHERE), DeliveryRow(2, reached=True, article=2)):
+        assert not DeskRows((DeliveryRow(), other)).may_hold()
+    for other in (DeliveryRow(2, "sending", endpoint=ELSEWHERE), DeliveryRow(2, "sending", article=2)):
+        assert not DeskRows((DeliveryRow(), other)).may_hold()
     for receipt in ((1, ELSEWHERE), (2, HERE)):
-        assert not Desk(receipts=(receipt,)).may_hold()
+        assert not DeskRows(receipts=(receipt,)).may_hold()

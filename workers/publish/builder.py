@@ -98,6 +98,8 @@ class FeedBuilder:
             return not self._stopping and goes_on()
 
         built = 0
+        if further():
+            self._renewal.compare(self._style)
         if further() and (due := due_feeds(self._record)):
             publisher = self._publisher()
             looked_at, done = float("-inf"), set[str]()

@@ -26,12 +26,17 @@ class FeedRenewal:
     def under_way(self) -> bool:
         return self._compared and self._progress is not None
 
+    def compare(self, style: str) -> None:
+        """Finds once whether the feeds were made in another style; those of a new desk are yet to be made."""
+        if self._compared:
+            return
+        if renewal.is_current(self._record, style) or renewal.begin(self._record, style, self._clock()):
+            self._progress = None
+        self._compared = True
+
     def advance(self, style: str) -> None:
         """Asks for some more feeds, then for pages of archives, until it has asked for all."""
-        if not self._compared:
-            if renewal.is_current(self._record, style):
-                self._progress = None
-            self._compared = True
+        self.compare(style)
         if self._progress is None:
             return
         self._progress = renewal.step(self._record, style, self._progress, self._clock())

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from service import times
 from service.intake import html_addresses, sanitise, text
 from service.intake.adapters.json_body import decode
-from service.intake.article import PARTS, TAKEDOWN_STATUSES, Article
+from service.intake.article import LONGEST_LIST, PARTS, TAKEDOWN_STATUSES, Article
+from service.intake.html_tokens import PARTS_MAX
 from service.intake.sanitise import TooLarge, clean
 from service.store.articles.posts import PostedArticle
 
@@ -108,6 +109,8 @@ def _first(notes: list[Note]) -> tuple[Note, ...]:
 
 
 _STATE = {"id", "version", "updated_at", "status", "embargo_until", "expires_at", "correction_note"}
+_UNKNOWN = "This field is not known and was ignored."
+_UNREAD = Note("", "")
 _NOT_CONTENT = _STATE | {"kill_reason", "reason", "body_html", "body_text", "published_at"}
 
 
@@ -119,7 +122,9 @@ def _tidy_object(
     tidied: dict[str, Any] = {}
     for name, value in fields.items():
         if name not in known:
-            warnings.append(Note(f"{at}/{_escaped(name)}", "This field is not known and was ignored."))
+            # Of a hundred thousand, the first are answered: no words are made for the others.
+            unread = len(warnings) >= NOTES_MAX
+            warnings.append(_UNREAD if unread else Note(f"{at}/{_escaped(name)}", _UNKNOWN))
             continue
         tidy = _tidy(name, value, f"{at}/{name}", warnings)
         if tidy is not None and (tidy not in ("", [], {}) or name in _KEPT_EMPTY):
@@ -131,6 +136,8 @@ def _tidy(name: str, value: Any, pointer: str, warnings: list[Note]) -> Any:
     if isinstance(value, str):
         return value if name in _AS_POSTED else _tidy_text(name, value, pointer, warnings)
     if isinstance(value, list):
+        if len(value) > LONGEST_LIST:
+            return value  # it is refused
         return [_tidy(name, part, f"{pointer}/{place}", warnings) for place, part in enumerate(value)]
     if isinstance(value, dict) and name in PARTS:
         return _tidy_object(value, PARTS[name], pointer, warnings)
@@ -214,8 +221,10 @@ def _content(article: Article, warnings: list[Note], errors: list[Note]) -> dict
 
 
 _TOO_LARGE = (
-    f"This becomes too large: cleaned, a story may have {sanitise.FOLD_MAX} times its bytes, 2 MiB and 50,000 tags at"
-    " the most. Close the formatting elements that it opens (<b>, <i>, <a> …), and leave out what repeats."
+    f"This becomes too large: a story may have {PARTS_MAX:,} tags and attributes (an address counts as four), or"
+    f" {sanitise.PLAIN_TAGS_MAX:,} tags if it has nothing but paragraphs, headings, lists, links and emphasis; cleaned,"
+    f" {sanitise.FOLD_MAX} times its bytes and 2 MiB at the most. Close the formatting elements that it opens"
+    " (<b>, <i>, <a> …), leave out what repeats and attributes that only style it, or send it in parts."
 )
 
 

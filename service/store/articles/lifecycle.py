@@ -74,7 +74,7 @@ def as_of(now: datetime, posted: ArticleState, content: str, terms: Terms) -> Ar
 
 
 CHANGED_SINCE = "the story has changed since this came, and nothing says that this is newer"
-KILLED_BY_DESK = "the desk killed this article; only an operator can restore it: dateline restore"
+KILLED_BY_DESK = "the desk killed this article; only an operator can restore it: dateline restore ARTICLE"
 _TYPE_OF_STATUS = {
     "withheld": "article.withheld",
     "killed": "article.killed",

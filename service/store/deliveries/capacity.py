@@ -47,8 +47,9 @@ class Allowance(NamedTuple):
     """How much a worker may claim of an endpoint, by how its pushes went there.
 
     `ahead`: how many of an endpoint it may have in hand, beyond the cap on the wire, as long as no other worker has
-    any. `proven`: the endpoints that are known to answer soon, to which several pushes may go at once; None: all. The
-    others get one at a time. Nothing is claimed of those that are closed.
+    any. `proven`: the endpoints that this worker knows to answer soon, to which it sends several at once; None: all. To
+    the others it sends one at a time, whatever other workers have in hand: one of those may stand still. Nothing is
+    claimed of those that are closed.
     """
 
     ahead: Mapping[int, int] = NOTHING_AHEAD
@@ -59,7 +60,7 @@ class Allowance(NamedTuple):
     def most(self, row: _EndpointRow) -> int:
         """How many of the endpoint may be in hand at once, in all workers."""
         if self.proven is not None and row.id not in self.proven:
-            return min(row.cap, 1)
+            return min(row.cap, row.others + 1)
         own = row.lane == Lane.NEWS and row.steady and not row.others
         return max(row.cap, self.ahead.get(row.id, 0)) if own else row.cap
 
@@ -88,7 +89,9 @@ _NO_BUCKET = "CAST(NULL AS float8), CAST(NULL AS float8), CAST(NULL AS bigint)"
 # Once for all endpoints: counting each one's anew costs more, most of all where much was on the wire a moment ago.
 _IN_FLIGHT = f"""WITH flying AS MATERIALIZED (
         SELECT f.endpoint_id, count(*) AS total, count(CASE WHEN f.lease <> :lease THEN 1 END) AS others,
-            count(CASE WHEN f.priority = {Priority.TAKEDOWN.value} THEN 1 END) AS takedowns
+            count(CASE WHEN f.priority = {Priority.TAKEDOWN.value} THEN 1 END) AS takedowns,
+            count(CASE WHEN f.priority = {Priority.TAKEDOWN.value} AND f.lease <> :lease THEN 1 END)
+                AS takedowns_of_others
         FROM delivery f WHERE {in_states([State.SENDING], "f")}{{}} GROUP BY f.endpoint_id)"""
 # The offset keeps PostgreSQL from turning this into a join, for which it would read all that is due: a look into the
 # index for each endpoint finds out as much.
@@ -97,7 +100,7 @@ _DUE = f"""EXISTS (SELECT 1 FROM delivery d
           LIMIT 1 OFFSET 0)"""
 _WITH_TAKEDOWNS = f"""
     SELECT '{Lane.TAKEDOWNS.value}' AS lane, e.id, e.max_in_flight AS cap, {_NO_BUCKET}, false AS steady,
-        coalesce(flying.takedowns, 0) AS total, 0 AS others
+        coalesce(flying.takedowns, 0) AS total, coalesce(flying.takedowns_of_others, 0) AS others
     FROM endpoint e LEFT JOIN flying ON flying.endpoint_id = e.id
     WHERE e.max_in_flight > coalesce(flying.takedowns, 0) AND NOT (e.id IN :no_takedowns[])
       AND {_DUE.format("= 0")}
@@ -134,6 +137,7 @@ class _InFlightCount(NamedTuple):
     total: int
     others: int
     takedowns: int
+    takedowns_of_others: int
 
 
 _ALL = Query(
@@ -158,7 +162,7 @@ _LOCKED = {
 _FLYING = Query(
     _InFlightCount,
     f"{_IN_FLIGHT.format(' AND f.endpoint_id IN :ids[]')}"
-    " SELECT endpoint_id, total, others, takedowns FROM flying",
+    " SELECT endpoint_id, total, others, takedowns, takedowns_of_others FROM flying",
 )
 
 
@@ -229,7 +233,9 @@ def lock(
     if rows:
         flying = _FLYING.all(connection, ids=[row.id for row in rows], lease=lease)
         counts = {
-            each.endpoint_id: (each.takedowns, 0) if lane is Lane.TAKEDOWNS else (each.total, each.others)
+            each.endpoint_id: (each.takedowns, each.takedowns_of_others)
+            if lane is Lane.TAKEDOWNS
+            else (each.total, each.others)
             for each in flying
         }
         counted = [(row, *counts.get(row.id, (0, 0))) for row in rows]

@@ -8,17 +8,18 @@ a correlated IN (… LIMIT) on SQLite, where the writer's lock already excludes 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from operator import attrgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from service.store import names
 from service.store.database.record import Record
-from service.store.database.sql import Query
+from service.store.database.sql import Query, Statement
 from service.store.deliveries import capacity, numbering, rates, state_writes
 from service.store.deliveries.capacity import ALL_OPEN, Allowance, Capacity, Lane
 from service.store.deliveries.state_writes import ClaimedRow
@@ -156,13 +157,11 @@ _CANDIDATES = f"""
     WHERE x.endpoint_id = e.id AND x.priority = {{}} AND x.due_at <= :now AND {claimable("x")}
     ORDER BY x.due_at, x.id LIMIT """
 # Endpoint by endpoint, in the order of their turn, until the limit is reached: the next turn begins with those that
-# this one did not come to.
-_PICK_SQLITE = Query(
-    Candidate,
-    f"""SELECT d.id, d.endpoint_id, d.article_id, d.priority FROM
-        (SELECT json_extract(value, '$[0]') AS id FROM json_each(:endpoints)) e
-        CROSS JOIN delivery d ON d.id IN ({_CANDIDATES.format("x.id", ":priority")} :most)
-    LIMIT :limit""",
+# this one did not come to. Those of one endpoint come in no order.
+_PICK_SQLITE = Statement(
+    f"""SELECT d.due_at, d.id, d.endpoint_id, d.article_id, d.priority
+    FROM (SELECT value AS id FROM json_each(:endpoints)) e
+        CROSS JOIN delivery d ON d.id IN ({_CANDIDATES.format("x.id", ":priority")} :most)"""
 )
 _PICK = f"""SELECT c.id, c.endpoint_id, c.article_id, {{0}} AS priority FROM
         unnest(CAST(:ids AS bigint[]), CAST(:available AS integer[])) AS e(id, available)
@@ -198,8 +197,8 @@ def _pick(
     for priority in lane.priorities:
         for group in _groups(room):
             if len(picked) < limit:
-                found = _candidates(connection, group, priority.value, limit - len(picked), now)
-                picked += _fitting(found, room, busy, limit - len(picked))
+                waiting = _candidates(connection, group, priority.value, now)
+                picked += _fitting(waiting, room, busy, limit - len(picked))
     return picked
 
 
@@ -210,29 +209,30 @@ def _groups(room: Mapping[int, int]) -> list[dict[int, int]]:
 
 
 def _candidates(
-    connection: Connection, room: Mapping[int, int], priority: int, limit: int, now: datetime
-) -> list[Candidate]:
+    connection: Connection, room: Mapping[int, int], priority: int, now: datetime
+) -> Iterator[Candidate]:
+    """Endpoint by endpoint, each one's by age. No more endpoints are looked at than it takes to reach a limit."""
     most = max(room.values())
-    spare = sum(most - size for size in room.values())
-    endpoints = json.dumps(list(room.items()))
-    return _PICK_SQLITE.all(
-        connection, endpoints=endpoints, most=most, limit=limit + spare, priority=priority, now=now
-    )
+    rows = _PICK_SQLITE.each(connection, endpoints=list(room), most=most, priority=priority, now=now)
+    for _, of_endpoint in groupby(rows, key=itemgetter(2)):
+        for row in sorted(of_endpoint):
+            yield Candidate(*row[1:])
 
 
 def _fitting(
-    candidates: Sequence[Candidate], room: dict[int, int], busy: set[tuple[int, int]], limit: int
+    candidates: Iterable[Candidate], room: dict[int, int], busy: set[tuple[int, int]], limit: int
 ) -> list[Candidate]:
-    """The first of them, up to `limit`, that there is room for, which is used up. No (endpoint, article) twice."""
+    """The first of them, up to `limit` (1 or more), that there is room for, which is used up. No (endpoint, article)
+    twice."""
     fitting: list[Candidate] = []
     for candidate in candidates:
-        if len(fitting) >= limit:
-            break
         _, endpoint_id, article_id, _ = candidate
         if room.get(endpoint_id, 0) > 0 and (endpoint_id, article_id) not in busy:
             room[endpoint_id] -= 1
             busy.add((endpoint_id, article_id))
             fitting.append(candidate)
+            if len(fitting) == limit:
+                break
     return fitting
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from service.store.database import locks
 from service.store.database.sql import Statement
 from service.store.deliveries.states import UNSETTLED, Priority, State, due, embargo, in_states
-from service.store.schema.base import MICROSECOND
+from service.store.schema.base import EPOCH, MICROSECOND
 
 # No retry and no Retry-After puts a delivery off for longer: what is due later was put off by a clock that was ahead.
 LONGEST_OUTAGE_WAIT = timedelta(hours=26)
@@ -73,11 +73,8 @@ def hasten_takedowns(
     were tried before that and again after it: they fail though it takes other pushes, and each success would send
     them once more.
     """
-    values = {"endpoint": endpoint_id, "now": now, "since": failed_since or _NEVER}
+    values = {"endpoint": endpoint_id, "now": now, "since": failed_since or EPOCH}  # never
     _HASTEN_TAKEDOWNS.run(connection, values)
-
-
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def try_now(connection: Connection, endpoint_id: int, now: datetime) -> int:

@@ -22,7 +22,7 @@ ARCHIVE_PAGE = (
 # SQL, of the feed f: a story of it was public, or it is no secret
 VISIBLE = "(f.sequence > 0 OR NOT f.hidden)"
 # A feed holds the stories of so many complete pages until these are made: it leads to no page that is not there.
-PAGES_UNMADE = 3
+PAGES_UNMADE = 20
 NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
 
 
@@ -90,7 +90,7 @@ _OPEN = Query(
 
 
 def pages(sequence: int, archived: int) -> int:
-    """Pages that are made; where many are not yet, as after an import, those that are not among the last few."""
+    """Pages that are made; where over a thousand stories are on none yet, those that are not among the last few."""
     return max(archived, sequence // ARCHIVE_PAGE - PAGES_UNMADE)
 
 

@@ -80,7 +80,7 @@ def rotate(
     until = now + overlap
     if _locked(connection, feed_id).revoked_at is not None:
         raise NotPossible(
-            f"feed {feed_id} was revoked and stays so; make the partner another: dateline feed add"
+            f"feed {feed_id} was revoked and stays so; make the partner another: dateline feed add PARTNER"
         )
     mine = feed_token.c.partner_feed_id == feed_id
     sooner = or_(feed_token.c.until.is_(None), feed_token.c.until > until)

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from service.store import audit
 from service.store.database.record import Record
 from service.store.database.sql import Statement
@@ -38,6 +40,15 @@ def is_current(record: Record, style: str) -> bool:
     return detail is not None and json.loads(detail) == {"style": style}
 
 
+def begin(record: Record, style: str, now: datetime) -> bool:
+    """Notes the style of a desk that has no document yet; whether that is so."""
+    with record.writing() as connection:
+        if _MADE.value(connection):
+            return False
+        _note(connection, style, now)
+    return True
+
+
 def step(record: Record, style: str, progress: Progress, now: datetime) -> Progress | None:
     """Asks for some more feeds, then pages of archives, to be made again; None once all were asked for.
 
@@ -53,9 +64,16 @@ def step(record: Record, style: str, progress: Progress, now: datetime) -> Progr
         assert progress.page is not None
         if last := archives.make_next_again(connection, progress.page, PAGES_AT_ONCE, now):
             return Progress(page=last)
-        detail = {"style": style}
-        audit.note(connection, actor="system", action=ACTION, target=_TARGET, detail=detail, now=now)
+        _note(connection, style, now)
         return None
+
+
+def _note(connection: Connection, style: str, now: datetime) -> None:
+    detail = {"style": style}
+    audit.note(connection, actor="system", action=ACTION, target=_TARGET, detail=detail, now=now)
+
+
+_MADE = Statement("SELECT count(*) FROM (SELECT 1 FROM document LIMIT 1) d")
 
 
 _LAST = Statement(

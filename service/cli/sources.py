@@ -151,7 +151,7 @@ def source_set(
         f"Source {slug}: changed {', '.join(different)}." if different else f"Source {slug} is so already."
     ]
     if waiting:
-        lines.append(f"{waiting} of its hooks are held: dateline source retry {slug} tries them again.")
+        lines.append(f"{waiting} of its hooks are held. To try them again: dateline source retry {slug}")
     return CommandResult({"source": slug, "changed": different, "held": waiting}, lines)
 
 

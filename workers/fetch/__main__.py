@@ -39,7 +39,7 @@ _VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="dateline source sync")
+    parser = argparse.ArgumentParser(prog="python -m workers.fetch")
     parser.add_argument("source")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--since", type=times.from_iso)

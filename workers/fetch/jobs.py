@@ -66,7 +66,8 @@ class HookJob:
         now = self._clock()
         if system is None or not can_fetch(system.adapter, system.of.options):
             words = (
-                "its stories must be fetched, and the source's settings do not allow it: dateline source set"
+                "its stories must be fetched, and the source has no address for that:"
+                " dateline source set SLUG --base-url URL"
             )
             return replace(result, state=HELD, outcome="held", why=words, ids=None), None
         articles: list[dict[str, Any]] = [dict(each) for each in result.articles]

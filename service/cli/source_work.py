@@ -39,7 +39,7 @@ NEEDS = {
 HELD_SHOWN = 100
 
 
-def missing(adapter: Adapter, options: SourceOptions) -> list[str]:
+def missing(adapter: Adapter, options: SourceOptions, needs: Sequence[str] | None = None) -> list[str]:
     """The adapter's needs that the settings do not meet. A secret is made if the system gave none."""
     has = {
         "base-url": bool(options.base_url),
@@ -47,12 +47,26 @@ def missing(adapter: Adapter, options: SourceOptions) -> list[str]:
         "content-type": bool(options.content_type),
         "field": bool(options.fields),
     }
-    return [need for need in adapter.needs if not has.get(need, True)]
+    return [need for need in (adapter.needs if needs is None else needs) if not has.get(need, True)]
 
 
 def missing_words(adapter: Adapter, needs: Sequence[str]) -> str:
     """Says what the adapter needs, by the options' names."""
     return f"{adapter.title} needs more: " + "; ".join(f"--{need}: {NEEDS.get(need, need)}" for need in needs)
+
+
+def wanted_words(adapter: Adapter, options: SourceOptions, slug: str) -> list[str]:
+    """Says what the source does not get for lack of a setting; nothing if it has all."""
+    lacks = missing(adapter, options, adapter.wants)
+    if not lacks:
+        return []
+    return [
+        "",
+        f"Without {' and '.join(f'--{each}' for each in lacks)} it takes only what the hooks bring.",
+        f"{adapter.title} cannot be asked then for what they leave out, and is not compared.",
+        *[f"  {each:<14}  {NEEDS.get(each, each)}" for each in lacks],
+        f"To set them: dateline source set {slug} " + " ".join(f"--{each} …" for each in lacks),
+    ]
 
 
 def held_hooks(record: Record, slug: str) -> list[Hook]:

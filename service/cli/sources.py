@@ -74,6 +74,7 @@ def source_add(
         *([] if len(secret) >= WEAK_SECRET else ["The secret is short: a longer one cannot be guessed."]),
         *([] if known else [NO_SECTION]),
         *(["", f"In {found.title}:", setup] if found is not None and setup else []),
+        *([] if found is None else source_work.wanted_words(found, options, slug)),
     ]
     if found is not None:
         return CommandResult({**facts, "setup": setup}, lines)
@@ -101,19 +102,22 @@ def _asked_for(
     """The settings with what the adapter needs: asked for at a terminal, else it says what is missing."""
     missing = source_work.missing(adapter, options)
     asks = not context.as_json and sys.stdin.isatty()
+    wanted = [] if not asks else source_work.missing(adapter, options, adapter.wants)
     if asks and "secret" in adapter.needs and secret is None:
         words = f"The secret that {adapter.title} signs with (Enter: a new one is made)"
         secret = click.prompt(words, default="", show_default=False, hide_input=True) or None
-    if not missing or not asks:
-        if missing:
-            raise click.UsageError(source_work.missing_words(adapter, missing))
-        return options, secret
+    if missing and not asks:
+        raise click.UsageError(source_work.missing_words(adapter, missing))
     answers: dict[str, Any] = {}
     for need in missing:
         if need == "field":
             raise click.UsageError(source_work.missing_words(adapter, [need]))
         words = f"{adapter.title}: {source_work.NEEDS[need]} (--{need})"
         answers[need.replace("-", "_")] = click.prompt(words, hide_input=need == "api-token")
+    for want in wanted:
+        words = f"{adapter.title}: {source_work.NEEDS[want]} (--{want}; Enter: without)"
+        given = click.prompt(words, default="", show_default=False, hide_input=want == "api-token")
+        answers |= {want.replace("-", "_"): given} if given else {}
     return Chosen(**answers).changed(options, context.settings), secret
 
 
@@ -160,19 +164,27 @@ def source_set(
 def source_adapters(_context: CommandContext) -> CommandResult:
     """List the content systems that this version knows, with what each needs."""
     rows: list[dict[str, Any]] = [
-        {"adapter": registry.NATIVE, "title": "Dateline's own JSON", "needs": [], "compares": False}
+        {
+            "adapter": registry.NATIVE,
+            "title": "Dateline's own JSON",
+            "needs": [],
+            "wants": [],
+            "compares": False,
+        }
     ]
     rows += [
         {
             "adapter": each.name,
             "title": each.title,
             "needs": list(each.needs),
+            "wants": list(each.wants),
             "compares": each.reconciliation is not None,
         }
         for each in registry.ADAPTERS.values()
     ]
     lines = [
         f"{row['adapter']:<12} {row['title']:<24} needs: {', '.join(row['needs']) or 'nothing'}"
+        + (f"; wants: {', '.join(row['wants'])}" if row["wants"] else "")
         + ("; compared every minute" if row["compares"] else "")
         for row in rows
     ]

@@ -11,6 +11,10 @@ from service.intake.article import TAKEDOWN_STATUSES
 from service.store.articles.source_settings import HOLD, SourceOptions
 
 
+SectionNames = str | Sequence[str]
+"""A section of theirs: its name, or all the names that it has there (its title, its slug)."""
+
+
 @dataclass(frozen=True)
 class KnownSections:
     """Every name of a section of the desk, its titles too, in lower case → a slug that it may be posted under."""
@@ -35,22 +39,27 @@ class MappedSections:
     refused: tuple[str, ...] = ()
 
 
-def map_sections(theirs: Sequence[str], options: SourceOptions, known: KnownSections) -> MappedSections:
+def map_sections(
+    theirs: Sequence[SectionNames], options: SourceOptions, known: KnownSections
+) -> MappedSections:
     """The desk's sections for the system's, in their order. Unknown ones are left out with a warning while some are
     known; with none the default section is taken, if there is one."""
     found: list[str] = []
     unknown: list[tuple[int, str]] = []
-    for place, name in enumerate(theirs):
-        ours = _ours(name, options.section_map, known)
+    for place, each in enumerate(theirs):
+        its_names = [each] if isinstance(each, str) else list(each)
+        if not its_names:
+            continue
+        ours = _ours(its_names, options.section_map, known)
         if ours is None:
-            unknown.append((place, name))
+            unknown.append((place, its_names[0]))
         elif ours and ours not in found:
             found.append(ours)
     names = tuple(name for _, name in unknown)
     if unknown and options.unknown_sections == HOLD:
         return MappedSections(tuple(found), (), _words(names), names)
     if not found and options.default_section:
-        default = _ours(options.default_section, {}, known)
+        default = _ours([options.default_section], {}, known)
         if default is None:
             words = f"the source's default section {options.default_section!r} is no section of this desk"
             return MappedSections((), (), words, names)
@@ -90,16 +99,26 @@ def map_reading(reading: Reading, options: SourceOptions, known: KnownSections) 
     )
 
 
-def _ours(name: str, section_map: Mapping[str, str], known: KnownSections) -> str | None:
-    """Our section for a name of theirs; empty if the map leaves it out, None if nobody knows it."""
+def _ours(names: Sequence[str], section_map: Mapping[str, str], known: KnownSections) -> str | None:
+    """Our section for the names of one of theirs; empty if the map leaves it out, None if nobody knows it. What the
+    map says of any of the names comes before what the desk calls its own."""
+    for name in names:
+        if (mapped := _mapped(name, section_map)) is not None:
+            return mapped and _known(mapped, known)
+    found = (_known(name.strip(), known) for name in names)
+    return next((each for each in found if each is not None), None)
+
+
+def _mapped(name: str, section_map: Mapping[str, str]) -> str | None:
     bare = name.strip()
     mapped = section_map.get(name, section_map.get(bare))
     if mapped is None:
         folded = bare.casefold()
         mapped = next((ours for theirs, ours in section_map.items() if theirs.casefold() == folded), None)
-    if mapped == "":
-        return ""
-    wanted = bare if mapped is None else mapped
+    return mapped
+
+
+def _known(wanted: str, known: KnownSections) -> str | None:
     return wanted if wanted in known.slugs else known.by_name.get(wanted.casefold())
 
 

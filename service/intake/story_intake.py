@@ -17,7 +17,7 @@ from service.intake.adapters.adapter import Gone, StoryRead
 from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import Note, Reading
 from service.intake.article import LIMITS, TAKEDOWN_STATUSES, Slug
-from service.intake.section_map import KnownSections, map_sections
+from service.intake.section_map import KnownSections, SectionNames, map_sections
 from service.store.articles import accept, hooks, preview
 from service.store.articles.idempotency import Answer
 from service.store.articles.posts import Post, PostedArticle
@@ -185,7 +185,7 @@ def read_story(fields: Mapping[str, Any], of: StorySource) -> Reading:
     changed = dict(fields)
     notes: list[Note] = []
     if "sections" in fields or fields.get("status") not in TAKEDOWN_STATUSES:
-        mapped = map_sections([str(each) for each in theirs if each is not None], of.options, of.known)
+        mapped = map_sections([_names(each) for each in theirs if each is not None], of.options, of.known)
         if mapped.refusal:
             raise Unusable(mapped.refusal)
         changed["sections"] = list(mapped.sections)
@@ -202,6 +202,12 @@ def read_story(fields: Mapping[str, Any], of: StorySource) -> Reading:
     except (ValueError, TypeError, RecursionError) as error:
         raise Unusable(_words(error)) from None
     return Reading(reading.posted, (*notes, *reading.warnings), reading.section_places)
+
+
+def _names(section: Any) -> SectionNames:
+    if isinstance(section, list | tuple):
+        return [str(each) for each in section if each not in (None, "")]
+    return str(section)
 
 
 def _words(error: Exception) -> str:

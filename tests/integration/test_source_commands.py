@@ -90,6 +90,7 @@ def test_the_adapters_are_listed_with_what_each_needs(dateline: Run) -> None:
         "adapter": "paper",
         "title": "Paper",
         "needs": ["secret", "base-url", "api-token"],
+        "wants": [],
         "compares": True,
     }
     assert "needs: secret, base-url, api-token" in dateline("source", "adapters").out

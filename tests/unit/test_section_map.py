@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.intake.section_map import KnownSections, MappedSections, map_sections
+from service.intake.section_map import KnownSections, MappedSections, SectionNames, map_sections
 from service.store.articles.source_settings import SourceOptions
 
 KNOWN = KnownSections.of(
@@ -19,7 +19,7 @@ KNOWN = KnownSections.of(
 )
 
 
-def mapped(theirs: Sequence[str], **options: object) -> MappedSections:
+def mapped(theirs: Sequence[SectionNames], **options: object) -> MappedSections:
     return map_sections(theirs, SourceOptions(**options), KNOWN)  # type: ignore[arg-type]
 
 
@@ -71,6 +71,17 @@ def test_a_story_with_no_known_section_gets_the_default_one() -> None:
     assert found.sections == ("world",)
     assert found.refusal is None
     assert found.warnings
+
+
+def test_a_section_is_found_by_any_of_its_names_and_by_the_map_first() -> None:
+    assert mapped([["World", "welt"]]).sections == ("world",)
+    assert mapped([["Welt", "world"]]).sections == ("world",)
+    assert mapped([["World", "welt"]], section_map={"welt": "china"}).sections == ("china",)
+    left_out = mapped([["World", "welt"]], section_map={"Welt": ""}, default_section="china")
+    assert left_out.sections == ("china",)
+    assert mapped([[], ["Sport", "sport-1"], "world"]).warnings == (
+        (1, "there is no section 'Sport': it was left out"),
+    )
 
 
 def test_a_story_without_sections_gets_the_default_one() -> None:

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import certifi
 import pycurl
@@ -83,7 +83,7 @@ class ApiClient:
         if request.body is not None:
             headers.setdefault("Content-Type", "application/json")
         for option, value in (
-            (pycurl.URL, request.url.encode()),
+            (pycurl.URL, request.url.replace("{token}", quote(token, safe="")).encode()),
             (pycurl.NOSIGNAL, 1),
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),

@@ -45,7 +45,10 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class StoryRead:
-    """A story's present state: `fields` as they are posted to /v1/articles (`id`, `headline`, `body_html` …)."""
+    """A story's present state: `fields` as they are posted to /v1/articles (`id`, `headline`, `body_html` …).
+
+    One of `sections` may be a list of the names that it has in the system (its title, its slug): any of them finds it.
+    """
 
     fields: Mapping[str, Any]
     warnings: Sequence[str] = ()
@@ -89,8 +92,8 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """A request to the system's API. `headers` may contain `{token}`, which the worker fills in with the source's API
-    token; nothing else of it is secret. `body` is JSON, sent as such."""
+    """A request to the system's API. `headers` and `url` may contain `{token}`, which the worker fills in with the
+    source's API token (percent-encoded in the address); nothing else of it is secret. `body` is JSON, sent as such."""
 
     url: str
     method: str = "GET"
@@ -147,13 +150,15 @@ Fetched = Callable[[ApiAnswer, str, SourceSettings], StoryRead | Gone]
 @dataclass(frozen=True)
 class Adapter:
     """All that Dateline knows of one content system. `needs`: settings without which it cannot work, by the names of
-    the options of `dateline source add` (`secret`, `base-url`, `api-token`, `content-type`, `field`)."""
+    the options of `dateline source add` (`secret`, `base-url`, `api-token`, `content-type`, `field`). `wants`: those
+    without which it only takes what the hooks bring."""
 
     name: str
     title: str  # the system's own name, for operators
     verify: Verify
     read: Read
     needs: Sequence[str] = ("secret",)
+    wants: Sequence[str] = ()
     setup: str = ""  # what to paste where in the system's own screens; {url} and {secret} are filled in
     fetch: Fetch | None = None
     fetched: Fetched | None = None

@@ -226,6 +226,10 @@ def can_fetch(adapter: Adapter, options: SourceOptions) -> bool:
 
 
 def _plan_hint(adapter: Adapter, options: SourceOptions, hint: Hint, tally: _Tally) -> None:
+    if not options.base_url and not hint.ids:  # nothing is lost: with an address, all is compared anyway
+        words = "it names no story, and there is no address to ask: dateline source set SLUG --base-url URL"
+        tally.notes.append(("ignored", words))
+        return
     if not options.base_url:
         words = "it says that stories changed, which must be fetched: dateline source set SLUG --base-url URL"
         tally.notes.append(("held", words))

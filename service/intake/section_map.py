@@ -10,7 +10,6 @@ from service.intake.adapters.native import Invalid, Note, Reading
 from service.intake.article import TAKEDOWN_STATUSES
 from service.store.articles.source_settings import HOLD, SourceOptions
 
-
 SectionNames = str | Sequence[str]
 """A section of theirs: its name, or all the names that it has there (its title, its slug)."""
 

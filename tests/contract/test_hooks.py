@@ -138,6 +138,11 @@ def test_a_hint_without_an_address_to_fetch_from_is_held_and_says_what_to_set(de
     assert "--base-url" in told(send(desk, {"changed": ["7"]}), "held")["why"]
 
 
+def test_a_word_that_something_changed_holds_nothing_where_there_is_no_address_to_ask(desk: WebDesk) -> None:
+    a_paper_source(desk.record)
+    assert "--base-url" in told(send(desk, {"bell": True}), "ignored")["why"]
+
+
 def test_a_word_that_something_changed_has_the_system_compared(desk: WebDesk) -> None:
     paper = a_paper_source(desk.record, base_url="https://paper.example")
     at = times.now()

@@ -23,7 +23,7 @@ from service.intake.adapters.adapter import (
     Unreadable,
 )
 from service.intake.section_map import KnownSections
-from service.intake.story_intake import StorySource, read_story
+from service.intake.story_intake import StorySource, Unusable, read_story
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import Source
 
@@ -50,8 +50,10 @@ def _request(file: Path) -> HookRequest:
 
 @dataclass(frozen=True)
 class CaptureOutcome:
-    """The outcome of a captured request: `kind` is story, gone, hint, bell (a sweep) or ignored. Of a story: the desk's
-    sections for it, and how its text begins."""
+    """The outcome of a captured request: `kind` is story, gone, held, hint, bell (a sweep) or ignored.
+
+    Of a story: the desk's sections for it, and how its text begins.
+    """
 
     kind: str
     id: str = ""
@@ -72,7 +74,10 @@ def outcomes(
 def _outcome(event: Event, of: StorySource) -> CaptureOutcome:
     match event:
         case StoryRead():
-            posted = read_story(event.fields, of).posted
+            try:
+                posted = read_story(event.fields, of).posted
+            except Unusable:
+                return CaptureOutcome("held", str(event.fields["id"]))
             assert posted.content is not None
             return CaptureOutcome("story", posted.external_id, posted.sections, posted.content["body_text"])
         case Gone():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from service import times
+from service.intake.adapters.adapter import ApiAnswer, ApiRequest, Gone, SourceSettings, StoryRead
 from service.store import notices, operations
 from service.store.articles import hooks, source_sync
 from service.store.coordination import due_work
@@ -17,7 +19,7 @@ from service.store.feeds.sections import all_sections
 from tests import paper_system
 from tests.paper_newsroom import PaperNewsroom
 from tests.paper_server import Paper, a_paper_server
-from tests.paper_system import a_story
+from tests.paper_system import PAPER, PAPER_TOKEN, a_story
 from tests.worker import LOOPBACK
 from workers.fetch import __main__ as command
 from workers.fetch.task import FetchTask
@@ -87,6 +89,40 @@ def test_a_system_that_fails_is_left_alone_and_tried_again_and_nothing_is_lost(
     newsroom.work(timedelta(hours=1))
     assert newsroom.status("7") == "usable"
     assert newsroom.state().failure is None
+
+
+def test_a_token_in_an_address_is_filled_in(newsroom: PaperNewsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PAPER.fetch is not None
+
+    def with_key(story_id: str, of: SourceSettings) -> ApiRequest:
+        assert PAPER.fetch is not None
+        asked = PAPER.fetch(story_id, of)
+        return replace(asked, url=f"{asked.url}?key={{token}}")
+
+    paper_system.install(monkeypatch, replace(PAPER, fetch=with_key))
+    newsroom.paper.publish("7")
+    newsroom.send({"changed": ["7"]})
+    newsroom.work()
+    assert newsroom.paper.seen[-1] == f"/stories/7?key={PAPER_TOKEN}"
+    assert newsroom.status("7") == "usable"
+
+
+def test_a_refusal_that_concerns_one_story_alone_takes_it_down(
+    newsroom: PaperNewsroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newsroom.paper.publish("7")
+    newsroom.send({"changed": ["7"]})
+    newsroom.work()
+
+    def gone_if_refused(answer: ApiAnswer, story_id: str, of: SourceSettings) -> StoryRead | Gone:
+        assert PAPER.fetched is not None
+        return Gone(story_id) if answer.status == 401 else PAPER.fetched(answer, story_id, of)
+
+    paper_system.install(monkeypatch, replace(PAPER, fetched=gone_if_refused, story_statuses=(401,)))
+    newsroom.paper.fails = 401
+    newsroom.send({"changed": ["7"]})
+    newsroom.work()
+    assert newsroom.status("7") == "unpublished"
 
 
 def test_a_wrong_token_is_said_and_is_in_no_log(

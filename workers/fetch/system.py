@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,14 +59,14 @@ class System:
         self._stories = stories
         self._clock = clock
 
-    def ask(self, request: ApiRequest) -> ApiAnswer:
-        """The answer to one request. Raises SystemFailed."""
+    def ask(self, request: ApiRequest, of_story: Sequence[int] = ()) -> ApiAnswer:
+        """The answer to one request; `of_story` are the refusals that concern no more than it. Raises SystemFailed."""
         self.requests += 1
         try:
             answer = self._client.ask(request, self.of.options.base_url, self.of.options.api_token)
         except ApiUnreachable as error:
             raise SystemFailed(str(error)) from None
-        if backoff.is_the_systems(answer):
+        if answer.status not in of_story and backoff.is_the_systems(answer):
             raise SystemFailed(f"answered {answer.status}{_hint(answer.status)}", answer)
         return answer
 
@@ -87,7 +87,8 @@ class System:
         asked_at = self._clock()
         revision = standings.revision_of(self._stories.record, self.of.source.id, story_id)
         try:
-            event = adapter.fetched(self.ask(adapter.fetch(story_id, self.settings)), story_id, self.settings)
+            answer = self.ask(adapter.fetch(story_id, self.settings), adapter.story_statuses)
+            event = adapter.fetched(answer, story_id, self.settings)
         except Unreadable as error:
             raise StoryUnclear(str(error)) from None
         except SystemFailed:

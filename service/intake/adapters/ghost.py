@@ -48,7 +48,7 @@ _POSTS = "/ghost/api/content/posts/"
 PAGE_POSTS = 100  # the most that Ghost gives since version 6
 _KEY = "&key={token}"
 
-SETUP = """1. Settings → Integrations → Add custom integration: call it Dateline.
+_SETUP = """1. Settings → Integrations → Add custom integration: call it Dateline.
 2. Add webhooks to it, each with the target URL {url} and the secret {secret}
    for these events: Post published, Published post updated, Post unpublished, Post deleted, Post tag added to post,
    Post tag removed from post, and Site changed (rebuild): bulk actions fire only that.
@@ -169,7 +169,7 @@ def _changes(since: str, page: int, settings: SourceSettings) -> ApiRequest:
     query = {
         "filter": f"updated_at:>='{since}'",
         "order": "updated_at asc",
-        "include": "tags,authors",
+        "fields": "id,updated_at",
         "limit": str(PAGE_POSTS),
         "page": str(page),
     }
@@ -177,10 +177,12 @@ def _changes(since: str, page: int, settings: SourceSettings) -> ApiRequest:
 
 
 def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -> ChangedPage:
-    """The next page begins at this one's last time: by number alone, a post that changes meanwhile moves another out
+    """The posts are named only, and each is asked for: a hundred whole ones may be too large for an answer.
+
+    The next page begins at this one's last time: by number alone, a post that changes meanwhile moves another out
     of what is still to be read."""
     posts = _posts(answer)
-    events = [_story(each) for each in posts if an_id(each, "id")]
+    events = [Hint([each for each in (an_id(post, "id") for post in posts) if each])]
     if not part(an_object(_json(answer), "meta", "pagination"), "next"):
         return ChangedPage(events)
     query = parse_qs(urlsplit(request.url).query)
@@ -243,7 +245,7 @@ ADAPTER = Adapter(
     verify=_verify,
     read=_read,
     wants=("base-url", "api-token"),
-    setup=SETUP,
+    setup=_SETUP,
     fetch=_fetch,
     fetched=_fetched,
     reconciliation=Reconciliation(_changed, _changed_page, _all_ids, _ids_page),

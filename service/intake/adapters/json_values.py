@@ -19,13 +19,25 @@ _TAG = re.compile(r"<[^<>]{0,2000}>")
 
 def decoded(body: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises Unreadable."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Unreadable("the body is not JSON") from None
+    value = _loaded(body)
     if not isinstance(value, dict):
         raise Unreadable("the body is not a JSON object")
     return value
+
+
+def decoded_list(body: bytes) -> list[dict[str, Any]]:
+    """The objects of the JSON list in a body. Raises Unreadable."""
+    value = _loaded(body)
+    if not isinstance(value, list):
+        raise Unreadable("the body is not a JSON list")
+    return objects(value)
+
+
+def _loaded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Unreadable("the body is not JSON") from None
 
 
 def part(value: Any, *names: str | int) -> Any:

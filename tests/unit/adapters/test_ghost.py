@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from service.intake.adapters.adapter import (
     ApiAnswer,
     Gone,
+    Hint,
     HookRequest,
     SourceSettings,
     StoryRead,
@@ -311,9 +312,9 @@ def test_changes_are_read_from_the_last_ones_time_on_and_by_number_within_one_se
     first = comparison.changed(AT, GHOST_SETTINGS)
     assert "filter=updated_at%3A%3E%3D%272026-11-28T17%3A10%3A00Z%27" in first.url
     assert "limit=100" in first.url
-    later = {**PUBLIC, "updated_at": "2026-11-28T17:11:00.000+00:00"}
+    later = {**PUBLIC, "id": "a2", "updated_at": "2026-11-28T17:11:00.000+00:00"}
     found = comparison.changed_page(page(PUBLIC, later, following=2), first, GHOST_SETTINGS)
-    assert len(found.events) == 2
+    assert found.events == [Hint(["a1", "a2"])]
     assert found.next is not None
     assert "17%3A11%3A00Z" in found.next.url
     assert "page=1&" in found.next.url

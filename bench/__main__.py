@@ -12,7 +12,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import databases, deliveries, fairness, feeds, hanging, history, intake, latency, serving
+from bench import (
+    databases,
+    deliveries,
+    fairness,
+    feeds,
+    hanging,
+    history,
+    hooks,
+    intake,
+    latency,
+    serving,
+    sync,
+)
 from bench.processes import Failed
 from bench.run import Run
 from bench.table import Line, rendered
@@ -20,6 +32,8 @@ from service import logs
 
 ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
     "intake": intake.measure,
+    "hook": hooks.measure,
+    "sync": sync.measure,
     "fanout": deliveries.fanout,
     "single": deliveries.single,
     "wide": deliveries.wide,

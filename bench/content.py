@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import random
+import time
 from functools import cache
 
 SECTION = "world"
@@ -35,6 +37,34 @@ def article(external_id: str, size: int) -> bytes:
         paragraphs.append(words.choice(_paragraphs()))
         room -= len(paragraphs[-1])
     return json.dumps({**fields, "body_html": "".join(paragraphs)}).encode()
+
+
+def ghost_hook(article: bytes) -> bytes:
+    """The webhook with which Ghost publishes the article: half of its bytes are former revisions."""
+    story = json.loads(article)
+    half = len(story["body_html"]) // 2
+    end = story["body_html"].find("</p>", half) + len("</p>")
+    at = "2026-01-02T08:00:00.000Z"
+    current = {
+        "id": story["id"],
+        "title": story["headline"],
+        "custom_excerpt": story["summary"],
+        "html": story["body_html"][:end],
+        "url": story["url"],
+        "status": "published",
+        "visibility": "public",
+        "published_at": at,
+        "updated_at": at,
+        "authors": story["authors"],
+        "tags": [{"name": each.title(), "slug": each, "visibility": "public"} for each in story["sections"]],
+        "post_revisions": [{"lexical": story["body_html"][end:], "author": {"email": "a@newsroom.example"}}],
+    }
+    return json.dumps({"event": "post.published", "post": {"current": current, "previous": {}}}).encode()
+
+
+def ghost_signature(body: bytes, secret: str) -> str:
+    at = str(int(time.time() * 1000))
+    return f"sha256={hmac.digest(secret.encode(), body + at.encode(), 'sha256').hex()}, t={at}"
 
 
 @cache

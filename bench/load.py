@@ -16,7 +16,7 @@ from typing import Any
 
 import pycurl
 
-from bench.content import article
+from bench.content import article, ghost_hook, ghost_signature
 from bench.processes import ask
 
 
@@ -32,6 +32,7 @@ class Load:
     connections: int = 32
     seconds: float = 60.0
     per_second: float | None = None
+    ghost_secret: str = ""  # of a source that runs Ghost: the articles go as its signed webhooks
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,10 @@ class _PostConnection:
         self.answer = bytearray()
         self.due = 0.0
         curl = self.curl
-        headers = ["Expect:", "Content-Type: application/json", f"Authorization: Bearer {load.api_key}"]
+        self.ghost_secret = load.ghost_secret
+        self.headers = ["Expect:", "Content-Type: application/json"]
         curl.setopt(pycurl.URL, load.url)
-        curl.setopt(pycurl.HTTPHEADER, headers)
+        curl.setopt(pycurl.HTTPHEADER, [*self.headers, f"Authorization: Bearer {load.api_key}"])
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.WRITEFUNCTION, self.take)
@@ -83,11 +85,16 @@ class _PostConnection:
         self.answer.clear()
         self.due = due
         self.curl.setopt(pycurl.POSTFIELDS, body)
+        if self.ghost_secret:
+            mark = ghost_signature(body, self.ghost_secret)
+            self.curl.setopt(pycurl.HTTPHEADER, [*self.headers, f"X-Ghost-Signature: {mark}"])
 
 
 def post(load: Load) -> PostingResult:
     """The loop itself. All bodies are made before its clock starts."""
     bodies = [article(f"{load.name}-{number}", load.size) for number in range(load.count)]
+    if load.ghost_secret:
+        bodies = [ghost_hook(each) for each in bodies]
     multi = pycurl.CurlMulti()
     idle = [_PostConnection(load) for _ in range(load.connections)]
     busy: dict[pycurl.Curl, _PostConnection] = {}

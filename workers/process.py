@@ -17,11 +17,12 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from service import logs, times
 from service.runtime import files
 from service.runtime.broker_check import BrokerCheck
-from service.runtime.celery_app import DELIVER, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
+from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, QUEUES, ROUTE, Waker, make_celery, send_hint
 from service.runtime.embedded_redis import redis_url_of
 from service.settings import Settings
 from service.store import migrations
@@ -166,6 +167,8 @@ def _tasks(
         )
         builder = FeedBuilder(record, settings.public_url, times.now, rules=rules)
         done_here[PUBLISH] = PublishTask(builder, LeaderLease(record, clocks), worker)
+    if FETCH in tasks:
+        done_here[FETCH] = _fetch_task(settings, record, waker)
     if DELIVER in tasks:
         sender = Sender(
             settings.allow_networks,
@@ -177,6 +180,20 @@ def _tasks(
             record, sender, worker, times.now, random.random, stall_detector.stalls
         )
     return done_here
+
+
+def _fetch_task(settings: Settings, record: Record, waker: Waker) -> Task:
+    from service.intake.story_intake import StoryIntake  # noqa: PLC0415 - it takes long to load
+    from workers.fetch.task import FetchTask  # noqa: PLC0415
+    from workers.net.api_client import ApiClient  # noqa: PLC0415
+
+    authority = urlsplit(settings.public_url).hostname or "localhost"
+    stories = StoryIntake(record, authority=authority, clock=times.now, wake=waker.wake)
+
+    def new_client() -> ApiClient:
+        return ApiClient(settings.allow_networks, user_agent=_user_agent())
+
+    return FetchTask(record, stories, times.now, new_client)
 
 
 def _notifier(settings: Settings, record: Record) -> Notifier:

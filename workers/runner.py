@@ -36,7 +36,7 @@ class TaskRunner:
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         """`tasks`: those that are done in this process; others do the rest."""
         self._tasks = dict(tasks)
-        self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="task")
+        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="task")
         self._stopped = False
 
     def does(self, task: str) -> bool:

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 from service import logs
 from service.runtime.broker_check import BROKER_UP
-from service.runtime.celery_app import DELIVER, PUBLISH, ROUTE
+from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept, idempotency, refusals, search_index
+from service.store.articles import accept, hook_pruning, idempotency, refusals, search_index
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -111,6 +111,7 @@ class Sweep:
         for task, due in (
             (ROUTE, found.events),
             (PUBLISH, found.feeds or found.waking),
+            (FETCH, found.fetches),
             (DELIVER, found.deliveries or (leading and bool(lost))),
         ):
             self._request(task, due, "" if starting else broker)
@@ -152,6 +153,8 @@ class Sweep:
             self._answers_at = idempotency.prune(self._record, self._answers_at, now)
             refusals.add_up(self._record, now)
             self._tidy(now)
+            if deleted := hook_pruning.prune(self._record, now):
+                log.info("hooks.pruned", count=deleted)
         if found.backfills:
             self._backfill()
         if found.notices:

@@ -47,7 +47,7 @@ from service.api.document_parts import (
     served,
     words,
 )
-from service.api.models import JSON, ArticleHistory, EventHistory, IntakeAnswer, PartnerEvents
+from service.api.models import JSON, ArticleHistory, EventHistory, IntakeAnswer, PartnerEvents, SourceAnswer
 from service.api.partner_events import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -117,15 +117,10 @@ def _intake() -> dict[str, PathItem]:
     key = header("Idempotency-Key", "A repeat of the key gets the first answer again.", IDEMPOTENCY_KEY)
     signer = query("source", "The source that signs the body.", SOURCE_SLUG)
     post = operation("postArticle", "Post an article's current state", answers, key, signer, security=_SOURCE)
+    taken = response("Committed, or known already; by a source's adapter: kept.", {JSON: SourceAnswer})
     source = path("source", "The source's slug.", SOURCE_SLUG)
-    hook = operation(
-        "postHook",
-        "A content system's own webhook",
-        {**answers, **refusals(404)},
-        source,
-        key,
-        security=_SOURCE,
-    )
+    answers = {**answers, "202": taken, **refusals(404)}
+    hook = operation("postHook", "A content system's own webhook", answers, source, key, security=_SOURCE)
     post.requestBody = hook.requestBody = body
     find = operation(
         "findArticle",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from flask import Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
 from service.http.problems import FieldError
 from service.store.schema.deliveries import DELIVERY_STATES
@@ -47,6 +47,36 @@ class IntakeAnswer(Body):
     outcome: Literal["accepted", "repeat", "stale"]
     warnings: list[FieldError] = []
     """What was changed or ignored, each with a JSON pointer; absent if there is nothing."""
+
+
+class HookStory(Body):
+    """The result of one story of a hook; the fields of an article's answer are there if it is here."""
+
+    model_config = ConfigDict(json_schema_mode_override="validation")
+
+    id: str
+    """The system's own id."""
+    outcome: Literal["accepted", "repeat", "stale", "ignored", "held"]
+    why: str = ""
+    article: ArticleId | None = None
+    revision: Revision | None = None
+    event: EventId | None = None
+    type: EventType | None = None
+    warnings: list[FieldError] = []
+
+
+class HookAnswer(Body):
+    """The answer to a content system's own webhook."""
+
+    outcome: Literal["accepted", "repeat", "stale", "queued", "ignored", "held"]
+    why: str | None
+    articles: list[HookStory]
+    hook: int
+    """Its number, for `dateline source held`."""
+
+
+class SourceAnswer(RootModel[IntakeAnswer | HookAnswer]):
+    """The answer at a source's own address: to Dateline's own JSON, or to the webhook of its content system."""
 
 
 class ArticleRevision(Body):

@@ -103,6 +103,23 @@ class PartnerStatus(ExplainedState):
     """The address of the rest of them; null if there are no more."""
 
 
+class SourceStatus(ExplainedState):
+    slug: str
+    name: str
+    adapter: str
+    last_post_at: Moment | None
+    held: Count
+    """Hooks that cannot be mapped."""
+    held_takedowns: Count
+    queued: Count
+    """Hooks whose stories are still to be fetched."""
+    takedowns_wait: bool
+    """More stories are gone from its system than one sweep may take down."""
+    compared_at: Moment | None
+    swept_at: Moment | None
+    api_failure: str | None
+
+
 class WorkerStatus(Body):
     name: str
     running: bool
@@ -169,6 +186,7 @@ class DeskStatus(Body):
     partner_count: Count
     next: str | None
     """The address of the next partners; null on the last part."""
+    sources: list[SourceStatus]
     pipeline: PipelineStatus
     events: list[LatestEvent]
     notices: list[LatestNotice]

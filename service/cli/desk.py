@@ -1,9 +1,6 @@
-"""The commands that set up a desk: sections, sources, partners."""
+"""The commands that set up a desk: sections and partners."""
 
 from __future__ import annotations
-
-import json
-import shlex
 
 import click
 
@@ -14,11 +11,9 @@ from service.cli.parameter_types import Language, Slug, Text
 from service.http import credentials
 from service.store import operations
 from service.store.access.replaced_keys import KeyOwner
-from service.store.articles import sources
 from service.store.feeds import sections
 from service.store.operations import OPERATOR
 from service.store.partners import partners
-from service.webhooks import signatures
 
 NO_SECTION = "There is no section yet. Add one: dateline section add world --title World"
 KEEP_VALUES_NOW = "Keep the secret values now: they are shown this once and cannot be shown again."
@@ -88,94 +83,6 @@ def section_close(context: CommandContext, slug: str) -> CommandResult:
 
 
 @click.group()
-def source() -> None:
-    """The content systems that may send articles."""
-
-
-@source.command("add")
-@click.argument("slug", type=Slug())
-@click.option("--name", type=Text(), help="What people call it (default: the slug).")
-@click.option("--adapter", default="native", show_default=True, help="The content system's format.")
-@with_context
-def source_add(context: CommandContext, slug: str, name: str | None, adapter: str) -> CommandResult:
-    """Add a source; print its intake URL, API key and signing secret, once."""
-    _check_adapter(adapter)
-    key, secret = credentials.new_api_key(), signatures.new_secret()
-    with context.record() as record:
-        operations.add_source(
-            record,
-            sources.NewSource(
-                slug, name or slug, adapter, key_id=key.key_id, key_hash=key.hash, secret=secret
-            ),
-            actor=OPERATOR,
-            now=times.now(),
-        )
-        known = sections.all_sections(record)
-    intake = f"{context.url}/v1/articles" if adapter == "native" else f"{context.url}/v1/hooks/{slug}"
-    curl = curl_line(intake, key.text, known[0].slug if known else "world")
-    facts = {"source": slug, "adapter": adapter, "intake_url": intake, "api_key": key.text, "secret": secret}
-    lines = [
-        f"Source {slug} added.",
-        f"  intake URL      {intake}",
-        f"  API key         {key.text}",
-        f"  signing secret  {secret}",
-        KEEP_VALUES_NOW,
-        *([] if known else [NO_SECTION]),
-        *([f"Try it:\n  {curl}"] if adapter == "native" else []),
-    ]
-    return CommandResult({**facts, "curl": curl}, lines)
-
-
-def _check_adapter(name: str) -> None:
-    from service.intake.routes import ADAPTERS  # noqa: PLC0415 - the other commands need no Flask
-
-    if name not in ADAPTERS:
-        raise click.BadParameter(
-            f"{name!r} is not in this version; it has: {', '.join(ADAPTERS)}", param_hint="--adapter"
-        )
-
-
-@source.command("list")
-@with_context
-def source_list(context: CommandContext) -> CommandResult:
-    """List the sources, without their secrets."""
-    with context.record() as record:
-        found = sources.active(record)
-        ends = [rotation.old_keys(record, KeyOwner(source_id=one.id)) for one in found]
-    rows = [
-        {"source": one.slug, "name": one.name, "adapter": one.adapter, **rotation.old_key_facts(each)}
-        for one, each in zip(found, ends, strict=True)
-    ]
-    lines = [
-        f"{one.slug:<20} {one.adapter:<10} {one.name}{rotation.old_key_words(each)}"
-        for one, each in zip(found, ends, strict=True)
-    ]
-    return CommandResult(
-        {"sources": rows}, lines or ["There is no source yet. Add one: dateline source add newsroom"]
-    )
-
-
-def curl_line(intake: str, key: str, section_slug: str) -> str:
-    """A command line for a shell that posts a first article."""
-    article = {
-        "id": "1",
-        "headline": "Hello from Dateline",
-        "sections": [section_slug],
-        "body_html": "<p>It works.</p>",
-    }
-    parts = [
-        "curl",
-        "-i",
-        intake,
-        "-H",
-        f"Authorization: Bearer {key}",
-        "-H",
-        "Content-Type: application/json",
-    ]
-    return shlex.join([*parts, "-d", json.dumps(article)])
-
-
-@click.group()
 def partner() -> None:
     """The outlets that republish."""
 
@@ -224,7 +131,5 @@ def partner_list(context: CommandContext) -> CommandResult:
     )
 
 
-source.add_command(rotation.source_rotate)
-source.add_command(rotation.source_remove)
 partner.add_command(rotation.partner_rotate)
 partner.add_command(rotation.partner_remove)

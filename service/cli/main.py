@@ -36,7 +36,7 @@ COMMANDS = {
     "section": ("desk", "The sections, which have a feed each."),
     "package": ("feeds", "Special reports: stories of any section under one title."),
     "feeds": ("serve", "The feeds as a whole."),
-    "source": ("desk", "The content systems that may send articles."),
+    "source": ("sources", "The content systems that may send articles."),
     "partner": ("desk", "The outlets that republish."),
     "endpoint": ("endpoints", "The addresses that pushes go to."),
     "feed": ("partner_feeds", "Partners' own feeds, each at an address with a token in it."),

@@ -31,10 +31,13 @@ _OVERLAP = click.option(
 @click.command("rotate")
 @click.argument("slug", type=Slug())
 @_OVERLAP
+@click.option("--secret", help="The new secret, if the system itself gave one (default: a new one of ours).")
 @with_context
-def source_rotate(context: CommandContext, slug: str, overlap: timedelta) -> CommandResult:
+def source_rotate(
+    context: CommandContext, slug: str, overlap: timedelta, secret: str | None
+) -> CommandResult:
     """Give a source a new API key and signing secret; print them, once."""
-    key, secret, now = credentials.new_api_key(), signatures.new_secret(), times.now()
+    key, secret, now = credentials.new_api_key(), secret or signatures.new_secret(), times.now()
     until = now + overlap
     with context.record() as record:
         new = NewSourceKeys(key.key_id, key.hash, secret, until)

@@ -44,10 +44,11 @@ def parts(config: Settings) -> list[Part]:
 
 
 def processes(config: Settings) -> list[tuple[str, str]]:
-    """The workers, each with its tasks: as many as DATELINE_WORKERS says to deliver, and one to build the feeds."""
+    """The workers, each with its tasks: as many as DATELINE_WORKERS says deliver, one builds the feeds, one fetches."""
     return [
         *((f"w{number}", "route,deliver") for number in range(1, config.workers + 1)),
         ("publisher", "publish"),
+        ("fetcher", "fetch"),
     ]
 
 

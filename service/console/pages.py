@@ -15,7 +15,15 @@ from werkzeug.exceptions import NotFound as NotFoundPage
 from werkzeug.wrappers import Response as AnyResponse
 
 from service import times
-from service.console import article_list, history_pages, login, words_delivery, words_desk, words_request
+from service.console import (
+    article_list,
+    history_pages,
+    login,
+    source_pages,
+    words_delivery,
+    words_desk,
+    words_request,
+)
 from service.console import words as wording
 from service.console.list_page import list_page
 from service.console.login import OperatorSession
@@ -82,6 +90,7 @@ def create_blueprint(
     pages.context_processor(lambda: _words(clock()))
     login.add_routes(pages, operator, GuessLimits(record, clock, settings.trusted_proxies))
     _add_style(pages)
+    source_pages.add_routes(pages, record, clock)
     pages.add_url_rule("/status", "overview", views.overview)
     pages.add_url_rule("/status/partners/<slug>", "partner", views.partner)
     pages.add_url_rule("/status/articles", "articles", views.articles)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from service import times
-from service.console import words_desk
+from service.console import words_desk, words_sources
 from service.console.words import Word
 from service.store.errors import NotFound
 from service.store.notices import Notice
@@ -18,6 +18,7 @@ from service.store.views.events import EventNow
 from service.store.views.feeds import FeedNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
+from service.store.views.sources import SourceNow
 
 Facts = dict[str, Any]
 PARTNERS_LISTED = 100
@@ -63,6 +64,7 @@ def facts(
         "partners": [_partner(each, now, cursor) for each in shown],
         "partner_count": len(ranked),
         "next": f"/status.json?{urlencode({'after': shown[-1].slug})}" if more else None,
+        "sources": [_source(each, now) for each in pipeline.sources],
         "pipeline": _pipeline(pipeline, now),
         "events": [_event(each, now) for each in events],
         "notices": [_notice(each) for each in notices],
@@ -160,6 +162,23 @@ def _feed(feed: FeedNow, now: datetime) -> Facts:
             }
             for each in feed.tokens
         ],
+    }
+
+
+def _source(source: SourceNow, now: datetime) -> Facts:
+    return {
+        "slug": source.slug,
+        "name": source.name,
+        "adapter": source.adapter,
+        **_state(words_sources.source_word(source, now)),
+        "last_post_at": _iso(source.last_post_at),
+        "held": source.held,
+        "held_takedowns": source.held_takedowns,
+        "queued": source.queued,
+        "takedowns_wait": source.is_waiting,
+        "compared_at": _iso(source.changes_at),
+        "swept_at": _iso(source.swept_at),
+        "api_failure": source.failure,
     }
 
 

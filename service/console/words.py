@@ -55,6 +55,8 @@ NOTICE_WORDS = {
     "endpoint.rate_changed": "Rate changed",
     "delivery.dead": "Deliveries given up",
     "takedown.late": "Takedown not confirmed",
+    "source.takedowns_wait": "Takedowns wait for you",
+    "hook.deleted": "Held hooks deleted",
     "feed.too_large": "Feed too large",
     "wal.long": "Log held open",
 }

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from service.console import words_intake
 from service.console.words import LEVELS, Summary, Word, count
+from service.console.words_sources import remedy, source_word
 from service.store.views.feeds import FeedNow, TokenNow
 from service.store.views.partners import EndpointNow, PartnerNow
 from service.store.views.pipeline import PipelineNow
@@ -118,6 +119,9 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
     """One sentence for the whole desk. A stop of everything comes before a partner's trouble."""
     if stop := _pipeline_stop(pipeline, now):
         return stop
+    if held := [each for each in pipeline.sources if source_word(each, now).level == "bad"]:
+        words = source_word(held[0], now)
+        return Summary("bad", f"{words.word}: {held[0].name}", remedy(held[0]))
     if not partners:
         return Summary("quiet", "There are no partners yet", "dateline partner add SLUG --name NAME")
     behind = [each for each in partners if each.is_behind(now)]

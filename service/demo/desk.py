@@ -1,4 +1,5 @@
-"""The demo desk of `dateline up --demo`: sections, a source, two partners with real receivers, wire stories.
+"""The demo desk of `dateline up --demo`: sections, two sources (one runs Ghost), two partners with real
+receivers, wire stories.
 
 Its stories go through the intake, as a newsroom's do. The steps that were taken are kept in the data directory
 (`demo.json`), so that a second `up --demo` adds nothing twice and an interrupted one goes on.
@@ -34,7 +35,8 @@ DEMO_STATE_FILE = "demo.json"
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 SECTIONS = (("world", "World", "en"), ("business", "Business", "en"), ("china", "China", "zh-Hans"),
             ("lifestyle", "Lifestyle", "en"))  # fmt: skip
-SOURCE, SOURCE_NAME = "wire", "The Demo Wire"
+SOURCE, BLOG = "wire", "notes"
+SOURCES = ((SOURCE, "The Demo Wire", "native"), (BLOG, "Notes from Voss", "ghost"))
 OUTLETS = (("harbour-herald", "Harbour Herald", False), ("flaky-times", "Flaky Times", True))
 
 
@@ -71,14 +73,15 @@ def prepare(record: Record, config: Settings, now: datetime) -> DemoState:
     for slug, title, language in SECTIONS:
         if slug not in there:
             operations.add_section(record, slug, title, language, actor=OPERATOR, now=now)
-    if SOURCE not in {one.slug for one in sources.active(record)}:
+    known_sources = {one.slug for one in sources.active(record)}
+    for slug, name, adapter in SOURCES:
+        if slug in known_sources:
+            continue
         key = credentials.new_api_key()
         secret = signatures.new_secret()
         operations.add_source(
             record,
-            sources.NewSource(
-                SOURCE, SOURCE_NAME, "native", key_id=key.key_id, key_hash=key.hash, secret=secret
-            ),
+            sources.NewSource(slug, name, adapter, key_id=key.key_id, key_hash=key.hash, secret=secret),
             actor=OPERATOR,
             now=now,
         )

@@ -15,7 +15,8 @@ from typing import Any
 import click
 
 from service import settings, times
-from service.demo.desk import SECTIONS, SOURCE, DemoState, read_state, write_state
+from service.demo import blog
+from service.demo.desk import BLOG, SECTIONS, SOURCE, DemoState, read_state, write_state
 from service.runtime import key_files, supervise
 from service.settings import Settings
 from service.store.articles import sources
@@ -90,9 +91,9 @@ def main() -> int:
     open_steps = _open_steps(state)
     if open_steps:
         record = open_record(config.database_url, config.secret_key)
-        secret = sources.by_slug(record, SOURCE).secret
+        secrets = {each: sources.by_slug(record, each).secret for each in (SOURCE, BLOG)}
         record.close()
-        _play(config, state, open_steps, secret)
+        _play(config, state, open_steps, secrets)
     else:
         _say("the demo stories are all posted already")
         _where_to_look(config)
@@ -106,7 +107,7 @@ def _open_steps(state: DemoState) -> list[Step]:
     return sorted(step for step in steps(stories()) if step.name not in earlier.union(state.done))
 
 
-def _play(config: Settings, state: DemoState, open_steps: list[Step], secret: str) -> None:
+def _play(config: Settings, state: DemoState, open_steps: list[Step], secrets: dict[str, str]) -> None:
     started = time.monotonic() - open_steps[0].at
     all_posted = False
     while open_steps:
@@ -115,23 +116,29 @@ def _play(config: Settings, state: DemoState, open_steps: list[Step], secret: st
             all_posted = True
         step = heapq.heappop(open_steps)
         time.sleep(max(0.0, started + step.at - time.monotonic()))
-        _take(config, step, secret)
+        _take(config, step, secrets)
         state.done.append(step.name)
         write_state(config.data_dir, state)
 
 
-def _take(config: Settings, step: Step, secret: str) -> None:
+def _take(config: Settings, step: Step, secrets: dict[str, str]) -> None:
     now = times.now()
     title = step.story["article"]["headline"]
     short = title if len(title) <= 48 else f"{title[:47]}…"
-    body = body_of(step, now)
     action = step.name.partition(":")[2]
+    if step.story.get("from") == "ghost":
+        hook = blog.webhook(step.story, action, now)
+        signed = {"X-Ghost-Signature": blog.signature(hook, secrets[BLOG], now)}
+        answer = client.post_hook(f"http://{config.listen}", BLOG, hook, signed)
+        _say(f"{action:<9}  “{short}” ({step.story['step']}) → {answer['outcome']}")
+        return
+    body = body_of(step, now)
     if body is None:
         _say(f"{action:<9}  “{short}” → feeds and partners get it now")
         return
     message = json.dumps(body, ensure_ascii=False).encode()
     message_id = f"msg_demo_{step.name.replace(':', '_')}_{int(now.timestamp())}"
-    answer = client.post(f"http://{config.listen}", secret, message, message_id=message_id, at=now)
+    answer = client.post(f"http://{config.listen}", secrets[SOURCE], message, message_id=message_id, at=now)
     note = f" ({step.story['step']})" if action == "posted" else ""
     _say(
         f"{action:<9}  “{short}”{note} → {answer['outcome']}, {answer['type']}, revision {answer['revision']}"

@@ -151,7 +151,9 @@ def _limit(response: Response) -> Response:
 def _door_of_failure(response: Response) -> str | None:
     """The door at which this request came with a wrong token; None for every other."""
     if response.status_code == 401 and (
-        "webhook-signature" in request.headers or g.get("judged_by_signature")
+        "webhook-signature" in request.headers
+        or g.get("judged_by_signature")
+        or request.path.startswith("/v1/hooks/")
     ):
         return SIGNATURE
     if response.status_code == 401 and request.headers.get("Authorization", "").lower().startswith("bearer "):

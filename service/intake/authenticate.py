@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -14,7 +14,8 @@ from service.http import auth, credentials, guess_limits
 from service.http.auth import unauthenticated
 from service.http.problems import Problem
 from service.intake.refusal_counter import name_source
-from service.store.articles import sources
+from service.store.articles import source_settings, sources
+from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.webhooks import signatures
@@ -33,6 +34,14 @@ class AuthenticatedSource:
     message_id: str | None
 
 
+@dataclass(frozen=True)
+class VerifiedSource:
+    """The source of a hook, with its secrets that work now, the newest first."""
+
+    source: Source
+    secrets: Sequence[str] = field(repr=False)
+
+
 class SourceAuthenticator:
     """Caches the sources; reads them again after nine tenths of a second, and at once for one it does not know."""
 
@@ -41,6 +50,7 @@ class SourceAuthenticator:
         self._clock = clock
         self._lock = Lock()
         self._sources: list[Source] = []
+        self._options: dict[int, SourceOptions] = {}
         self._read_at: datetime | None = None
 
     def authenticate(self, body: bytes, slug: str | None) -> AuthenticatedSource:
@@ -52,6 +62,29 @@ class SourceAuthenticator:
         if slug is not None and source.slug != slug:
             raise Problem(403, "not-yours", f"this API key is not that of the source {slug!r}")
         return AuthenticatedSource(source, None)
+
+    def find(self, slug: str) -> Source | None:
+        """The source of this name, if it may post."""
+        return self._find(lambda each: each.slug == slug)
+
+    def verified(self, slug: str, fault: Callable[[Sequence[str]], str | None]) -> VerifiedSource:
+        """The source of this name, whose secrets have no `fault`, the newest and those that still work; or a 401."""
+        reason = f"there is no source {slug!r}; `dateline source add` makes one"
+        for refresh in (False, True):  # a secret may be new
+            found = [each for each in self._cached(refresh=refresh) if each.slug == slug]
+            secrets = list(dict.fromkeys(each.secret for each in found))
+            if not found:
+                continue
+            words = fault(secrets)
+            if words is None:
+                return VerifiedSource(found[0], secrets)
+            reason = words
+        raise unauthenticated(reason)
+
+    def options(self, source: Source) -> SourceOptions | None:
+        """The settings of a source that it has just authenticated, without its API token; None if it has none."""
+        with self._lock:
+            return self._options.get(source.id)
 
     def by_key(self) -> Source:
         """The source whose API key is in the Authorization header, or a 401."""
@@ -100,5 +133,6 @@ class SourceAuthenticator:
         with self._lock:
             if refresh or self._read_at is None or abs(now - self._read_at) > CACHE_FOR:
                 self._sources = sources.with_keys(self._record, now)
+                self._options = source_settings.all_options(self._record)
                 self._read_at = now
             return self._sources

@@ -17,23 +17,25 @@ from flask import Blueprint, Response, request
 from service import logs
 from service.http import parameters
 from service.http.problems import Problem
-from service.intake.adapters import native
+from service.intake.adapters import native, registry
 from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import Note, Reading
 from service.intake.authenticate import AuthenticatedSource, SourceAuthenticator
+from service.intake.hook_receiver import HookReceiver
+from service.intake.section_map import KnownSections, map_reading
+from service.intake.story_intake import StoryIntake
 from service.store.articles import accept
 from service.store.articles.idempotency import Answer
 from service.store.articles.posts import Post
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.errors import ContentMissing, KeyReused, UnknownSections
+from service.store.feeds import sections
 
 log = logs.get("intake")
 
 MAX_BYTES = 1024 * 1024
 MAX_KEY = 200
-# The reader of each content system's body. Native is ours; others come with their adapters.
-ADAPTERS: dict[str, Callable[[bytes], Reading]] = {"native": native.read}
 
 
 def create_blueprint(
@@ -46,12 +48,22 @@ def create_blueprint(
 ) -> Blueprint:
     """`wake` is called after each commit; it must not block, and may fail without harm."""
     blueprint = Blueprint("intake", __name__)
+    receiver = HookReceiver(StoryIntake(record, authority=authority, clock=clock, wake=wake), authenticator)
+
+    def mapped(source: Source, reading: Reading) -> Reading:
+        options = authenticator.options(source)
+        if options is None:
+            return reading
+        try:
+            return map_reading(reading, options, KnownSections.of(sections.titles(record)))
+        except native.Invalid as error:
+            raise _invalid([(each.pointer, each.detail) for each in error.errors]) from None
 
     def take(slug: str | None) -> Response:
         body = _body()
         authenticated = authenticator.authenticate(body, slug)
         source, key = authenticated.source, _key(authenticated)
-        reading = _read(source, body)
+        reading = mapped(source, _read(source, body))
         body_hash = hashlib.sha256(body).hexdigest()
         post = Post(source, reading.posted, key, body_hash, authority, clock())
         answer = _accept(record, post, reading)
@@ -76,6 +88,9 @@ def create_blueprint(
     @blueprint.post("/v1/hooks/<source>")
     def post_hook(source: str) -> Response:
         """The content system's own webhook."""
+        answer = receiver.receive(source)
+        if answer is not None:
+            return answer
         parameters.require_known()
         return take(source)
 
@@ -115,14 +130,11 @@ def _key(authenticated: AuthenticatedSource) -> str | None:
 
 
 def _read(source: Source, body: bytes) -> Reading:
-    reader = ADAPTERS.get(source.adapter)
-    if reader is None:
-        words = (
-            f"the source's adapter {source.adapter!r} is not in this version; it has {', '.join(ADAPTERS)}"
-        )
-        raise Problem(422, "adapter", words)
+    """The article in Dateline's own JSON, which a source of any adapter may post here."""
+    if source.adapter not in registry.names():
+        raise Problem(422, "adapter", registry.unknown_words(source.adapter))
     try:
-        return reader(body)
+        return native.read(body)
     except NotJson as error:
         raise Problem(400, "not-json", error.detail) from None
     except native.Invalid as error:

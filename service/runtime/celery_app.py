@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import Celery
 
-ROUTE, PUBLISH, DELIVER = "dateline.route", "dateline.publish", "dateline.deliver"
-QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver"}
+ROUTE, PUBLISH, DELIVER, FETCH = "dateline.route", "dateline.publish", "dateline.deliver", "dateline.fetch"
+QUEUES = {ROUTE: "route", PUBLISH: "publish", DELIVER: "deliver", FETCH: "fetch"}
 KEY_PREFIX = "dateline:"  # of all keys in Redis
 HINT_SECONDS = 10  # a hint that waited longer is worth nothing: the sweep has looked since
 # A hint costs its sender as much as an article, and its receiver as much again: in a burst they are sent this many
 # seconds apart, the first of them at once. A feed is less urgent than a push.
-HINT_PACE = {ROUTE: 0.04, DELIVER: 0.04, PUBLISH: 0.2}
+HINT_PACE = {ROUTE: 0.04, DELIVER: 0.04, PUBLISH: 0.2, FETCH: 0.2}
 
 
 def tasks_of(names: str) -> frozenset[str]:

@@ -47,6 +47,14 @@ class ContentMissing(StoreError):
         self.external_id = external_id
 
 
+class ChangedMeanwhile(StoreError):
+    """The article changed since it was looked up in its system: look it up again."""
+
+    def __init__(self, external_id: str) -> None:
+        super().__init__(f"the article {external_id!r} changed while it was looked up")
+        self.external_id = external_id
+
+
 class NotPossible(StoreError):
     """The state does not allow the request. The text says why and what to do."""
 

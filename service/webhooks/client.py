@@ -36,8 +36,20 @@ def post(url: str, secret: str, body: bytes, *, message_id: str, at: datetime) -
         "webhook-timestamp": str(timestamp),
         "webhook-signature": signatures.sign([secret], message_id, timestamp, body),
     }
+    return _sent(url, "/v1/articles", body, headers)
+
+
+def post_hook(url: str, source: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+    """Posts a content system's own webhook, with the headers that sign it; returns the answer.
+
+    Raises PostRefused and IntakeUnreachable.
+    """
+    return _sent(url, f"/v1/hooks/{source}", body, {"Content-Type": "application/json", **headers})
+
+
+def _sent(url: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
     try:
-        response = requests.post(f"{url}/v1/articles", data=body, headers=headers, timeout=30)
+        response = requests.post(f"{url}{path}", data=body, headers=headers, timeout=30)
         answer: dict[str, Any] = response.json()
     except requests.JSONDecodeError:
         raise IntakeUnreachable(

@@ -72,20 +72,20 @@ def test_every_command_of_a_deployment_exists() -> None:
 
 
 def test_procfile_and_compose_run_the_same_processes() -> None:
-    assert set(procfile()) == {"web", "feeds", "worker", "publisher", "release"}
+    assert set(procfile()) == {"web", "feeds", "worker", "publisher", "fetcher", "release"}
     services = compose()["services"]
     assert procfile()["release"] == services["migrate"]["command"]
     assert procfile()["web"][:2] == services["web"]["command"][:2]
     assert procfile()["feeds"][:3] == services["feeds"]["command"][:3]
-    for name in ("worker", "publisher"):
+    for name in ("worker", "publisher", "fetcher"):
         assert procfile()[name] == services[name]["command"]
 
 
 def test_every_queue_is_consumed_by_one_kind_of_worker() -> None:
-    tasks_by_process = [tasks_of(procfile()[name][-1]) for name in ("worker", "publisher")]
+    tasks_by_process = [tasks_of(procfile()[name][-1]) for name in ("worker", "publisher", "fetcher")]
     assert sorted(task for tasks in tasks_by_process for task in tasks) == sorted(QUEUES)
     assert {tasks for _, tasks in processes(Settings())} == {
-        procfile()[name][-1] for name in ("worker", "publisher")
+        procfile()[name][-1] for name in ("worker", "publisher", "fetcher")
     }
     assert set(QUEUES) == set(re.findall(r"dateline\.\w+", read("service/runtime/celery_app.py"))) & set(
         QUEUES
@@ -95,7 +95,7 @@ def test_every_queue_is_consumed_by_one_kind_of_worker() -> None:
 
 def test_migrations_run_before_web_and_worker_start() -> None:
     services = compose()["services"]
-    for name in ("web", "worker", "publisher"):
+    for name in ("web", "worker", "publisher", "fetcher"):
         needed = services[name]["depends_on"]
         assert needed["migrate"] == {"condition": "service_completed_successfully"}
         assert needed["redis"] == {"condition": "service_healthy"}

@@ -11,13 +11,20 @@ from typing import NamedTuple
 
 import pytest
 
-from service.store.schema import articles, deliveries, feeds, operations, partners
+from service.store.schema import articles, deliveries, feeds, operations, partners, sources
 from service.store.schema.base import metadata
 from tests.architecture.sources import PRODUCT, ROOT, modules, name_of, tree
 
 PAGE = ROOT / "docs" / "architecture.md"
 TABLES = {*metadata.tables}
-PARTS = (articles, deliveries, feeds, operations, partners)  # each adds its tables when it is imported
+PARTS = (
+    articles,
+    deliveries,
+    feeds,
+    operations,
+    partners,
+    sources,
+)  # each adds its tables when it is imported
 
 
 class GlossaryRow(NamedTuple):

@@ -53,6 +53,7 @@ PAGES: dict[tuple[str, str], set[str]] = {
     ("GET", "/status/events/<name>"): {SESSION},
     ("GET", "/status/deliveries/<name>"): {SESSION},
     ("GET", "/status/dead"): {SESSION},
+    ("GET", "/status/sources"): {SESSION},
     ("GET", "/status/<path:name>"): {SESSION},
 }
 # Readers and scrapers add parameters of their own against caches: what is only read, and by everybody, takes any.

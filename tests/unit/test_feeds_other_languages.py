@@ -33,7 +33,7 @@ READ_BY = pytest.mark.parametrize(("reader", "document"), READ)
 SAMPLES_READ_BY = pytest.mark.parametrize(("reader", "document"), SAMPLES)
 
 
-class StoryRead(NamedTuple):
+class StoryAsRead(NamedTuple):
     id: str
     title: str
     link: str
@@ -44,7 +44,7 @@ class StoryRead(NamedTuple):
 class DocumentRead(NamedTuple):
     title: str
     home: str
-    stories: list[StoryRead]
+    stories: list[StoryAsRead]
 
 
 def moment(text: str | None) -> datetime:
@@ -54,7 +54,7 @@ def moment(text: str | None) -> datetime:
 def ours_rss(written: bytes) -> DocumentRead:
     channel = ElementTree.fromstring(written)[0]
     stories = [
-        StoryRead(
+        StoryAsRead(
             item.findtext("guid", ""),
             item.findtext("title", ""),
             item.findtext("link", ""),
@@ -73,7 +73,7 @@ def ours_atom(written: bytes) -> DocumentRead:
 
     feed = ElementTree.fromstring(written)
     stories = [
-        StoryRead(
+        StoryAsRead(
             entry.findtext(f"{ATOM}id", ""),
             entry.findtext(f"{ATOM}title", ""),
             alternate(entry),
@@ -88,7 +88,7 @@ def ours_atom(written: bytes) -> DocumentRead:
 def ours_json(written: bytes) -> DocumentRead:
     feed = json.loads(written)
     stories = [
-        StoryRead(
+        StoryAsRead(
             item["id"],
             item["title"],
             item.get("url", ""),
@@ -117,9 +117,11 @@ def finding(reader: str, document: str) -> dict[str, Any]:
     return found
 
 
-def stories_of(found: dict[str, Any]) -> list[StoryRead]:
+def stories_of(found: dict[str, Any]) -> list[StoryAsRead]:
     return [
-        StoryRead(item["id"], item["title"], item["link"], moment(item["published"]), moment(item["updated"]))
+        StoryAsRead(
+            item["id"], item["title"], item["link"], moment(item["published"]), moment(item["updated"])
+        )
         for item in found["items"]
     ]
 

@@ -115,6 +115,7 @@ class Request:
             "SCRIPT_NAME": "",
             "PATH_INFO": self.path,
             "QUERY_STRING": self.query,
+            "REQUEST_URI": self.url.decode("latin-1"),  # as it came: some systems sign it
             "SERVER_NAME": server[0],
             "SERVER_PORT": str(server[1]),
             "SERVER_PROTOCOL": f"HTTP/{self.version}",

@@ -15,21 +15,24 @@ from service.store import audit, names
 from service.store.articles import idempotency, posts, revisions
 from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import (
+    CHANGED_SINCE,
     KILLED_BY_DESK,
     ArticleState,
     Change,
     Repeat,
     Stale,
     Terms,
+    Verdict,
     as_of,
     fingerprint,
+    is_surely_newer,
     judge,
 )
 from service.store.articles.posts import Post, PostedRevision
 from service.store.articles.revisions import CurrentArticle, NewArticle, RevisionDraft
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.errors import ContentMissing, NotFound, NotPossible, UnknownSections
+from service.store.errors import ChangedMeanwhile, ContentMissing, NotFound, NotPossible, UnknownSections
 from service.store.feeds import sections
 from service.times import to_iso
 
@@ -37,12 +40,12 @@ _TRIES = 4  # two posts of a new article at once: the second finds what the firs
 
 
 def accept(record: Record, post: Post) -> Answer:
-    """Records a post. Raises KeyReused, UnknownSections, ContentMissing; then nothing was changed."""
+    """Records a post. Raises KeyReused, UnknownSections, ContentMissing, ChangedMeanwhile; then nothing was changed."""
     revision = posts.posted_revision(post.article)
     for last in range(_TRIES, 0, -1):
         try:
             with record.writing() as connection:
-                return _accept(connection, post, revision)
+                return accept_within(connection, post, revision)
         except IntegrityError:
             if last == 1:
                 raise
@@ -101,10 +104,13 @@ _EXPIRED = Statement(
 )
 
 
-def _accept(connection: Connection, post: Post, revision: PostedRevision | None) -> Answer:
+def accept_within(connection: Connection, post: Post, revision: PostedRevision | None) -> Answer:
+    """The same in a transaction of the caller's; an IntegrityError says that another was faster."""
     if (answer := idempotency.find_answer(connection, post)) is not None:
         return answer
     current = revisions.lock_by_source(connection, post.source.id, post.article.external_id)
+    if post.of_revision is not None and post.of_revision != (current.revision if current else 0):
+        raise ChangedMeanwhile(post.article.external_id)
     revision, killed = _complete(connection, post, revision, current)
     if killed is not None:
         answer = revisions.current_answer(connection, killed, "stale")
@@ -112,7 +118,7 @@ def _accept(connection: Connection, post: Post, revision: PostedRevision | None)
         idempotency.store_answer(connection, post, answer)
         return answer
     revision = _as_of_now(connection, post, revision, current)
-    match judge(current.state if current else None, revision.state):
+    match _verdict(post, revision, current):
         case Repeat():
             assert current is not None
             revisions.raise_version(connection, current, revision.state)
@@ -127,6 +133,16 @@ def _accept(connection: Connection, post: Post, revision: PostedRevision | None)
             answer = _change(connection, post, revision, current, kind)
     idempotency.store_answer(connection, post, answer)
     return answer
+
+
+def _verdict(post: Post, revision: PostedRevision, current: CurrentArticle | None) -> Verdict:
+    """The event that the post makes; a post that waited makes none where the story went on without it."""
+    verdict = judge(current.state if current else None, revision.state)
+    if not isinstance(verdict, Change) or current is None or post.received_at is None:
+        return verdict
+    if current.changed_at < post.received_at or is_surely_newer(current.state, revision.state):
+        return verdict
+    return Stale(CHANGED_SINCE)
 
 
 def _as_of_now(

@@ -73,6 +73,7 @@ def as_of(now: datetime, posted: ArticleState, content: str, terms: Terms) -> Ar
     return posted
 
 
+CHANGED_SINCE = "the story has changed since this came, and nothing says that this is newer"
 KILLED_BY_DESK = "the desk killed this article; only an operator can restore it: dateline restore ARTICLE"
 _TYPE_OF_STATUS = {
     "withheld": "article.withheld",
@@ -112,7 +113,7 @@ def _revive(current: ArticleState, posted: ArticleState) -> Verdict:
     """
     if posted.status != "usable" and posted.returns_at is None:
         return Stale("the article is killed, which no other takedown replaces")
-    if not _surely_newer(current, posted):
+    if not is_surely_newer(current, posted):
         return Stale("the article is killed; to restore it, post a higher version or a later updated_at")
     return Change(_TYPE_OF_STATUS.get(posted.status, "article.restored"))
 
@@ -133,7 +134,8 @@ def _older(current: ArticleState, posted: ArticleState) -> str | None:
     return None
 
 
-def _surely_newer(current: ArticleState, posted: ArticleState) -> bool:
+def is_surely_newer(current: ArticleState, posted: ArticleState) -> bool:
+    """Whether the source itself says that what it posted is later than the current state."""
     if current.version is not None and posted.version is not None:
         return posted.version > current.version
     return (

@@ -36,6 +36,9 @@ class Post:
     """One request of a source. `key` is its idempotency key, `body_hash` tells its body from any other.
 
     `authority` is the host name in the public ids of new articles (RFC 4151).
+
+    `received_at`: it came then and is worked on only now; a story that changed since is not changed by it unless it is
+    surely newer. `of_revision`: it says what the story was in its system while this was the revision here (0: none).
     """
 
     source: Source
@@ -44,6 +47,8 @@ class Post:
     body_hash: str
     authority: str
     now: datetime
+    received_at: datetime | None = None
+    of_revision: int | None = None
 
 
 @dataclass(frozen=True)

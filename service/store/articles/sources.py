@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,8 +15,10 @@ from service.store.access import replaced_keys
 from service.store.access.replaced_keys import KeyOwner, ReplacedKey
 from service.store.database.keyring import Keyring
 from service.store.database.record import Record
+from service.store.database.sql import Statement
 from service.store.errors import AlreadyExists, NotFound, NotPossible
 from service.store.schema.articles import source
+from service.store.schema.base import from_micros
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,30 @@ def rotate(connection: Connection, keyring: Keyring, slug: str, new: NewSourceKe
     connection.execute(update(source).where(source.c.id == row.id).values(values))
 
 
+def set_secret(
+    connection: Connection, keyring: Keyring, slug: str, new: tuple[str, datetime], now: datetime
+) -> None:
+    """Gives a source another secret, and leaves its key; the secrets before it work until the time beside it.
+
+    Raises NotFound, NotPossible for a source that was removed.
+    """
+    row = _locked(connection, slug)
+    if not row.active:
+        raise NotPossible(f"the source {slug!r} was removed and stays so; add one under another name")
+    secret, old_until = new
+    owner = KeyOwner(source_id=row.id)
+    no_key = f"secret-{secrets.token_hex(8)}"  # the old secret works on, and no key with it
+    replaced_keys.shorten(connection, owner, old_until, now)
+    replaced_keys.add(connection, owner, ReplacedKey(no_key, "", row.secret_sealed, old_until), now)
+    sealed = keyring.seal(secret.encode())
+    connection.execute(update(source).where(source.c.id == row.id).values(secret_sealed=sealed))
+
+
+def set_name(connection: Connection, source_id: int, name: str) -> None:
+    """Gives a source another name for people."""
+    connection.execute(update(source).where(source.c.id == source_id).values(name=name))
+
+
 def remove(connection: Connection, slug: str) -> bool:
     """Withdraws all keys of a source at once and for good; whether that is new. Its articles stay. Raises NotFound."""
     row = _locked(connection, slug)
@@ -142,6 +169,20 @@ def _locked(connection: Connection, slug: str) -> Row[Any]:
 def active(record: Record) -> list[Source]:
     """All sources that may post, in the order in which they were added."""
     return _where(record, source.c.active)
+
+
+def activity(record: Record, source_id: int) -> datetime | None:
+    """When a source last sent something that was kept or changed an article."""
+    with record.surveying() as connection:
+        found = [
+            _ACTIVITY_OF_HOOKS.value(connection, source=source_id),
+            _ACTIVITY_OF_ARTICLES.value(connection, source=source_id),
+        ]
+    return max((from_micros(int(each)) for each in found if each is not None), default=None)
+
+
+_ACTIVITY_OF_HOOKS = Statement("SELECT max(last_received_at) FROM hook WHERE source_id = :source")
+_ACTIVITY_OF_ARTICLES = Statement("SELECT max(changed_at) FROM article WHERE source_id = :source")
 
 
 def _where(record: Record, condition: Any) -> list[Source]:

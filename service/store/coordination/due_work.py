@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.store import notices
+from service.store.articles import source_sync
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.deliveries import capacity, rates
@@ -28,6 +29,13 @@ _WORK = {
     ),
     "notices": f"SELECT 1 FROM notice WHERE {notices.DUE}",
     "backfills": "SELECT 1 FROM backfill WHERE finished_at IS NULL",
+    "fetches": (
+        "SELECT 1 FROM hook h JOIN source s ON s.id = h.source_id WHERE h.state = 'queued' AND h.next_try_at <= :now"
+        " AND s.active AND NOT EXISTS"
+        " (SELECT 1 FROM source_sync y WHERE y.source_id = h.source_id AND y.not_before > :now)"
+        " UNION ALL SELECT 1 FROM source_sync y JOIN source s ON s.id = y.source_id"
+        f" WHERE s.active AND {source_sync.COMPARISON_DUE}"
+    ),
 }
 _EXISTS = {name: Statement(f"{query} LIMIT 1") for name, query in _WORK.items()}
 
@@ -43,6 +51,7 @@ class DueWork:
     returning: bool
     notices: bool
     backfills: bool
+    fetches: bool
     deliveries: bool
 
 

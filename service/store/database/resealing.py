@@ -11,6 +11,7 @@ from service.store.schema.base import metadata
 
 COLUMN = "secret_sealed"
 ROWS_PER_TRANSACTION = 200
+_ALWAYS_SHOWN = {"endpoint", "source"}  # the others may well have none
 
 
 def sealed_tables() -> list[Table]:
@@ -27,7 +28,7 @@ def reseal(record: Record) -> dict[str, int]:
     counts = {}
     for table in sealed_tables():
         counts[table.name] = sum(_reseal_batch(record, table, batch) for batch in _batches(record, table))
-    return {name: count for name, count in counts.items() if count or name != "replaced_key"}
+    return {name: count for name, count in counts.items() if count or name in _ALWAYS_SHOWN}
 
 
 def _batches(record: Record, table: Table) -> Iterator[list[int]]:

@@ -2,9 +2,9 @@
 
 from alembic import context
 
-from service.store.schema import feeds
+from service.store.schema import feeds, sources
 from service.store.schema.base import metadata
 
-_ = feeds  # whose tables are known by having been read
+_ = feeds, sources  # whose tables are known by having been read
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -28,6 +28,7 @@ from service.store.operations.partners import (
     stop_ed25519,
     try_endpoint_now,
 )
+from service.store.operations.sources import change_source, release_takedowns, retry_hooks
 
 OPERATOR = "operator"  # the actor of whoever has the operator's token, or the machine's own shell
 
@@ -40,14 +41,17 @@ __all__ = [
     "add_section",
     "add_source",
     "change_endpoint",
+    "change_source",
     "close_section",
     "kill",
     "pause_endpoint",
+    "release_takedowns",
     "rename_section",
     "replay",
     "reseal",
     "restore",
     "resume_endpoint",
+    "retry_hooks",
     "revoke_feed",
     "rotate_feed",
     "rotate_keys",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from service.store.articles import sources
+from service.store.articles import source_settings, source_sync, sources
+from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import NewSource, Source
 from service.store.database import resealing
 from service.store.database.record import Record
@@ -45,10 +46,15 @@ def add_package(record: Record, name: str, title: str, *, actor: str, now: datet
     return slug
 
 
-def add_source(record: Record, new: NewSource, *, actor: str, now: datetime) -> Source:
-    """Adds a source."""
+def add_source(
+    record: Record, new: NewSource, options: SourceOptions | None = None, *, actor: str, now: datetime
+) -> Source:
+    """Adds a source, with its settings if it has any."""
     with record.writing() as connection:
         added = sources.add(connection, record.keyring, new, now)
+        if options is not None:
+            source_settings.put(connection, record.keyring, added.id, options)
+            source_sync.begin(connection, added.id, now)
         AuditLine(actor, now).write(connection, "source.added", new.slug, adapter=new.adapter)
     return added
 

@@ -92,6 +92,7 @@ article = Table(
     UniqueConstraint("source_id", "external_id"),
     one_of("status", ARTICLE_STATUSES, "status"),
     Index("ix_article_changed", "changed_at"),
+    Index("ix_article_source_changed", "source_id", "changed_at"),
     Index(
         "ix_article_embargoed",
         "embargo_until",

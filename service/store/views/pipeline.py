@@ -11,6 +11,7 @@ from service.store.articles.refusals import REFUSED_NOW, RefusedSource
 from service.store.database.record import Record
 from service.store.database.sql import Query
 from service.store.deliveries.claims import LEASE
+from service.store.views.sources import SOURCES_NOW, SourceNow
 from service.store.views.thresholds import SILENT_AFTER
 
 
@@ -44,6 +45,7 @@ class PipelineNow:
     swept_at: datetime | None
     leased_since: datetime | None
     accepted_at: datetime | None = None  # when the newest event was accepted
+    sources: tuple[SourceNow, ...] = ()
     refused: tuple[RefusedSource, ...] = ()  # sources of which nothing was accepted since they were refused
 
     def running(self, now: datetime) -> tuple[WorkerNow, ...]:
@@ -102,6 +104,7 @@ def pipeline_now(record: Record) -> PipelineNow:
             swept_at=counts.swept_at,
             leased_since=counts.leased_until - LEASE if counts.leased_until else None,
             accepted_at=counts.accepted_at,
+            sources=tuple(SOURCES_NOW.all(connection)),
             refused=tuple(REFUSED_NOW.all(connection)),
         )
 

@@ -1,0 +1,92 @@
+"""The receiver of content systems' own webhooks: verified on the raw bytes, kept, and answered 2xx whatever they say.
+
+A refusal would be worse than useless: Ghost deletes its hook at a 410, and no system tries again.
+"""
+
+from __future__ import annotations
+
+import json
+
+from flask import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from service import logs
+from service.http.problems import Problem
+from service.intake.adapters import registry
+from service.intake.adapters.adapter import Adapter, HookRequest
+from service.intake.authenticate import SourceAuthenticator
+from service.intake.hook_intake import HookIntake
+from service.intake.refusal_counter import name_source
+from service.intake.story_intake import StoryIntake
+from service.store.articles.hooks import HookResult
+
+log = logs.get("intake")
+
+HOOK_MAX_BYTES = 8 * 1024 * 1024
+
+
+class HookReceiver:
+    """Answers a source's hook by the source's adapter."""
+
+    def __init__(self, stories: StoryIntake, authenticator: SourceAuthenticator) -> None:
+        self._stories = stories
+        self._hooks = HookIntake(stories)
+        self._authenticator = authenticator
+
+    def receive(self, slug: str) -> Response | None:
+        """The answer; None for a source that posts Dateline's own JSON, and for one that is not there."""
+        source = self._authenticator.find(slug)
+        if source is None or source.adapter == registry.NATIVE:
+            return None
+        name_source(source.slug)
+        adapter = registry.ADAPTERS.get(source.adapter)
+        if adapter is None:
+            raise Problem(422, "adapter", registry.unknown_words(source.adapter))
+        hook = _hook_request()
+        now = self._stories.clock()
+        verified = self._authenticator.verified(slug, lambda secrets: adapter.verify(hook, secrets, now))
+        number, result = self._hooks.receive(verified.source, adapter, hook, verified.secrets)
+        log.info(
+            "hook.received",
+            source=slug,
+            hook=number,
+            outcome=result.outcome,
+            why=result.why,
+            stories=len(result.articles),
+        )
+        return _answer(adapter, number, result)
+
+
+def _hook_request() -> HookRequest:
+    """The request as it came, or a 413."""
+    request.max_content_length = HOOK_MAX_BYTES + 1
+    too_large = Problem(413, "too-large", f"a hook may have {HOOK_MAX_BYTES:,} bytes, 8 MiB, at the most")
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise too_large from None
+    if len(body) > HOOK_MAX_BYTES:
+        raise too_large
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        lower = name.lower()
+        headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
+    query = request.query_string.decode("latin-1")
+    path = str(request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI") or "")
+    target = path or request.path + (f"?{query}" if query else "")
+    return HookRequest(request.method, target, headers, body)
+
+
+def _answer(adapter: Adapter, number: int, result: HookResult) -> Response:
+    facts = {
+        "outcome": result.outcome,
+        "why": result.why,
+        "articles": list(result.articles),
+        "hook": number,
+    }
+    return Response(
+        json.dumps(facts),
+        adapter.answer_status,
+        {"Cache-Control": "no-store"},
+        content_type="application/json",
+    )

@@ -1,0 +1,119 @@
+"""One source's content system, as a worker asks it: its adapter, its settings, and what comes of each answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.intake.adapters.adapter import Adapter, ApiAnswer, ApiRequest, Gone, StoryRead, Unreadable
+from service.intake.hook_intake import settings_of
+from service.intake.story_intake import Stamp, StoryIntake, StoryResult, StorySource
+from service.store.articles import standings
+from service.store.errors import ChangedMeanwhile
+from workers.fetch import backoff
+from workers.net.api_client import ApiClient, ApiUnreachable
+
+LOOKS = 3  # at a story that changes here while it is looked up there
+
+
+class SystemFailed(Exception):
+    """The system cannot be asked now. `answer` is its own, if it gave one."""
+
+    def __init__(self, words: str, answer: ApiAnswer | None = None) -> None:
+        super().__init__(words)
+        self.answer = answer
+
+
+class StoryUnclear(Exception):
+    """The system's answer about one story proves nothing. The text says why."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A system's present word on a story, and the revision here when it was asked (None: under another id)."""
+
+    story_id: str
+    event: StoryRead | Gone
+    of_revision: int | None
+    asked_at: datetime
+
+
+class System:
+    """Asks and takes in. For one thread."""
+
+    def __init__(
+        self,
+        of: StorySource,
+        adapter: Adapter,
+        client: ApiClient,
+        stories: StoryIntake,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.of = of
+        self.adapter = adapter
+        self.settings = settings_of(of.options)
+        self.requests = 0
+        self._client = client
+        self._stories = stories
+        self._clock = clock
+
+    def ask(self, request: ApiRequest, of_story: Sequence[int] = ()) -> ApiAnswer:
+        """The answer to one request; `of_story` are the refusals that concern no more than it. Raises SystemFailed."""
+        self.requests += 1
+        try:
+            answer = self._client.ask(request, self.of.options.base_url, self.of.options.api_token)
+        except ApiUnreachable as error:
+            raise SystemFailed(str(error)) from None
+        if answer.status not in of_story and backoff.is_the_systems(answer):
+            raise SystemFailed(f"answered {answer.status}{_hint(answer.status)}", answer)
+        return answer
+
+    def fetch(self, story_id: str) -> StoryResult:
+        """Looks a story up and takes in what is said. Raises SystemFailed, StoryUnclear."""
+        for _ in range(LOOKS):
+            try:
+                return self.take(self.look(story_id))
+            except ChangedMeanwhile:
+                continue
+        raise StoryUnclear(f"the story {story_id!r} changes all the time: it is looked up again later")
+
+    def look(self, story_id: str) -> Look:
+        """The system's word on a story. Raises SystemFailed, StoryUnclear."""
+        adapter = self.adapter
+        assert adapter.fetch is not None
+        assert adapter.fetched is not None
+        asked_at = self._clock()
+        revision = standings.revision_of(self._stories.record, self.of.source.id, story_id)
+        try:
+            answer = self.ask(adapter.fetch(story_id, self.settings), adapter.story_statuses)
+            event = adapter.fetched(answer, story_id, self.settings)
+        except Unreadable as error:
+            raise StoryUnclear(str(error)) from None
+        except SystemFailed:
+            raise
+        except Exception as error:  # a fault of the adapter's: other stories go on
+            raise StoryUnclear(f"the adapter {adapter.name} has a fault: {type(error).__name__}") from error
+        said = str(event.id if isinstance(event, Gone) else event.fields.get("id"))
+        return Look(story_id, event, revision if said == story_id else None, asked_at)
+
+    def take(self, look: Look) -> StoryResult:
+        """Takes in what was said. Raises ChangedMeanwhile if the story has changed here since it was asked for."""
+        return self._stories.take(self.of, look.event, self._stamp(look))
+
+    def take_from_list(self, event: StoryRead | Gone, asked_at: datetime) -> StoryResult:
+        """Takes in what a list said, which may be older than what came since it was asked for."""
+        return self._stories.take(self.of, event, Stamp(None, "", received_at=asked_at))
+
+    def _stamp(self, look: Look) -> Stamp:
+        digest = hashlib.sha256(repr(look.event).encode("utf-8", "backslashreplace")).hexdigest()
+        if look.of_revision is None:
+            return Stamp(None, digest, received_at=look.asked_at)
+        return Stamp(None, digest, of_revision=look.of_revision)
+
+
+def _hint(status: int) -> str:
+    if status in (401, 403):
+        return ": its API token is not accepted there (dateline source set SLUG --api-token T)"
+    return ": it asks to wait" if status == 429 else ""

@@ -93,12 +93,14 @@ class Unreadable(ValueError):
 @dataclass(frozen=True)
 class ApiRequest:
     """A request to the system's API. `headers` and `url` may contain `{token}`, which the worker fills in with the
-    source's API token (percent-encoded in the address); nothing else of it is secret. `body` is JSON, sent as such."""
+    source's API token (percent-encoded in the address); nothing else of it is secret. `body` is JSON, sent as such.
+    `expected`: statuses that the adapter reads itself, though they mostly say that the system may not be asked."""
 
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    expected: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from service.intake.adapters import ghost
+from service.intake.adapters import (
+    contentful,
+    directus,
+    ghost,
+    payload,
+    sanity,
+    strapi,
+)
 from service.intake.adapters.adapter import Adapter
 
 NATIVE = "native"
 
 _MODULES: tuple[Adapter, ...] = (
+    contentful.ADAPTER,
+    directus.ADAPTER,
     ghost.ADAPTER,
+    payload.ADAPTER,
+    sanity.ADAPTER,
+    strapi.ADAPTER,
 )  # fmt: skip
 
 ADAPTERS: dict[str, Adapter] = {each.name: each for each in _MODULES}

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
 
+from service import times
 from service.intake import text
 from service.intake.adapters.adapter import FieldRule, SourceSettings, StoryRead, Unreadable
-from service.intake.adapters.json_values import an_object, filled, part, words
+from service.intake.adapters.json_values import a_moment, an_object, filled, part, words
 from service.intake.rich_text.converters import NoRichText, converted
 from service.intake.rich_text.html_writing import plain_address
 
@@ -50,6 +51,8 @@ _NAMES = (
     "value",
 )
 _LISTS = ("sections", "packages", "keywords", "authors", "images")
+_MOMENTS = ("published_at", "updated_at", "embargo_until", "expires_at")
+_WEB = ("https://", "http://")
 _PROSE = ("headline", "summary", "correction_note")
 _SIZES = ("width", "height")
 _TWO_LEVELS = ("file", "asset", "media", "image", "data", "attributes", "directus_files_id", "fields")
@@ -135,10 +138,23 @@ def _value(
     if name == "body_html":
         return _body(value, rule, settings, habits, warnings)
     if name in _LISTS:
-        return _list_value(name, value, settings, habits)
+        found = _list_value(name, value, settings, habits)
+        if name == "images" and value and not found:
+            warnings.append(f"{rule.pointer}: its image has no full web address: set --base-url")
+        return found
+    if name in _MOMENTS and not rule.converter:
+        return _moment(value)
+    if name == "url":
+        return value if isinstance(value, str) and value.startswith(_WEB) else None
     if rule.converter or (isinstance(value, list | dict) and name in _PROSE):
         value = text.from_html(converted(value, rule.converter).html)
     return text.line(value) if name == "headline" and isinstance(value, str) else value
+
+
+def _moment(value: Any) -> Any:
+    """A time with its offset, UTC if it says none; what is no time stays, so that the story waits for its map."""
+    found = a_moment(value) if isinstance(value, str) else None
+    return times.to_iso(found) if found else value
 
 
 def _list_value(name: str, value: Any, settings: SourceSettings, habits: RecordHabits) -> list[Any]:
@@ -213,7 +229,8 @@ def _first_named(value: Mapping[str, Any], depth: int) -> list[str]:
 
 def _author(value: Any) -> dict[str, str]:
     names = names_of(value)
-    return filled({"name": names[0], "url": words(value, "url")}) if names else {}
+    url = words(value, "url")
+    return filled({"name": names[0], "url": url if url.startswith(_WEB) else ""}) if names else {}
 
 
 def _image(value: Any, settings: SourceSettings, habits: RecordHabits) -> dict[str, Any]:
@@ -223,11 +240,12 @@ def _image(value: Any, settings: SourceSettings, habits: RecordHabits) -> dict[s
         if isinstance(value, Mapping) and isinstance(value.get(inner), Mapping):
             address = address or habits.image_address(value[inner])
             facts = {**an_object(value, inner), **facts}
-    if not address:
+    address = absolute(address, settings)
+    if not address.startswith(_WEB):
         return {}
     return filled(
         {
-            "url": absolute(address, settings),
+            "url": address,
             "alt": _first(facts, ("alternativeText", "alt", "altText", "description")),
             "caption": _first(facts, ("caption",)),
             "credit": _first(facts, ("credit", "attribution")),

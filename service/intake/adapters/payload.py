@@ -68,9 +68,7 @@ def _read(request: HookRequest, settings: SourceSettings) -> Sequence[Event]:
     if collection and not is_story_type(collection, settings):
         return [Ignore(f"{collection[:60]} is no collection of stories here; if it is: --content-type")]
     if not event or not story_id:
-        raise Unreadable(
-            "it is none of the hooks of docs/connect/payload.md: no event, or no id"
-        )
+        raise Unreadable("it is none of the hooks of docs/connect/payload.md: no event, or no id")
     if event == "afterDelete":
         return [Gone(story_id)]
     return [_change(hook, story_id, settings)]

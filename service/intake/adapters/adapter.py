@@ -28,7 +28,7 @@ class FieldRule:
     """Where a field of ours stands in the system's own record (a JSON pointer, RFC 6901), and what makes it ours."""
 
     pointer: str
-    converter: str = ""  # a name from `rich_text.CONVERTERS`; empty: as it is
+    converter: str = ""  # a name from `rich_text.converters.CONVERTERS`; empty: as it is
 
 
 @dataclass(frozen=True)

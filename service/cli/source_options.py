@@ -11,6 +11,7 @@ import click
 
 from service.cli.parameter_types import Language
 from service.intake.article import Article
+from service.intake.rich_text.converters import CONVERTERS
 from service.settings import Settings
 from service.store.articles.source_settings import HOLD, KEEP, SourceOptions
 from service.webhooks import endpoint_urls
@@ -53,6 +54,8 @@ class FieldPair(click.ParamType[tuple[str, tuple[str, str]]]):
                 param,
                 ctx,
             )
+        if found["converter"] and found["converter"] not in CONVERTERS:
+            self.fail(f"{found['converter']!r} is no converter; they are {', '.join(CONVERTERS)}", param, ctx)
         return found["name"], (found["pointer"], found["converter"] or "")
 
 

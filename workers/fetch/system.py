@@ -66,7 +66,7 @@ class System:
             answer = self._client.ask(request, self.of.options.base_url, self.of.options.api_token)
         except ApiUnreachable as error:
             raise SystemFailed(str(error)) from None
-        if answer.status not in of_story and backoff.is_the_systems(answer):
+        if answer.status not in (*of_story, *request.expected) and backoff.is_the_systems(answer):
             raise SystemFailed(f"answered {answer.status}{_hint(answer.status)}", answer)
         return answer
 

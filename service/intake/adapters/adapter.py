@@ -28,7 +28,7 @@ class FieldRule:
     """Where a field of ours stands in the system's own record (a JSON pointer, RFC 6901), and what makes it ours."""
 
     pointer: str
-    converter: str = ""  # a name from `rich_text.CONVERTERS`; empty: as it is
+    converter: str = ""  # a name from `rich_text.converters.CONVERTERS`; empty: as it is
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,14 @@ class Unreadable(ValueError):
 @dataclass(frozen=True)
 class ApiRequest:
     """A request to the system's API. `headers` and `url` may contain `{token}`, which the worker fills in with the
-    source's API token (percent-encoded in the address); nothing else of it is secret. `body` is JSON, sent as such."""
+    source's API token (percent-encoded in the address); nothing else of it is secret. `body` is JSON, sent as such.
+    `expected`: statuses that the adapter reads itself, though they mostly say that the system may not be asked."""
 
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    expected: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

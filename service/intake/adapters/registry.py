@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from service.intake.adapters import ghost, wordpress
+from service.intake.adapters import (
+    contentful,
+    directus,
+    ghost,
+    payload,
+    sanity,
+    strapi,
+    wordpress,
+)
 from service.intake.adapters.adapter import Adapter
 
 NATIVE = "native"
 
 _MODULES: tuple[Adapter, ...] = (
+    contentful.ADAPTER,
+    directus.ADAPTER,
     ghost.ADAPTER,
+    payload.ADAPTER,
+    sanity.ADAPTER,
+    strapi.ADAPTER,
     wordpress.ADAPTER,
-)  # fmt: skip
+)
 
 ADAPTERS: dict[str, Adapter] = {each.name: each for each in _MODULES}
 

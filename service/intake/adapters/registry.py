@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service.intake.adapters import (
+    arcxp,
     ghost,
     superdesk,
 )  # fmt: skip
@@ -11,6 +12,7 @@ from service.intake.adapters.adapter import Adapter
 NATIVE = "native"
 
 _MODULES: tuple[Adapter, ...] = (
+    arcxp.ADAPTER,
     ghost.ADAPTER,
     superdesk.ADAPTER,
 )  # fmt: skip

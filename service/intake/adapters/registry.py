@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.intake.adapters import (
     arcxp,
+    drupal,
     ghost,
     superdesk,
 )  # fmt: skip
@@ -13,6 +14,7 @@ NATIVE = "native"
 
 _MODULES: tuple[Adapter, ...] = (
     arcxp.ADAPTER,
+    drupal.ADAPTER,
     ghost.ADAPTER,
     superdesk.ADAPTER,
 )  # fmt: skip

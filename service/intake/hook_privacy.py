@@ -22,6 +22,7 @@ _DROPPED_HEADERS = frozenset((
 # Parts of content systems' records that no story is made of: former revisions with their text, addresses of staff.
 _DROPPED_KEYS = frozenset((
     "post_revisions", "email", "user_email", "author_email", "user_pass", "user_activation_key",
+    "mail", "init",  # of a user in Drupal
 ))  # fmt: skip
 _HIDDEN = "[not kept]"
 

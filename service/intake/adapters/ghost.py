@@ -142,7 +142,9 @@ def _image(post: dict[str, Any]) -> dict[str, str]:
 def _picture(post: dict[str, Any]) -> str:
     """The body of a post that is nothing but its picture."""
     image = words(post, "feature_image")
-    return f'<p><img src="{quote(image, safe=":/?&=%#+,;@!~")}" alt=""></p>' if image else ""
+    return (
+        f'<p><img src="{quote(image, safe=":/?&=%#+,;@!~", errors="replace")}" alt=""></p>' if image else ""
+    )
 
 
 def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from service.intake.adapters import (
+    arcxp,
     contentful,
     directus,
+    drupal,
     ghost,
     payload,
     sanity,
     strapi,
+    superdesk,
     wordpress,
 )
 from service.intake.adapters.adapter import Adapter
@@ -16,12 +19,15 @@ from service.intake.adapters.adapter import Adapter
 NATIVE = "native"
 
 _MODULES: tuple[Adapter, ...] = (
+    arcxp.ADAPTER,
     contentful.ADAPTER,
     directus.ADAPTER,
+    drupal.ADAPTER,
     ghost.ADAPTER,
     payload.ADAPTER,
     sanity.ADAPTER,
     strapi.ADAPTER,
+    superdesk.ADAPTER,
     wordpress.ADAPTER,
 )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from service.intake.adapters import ghost
+from service.intake.adapters import (
+    ghost,
+    storyblok,
+)
 from service.intake.adapters.adapter import Adapter
 
 NATIVE = "native"
 
 _MODULES: tuple[Adapter, ...] = (
     ghost.ADAPTER,
+    storyblok.ADAPTER,
 )  # fmt: skip
 
 ADAPTERS: dict[str, Adapter] = {each.name: each for each in _MODULES}

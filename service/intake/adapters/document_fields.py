@@ -93,7 +93,8 @@ def at_pointer(document: Any, pointer: str) -> Any:
 
 def _shaped(field: str, value: Any, style: DocumentStyle, converter: str) -> Any:
     if converter:
-        return _converted(value, converter)
+        markup_of = _converted(value, converter)
+        return markup_of if field == "body_html" else plain(markup_of)
     if field in _LISTS:
         return _LISTS[field](value)
     if field == "body_html":

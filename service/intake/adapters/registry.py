@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.intake.adapters import (
     ghost,
+    prismic,
     storyblok,
 )
 from service.intake.adapters.adapter import Adapter
@@ -12,6 +13,7 @@ NATIVE = "native"
 
 _MODULES: tuple[Adapter, ...] = (
     ghost.ADAPTER,
+    prismic.ADAPTER,
     storyblok.ADAPTER,
 )  # fmt: skip
 

@@ -44,10 +44,12 @@ DEPTH_OF_NAMES = 3
 
 @dataclass(frozen=True)
 class DocumentStyle:
-    """A system's own shape of rich texts: which values are one, and its converter."""
+    """A system's own shape of rich texts: which values are one, and its converter. `of_text`: the name of the converter
+    of a body that is a text without tags; plain text, if it is empty."""
 
     is_rich_text: Callable[[Any], bool]
     to_html: Callable[[Any], str]
+    of_text: str = ""
 
 
 def is_story(kind: str, settings: SourceSettings) -> bool:
@@ -158,7 +160,10 @@ def body_of(value: Any, style: DocumentStyle) -> str:
         )
     if not isinstance(value, str):
         return ""
-    return value if "</" in value else markup.paragraphs(value)
+    if "</" in value:
+        return value
+    convert = rich_text.CONVERTERS.get(style.of_text)
+    return convert(value) if convert is not None else markup.paragraphs(value)
 
 
 def moment_of(value: Any) -> str:

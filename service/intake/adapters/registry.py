@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.intake.adapters import (
     ghost,
+    hygraph,
     prismic,
     storyblok,
 )
@@ -13,6 +14,7 @@ NATIVE = "native"
 
 _MODULES: tuple[Adapter, ...] = (
     ghost.ADAPTER,
+    hygraph.ADAPTER,
     prismic.ADAPTER,
     storyblok.ADAPTER,
 )  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from service.intake.rich_text import prismic, storyblok
+from service.intake.rich_text import hygraph, prismic, storyblok
 
 CONVERTERS: Mapping[str, Callable[[Any], str]] = {
+    "hygraph": hygraph.to_html,
     "prismic": prismic.to_html,
     "storyblok": storyblok.to_html,
 }

@@ -22,6 +22,7 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
+from service.intake.hook_intake import settings_of
 from service.intake.section_map import KnownSections
 from service.intake.story_intake import StorySource, Unusable, read_story
 from service.store.articles.source_settings import SourceOptions
@@ -66,7 +67,7 @@ def outcomes(
 ) -> list[CaptureOutcome]:
     """The outcomes of a request's events on a desk that has these sections."""
     chosen = SourceOptions(**options)
-    events = adapter.read(request, SourceSettings(base_url=chosen.base_url, language=chosen.language))
+    events = adapter.read(request, settings_of(chosen))
     source = Source(1, "cms", "CMS", adapter.name, key_id="", key_hash="", secret="")
     return [_outcome(each, StorySource(source, chosen, known)) for each in events]
 

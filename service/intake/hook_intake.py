@@ -217,6 +217,7 @@ def settings_of(options: SourceOptions) -> SourceSettings:
         language=options.language,
         content_type=options.content_type,
         fields={name: FieldRule(*rule) for name, rule in options.fields.items()},
+        has_token=bool(options.api_token),
     )
 
 

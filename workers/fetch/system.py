@@ -7,7 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.intake.adapters.adapter import Adapter, ApiAnswer, ApiRequest, Gone, StoryRead, Unreadable
+from service.intake.adapters.adapter import (
+    Adapter,
+    ApiAnswer,
+    ApiRequest,
+    Fetch,
+    Fetched,
+    Gone,
+    StoryRead,
+    Unreadable,
+)
 from service.intake.hook_intake import settings_of
 from service.intake.story_intake import Stamp, StoryIntake, StoryResult, StorySource
 from service.store.articles import standings
@@ -15,6 +24,7 @@ from service.store.errors import ChangedMeanwhile
 from workers.fetch import backoff
 from workers.net.api_client import ApiClient, ApiUnreachable
 
+ANSWERS_MOST = 4  # that may lead to one story
 LOOKS = 3  # at a story that changes here while it is looked up there
 
 
@@ -87,16 +97,25 @@ class System:
         asked_at = self._clock()
         revision = standings.revision_of(self._stories.record, self.of.source.id, story_id)
         try:
-            answer = self.ask(adapter.fetch(story_id, self.settings), adapter.story_statuses)
-            event = adapter.fetched(answer, story_id, self.settings)
+            event = self._answered(adapter.fetch, adapter.fetched, story_id)
         except Unreadable as error:
             raise StoryUnclear(str(error)) from None
-        except SystemFailed:
+        except (SystemFailed, StoryUnclear):
             raise
         except Exception as error:  # a fault of the adapter's: other stories go on
             raise StoryUnclear(f"the adapter {adapter.name} has a fault: {type(error).__name__}") from error
         said = str(event.id if isinstance(event, Gone) else event.fields.get("id"))
         return Look(story_id, event, revision if said == story_id else None, asked_at)
+
+    def _answered(self, fetch: Fetch, fetched: Fetched, story_id: str) -> StoryRead | Gone:
+        """The story of the last of the answers that lead to it."""
+        request = fetch(story_id, self.settings)
+        for _ in range(ANSWERS_MOST):
+            event = fetched(self.ask(request, self.adapter.story_statuses), story_id, self.settings)
+            if not isinstance(event, ApiRequest):
+                return event
+            request = event
+        raise StoryUnclear(f"{ANSWERS_MOST} answers did not lead to the story {story_id!r}")
 
     def take(self, look: Look) -> StoryResult:
         """Takes in what was said. Raises ChangedMeanwhile if the story has changed here since it was asked for."""

@@ -41,6 +41,7 @@ class SourceSettings:
     fields: Mapping[str, FieldRule] = field(
         default_factory=dict
     )  # ours → theirs, of systems without a fixed schema
+    has_token: bool = False  # the source has an API token: `{token}` stands for something
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,10 @@ Read = Callable[[HookRequest, SourceSettings], Sequence[Event]]
 """Every event of an authenticated request, in its order. Raises Unreadable."""
 
 Fetch = Callable[[str, SourceSettings], ApiRequest]
-Fetched = Callable[[ApiAnswer, str, SourceSettings], StoryRead | Gone]
-"""(answer, id, settings) → the story, or that it is gone. Raises Unreadable, also for an answer that proves nothing."""
+Fetched = Callable[[ApiAnswer, str, SourceSettings], StoryRead | Gone | ApiRequest]
+"""(answer, id, settings) → the story, or that it is gone, or the request that this answer leads to: where a system is
+first asked for its newest edition, or for what a story names. Raises Unreadable, also for an answer that proves
+nothing."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,15 @@ from service.api.document_parts import (
     served,
     words,
 )
-from service.api.models import JSON, ArticleHistory, EventHistory, IntakeAnswer, PartnerEvents, SourceAnswer
+from service.api.models import (
+    JSON,
+    ArticleHistory,
+    EventHistory,
+    IntakeAnswer,
+    PartnerEvents,
+    PostedArticleBody,
+    SourceAnswer,
+)
 from service.api.partner_events import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -58,7 +66,6 @@ from service.api.status_models import DeskStatus, Readiness
 from service.http.parameters import NUMBER_MAX
 from service.http.problems import CONTENT_TYPE as PROBLEM
 from service.http.problems import ProblemDetails
-from service.intake.article import Article
 
 _OPERATOR: Security = [{"operator": []}]
 _SOURCE: Security = [{"apiKey": []}, {"signature": []}]
@@ -113,7 +120,7 @@ def _intake() -> dict[str, PathItem]:
     )
     accepted.headers = {"Location": Header(description="The article.", required=True, schema=TEXT)}
     answers: Responses = {"202": accepted, **refusals(403, 409, 413, 415, 422)}
-    body = RequestBody(required=True, content=media({JSON: Article}))
+    body = RequestBody(required=True, content=media({JSON: PostedArticleBody}))
     key = header("Idempotency-Key", "A repeat of the key gets the first answer again.", IDEMPOTENCY_KEY)
     signer = query("source", "The source that signs the body.", SOURCE_SLUG)
     post = operation("postArticle", "Post an article's current state", answers, key, signer, security=_SOURCE)

@@ -9,6 +9,7 @@ from flask import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
 from service.http.problems import FieldError
+from service.intake.article import Article, Takedown
 from service.store.schema.deliveries import DELIVERY_STATES
 
 JSON = "application/json"
@@ -32,6 +33,10 @@ class Body(BaseModel):
 def json_response(body: Body) -> Response:
     """Of this moment: no cache stores it."""
     return Response(body.model_dump_json(), content_type=JSON, headers={"Cache-Control": "no-store"})
+
+
+class PostedArticleBody(RootModel[Article | Takedown]):
+    """An article, or its end, which needs no more than id and status."""
 
 
 class IntakeAnswer(Body):

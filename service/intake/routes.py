@@ -19,7 +19,8 @@ from service.http import parameters
 from service.http.problems import Problem
 from service.intake.adapters import native, registry
 from service.intake.adapters.json_body import NotJson
-from service.intake.adapters.native import Note, Reading
+from service.intake.adapters.native import Reading
+from service.intake.adapters.posted_fields import Note
 from service.intake.authenticate import AuthenticatedSource, SourceAuthenticator
 from service.intake.hook_receiver import HookReceiver
 from service.intake.section_map import KnownSections, map_reading

@@ -15,7 +15,8 @@ from service.intake import text
 from service.intake.adapters import native
 from service.intake.adapters.adapter import Gone, StoryRead
 from service.intake.adapters.json_body import NotJson
-from service.intake.adapters.native import Note, Reading
+from service.intake.adapters.native import Reading
+from service.intake.adapters.posted_fields import Note
 from service.intake.article import LIMITS, TAKEDOWN_STATUSES, Slug
 from service.intake.section_map import KnownSections, map_sections
 from service.store.articles import accept, hooks, preview

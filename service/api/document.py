@@ -62,6 +62,7 @@ from service.api.partner_events import (
     MAX_LIMIT_WITH_DATA,
     PARTNER_EVENTS_PATH,
 )
+from service.api.sections import SECTIONS_PATH, DeskSections
 from service.api.status_models import DeskStatus, Readiness
 from service.http.parameters import NUMBER_MAX
 from service.http.problems import CONTENT_TYPE as PROBLEM
@@ -118,15 +119,18 @@ def _intake() -> dict[str, PathItem]:
         ("readArticle", {"id": "$response.body#/article"}),
         ("readEvent", {"id": "$response.body#/event"}),
     )
-    accepted.headers = {"Location": Header(description="The article.", required=True, schema=TEXT)}
-    answers: Responses = {"202": accepted, **refusals(403, 409, 413, 415, 422)}
+    accepted.headers = {"Location": Header(description="The article, if there is one.", schema=TEXT)}
+    tried = response("With `validate=1`: nothing was kept.", {JSON: IntakeAnswer})
+    answers: Responses = {"200": tried, "202": accepted, **refusals(403, 409, 413, 415, 422)}
     body = RequestBody(required=True, content=media({JSON: PostedArticleBody}))
     key = header("Idempotency-Key", "A repeat of the key gets the first answer again.", IDEMPOTENCY_KEY)
     signer = query("source", "The source that signs the body.", SOURCE_SLUG)
-    post = operation("postArticle", "Post an article's current state", answers, key, signer, security=_SOURCE)
+    validate = query("validate", "1: only try it, and keep nothing.", one_of("0", "1"))
+    summary = "Post an article's current state, or those of many, one a line (application/x-ndjson)"
+    post = operation("postArticle", summary, answers, key, signer, validate, security=_SOURCE)
     taken = response("Committed, or known already; by a source's adapter: kept.", {JSON: SourceAnswer})
     source = path("source", "The source's slug.", SOURCE_SLUG)
-    answers = {**answers, "202": taken, **refusals(404)}
+    answers = {**answers, "200": taken, "202": taken, **refusals(404)}
     hook = operation("postHook", "A content system's own webhook", answers, source, key, security=_SOURCE)
     post.requestBody = hook.requestBody = body
     find = operation(
@@ -140,6 +144,12 @@ def _intake() -> dict[str, PathItem]:
     return {
         "/v1/articles": PathItem(post=post, get=find),
         "/v1/hooks/{source}": PathItem(post=hook),
+        SECTIONS_PATH: get(
+            "readSections",
+            "The sections of the desk",
+            {"200": response("The open sections.", {JSON: DeskSections})},
+            security=_OPERATOR_OR_SOURCE,
+        ),
     }
 
 

@@ -44,12 +44,15 @@ class IntakeAnswer(Body):
 
     model_config = ConfigDict(json_schema_mode_override="validation")
 
-    article: ArticleId
-    revision: Revision
-    event: EventId
+    article: ArticleId | None
+    revision: Revision | None
+    event: EventId | None
     """The event of this revision."""
-    type: EventType
-    outcome: Literal["accepted", "repeat", "stale"]
+    type: EventType | None
+    outcome: Literal["accepted", "repeat", "stale", "ignored", "valid"]
+    """`ignored`: the takedown of what was never here. `valid`: it was only tried. What is not there is null."""
+    would_be: Literal["accepted", "repeat", "stale", "ignored"] = "accepted"
+    """The outcome if it were posted; only of what was tried."""
     warnings: list[FieldError] = []
     """What was changed or ignored, each with a JSON pointer; absent if there is nothing."""
 

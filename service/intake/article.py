@@ -258,6 +258,8 @@ class Article(_ArticleModel):
     """1 is the most urgent, 9 the least."""
     ednote: Prose | None = None
     """A note to the editors of outlets; not for readers."""
+    created_at: Moment | None = None
+    """The time at which its system made it: another one says that a deleted story's id is used again."""
     published_at: Moment | None = None
     """The time of its first publication; without one, the time when Dateline received it first."""
     updated_at: Moment | None = None

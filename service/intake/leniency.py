@@ -19,7 +19,7 @@ _NO_MOMENT = re.compile(
 )
 _MARKUP = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});|</?[A-Za-z][^<>]*>")
 _RELATIVE = re.compile(r"""[^\s\\<>":/?#]*([/?#][^\s\\<>"]*)?""")
-ID_MAX = 2**63 - 1
+ID_MAX = 9 * 10**18  # a round number, which every reader of the schema has exactly
 
 
 def moment(written: str) -> tuple[str, str | None]:

@@ -301,6 +301,10 @@ def test_the_token_of_a_system_is_sealed_and_read_back(desk: WebDesk) -> None:
 
 def test_every_answer_to_a_hook_is_described(sqlite_desk: WebDesk) -> None:
     a_paper_source(sqlite_desk.record)
-    stories = [a_story(), a_story(id="8", headline=None), a_story(id="9", body_html="<p>A<script>x</script></p>")]
+    stories = [
+        a_story(),
+        a_story(id="8", headline=None),
+        a_story(id="9", body_html="<p>A<script>x</script></p>"),
+    ]
     for hook in ({"stories": stories, "gone": ["12"]}, {"ping": "hello"}, {"stories": [a_story()]}):
         HookAnswer.model_validate_json(send(sqlite_desk, hook).get_data(), extra="forbid")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,8 +24,10 @@ from service.intake.article import (
 )
 from service.intake.html_tokens import PARTS_MAX
 from service.intake.sanitise import TooLarge, clean
+from service.store.articles.lifecycle import CLOCKS_DIFFER
 from service.store.articles.posts import PostedArticle
 
+AHEAD = "This lies ahead: the time when the post was received was taken instead."
 DATED_AHEAD = timedelta(days=1)  # clocks and time zones differ
 ARTICLE_BYTES = 1024 * 1024  # of an article's JSON, decoded
 FIRST_YEAR = 1990  # of the web; what is older is told, but comes with a warning
@@ -106,6 +108,15 @@ def decoded_size(value: object) -> int:
     return len(whole.encode("utf-8", "surrogatepass"))
 
 
+def as_received(reading: Reading, now: datetime) -> Reading:
+    """An `updated_at` that lies ahead is no evidence of order: then the story changed when it was received."""
+    posted = reading.posted
+    if posted.updated_at is None or posted.updated_at <= now + CLOCKS_DIFFER:
+        return reading
+    posted = replace(posted, updated_at=now)
+    return replace(reading, posted=posted, warnings=(*reading.warnings, Note("/updated_at", AHEAD)))
+
+
 def date_warnings(posted: PostedArticle, now: datetime) -> tuple[Note, ...]:
     """A warning for a time of publication that no reader will believe, with what the feeds do about it."""
     written = (posted.content or {}).get("published_at")
@@ -129,7 +140,16 @@ def _first(notes: list[Note]) -> tuple[Note, ...]:
     return (*notes[:NOTES_MAX], Note("", f"There are {more:,} more of these."))
 
 
-_STATE = {"id", "version", "updated_at", "status", "embargo_until", "expires_at", "correction_note"}
+_STATE = {
+    "id",
+    "created_at",
+    "version",
+    "updated_at",
+    "status",
+    "embargo_until",
+    "expires_at",
+    "correction_note",
+}
 _NOT_CONTENT = _STATE | {"kill_reason", "reason", "body_html", "body_text", "published_at"}
 
 
@@ -274,4 +294,5 @@ def _posted(article: Article, content: dict[str, Any] | None) -> PostedArticle:
         expires_at=article.expires_at,
         correction_note=article.correction_note,
         reason=article.kill_reason or article.reason,
+        created_at=article.created_at,
     )

@@ -18,7 +18,7 @@ _AS_POSTED = frozenset(("body_html", "sections", "packages"))
 _ADDRESSES = frozenset(("url", "licence_url"))
 _NOTES = frozenset(("correction_note", "kill_reason", "reason", "ednote"))
 _PROSE = _NOTES | {"summary", "body_text", "caption", "notice", "usage_terms"}
-_MOMENTS = frozenset(("published_at", "updated_at", "embargo_until", "expires_at"))
+_MOMENTS = frozenset(("created_at", "published_at", "updated_at", "embargo_until", "expires_at"))
 # Of other fields the empty value says as much as their absence; of these it is a mistake, or ("alt") a statement.
 _KEPT_EMPTY = frozenset(("id", "status", "alt"))
 _TELLING = _MOMENTS | _ADDRESSES | {"language", "correction_note"}  # an empty one may be a mistake

@@ -15,6 +15,7 @@ from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import ARTICLE_BYTES, Reading
 from service.intake.adapters.posted_fields import Note
 from service.intake.section_map import KnownSections, map_reading
+from service.intake.story_intake import NEVER_HERE
 from service.store.articles import accept, preview
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.posts import Post
@@ -26,7 +27,6 @@ from service.store.feeds import sections
 
 log = logs.get("intake")
 
-NEVER_HERE = "it was never here: there is nothing to take down"
 VALID = "valid"
 
 

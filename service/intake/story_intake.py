@@ -18,7 +18,6 @@ from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import Reading
 from service.intake.adapters.posted_fields import Note
 from service.intake.article import LIMITS, TAKEDOWN_STATUSES, Slug
-from service.intake.article_intake import NEVER_HERE
 from service.intake.section_map import KnownSections, map_sections
 from service.store.articles import accept, hooks, preview
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
@@ -33,6 +32,9 @@ log = logs.get("intake")
 
 HELD_WORDS = hooks.WHY_MOST
 _TAKEDOWN_FIELDS = ("id", "status", "version", "updated_at", "reason", "kill_reason")
+
+
+NEVER_HERE = "it was never here: there is nothing to take down"
 
 
 @dataclass(frozen=True)

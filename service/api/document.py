@@ -15,10 +15,8 @@ from openapi_pydantic import (
     License,
     OpenAPI,
     PathItem,
-    Reference,
     RequestBody,
     Response,
-    SecurityScheme,
     Server,
 )
 from openapi_pydantic.util import construct_open_api_with_schema_class
@@ -44,6 +42,7 @@ from service.api.document_parts import (
     refusals,
     response,
     schema,
+    security_schemes,
     served,
     words,
 )
@@ -93,23 +92,10 @@ def describe(public_url: str) -> dict[str, Any]:
         ),
         servers=[Server(url=public_url)],
         paths={**_intake(), **_histories(), **_feeds(), **_monitoring()},
-        components=Components(securitySchemes=_security_schemes()),
+        components=Components(securitySchemes=security_schemes()),
     )
     whole = construct_open_api_with_schema_class(document)
     return whole.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def _security_schemes() -> dict[str, SecurityScheme | Reference]:
-    signed = "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature over the raw body."
-    return {
-        "apiKey": SecurityScheme(
-            type="http", scheme="bearer", description="A source's or a partner's API key."
-        ),
-        "signature": SecurityScheme.model_validate(
-            {"type": "apiKey", "in": "header", "name": "webhook-signature", "description": signed}
-        ),
-        "operator": SecurityScheme(type="http", scheme="bearer", description="The operator's token."),
-    }
 
 
 def _intake() -> dict[str, PathItem]:

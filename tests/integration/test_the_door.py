@@ -12,7 +12,7 @@ import pytest
 from service.store import operations
 from service.store.articles import early_takedowns, sources
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
-from service.store.articles.lifecycle import CLOCKS_DIFFER, essence, literal_fingerprint
+from service.store.articles.lifecycle import BELIEVED_AHEAD, essence, literal_fingerprint
 from service.store.content import canonical
 from service.store.database.record import Record
 from service.store.database.sql import Statement
@@ -45,7 +45,7 @@ def test_a_takedown_is_stale_by_its_version_only(record: Record) -> None:
 
 def test_a_time_ahead_that_is_stored_from_before_makes_nothing_stale(record: Record) -> None:
     source = a_desk(record)
-    ahead = NOW + CLOCKS_DIFFER + timedelta(hours=2)
+    ahead = NOW + BELIEVED_AHEAD + timedelta(hours=2)
     post(record, source, an_article(updated_at=ahead))
     assert post(record, source, an_article(headline="Newer", updated_at=NOW)).outcome == "accepted"
 
@@ -206,7 +206,7 @@ def test_other_keywords_and_another_second_are_changes(record: Record) -> None:
     ).type == ("article.updated")
 
 
-def test_what_a_version_before_stored_to_the_letter_is_a_repeat(record: Record) -> None:
+def test_a_content_that_a_version_before_stored_to_the_letter_is_a_repeat(record: Record) -> None:
     source = a_desk(record)
     post(record, source, an_article(keywords=["b", "a"]))
     with record.writing() as connection:

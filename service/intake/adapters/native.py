@@ -24,10 +24,10 @@ from service.intake.article import (
 )
 from service.intake.html_tokens import PARTS_MAX
 from service.intake.sanitise import TooLarge, clean
-from service.store.articles.lifecycle import CLOCKS_DIFFER
+from service.store.articles.lifecycle import BELIEVED_AHEAD
 from service.store.articles.posts import PostedArticle
 
-AHEAD = "This lies ahead: the time when the post was received was taken instead."
+_FROM_AHEAD = "This lies ahead: the time when the post was received was taken instead."
 DATED_AHEAD = timedelta(days=1)  # clocks and time zones differ
 ARTICLE_BYTES = 1024 * 1024  # of an article's JSON, decoded
 FIRST_YEAR = 1990  # of the web; what is older is told, but comes with a warning
@@ -111,10 +111,10 @@ def decoded_size(value: object) -> int:
 def as_received(reading: Reading, now: datetime) -> Reading:
     """An `updated_at` that lies ahead is no evidence of order: then the story changed when it was received."""
     posted = reading.posted
-    if posted.updated_at is None or posted.updated_at <= now + CLOCKS_DIFFER:
+    if posted.updated_at is None or posted.updated_at <= now + BELIEVED_AHEAD:
         return reading
     posted = replace(posted, updated_at=now)
-    return replace(reading, posted=posted, warnings=(*reading.warnings, Note("/updated_at", AHEAD)))
+    return replace(reading, posted=posted, warnings=(*reading.warnings, Note("/updated_at", _FROM_AHEAD)))
 
 
 def date_warnings(posted: PostedArticle, now: datetime) -> tuple[Note, ...]:

@@ -115,7 +115,7 @@ def complete(
 
 
 @dataclass(frozen=True)
-class _Known:
+class _DeskFacts:
     """The names of sections that a post may use; the article that the desk killed with the post's very content, the
     newest of several; and the state in which an early takedown leaves the post's story."""
 
@@ -124,7 +124,7 @@ class _Known:
     taken_down: ArticleState | None
 
 
-def _known(connection: Connection, post: Post, content: str) -> _Known:
+def _known(connection: Connection, post: Post, content: str) -> _DeskFacts:
     """All in one question, because each is a way to the server and back."""
     killed = fingerprint("killed", content)
     rows = _KNOWN.rows(
@@ -135,7 +135,7 @@ def _known(connection: Connection, post: Post, content: str) -> _Known:
         to_the_letter=literal_fingerprint("killed", content) or killed,
     )
     early = next((row for row in rows if row[2] is not None), None)
-    return _Known(
+    return _DeskFacts(
         names={row[0] for row in rows if row[0] is not None},
         killed=next((row[1] for row in rows if row[1] is not None), None),
         taken_down=None if early is None else _state(*early[2:]),

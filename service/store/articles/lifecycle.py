@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-CLOCKS_DIFFER = timedelta(minutes=5)  # a time further ahead than this is no evidence of order
+BELIEVED_AHEAD = timedelta(minutes=5)  # a time further ahead than this is no evidence of order
 _SECOND = timedelta(seconds=1)
 _Ordered = TypeVar("_Ordered", int, datetime)
 
@@ -160,7 +160,7 @@ def _to_seconds(moment: datetime | None) -> datetime | None:
 
 def not_ahead(current: ArticleState, now: datetime) -> ArticleState:
     """The state without a time that lies ahead: a source's clock, or its schedule, wrote it."""
-    if current.updated_at is None or current.updated_at <= now + CLOCKS_DIFFER:
+    if current.updated_at is None or current.updated_at <= now + BELIEVED_AHEAD:
         return current
     return replace(current, updated_at=None)
 

@@ -23,7 +23,7 @@ OWED_TO_HOLDERS = frozenset({*TAKEDOWN_EVENTS, "article.corrected", "article.res
 
 
 class OnLeave(StrEnum):
-    """What an endpoint gets of a story that it holds and that is in none of its sections any more."""
+    """The wish of an endpoint for a story that it holds and that is in none of its sections any more."""
 
     UPDATE = "update"  # what happens to it, as before
     TAKEDOWN = "takedown"  # to remove it, once

@@ -53,7 +53,7 @@ replaced_key = Table(
 )
 
 
-# An address to which a partner's events are pushed. Written by partners/endpoints.py and endpoint_states.py, but for the
+# An address to which a partner's events are pushed. Written by partners/endpoints.py, endpoint_states.py; but for the
 # columns that the work itself changes: `secret_sealed` by partners/signing_keys.py, the breaker, failures and successes
 # by deliveries/health.py, `tokens` by deliveries/rates.py, and `sequence` where deliveries are numbered (deliveries/).
 endpoint = Table(

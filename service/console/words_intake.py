@@ -28,7 +28,7 @@ def refused(pipeline: PipelineNow, now: datetime) -> Summary | None:
     return Summary("warn", words, "dateline source list")
 
 
-def silent(pipeline: PipelineNow, now: datetime) -> Summary | None:
+def silence(pipeline: PipelineNow, now: datetime) -> Summary | None:
     """A source that is silent for longer than it uses to be: its stories may be missing here."""
     found = [each for each in pipeline.sources if each.silent_since is not None]
     if not found:

@@ -12,6 +12,7 @@ from werkzeug.exceptions import NotFound
 from feeds import Masthead
 from service import times
 from service.api import articles, openapi, partner_events
+from service.api import sections as api_sections
 from service.console import pages, probes
 from service.http import guess_limits, impossible_dates, problems
 from service.http.credentials import hide_feed_tokens
@@ -41,7 +42,7 @@ def create_app(
     `clock` gives aware UTC times.
     """
     app = Flask("service", static_url_path="/static", static_folder="static", template_folder="templates")
-    app.config["MAX_CONTENT_LENGTH"] = routes.MAX_BYTES + 1
+    app.config["MAX_CONTENT_LENGTH"] = routes.REQUEST_BYTES + 1
     masthead = Masthead(settings.desk_name, settings.logo_url)
     authenticator = SourceAuthenticator(record, clock)
     authority = urlsplit(settings.public_url).hostname or "localhost"
@@ -52,6 +53,7 @@ def create_app(
     app.register_blueprint(discovery.create_blueprint(record, settings.public_url, clock, masthead))
     app.register_blueprint(articles.create_blueprint(record, settings.operator_token, clock))
     app.register_blueprint(partner_events.create_blueprint(record, settings.public_url, clock))
+    app.register_blueprint(api_sections.create_blueprint(record, settings.operator_token, clock))
     app.register_blueprint(openapi.create_blueprint(settings.public_url))
     documents = documents or DocumentCache(record, settings.public_url)
     app.register_blueprint(probes.create_blueprint(settings, record, clock=clock, feeds=documents.describe))

@@ -7,7 +7,7 @@ from wsgiref.types import WSGIApplication
 
 from service import app, logs, settings, times
 from service.console import metrics_listener
-from service.intake.routes import MAX_BYTES
+from service.intake.routes import MAX_BYTES, REQUEST_BYTES
 from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.processes import run_processes
 from service.serving.document_cache import DocumentCache
@@ -36,7 +36,7 @@ HOOK_BYTES = 8 * 2**20
 FORM_BYTES = 64 * 2**10
 
 _ARTICLE_WORDS = f"an article may have {MAX_BYTES:,} bytes, 1 MiB, at the most"
-_POSTS = Plan("posts", MAX_BYTES, refusals.Refusal(413, "too-large", _ARTICLE_WORDS))
+_POSTS = Plan("posts", REQUEST_BYTES, refusals.Refusal(413, "too-large", _ARTICLE_WORDS))
 _HOOKS = Plan("posts", HOOK_BYTES, refusals.too_large(HOOK_BYTES))
 _PROBES = Plan("probes", FORM_BYTES, refusals.too_large(FORM_BYTES))
 _PAGES = Plan("pages", FORM_BYTES, refusals.too_large(FORM_BYTES))

@@ -48,6 +48,7 @@ def an_article(**changes: Any) -> PostedArticle:
         "expires_at": None,
         "correction_note": None,
         "reason": None,
+        "created_at": None,
     }
     for name, value in changes.items():
         if name == "content":

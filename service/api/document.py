@@ -15,10 +15,8 @@ from openapi_pydantic import (
     License,
     OpenAPI,
     PathItem,
-    Reference,
     RequestBody,
     Response,
-    SecurityScheme,
     Server,
 )
 from openapi_pydantic.util import construct_open_api_with_schema_class
@@ -44,21 +42,30 @@ from service.api.document_parts import (
     refusals,
     response,
     schema,
+    security_schemes,
     served,
     words,
 )
-from service.api.models import JSON, ArticleHistory, EventHistory, IntakeAnswer, PartnerEvents, SourceAnswer
+from service.api.models import (
+    JSON,
+    ArticleHistory,
+    EventHistory,
+    IntakeAnswer,
+    PartnerEvents,
+    PostedArticleBody,
+    SourceAnswer,
+)
 from service.api.partner_events import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     MAX_LIMIT_WITH_DATA,
     PARTNER_EVENTS_PATH,
 )
+from service.api.sections import SECTIONS_PATH, DeskSections
 from service.api.status_models import DeskStatus, Readiness
 from service.http.parameters import NUMBER_MAX
 from service.http.problems import CONTENT_TYPE as PROBLEM
 from service.http.problems import ProblemDetails
-from service.intake.article import Article
 
 _OPERATOR: Security = [{"operator": []}]
 _SOURCE: Security = [{"apiKey": []}, {"signature": []}]
@@ -85,23 +92,10 @@ def describe(public_url: str) -> dict[str, Any]:
         ),
         servers=[Server(url=public_url)],
         paths={**_intake(), **_histories(), **_feeds(), **_monitoring()},
-        components=Components(securitySchemes=_security_schemes()),
+        components=Components(securitySchemes=security_schemes()),
     )
     whole = construct_open_api_with_schema_class(document)
     return whole.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def _security_schemes() -> dict[str, SecurityScheme | Reference]:
-    signed = "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature over the raw body."
-    return {
-        "apiKey": SecurityScheme(
-            type="http", scheme="bearer", description="A source's or a partner's API key."
-        ),
-        "signature": SecurityScheme.model_validate(
-            {"type": "apiKey", "in": "header", "name": "webhook-signature", "description": signed}
-        ),
-        "operator": SecurityScheme(type="http", scheme="bearer", description="The operator's token."),
-    }
 
 
 def _intake() -> dict[str, PathItem]:
@@ -111,15 +105,18 @@ def _intake() -> dict[str, PathItem]:
         ("readArticle", {"id": "$response.body#/article"}),
         ("readEvent", {"id": "$response.body#/event"}),
     )
-    accepted.headers = {"Location": Header(description="The article.", required=True, schema=TEXT)}
-    answers: Responses = {"202": accepted, **refusals(403, 409, 413, 415, 422)}
-    body = RequestBody(required=True, content=media({JSON: Article}))
+    accepted.headers = {"Location": Header(description="The article, if there is one.", schema=TEXT)}
+    tried = response("With `validate=1`: nothing was kept.", {JSON: IntakeAnswer})
+    answers: Responses = {"200": tried, "202": accepted, **refusals(403, 409, 413, 415, 422)}
+    body = RequestBody(required=True, content=media({JSON: PostedArticleBody}))
     key = header("Idempotency-Key", "A repeat of the key gets the first answer again.", IDEMPOTENCY_KEY)
     signer = query("source", "The source that signs the body.", SOURCE_SLUG)
-    post = operation("postArticle", "Post an article's current state", answers, key, signer, security=_SOURCE)
+    validate = query("validate", "1: only try it, and keep nothing.", one_of("0", "1"))
+    summary = "Post an article's current state, or those of many, one a line (application/x-ndjson)"
+    post = operation("postArticle", summary, answers, key, signer, validate, security=_SOURCE)
     taken = response("Committed, or known already; by a source's adapter: kept.", {JSON: SourceAnswer})
     source = path("source", "The source's slug.", SOURCE_SLUG)
-    answers = {**answers, "202": taken, **refusals(404)}
+    answers = {**answers, "200": taken, "202": taken, **refusals(404)}
     hook = operation("postHook", "A content system's own webhook", answers, source, key, security=_SOURCE)
     post.requestBody = hook.requestBody = body
     find = operation(
@@ -133,6 +130,12 @@ def _intake() -> dict[str, PathItem]:
     return {
         "/v1/articles": PathItem(post=post, get=find),
         "/v1/hooks/{source}": PathItem(post=hook),
+        SECTIONS_PATH: get(
+            "readSections",
+            "The sections of the desk",
+            {"200": response("The open sections.", {JSON: DeskSections})},
+            security=_OPERATOR_OR_SOURCE,
+        ),
     }
 
 

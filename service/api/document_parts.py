@@ -15,6 +15,7 @@ from openapi_pydantic import (
     Reference,
     Response,
     Schema,
+    SecurityScheme,
 )
 from openapi_pydantic.util import PydanticSchema
 from pydantic import BaseModel
@@ -137,4 +138,17 @@ def served(content: Content) -> Responses:
         "304": Response(
             description="You have it: If-None-Match, or If-Modified-Since, is that of the document."
         ),
+    }
+
+
+def security_schemes() -> dict[str, SecurityScheme | Reference]:
+    signed = "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature over the raw body."
+    return {
+        "apiKey": SecurityScheme(
+            type="http", scheme="bearer", description="A source's or a partner's API key."
+        ),
+        "signature": SecurityScheme.model_validate(
+            {"type": "apiKey", "in": "header", "name": "webhook-signature", "description": signed}
+        ),
+        "operator": SecurityScheme(type="http", scheme="bearer", description="The operator's token."),
     }

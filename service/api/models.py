@@ -9,6 +9,7 @@ from flask import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
 from service.http.problems import FieldError
+from service.intake.article import Article, Takedown
 from service.store.schema.deliveries import DELIVERY_STATES
 
 JSON = "application/json"
@@ -34,17 +35,24 @@ def json_response(body: Body) -> Response:
     return Response(body.model_dump_json(), content_type=JSON, headers={"Cache-Control": "no-store"})
 
 
+class PostedArticleBody(RootModel[Article | Takedown]):
+    """An article, or its end, which needs no more than id and status."""
+
+
 class IntakeAnswer(Body):
     """The answer to a posted article."""
 
     model_config = ConfigDict(json_schema_mode_override="validation")
 
-    article: ArticleId
-    revision: Revision
-    event: EventId
+    article: ArticleId | None
+    revision: Revision | None
+    event: EventId | None
     """The event of this revision."""
-    type: EventType
-    outcome: Literal["accepted", "repeat", "stale"]
+    type: EventType | None
+    outcome: Literal["accepted", "repeat", "stale", "ignored", "valid"]
+    """`ignored`: the takedown of what was never here. `valid`: it was only tried. What is not there is null."""
+    would_be: Literal["accepted", "repeat", "stale", "ignored"] = "accepted"
+    """The outcome if it were posted; only of what was tried."""
     warnings: list[FieldError] = []
     """What was changed or ignored, each with a JSON pointer; absent if there is nothing."""
 

@@ -108,6 +108,8 @@ class SourceStatus(ExplainedState):
     name: str
     adapter: str
     last_post_at: Moment | None
+    silent: bool
+    """Nothing has come from it for longer than it uses to be silent."""
     held: Count
     """Hooks that cannot be mapped."""
     held_takedowns: Count

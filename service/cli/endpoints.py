@@ -14,6 +14,7 @@ from service.cli.parameter_types import RATE, Moment, RateOrNone, Schedule, Sche
 from service.store import operations
 from service.store.deliveries import resumption
 from service.store.deliveries.resumption import Outlook
+from service.store.deliveries.routing_rules import OnLeave
 from service.store.operations import OPERATOR
 from service.store.partners import endpoints
 from service.store.partners.endpoints import Changes
@@ -39,6 +40,13 @@ def endpoint() -> None:
     metavar="SINCE",
     help="Also the articles changed since then: 2026-11-01T00:00:00Z, or 7d for the last week.",
 )
+@click.option(
+    "--on-leave",
+    type=click.Choice([each.value for each in OnLeave]),
+    default=OnLeave.UPDATE.value,
+    show_default=True,
+    help="What it gets of a story that it holds and that leaves its sections.",
+)
 @click.option("--ed25519", is_flag=True, help="Sign with a key pair, too (v1a); print its public key.")
 @with_context
 def endpoint_add(
@@ -51,6 +59,7 @@ def endpoint_add(
     schedule: tuple[float, ...] | None,
     rate: float | None,
     backfill: datetime | None,
+    on_leave: str,
     ed25519: bool,
 ) -> CommandResult:
     """Add an endpoint to a partner; print its signing secret, once."""
@@ -72,6 +81,7 @@ def endpoint_add(
                 schedule=schedule,
                 rate=rate,
                 backfill_since=backfill,
+                on_leave=on_leave,
             ),
             actor=OPERATOR,
             now=times.now(),
@@ -105,6 +115,11 @@ def endpoint_add(
     help="Seconds before each attempt, such as 0,5,30,120; or default.",
 )
 @click.option("--rate", type=RateOrNone(), help="Pushes per second at the most, such as 5 or 0.2; or none.")
+@click.option(
+    "--on-leave",
+    type=click.Choice([each.value for each in OnLeave]),
+    help="What it gets of a story that it holds and that leaves its sections.",
+)
 @click.option("--ed25519/--no-ed25519", default=None, help="Sign with a key pair, too (v1a), or no more.")
 @with_context
 def endpoint_set(
@@ -117,6 +132,7 @@ def endpoint_set(
     max_in_flight: int | None,
     schedule: tuple[float, ...] | None,
     rate: float | None,
+    on_leave: str | None,
     ed25519: bool | None,
 ) -> CommandResult:
     """Change an endpoint: only what is named."""
@@ -132,6 +148,7 @@ def endpoint_set(
         default_schedule=schedule == (),
         rate=rate or None,
         no_rate=rate == 0,
+        on_leave=on_leave,
     )
     if changes == Changes() and ed25519 is None:
         raise click.UsageError("say what to change")
@@ -148,6 +165,7 @@ def endpoint_set(
         "url": changed.url,
         "sections": changed.sections,
         "every_revision": changed.every_revision,
+        "on_leave": changed.on_leave,
         "max_in_flight": changed.max_in_flight,
         "schedule": changed.schedule,
         "rate_per_second": changed.rate_per_second,

@@ -65,6 +65,7 @@ class DeskCollector(Collector):
         yield from _of_partners(partners, now) if self._named else _of_all_partners(partners, now)
         yield from _of_pipeline(pipeline, now)
         yield _refused(refused, named=self._named)
+        yield _silent(pipeline, named=self._named)
         yield _staleness(pipeline, now, named=self._named)
 
 
@@ -156,6 +157,17 @@ def _refused(totals: Iterable[RefusalCount], *, named: bool) -> Metric:
     for labels, number in sorted(by_labels.items()):
         counts.add_metric(labels, number)
     return counts
+
+
+def _silent(pipeline: PipelineNow, *, named: bool) -> Metric:
+    words = "Whether a source is silent for longer than it uses to be; without names: how many are."
+    if not named:
+        number = sum(each.silent_since is not None for each in pipeline.sources)
+        return GaugeMetricFamily("dateline_source_silent", words, number)
+    silent = GaugeMetricFamily("dateline_source_silent", words, labels=["source"])
+    for each in pipeline.sources:
+        silent.add_metric([each.slug], each.silent_since is not None)
+    return silent
 
 
 def _staleness(pipeline: PipelineNow, now: datetime, *, named: bool) -> Metric:

@@ -172,6 +172,7 @@ def _source(source: SourceNow, now: datetime) -> Facts:
         "adapter": source.adapter,
         **_state(words_sources.source_word(source, now)),
         "last_post_at": _iso(source.last_post_at),
+        "silent": source.silent_since is not None,
         "held": source.held,
         "held_takedowns": source.held_takedowns,
         "queued": source.queued,

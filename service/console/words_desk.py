@@ -142,6 +142,7 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
         words_intake.refused(pipeline, now)
         or _not_current(partners)
         or (_unfetched(silent) if silent else None)
+        or words_intake.silence(pipeline, now)
         or words_intake.nothing_came(pipeline, now)
         or Summary(
             "good",

@@ -28,6 +28,17 @@ def refused(pipeline: PipelineNow, now: datetime) -> Summary | None:
     return Summary("warn", words, "dateline source list")
 
 
+def silence(pipeline: PipelineNow, now: datetime) -> Summary | None:
+    """A source that is silent for longer than it uses to be: its stories may be missing here."""
+    found = [each for each in pipeline.sources if each.silent_since is not None]
+    if not found:
+        return None
+    longest = min(each.silent_since for each in found if each.silent_since is not None)
+    also = f" and {count(len(found) - 1, 'other source')}" if len(found) > 1 else ""
+    words = f"{found[0].name}{also} sent nothing for {span(now - longest)}, longer than usual"
+    return Summary("warn", words, f"dateline source show {found[0].slug}")
+
+
 def nothing_came(pipeline: PipelineNow, now: datetime) -> Summary | None:
     """Silence at the intake looks like a calm day: a source whose key or address is wrong sends nothing, too."""
     if pipeline.accepted_at is None or now - pipeline.accepted_at < NOTHING_CAME_AFTER:

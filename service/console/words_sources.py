@@ -21,9 +21,18 @@ def source_word(source: SourceNow, now: datetime) -> Word:
         return Word("bad", "paused", "Takedowns wait for you", words)
     if source.held:
         return Word("warn", "paused", "Held", f"{count(source.held, 'hook')} cannot be mapped")
+    return _quieter_word(source, now)
+
+
+def _quieter_word(source: SourceNow, now: datetime) -> Word:
+    """The word for a source that waits for nobody."""
     if source.failures:
         since = f", last {ago(source.failed_at, now)}" if source.failed_at else ""
         return Word("warn", "retry", "Its API fails", f"it {source.failure}{since}")
+    if source.silent_since is not None:
+        return Word(
+            "warn", "silent", "Silent", f"for {span(now - source.silent_since)}: longer than it uses to be"
+        )
     if source.last_post_at is None:
         return Word("quiet", "none", "Nothing came yet")
     return Word("good", "good", "Fine")
@@ -33,7 +42,11 @@ def remedy(source: SourceNow) -> str:
     """The command that shows more, or mends it; empty where nothing is wrong."""
     if source.held:
         return f"dateline source held {source.slug}"
-    return f"dateline source show {source.slug}" if source.is_waiting or source.failures else ""
+    return (
+        f"dateline source show {source.slug}"
+        if source.is_waiting or source.failures or source.silent_since
+        else ""
+    )
 
 
 def gravest(sources: Iterable[SourceNow], now: datetime) -> list[SourceNow]:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from service import times
-from service.intake import article_schema, language_tags, text
+from service.intake import article_schema, language_tags, leniency, text
 
 LIMITS = {
     "id": 200,
@@ -29,7 +30,7 @@ LONGEST_LIST = max(LIMITS["sections"], LIMITS["list"], LIMITS["authors"])
 TAKEDOWN_STATUSES = ("withheld", "killed", "unpublished")
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}([_-][A-Za-z0-9]{1,8})*")
 _UNREADABLE = re.compile(f"[{text.FORBIDDEN}\t\n\r]")
 
 
@@ -51,7 +52,8 @@ def _moment(value: object) -> datetime:
         raise PydanticCustomError("moment", "There is no such day or time: check the numbers.") from error
 
 
-def _url(value: object) -> str:
+def web_address(value: object) -> str:
+    """A web address in full. Raises PydanticCustomError."""
     if isinstance(value, str) and len(value) <= LIMITS["url"] and not re.search(r"[\s\\<>\"]", value):
         try:
             parts = urlsplit(value)
@@ -65,6 +67,13 @@ def _url(value: object) -> str:
         "Write a full web address that begins with https:// or http://, without a user's name or password,"
         " of at most 2,048 characters.",
     )
+
+
+def _image_url(value: object) -> str:
+    """Relative ones too: they begin at the article's own address."""
+    if isinstance(value, str) and len(value) <= LIMITS["url"] and leniency.is_relative(value):
+        return value
+    return web_address(value)
 
 
 def _language(value: object) -> str:
@@ -97,35 +106,42 @@ def _one_line(most: int, *, filled: bool = False) -> WithJsonSchema:
     return WithJsonSchema(article_schema.text(most, filled=filled))
 
 
-_MOMENT_SCHEMA = {
-    "type": "string",
-    "format": "date-time",
-    "pattern": article_schema.MOMENT,
-    "examples": ["2026-01-02T08:00:00Z"],
-}
-_URL_SCHEMA = {
+_MOMENT_SCHEMA = article_schema.any_of(
+    {
+        "type": "string",
+        "format": "date-time",
+        "pattern": article_schema.MOMENT,
+        "examples": ["2026-01-02T08:00:00Z"],
+    },
+    {"type": "string", "pattern": article_schema.ODD_MOMENT},
+)
+_WEB_ADDRESS: JsonDict = {
     "type": "string",
     "maxLength": LIMITS["url"],
     "pattern": article_schema.URL,
     "examples": ["https://news.example.org/harbour"],
 }
-_LANGUAGE_SCHEMA = {
-    "type": "string",
-    "maxLength": language_tags.MAX_LENGTH,
-    "pattern": f"^{_LANGUAGE.pattern}$",
-    "examples": ["en"],
-}
+_URL_SCHEMA = article_schema.any_of(_WEB_ADDRESS)
+_IMAGE_URL_SCHEMA = article_schema.any_of(
+    _WEB_ADDRESS, {"type": "string", "maxLength": LIMITS["url"], "pattern": article_schema.RELATIVE}
+)
+_LANGUAGE_SCHEMA = article_schema.any_of(
+    {
+        "type": "string",
+        "maxLength": language_tags.MAX_LENGTH,
+        "pattern": f"^{_LANGUAGE.pattern}$",
+        "examples": ["en"],
+    },
+)
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(_MOMENT_SCHEMA)]
-Url = Annotated[str, BeforeValidator(_url), WithJsonSchema(_URL_SCHEMA)]
+Url = Annotated[str, BeforeValidator(web_address), WithJsonSchema(_URL_SCHEMA)]
+ImageUrl = Annotated[str, BeforeValidator(_image_url), WithJsonSchema(_IMAGE_URL_SCHEMA)]
 Language = Annotated[str, BeforeValidator(_language), WithJsonSchema(_LANGUAGE_SCHEMA)]
 # Of a line or a prose that may be left out, an empty one is left out. A `Name` must be there.
 Name = Annotated[str, Field(min_length=1, max_length=LIMITS["line"]), _one_line(LIMITS["line"], filled=True)]
 Line = Annotated[str, Field(min_length=1, max_length=LIMITS["line"]), _one_line(LIMITS["line"])]
 Prose = Annotated[str, Field(min_length=1, max_length=LIMITS["prose"]), _one_line(LIMITS["prose"])]
-Explanation = Annotated[
-    str, Field(min_length=1, max_length=LIMITS["prose"]), _one_line(LIMITS["prose"], filled=True)
-]
-_IDENTIFIER_SCHEMA = {
+_IDENTIFIER_SCHEMA: JsonDict = {
     "type": "string",
     "minLength": 1,
     "maxLength": LIMITS["id"],
@@ -136,6 +152,14 @@ Slug = Annotated[
     Field(min_length=1, max_length=LIMITS["id"]),
     BeforeValidator(_identifier),
     WithJsonSchema(_IDENTIFIER_SCHEMA),
+]
+_OWN_ID = "The source's own id, taken as it is."
+_NUMBER_AS_ID: JsonDict = {"type": "integer", "minimum": -leniency.ID_MAX, "maximum": leniency.ID_MAX}
+ExternalId = Annotated[
+    str,
+    Field(min_length=1, max_length=LIMITS["id"], description=_OWN_ID),
+    BeforeValidator(_identifier),
+    WithJsonSchema({"anyOf": [_IDENTIFIER_SCHEMA, _NUMBER_AS_ID], "description": _OWN_ID}),
 ]
 Count = Annotated[int, Field(ge=0, le=LIMITS["version"]), BeforeValidator(_whole_number)]
 Status = Annotated[
@@ -163,7 +187,7 @@ class Origin(_ArticleModel):
 
 
 class Image(_ArticleModel):
-    url: Url
+    url: ImageUrl | None = None
     alt: Annotated[str, Field(max_length=LIMITS["prose"])] | None = None
     credit: Line | None = None
     caption: Prose | None = None
@@ -181,21 +205,16 @@ class Rights(_ArticleModel):
 
 
 class Article(_ArticleModel):
-    """An article as its source states it now. A takedown needs no more than id and status."""
+    """An article as its source states it now, whole."""
 
     model_config = ConfigDict(
         strict=True,
         frozen=True,
         use_attribute_docstrings=True,
-        json_schema_extra=article_schema.article(TAKEDOWN_STATUSES),
+        json_schema_extra=article_schema.ARTICLE,
     )
 
-    id: Annotated[
-        str,
-        Field(min_length=1, max_length=LIMITS["id"], description="The source's own id, taken as it is."),
-        BeforeValidator(_identifier),
-        WithJsonSchema({**_IDENTIFIER_SCHEMA, "description": "The source's own id, taken as it is."}),
-    ]
+    id: ExternalId
     headline: (
         Annotated[
             str,
@@ -239,6 +258,8 @@ class Article(_ArticleModel):
     """1 is the most urgent, 9 the least."""
     ednote: Prose | None = None
     """A note to the editors of outlets; not for readers."""
+    created_at: Moment | None = None
+    """The time at which its system made it: another one says that a deleted story's id is used again."""
     published_at: Moment | None = None
     """The time of its first publication; without one, the time when Dateline received it first."""
     updated_at: Moment | None = None
@@ -251,12 +272,23 @@ class Article(_ArticleModel):
     """At this time it is unpublished by itself."""
     status: Status = "usable"
     """usable, or the reason not to use it: withheld, killed, unpublished."""
-    correction_note: Explanation | None = None
+    correction_note: Prose | None = None
     """The mistake, for readers; it makes the change a correction."""
     kill_reason: Prose | None = None
     """The reason of the kill, for the desk; never sent on."""
     reason: Prose | None = None
     """The reason of the change, for the desk; never sent on."""
+
+
+class Takedown(BaseModel):
+    """The end of an article. Only id and status bind, and the order that version and updated_at give it; whatever else
+    comes with it is taken if it is of use, and else left out with a warning."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: ExternalId
+    status: Literal["withheld", "killed", "unpublished"]
+    """The reason not to use it."""
 
 
 PARTS: dict[str, type[BaseModel]] = {"authors": Author, "origin": Origin, "images": Image, "rights": Rights}

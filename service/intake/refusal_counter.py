@@ -35,6 +35,19 @@ def name_source(slug: str) -> None:
     g.intake_source = slug
 
 
+def count_nothing() -> None:
+    """This request only tries a post: its refusal is none, and its acceptance neither."""
+    g.intake_tried = True
+
+
+def count_part(refusal: str | None) -> None:
+    """A part of this request is refused for this reason, or accepted."""
+    if refusal is None:
+        g.intake_took_some = True
+    else:
+        g.intake_refused = [*g.get("intake_refused", []), refusal]
+
+
 class RefusalCounter:
     """`clock` gives aware UTC times. Any thread may count."""
 
@@ -111,6 +124,13 @@ def _count(counter: RefusalCounter, response: Response) -> None:
     if request.blueprint != _BLUEPRINT:
         return
     source = g.get("intake_source", "")
+    if g.get("intake_tried", False):
+        return
+    refused: list[str] = g.get("intake_refused", [])
+    for reason in refused:
+        counter.refused(source, reason)
+    if refused and not g.get("intake_took_some", False):
+        return
     if response.status_code >= 400:
         counter.refused(source, _reason(response))
     elif source:

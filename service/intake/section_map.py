@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.intake import text
-from service.intake.adapters.native import Invalid, Note, Reading
+from service.intake.adapters.native import Invalid, Reading
+from service.intake.adapters.posted_fields import Note
 from service.intake.article import TAKEDOWN_STATUSES
 from service.store.articles.source_settings import HOLD, SourceOptions
 

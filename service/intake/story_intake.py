@@ -15,22 +15,25 @@ from service.intake import text
 from service.intake.adapters import native
 from service.intake.adapters.adapter import Gone, StoryRead
 from service.intake.adapters.json_body import NotJson
-from service.intake.adapters.native import Note, Reading
+from service.intake.adapters.native import Reading
+from service.intake.adapters.posted_fields import Note
 from service.intake.article import LIMITS, TAKEDOWN_STATUSES, Slug
 from service.intake.section_map import KnownSections, SectionNames, map_sections
 from service.store.articles import accept, hooks, preview
-from service.store.articles.idempotency import Answer
+from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.posts import Post, PostedArticle
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import Source
 from service.store.database.record import Record
-from service.store.errors import ContentMissing, KeyReused, UnknownSections
+from service.store.errors import KeyReused, UnknownSections
 from service.store.feeds import sections
 
 log = logs.get("intake")
 
 HELD_WORDS = hooks.WHY_MOST
 _TAKEDOWN_FIELDS = ("id", "status", "version", "updated_at", "reason", "kill_reason")
+
+
 NEVER_HERE = "it was never here: there is nothing to take down"
 
 
@@ -143,14 +146,16 @@ class StoryIntake:
         self, of: StorySource, posted: PostedArticle, stamp: Stamp, notes: tuple[Note, ...]
     ) -> StoryResult:
         now = self.clock()
+        received = native.as_received(Reading(posted, notes), now)
+        posted, notes = received.posted, received.warnings
         post = Post(of.source, posted, authority=self._authority, now=now, **vars(stamp))
         takedown = posted.status in TAKEDOWN_STATUSES
         try:
             answer = self._accept_post(self.record, post)
-        except ContentMissing:
-            return StoryResult(posted.external_id, "ignored", NEVER_HERE, warnings=notes, takedown=True)
         except (UnknownSections, KeyReused) as error:
             return StoryResult(posted.external_id, "held", str(error), warnings=notes, takedown=takedown)
+        if answer == NOTHING_TO_DO:
+            return StoryResult(posted.external_id, "ignored", NEVER_HERE, warnings=notes, takedown=True)
         if not self.dry_run:
             self._note(of, answer)
         warnings = (*notes, *native.date_warnings(posted, now))

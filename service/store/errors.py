@@ -39,14 +39,6 @@ class KeyReused(StoreError):
         self.key = key
 
 
-class ContentMissing(StoreError):
-    """A takedown without content was posted for an unknown article: there is nothing to take down."""
-
-    def __init__(self, external_id: str) -> None:
-        super().__init__(f"no article {external_id!r} is held, so there is nothing to take down")
-        self.external_id = external_id
-
-
 class ChangedMeanwhile(StoreError):
     """The article changed since it was looked up in its system: look it up again."""
 

@@ -40,6 +40,11 @@ def body(push: PushContent) -> bytes:
     return f"{head}{_json(data)[:-1]},{push.content[1:-1]},{_json(added)[1:]}}}".encode()
 
 
+def removal(push: PushContent) -> bytes:
+    """The body for an endpoint that is to have an article no more, which is public elsewhere."""
+    return body(push._replace(type="article.unpublished", status="unpublished"))
+
+
 _OURS = frozenset({"article", "revision", "status", "supersedes", "published_at", "updated_at"})
 
 

@@ -24,6 +24,7 @@ LANDED = {
     "0011_search.py": "3f1e60609abcf6816506d6a1be31b1994aa92a75a1ff230bf98bb86df68ee47a",
     "0012_refusals_of_intake.py": "9a71744aecba22fba147d535acf16633a4456366e843fb7b5a3c120fc07e7ef9",
     "0013_adapters.py": "06f1aab59742960faf10d869f20d18c5d33e75cf3e4675955a6d924f25b64316",
+    "0014_early_takedowns.py": "a28c799fe2a1fbc56ad6c766ae4ba5953432809cd2852648bc7b2f1d568e6947",
 }
 LIVING = {"service", "workers", "feeds"}
 

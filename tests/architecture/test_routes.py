@@ -21,6 +21,7 @@ USERS: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/hooks/<source>"): {SOURCE},
     ("GET", "/v1/articles"): {OPERATOR, SOURCE},
     ("GET", "/v1/articles/<path:name>"): {OPERATOR, SOURCE},
+    ("GET", "/v1/sections"): {OPERATOR, SOURCE, PARTNER},
     ("GET", "/v1/events/<name>"): {OPERATOR},
     ("GET", "/v1/partner/events"): {PARTNER},
     ("GET", "/partner/feeds/<token>.<fmt>"): {ADDRESS},

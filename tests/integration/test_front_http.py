@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from service.intake.routes import MAX_BYTES
+from service.intake.routes import MAX_BYTES, REQUEST_BYTES
 from service.store.database.record import Record
 from tests.desk import eventually
 from tests.front import WebInThread, a_front, accepted_articles, ask, problem_of
@@ -175,7 +175,7 @@ def test_client_that_sends_no_more_still_gets_its_answer(front: WebInThread) -> 
     assert received.startswith(b"HTTP/1.1 202")
 
 
-@pytest.mark.parametrize("size", [MAX_BYTES + 1, 2_000_000, 15_000_000])
+@pytest.mark.parametrize("size", [REQUEST_BYTES + 1, 9_000_000, 15_000_000])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_body_over_the_limit_is_a_413_that_a_client_reads_after_it_has_sent_all(
     front: WebInThread, size: int, chunked: bool
@@ -194,7 +194,7 @@ def test_body_over_the_limit_is_a_413_that_a_client_reads_after_it_has_sent_all(
 
 
 def test_body_over_the_limit_is_a_413_before_it_is_sent_if_its_client_asks(front: WebInThread) -> None:
-    body = b"x" * (MAX_BYTES + 1)
+    body = b"x" * (REQUEST_BYTES + 1)
     request = a_post(front, body, f"Content-Length: {len(body)}", "Expect: 100-continue")
     with Wire(front.port) as wire:
         assert wire.send(request).reply().status == 413
@@ -231,7 +231,7 @@ fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body:
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not here")
 def test_node_reads_the_413_of_a_large_body(front: WebInThread) -> None:
     url = f"http://127.0.0.1:{front.port}/v1/articles"
-    for size in (2_000_000, 12_000_000):
+    for size in (9_000_000, 12_000_000):
         command = ["node", "-e", NODE, url, str(size)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert ran.stdout.startswith("413 "), ran.stdout + ran.stderr
@@ -268,7 +268,7 @@ func main() {
 	fmt.Println(answer.StatusCode, string(body), err)
 }
 """
-LARGE = (MAX_BYTES + 1, 2_000_000, 12_000_000)
+LARGE = (REQUEST_BYTES + 1, 9_000_000, 12_000_000)
 
 
 def read_413_by(front: WebInThread, command: list[str]) -> None:

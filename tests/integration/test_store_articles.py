@@ -8,9 +8,10 @@ from sqlalchemy import func, select
 
 from service.store import operations
 from service.store.articles import accept
+from service.store.articles.idempotency import NOTHING_TO_DO
 from service.store.database.record import Record
 from service.store.deliveries import routing
-from service.store.errors import ContentMissing, KeyReused, NotPossible, UnknownSections
+from service.store.errors import KeyReused, NotPossible, UnknownSections
 from service.store.schema.articles import revision
 from service.store.schema.base import metadata
 from service.store.schema.deliveries import delivery
@@ -168,9 +169,12 @@ def test_unknown_section_is_refused_by_name(record: Record) -> None:
     assert refused.value.slugs == ("sport",)
 
 
-def test_takedown_of_an_unknown_article_is_refused(record: Record) -> None:
-    with pytest.raises(ContentMissing):
-        post(record, a_desk(record), a_takedown())
+def test_takedown_of_an_unknown_article_has_nothing_to_do(record: Record) -> None:
+    source = a_desk(record)
+    assert post(record, source, a_takedown(), key="k") == NOTHING_TO_DO
+    assert post(record, source, an_article()).outcome == "accepted"
+    assert post(record, source, a_takedown(), key="k") == NOTHING_TO_DO  # the first answer again
+    assert post(record, source, a_takedown(), key="k2").type == "article.killed"
 
 
 def test_expired_article_is_unpublished_once(record: Record) -> None:

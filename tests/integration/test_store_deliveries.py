@@ -356,9 +356,9 @@ def test_correction_reaches_a_holder_that_no_longer_subscribes(record: Record) -
     assert deliveries(record)[-1] == (endpoint.id, 2, "pending")
 
 
-def test_plain_update_does_not_reach_who_no_longer_subscribes(record: Record) -> None:
+def test_plain_update_does_not_reach_who_no_longer_subscribes_and_wants_none(record: Record) -> None:
     source = a_desk(record)
-    an_endpoint(record, sections=["world"])
+    an_endpoint(record, sections=["world"], on_leave="nothing")
     post(record, source, an_article(sections=("world",)))
     routing.route(record, NOW)
     settle(record, claim(record))

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
 from service.store.database.record import Record
 from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.push_content import PushContent
+from service.store.deliveries.states import Priority
 from service.store.partners import signing_keys
 from service.webhooks import push_body
 from service.webhooks.signatures import Signer
 from workers.net.transport import Push
 
+_TAKEDOWN = Priority.TAKEDOWN.value
 CACHED_BODIES = 512
 CACHED_SIGNERS = 4096
 # A secret that was rotated out two days ago signs along for this much longer.
 SIGNERS_LAST = timedelta(seconds=5)
+
+
+class _BodyName(NamedTuple):
+    """An event's public id, and whether the delivery is a takedown: of what is usable, it is one endpoint's alone."""
+
+    event: str
+    takedown: bool
+
+
+def _body_of(claimed: ClaimedDelivery) -> _BodyName:
+    return _BodyName(claimed.event, claimed.priority == _TAKEDOWN)
 
 
 class PushBuilder:
@@ -28,13 +42,13 @@ class PushBuilder:
         self._record = record
         # By the event's public id, which names its content for ever: a row's number would, in a record that is set
         # back, name another event.
-        self._bodies: LRUCache[str, bytes] = LRUCache(CACHED_BODIES)
+        self._bodies: LRUCache[_BodyName, bytes] = LRUCache(CACHED_BODIES)
         self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
         self._signers_until: datetime | None = None
 
     def missing(self, claimed: Sequence[ClaimedDelivery]) -> set[int]:
         """The events that must be read before these can be built: the bodies of the others are cached."""
-        return {each.event_id for each in claimed if each.event not in self._bodies}
+        return {each.event_id for each in claimed if _body_of(each) not in self._bodies}
 
     def bodies(
         self, claimed: Sequence[ClaimedDelivery], content: Mapping[int, PushContent]
@@ -44,10 +58,15 @@ class PushBuilder:
         A delivery whose very event was not found is left out: the record was set back since it was claimed, and knows
         it no more, or gives it to another worker when its lease has run out.
         """
-        fresh = {each.event: push_body.body(each) for each in content.values()}
-        known = {each.event: fresh.get(each.event) or self._bodies.get(each.event) for each in claimed}
+        fresh: dict[_BodyName, bytes] = {}
+        for each in claimed:
+            told, name = content.get(each.event_id), _body_of(each)
+            if name not in fresh and told is not None and told.event == each.event:
+                removed = name.takedown and told.status == "usable"
+                fresh[name] = push_body.removal(told) if removed else push_body.body(told)
+        known = {name: fresh.get(name) or self._bodies.get(name) for name in map(_body_of, claimed)}
         self._bodies.update(fresh)
-        return [(each, body) for each in claimed if (body := known[each.event]) is not None]
+        return [(each, body) for each in claimed if (body := known[_body_of(each)]) is not None]
 
     def build(self, claimed: ClaimedDelivery, body: bytes, now: datetime) -> Push:
         """The push, signed as of `now`."""

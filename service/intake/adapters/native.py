@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from service import times
-from service.intake import html_addresses, sanitise, text
+from service.intake import leniency, sanitise, text
 from service.intake.adapters.json_body import decode
-from service.intake.article import LONGEST_LIST, PARTS, TAKEDOWN_STATUSES, Article
+from service.intake.adapters.posted_fields import NOTES_MAX, Note, escaped, tidy_object
+from service.intake.article import (
+    LIMITS,
+    TAKEDOWN_STATUSES,
+    Article,
+    Image,
+    web_address,
+)
 from service.intake.html_tokens import PARTS_MAX
 from service.intake.sanitise import TooLarge, clean
+from service.store.articles.lifecycle import BELIEVED_AHEAD
 from service.store.articles.posts import PostedArticle
 
-NOTES_MAX = 100  # warnings or errors of one article that are answered
+_FROM_AHEAD = "This lies ahead: the time when the post was received was taken instead."
 DATED_AHEAD = timedelta(days=1)  # clocks and time zones differ
+ARTICLE_BYTES = 1024 * 1024  # of an article's JSON, decoded
 FIRST_YEAR = 1990  # of the web; what is older is told, but comes with a warning
 
-# Not cleaned here: the body has a cleaner of its own, and what identifies is taken as it is or refused.
-_AS_POSTED = frozenset(("body_html", "id", "sections", "packages"))
-_ADDRESSES = frozenset(("url", "licence_url"))
-_NOTES = frozenset(("correction_note", "kill_reason", "reason", "ednote"))
-_PROSE = _NOTES | {"summary", "body_text", "caption", "notice", "usage_terms"}
-_MOMENTS = frozenset(("published_at", "updated_at", "embargo_until", "expires_at"))
-# Of other fields the empty value says as much as their absence; of these it is a mistake, or ("alt") a statement.
-_KEPT_EMPTY = _MOMENTS | {
-    "id",
-    "headline",
-    "status",
-    "correction_note",
-    "url",
-    "licence_url",
-    "language",
-    "alt",
-}
-
-
-@dataclass(frozen=True)
-class Note:
-    """`pointer` is a JSON pointer (RFC 6901) into what was posted; "" is all of it."""
-
-    pointer: str
-    detail: str
+# The fields of a takedown that bind. All others are taken if they are of use.
+_BINDING = ("id", "status", "version", "updated_at", "kill_reason", "reason")
+_TOO_LONG = f"This is too large: an article may have {ARTICLE_BYTES:,} bytes, 1 MiB, at the most."
+_TAKEN_DOWN = "It was taken down all the same, without what else came with it."
 
 
 @dataclass(frozen=True)
@@ -68,21 +58,63 @@ class Invalid(ValueError):
         self.errors = errors
 
 
+class TooLong(ValueError):
+    """The article has more than ARTICLE_BYTES."""
+
+
 def read(raw: bytes) -> Reading:
-    """The article in a request's body. Raises NotJson or Invalid."""
+    """The article in a request's body. Raises NotJson, Invalid or TooLong."""
+    posted = decode(raw)
     warnings: list[Note] = []
-    fields = _tidy_object(decode(raw), Article, "", warnings)
+    fields = tidy_object(posted, Article, "", warnings)
+    takedown = fields.get("status") in TAKEDOWN_STATUSES
+    if len(raw) > ARTICLE_BYTES and decoded_size(posted) > ARTICLE_BYTES:
+        if not takedown:
+            raise TooLong
+        return _bare_takedown(fields, [Note("", _TOO_LONG)], warnings)
     errors: list[Note] = []
     article = _validated(fields, errors)
     complete = _complete(fields, errors)
+    content = _content(article, warnings, errors) if article and complete and not errors else None
+    if errors and takedown:
+        return _bare_takedown(fields, errors, warnings)
     if article is None or errors:
-        raise Invalid(_first(errors))
-    content = _content(article, warnings, errors) if complete else None
-    if errors:
         raise Invalid(_first(errors))
     sections = article.sections or []
     places = {slug: sections.index(slug) for slug in sections}
     return Reading(_posted(article, content), _first(warnings), places)
+
+
+def _bare_takedown(fields: dict[str, Any], errors: list[Note], warnings: list[Note]) -> Reading:
+    """A takedown is not lost for what comes with it: its faults are warnings, but for those of its id."""
+    bare = {name: fields[name] for name in _BINDING if name in fields}
+    for name in ("kill_reason", "reason"):
+        if isinstance(words := bare.get(name), str):
+            bare[name] = words[: LIMITS["prose"]]
+    faults: list[Note] = []
+    article = _validated(bare, faults)
+    if article is None:
+        bad = {note.pointer.removeprefix("/") for note in faults}
+        if "id" in bad:
+            raise Invalid(tuple(note for note in faults if note.pointer == "/id"))
+        article = Article.model_validate({name: value for name, value in bare.items() if name not in bad})
+    notes = _first([*errors, *warnings])
+    return Reading(_posted(article, None), (*notes, Note("", _TAKEN_DOWN)))
+
+
+def decoded_size(value: object) -> int:
+    """The bytes of JSON without its blanks and escapes: some systems write six for a letter of two."""
+    whole = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(whole.encode("utf-8", "surrogatepass"))
+
+
+def as_received(reading: Reading, now: datetime) -> Reading:
+    """An `updated_at` that lies ahead is no evidence of order: then the story changed when it was received."""
+    posted = reading.posted
+    if posted.updated_at is None or posted.updated_at <= now + BELIEVED_AHEAD:
+        return reading
+    posted = replace(posted, updated_at=now)
+    return replace(reading, posted=posted, warnings=(*reading.warnings, Note("/updated_at", _FROM_AHEAD)))
 
 
 def date_warnings(posted: PostedArticle, now: datetime) -> tuple[Note, ...]:
@@ -108,51 +140,17 @@ def _first(notes: list[Note]) -> tuple[Note, ...]:
     return (*notes[:NOTES_MAX], Note("", f"There are {more:,} more of these."))
 
 
-_STATE = {"id", "version", "updated_at", "status", "embargo_until", "expires_at", "correction_note"}
-_UNKNOWN = "This field is not known and was ignored."
-_UNREAD = Note("", "")
+_STATE = {
+    "id",
+    "created_at",
+    "version",
+    "updated_at",
+    "status",
+    "embargo_until",
+    "expires_at",
+    "correction_note",
+}
 _NOT_CONTENT = _STATE | {"kill_reason", "reason", "body_html", "body_text", "published_at"}
-
-
-def _tidy_object(
-    fields: dict[str, Any], model: type[BaseModel], at: str, warnings: list[Note]
-) -> dict[str, Any]:
-    """The fields known to the model, without nulls, their texts cleaned; a warning for each that is not known."""
-    known = model.model_fields
-    tidied: dict[str, Any] = {}
-    for name, value in fields.items():
-        if name not in known:
-            # Of a hundred thousand, the first are answered: no words are made for the others.
-            unread = len(warnings) >= NOTES_MAX
-            warnings.append(_UNREAD if unread else Note(f"{at}/{_escaped(name)}", _UNKNOWN))
-            continue
-        tidy = _tidy(name, value, f"{at}/{name}", warnings)
-        if tidy is not None and (tidy not in ("", [], {}) or name in _KEPT_EMPTY):
-            tidied[name] = tidy
-    return tidied
-
-
-def _tidy(name: str, value: Any, pointer: str, warnings: list[Note]) -> Any:
-    if isinstance(value, str):
-        return value if name in _AS_POSTED else _tidy_text(name, value, pointer, warnings)
-    if isinstance(value, list):
-        if len(value) > LONGEST_LIST:
-            return value  # it is refused
-        return [_tidy(name, part, f"{pointer}/{place}", warnings) for place, part in enumerate(value)]
-    if isinstance(value, dict) and name in PARTS:
-        return _tidy_object(value, PARTS[name], pointer, warnings)
-    return value
-
-
-def _tidy_text(name: str, value: str, pointer: str, warnings: list[Note]) -> str:
-    legal = text.legal(value)
-    if legal != value:
-        warnings.append(Note(pointer, "Control characters were removed."))
-    tidy = text.prose(legal) if name in _PROSE else text.line(legal)
-    if name not in _ADDRESSES or (bare := html_addresses.without_user(tidy)) == tidy:
-        return tidy
-    warnings.append(Note(pointer, "The user name or password in this address was removed."))
-    return bare
 
 
 def _validated(fields: dict[str, Any], errors: list[Note]) -> Article | None:
@@ -160,7 +158,7 @@ def _validated(fields: dict[str, Any], errors: list[Note]) -> Article | None:
         return Article.model_validate(fields)
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            pointer = "".join(f"/{_escaped(str(step))}" for step in problem["loc"])
+            pointer = "".join(f"/{escaped(str(step))}" for step in problem["loc"])
             errors.append(Note(pointer, _plain(problem["type"], problem.get("ctx", {}), problem["msg"])))
     return None
 
@@ -205,6 +203,12 @@ def _complete(fields: dict[str, Any], errors: list[Note]) -> bool:
 def _content(article: Article, warnings: list[Note], errors: list[Note]) -> dict[str, Any]:
     content: dict[str, Any] = article.model_dump(exclude_none=True, exclude=_NOT_CONTENT)
     content["sections"] = _once(content["sections"], warnings)
+    if article.images:
+        content["images"] = _images(article.images, article.url, warnings)
+        if not content["images"]:
+            del content["images"]
+    if leniency.looks_like_html(content["headline"]):
+        warnings.append(Note("/headline", _LIKE_HTML))
     html, shown = _body(article, warnings, errors)
     words = article.body_text or shown
     if not html and not words and not errors:
@@ -241,6 +245,36 @@ def _body(article: Article, warnings: list[Note], errors: list[Note]) -> tuple[s
     return (cleaned.html, shown) if shown or "<img" in cleaned.html else ("", "")
 
 
+_LIKE_HTML = (
+    "This looks like HTML: readers see it as it is written. Send plain text, without tags and entities."
+)
+
+
+def _images(images: list[Image], base: str | None, warnings: list[Note]) -> list[dict[str, Any]]:
+    """The images with their addresses in full; those that have none are left out."""
+    found: list[dict[str, Any]] = []
+    for place, image in enumerate(images):
+        url, words = _image_address(image.url, base)
+        if words is not None:
+            warnings.append(Note(f"/images/{place}", words))
+        if url is not None:
+            found.append({"url": url, **image.model_dump(exclude_none=True, exclude={"url"})})
+    return found
+
+
+def _image_address(url: str | None, base: str | None) -> tuple[str | None, str | None]:
+    """An image's address, and the words of a warning."""
+    if not url:
+        return None, "This image has no address: it was left out."
+    if not leniency.is_relative(url):
+        return url, None
+    whole = leniency.resolved(url, base)
+    try:
+        return web_address(whole), f"Its address is relative: it was read as {text.shown(whole or '')}."
+    except PydanticCustomError:
+        return None, "Its address is relative, and the article's url gives it no beginning: it was left out."
+
+
 def _once(sections: list[str], warnings: list[Note]) -> list[str]:
     for place, slug in enumerate(sections):
         if slug in sections[:place]:
@@ -260,8 +294,5 @@ def _posted(article: Article, content: dict[str, Any] | None) -> PostedArticle:
         expires_at=article.expires_at,
         correction_note=article.correction_note,
         reason=article.kill_reason or article.reason,
+        created_at=article.created_at,
     )
-
-
-def _escaped(name: str) -> str:
-    return text.shown(name).replace("~", "~0").replace("/", "~1")

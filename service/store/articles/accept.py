@@ -12,35 +12,32 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from service.store import audit, names
-from service.store.articles import idempotency, posts, revisions
-from service.store.articles.idempotency import Answer
+from service.store.articles import early_takedowns, idempotency, judgement, posts, revisions
+from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.lifecycle import (
-    CHANGED_SINCE,
     KILLED_BY_DESK,
     ArticleState,
     Change,
     Repeat,
     Stale,
-    Terms,
-    Verdict,
     as_of,
     fingerprint,
-    is_surely_newer,
-    judge,
+    in_its_order,
+    literal_fingerprint,
+    not_ahead,
 )
 from service.store.articles.posts import Post, PostedRevision
 from service.store.articles.revisions import CurrentArticle, NewArticle, RevisionDraft
 from service.store.database.record import Record
 from service.store.database.sql import Statement
-from service.store.errors import ChangedMeanwhile, ContentMissing, NotFound, NotPossible, UnknownSections
-from service.store.feeds import sections
+from service.store.errors import ChangedMeanwhile, NotFound, NotPossible
 from service.times import to_iso
 
 _TRIES = 4  # two posts of a new article at once: the second finds what the first wrote
 
 
 def accept(record: Record, post: Post) -> Answer:
-    """Records a post. Raises KeyReused, UnknownSections, ContentMissing, ChangedMeanwhile; then nothing was changed."""
+    """Records a post. Raises KeyReused, UnknownSections, ChangedMeanwhile; then nothing was changed."""
     revision = posts.posted_revision(post.article)
     for last in range(_TRIES, 0, -1):
         try:
@@ -109,16 +106,25 @@ def accept_within(connection: Connection, post: Post, revision: PostedRevision |
     if (answer := idempotency.find_answer(connection, post)) is not None:
         return answer
     current = revisions.lock_by_source(connection, post.source.id, post.article.external_id)
+    if current is not None and (state := not_ahead(current.state, post.now)) is not current.state:
+        current = replace(current, state=state)
     if post.of_revision is not None and post.of_revision != (current.revision if current else 0):
         raise ChangedMeanwhile(post.article.external_id)
-    revision, killed = _complete(connection, post, revision, current)
+    if current is None and revision is None:
+        early_takedowns.note(connection, post)
+        idempotency.store_answer(connection, post, NOTHING_TO_DO)
+        return NOTHING_TO_DO
+    if current is not None and judgement.is_reused(connection, post, current):
+        revisions.give_up_id(connection, current)
+        current = None
+    revision, killed = judgement.complete(connection, post, revision, current)
     if killed is not None:
         answer = revisions.current_answer(connection, killed, "stale")
         _note_stale(connection, post, killed, KILLED_BY_DESK)
         idempotency.store_answer(connection, post, answer)
         return answer
-    revision = _as_of_now(connection, post, revision, current)
-    match _verdict(post, revision, current):
+    revision = judgement.as_of_now(connection, post, revision, current)
+    match judgement.verdict(post, revision, current):
         case Repeat():
             assert current is not None
             revisions.raise_version(connection, current, revision.state)
@@ -135,39 +141,6 @@ def accept_within(connection: Connection, post: Post, revision: PostedRevision |
     return answer
 
 
-def _verdict(post: Post, revision: PostedRevision, current: CurrentArticle | None) -> Verdict:
-    """The event that the post makes; a post that waited makes none where the story went on without it."""
-    verdict = judge(current.state if current else None, revision.state)
-    if not isinstance(verdict, Change) or current is None or post.received_at is None:
-        return verdict
-    if current.changed_at < post.received_at or is_surely_newer(current.state, revision.state):
-        return verdict
-    return Stale(CHANGED_SINCE)
-
-
-def _as_of_now(
-    connection: Connection, post: Post, revision: PostedRevision, current: CurrentArticle | None
-) -> PostedRevision:
-    """The post with the state that its times leave it in."""
-    same = current is not None and current.state.fingerprint == revision.state.fingerprint
-    if same and current is not None and current.expires_at is None and current.state.status == "usable":
-        return revision  # it expired, and the desk brought it back: it stays until its source says otherwise
-    times = _terms(connection, current, post.article.embargo_until, post.article.expires_at, post.now)
-    return PostedRevision(revision.content, as_of(post.now, revision.state, revision.content, times))
-
-
-def _terms(
-    connection: Connection,
-    current: CurrentArticle | None,
-    embargo_until: datetime | None,
-    expires_at: datetime | None,
-    now: datetime,
-) -> Terms:
-    embargoed = current is not None and embargo_until is not None and embargo_until > now
-    public = embargoed and current is not None and revisions.was_public(connection, current.id, now)
-    return Terms(embargo_until, expires_at, public)
-
-
 def _note_stale(connection: Connection, post: Post, current: CurrentArticle, why: str) -> None:
     audit.note(
         connection,
@@ -179,38 +152,6 @@ def _note_stale(connection: Connection, post: Post, current: CurrentArticle, why
     )
 
 
-def _complete(
-    connection: Connection, post: Post, revision: PostedRevision | None, current: CurrentArticle | None
-) -> tuple[PostedRevision, CurrentArticle | None]:
-    """As posted, or with the article's own content when a takedown came without.
-
-    The very story that the desk killed does not come back because its source gave it another id: it is returned too.
-    """
-    if revision is None:
-        if current is None:
-            raise ContentMissing(post.article.external_id)
-        return posts.with_content(post.article, revisions.current_content(connection, current)), None
-    known, killed = _known(connection, post.source.id, fingerprint("killed", revision.content))
-    if unknown := [slug for slug in post.article.sections if slug not in known]:
-        raise UnknownSections(unknown, sorted(known))
-    if current is not None or killed is None:
-        return revision, None
-    return revision, revisions.lock_by_id(connection, killed)
-
-
-def _known(connection: Connection, source_id: int, killed: str) -> tuple[set[str], int | None]:
-    """The names of sections that a post may use, and the article that the desk killed with the content of this
-    fingerprint; the newest of several. One question, because each is a way to the server and back."""
-    rows = _KNOWN.rows(connection, source=source_id, killed=killed)
-    return {slug for slug, _ in rows if slug is not None}, next((each for _, each in rows if each), None)
-
-
-_KNOWN = Statement(f"""
-    {sections.NAMES}
-    UNION ALL SELECT NULL, max(id) FROM article
-    WHERE killed_by_desk AND source_id = :source AND content_hash = :killed""")
-
-
 def _change(
     connection: Connection,
     post: Post,
@@ -219,11 +160,14 @@ def _change(
     kind: str,
 ) -> Answer:
     posted = post.article
+    state = revision.state
+    if posted.is_takedown and current is not None:
+        state = in_its_order(current.state, state)
     dated = current if posted.content is None and current is not None else posted
     new = RevisionDraft(
         type=kind,
         content=revision.content,
-        state=revision.state,
+        state=state,
         embargo_until=dated.embargo_until,
         expires_at=dated.expires_at,
         changed_at=post.now if current is None else current.next_change(post.now),
@@ -242,6 +186,7 @@ def _new_article(post: Post) -> NewArticle:
         public_id=names.new_article_id(post.authority, post.now),
         source_id=post.source.id,
         external_id=post.article.external_id,
+        source_created_at=post.article.created_at,
         # A time ahead would hide the story or lead every list: feeds then have the time of its arrival.
         first_published_at=min(datetime.fromisoformat(published), post.now) if published else post.now,
     )
@@ -279,12 +224,15 @@ def _set_status(
         current.state,
         status=status,
         fingerprint=fingerprint(status, content),
+        to_the_letter=literal_fingerprint(status, content),
         killed_by_desk=status == "killed" and actor != "system",
         returns_at=None,
     )
     # An expiry that has passed was obeyed: restored, the article stays until its source says otherwise.
     expires_at = current.expires_at if current.expires_at and current.expires_at > now else None
-    state = as_of(now, state, content, _terms(connection, current, current.embargo_until, expires_at, now))
+    state = as_of(
+        now, state, content, judgement.terms(connection, current, current.embargo_until, expires_at, now)
+    )
     new = RevisionDraft(
         type="article.restored" if state.status == "usable" else f"article.{state.status}",
         content=content,

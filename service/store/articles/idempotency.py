@@ -26,13 +26,17 @@ ANSWERS_AT_ONCE = 500  # answers that are looked at in one transaction
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a source: `outcome` is accepted, repeat or stale."""
+    """The answer to a source: `outcome` is accepted, repeat, stale, or ignored, where all else is empty: it was the
+    takedown of what was never here."""
 
     article: str
     revision: int
     event: str
     type: str
     outcome: str
+
+
+NOTHING_TO_DO = Answer(article="", revision=0, event="", type="", outcome="ignored")
 
 
 def find_answer(connection: Connection, post: Post) -> Answer | None:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+BELIEVED_AHEAD = timedelta(minutes=5)  # a time further ahead than this is no evidence of order
+_SECOND = timedelta(seconds=1)
+_Ordered = TypeVar("_Ordered", int, datetime)
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,12 @@ class ArticleState:
     corrected: bool = False  # posted with a correction note
     killed_by_desk: bool = False
     returns_at: datetime | None = None
+    # The fingerprint of the content to the letter, as versions before this one made it; empty: it is no other.
+    to_the_letter: str = ""
+
+    def is_content_of(self, current: ArticleState) -> bool:
+        """Whether nobody could see a difference between the two."""
+        return current.fingerprint in (self.fingerprint, self.to_the_letter)
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,40 @@ class Stale:
 
 def fingerprint(status: str, content: str) -> str:
     """The fingerprint of an article with this status and this canonical content."""
+    return _digest(status, essence(content))
+
+
+def literal_fingerprint(status: str, content: str) -> str:
+    """The same of the content to the letter; empty if it is no other."""
+    return "" if essence(content) is content else _digest(status, content)
+
+
+def _digest(status: str, content: str) -> str:
     return hashlib.sha256(f"{status}\n{content}".encode()).hexdigest()
+
+
+def essence(content: str) -> str:
+    """The canonical content without what changes nothing for a reader: fractions of seconds, the order of keywords.
+
+    It is looked for in the text, which takes a fraction of the time of reading the whole.
+    """
+    start = content.find(_KEYWORDS)
+    if start >= 0:
+        words, end = _DECODER.raw_decode(content, start + len(_KEYWORDS) - 1)
+        if words != (ordered := sorted(words)):
+            listed = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+            content = f"{content[:start]}{_KEYWORDS[:-1]}{listed}{content[end:]}"
+    for name in _TIMES:
+        at = content.find(name)
+        if at >= 0 and (found := _FRACTION.match(content, at + len(name))):
+            content = content[: found.start(1)] + content[found.end(1) :]
+    return content
+
+
+_KEYWORDS = '"keywords":['
+_TIMES = ('"published_at":"', '"embargo_until":"', '"expires_at":"')
+_FRACTION = re.compile(r"[0-9T:-]{19}(\.[0-9]+)")
+_DECODER = json.JSONDecoder()
 
 
 Verdict = Change | Repeat | Stale
@@ -66,11 +112,19 @@ def as_of(now: datetime, posted: ArticleState, content: str, terms: Terms) -> Ar
     if posted.status != "usable":
         return posted
     if terms.expires_at is not None and terms.expires_at <= now:
-        return replace(posted, status="unpublished", fingerprint=fingerprint("unpublished", content))
+        return _with_status(posted, "unpublished", content)
     if terms.was_public and terms.embargo_until is not None and terms.embargo_until > now:
-        held = fingerprint("withheld", content)
-        return replace(posted, status="withheld", fingerprint=held, returns_at=terms.embargo_until)
+        return replace(_with_status(posted, "withheld", content), returns_at=terms.embargo_until)
     return posted
+
+
+def _with_status(posted: ArticleState, status: str, content: str) -> ArticleState:
+    return replace(
+        posted,
+        status=status,
+        fingerprint=fingerprint(status, content),
+        to_the_letter=literal_fingerprint(status, content),
+    )
 
 
 CHANGED_SINCE = "the story has changed since this came, and nothing says that this is newer"
@@ -82,19 +136,73 @@ _TYPE_OF_STATUS = {
 }
 
 
-def judge(current: ArticleState | None, posted: ArticleState) -> Verdict:
-    """The event a post makes (interface.md, "The service works out the event")."""
+def judge(current: ArticleState | None, posted: ArticleState, *, takedown: bool = False) -> Verdict:
+    """The event a post makes (interface.md, "The service works out the event").
+
+    `takedown`: its source takes the article down. Then no clock makes it stale: only a version does.
+    """
     if current is None:
         return Change(_TYPE_OF_STATUS.get(posted.status, "article.published"))
-    if older := _older(current, posted):
+    if older := _older(current, posted, takedown=takedown):
         return Stale(older)
-    if posted.fingerprint == current.fingerprint and posted.returns_at == current.returns_at:
+    if posted.is_content_of(current) and _to_seconds(posted.returns_at) == _to_seconds(current.returns_at):
         return Repeat()
     if current.status == "killed" and current.killed_by_desk:
         return Stale(KILLED_BY_DESK)
     if current.status == "killed" and posted.status != "killed":
         return _revive(current, posted)
     return Change(_type_of_change(current, posted))
+
+
+def _to_seconds(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(microsecond=0)
+
+
+def not_ahead(current: ArticleState, now: datetime) -> ArticleState:
+    """The state without a time that lies ahead: a source's clock, or its schedule, wrote it."""
+    if current.updated_at is None or current.updated_at <= now + BELIEVED_AHEAD:
+        return current
+    return replace(current, updated_at=None)
+
+
+def in_its_order(current: ArticleState, posted: ArticleState) -> ArticleState:
+    """A takedown's state, in an order that no older post is newer than.
+
+    A kill without a version or a time has none: nothing is surely newer than it.
+    """
+    timeless = posted.status == "killed" and posted.updated_at is None
+    unnumbered = posted.status == "killed" and posted.version is None
+    return replace(
+        posted,
+        version=None if unnumbered else later(current.version, posted.version),
+        updated_at=None if timeless else later(current.updated_at, posted.updated_at),
+    )
+
+
+def later(one: _Ordered | None, other: _Ordered | None) -> _Ordered | None:
+    """The later of two versions or times, of which either may be missing."""
+    return one if other is None or (one is not None and one > other) else other
+
+
+@dataclass(frozen=True)
+class StoryIdentity:
+    """The marks by which two stories of one id are told apart."""
+
+    created_at: datetime | None
+    published_at: datetime | None
+    headline: str | None
+
+
+def is_another(held: StoryIdentity, posted: StoryIdentity) -> bool:
+    """Whether a system has given the id of a story that it deleted to another one.
+
+    Some systems give a story a new time of publication each time: by itself it says nothing.
+    """
+    if held.created_at is not None and posted.created_at is not None:
+        return abs(held.created_at - posted.created_at) >= _SECOND
+    if held.published_at is None or posted.published_at is None:
+        return False
+    return abs(held.published_at - posted.published_at) >= _SECOND and held.headline != posted.headline
 
 
 def _type_of_change(current: ArticleState, posted: ArticleState) -> str:
@@ -118,7 +226,7 @@ def _revive(current: ArticleState, posted: ArticleState) -> Verdict:
     return Change(_TYPE_OF_STATUS.get(posted.status, "article.restored"))
 
 
-def _older(current: ArticleState, posted: ArticleState) -> str | None:
+def _older(current: ArticleState, posted: ArticleState, *, takedown: bool) -> str | None:
     if current.version is not None and posted.version is not None and current.version != posted.version:
         return (
             None
@@ -126,7 +234,8 @@ def _older(current: ArticleState, posted: ArticleState) -> str | None:
             else f"version {posted.version} is older than {current.version}"
         )
     if (
-        current.updated_at is not None
+        not takedown
+        and current.updated_at is not None
         and posted.updated_at is not None
         and posted.updated_at < current.updated_at
     ):

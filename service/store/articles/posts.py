@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.store.articles.lifecycle import ArticleState, fingerprint
+from service.store.articles.lifecycle import ArticleState, fingerprint, literal_fingerprint
 from service.store.articles.sources import Source
 from service.store.content import canonical
 from service.times import to_iso
@@ -29,6 +29,11 @@ class PostedArticle:
     expires_at: datetime | None = None
     correction_note: str | None = None
     reason: str | None = None
+    created_at: datetime | None = None
+
+    @property
+    def is_takedown(self) -> bool:
+        return self.status != "usable"
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ def with_content(posted: PostedArticle, content: str) -> PostedRevision:
     state = ArticleState(
         status=posted.status,
         fingerprint=fingerprint(posted.status, content),
+        to_the_letter=literal_fingerprint(posted.status, content),
         version=posted.version,
         updated_at=posted.updated_at,
         corrected=posted.correction_note is not None,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from service.store import events
 from service.store.articles import search_index
 from service.store.articles.idempotency import Answer
-from service.store.articles.lifecycle import ArticleState
+from service.store.articles.lifecycle import ArticleState, later
 from service.store.articles.search_index import SearchedArticle
 from service.store.content import glance
 from service.store.database.sql import Row, Statement, insert
@@ -36,6 +36,7 @@ class CurrentArticle:
     expires_at: datetime | None
     changed_at: datetime
     state: ArticleState
+    created_at: datetime | None = None  # by its system
 
     def next_change(self, now: datetime) -> datetime:
         """The time of its next revision: times of an article strictly increase."""
@@ -50,6 +51,7 @@ class NewArticle:
     source_id: int
     external_id: str
     first_published_at: datetime
+    source_created_at: datetime | None = None  # by its system
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,14 @@ class _CurrentRow(NamedTuple):
     source_updated_at: int | None
     killed_by_desk: bool
     returns_at: int | None
+    source_created_at: int | None
 
 
 # Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
 _ARTICLE = (
     "SELECT id, public_id, external_id, revision, embargo_until, expires_at, changed_at,"
-    " status, content_hash, version, source_updated_at, killed_by_desk, returns_at FROM article WHERE "
+    " status, content_hash, version, source_updated_at, killed_by_desk, returns_at, source_created_at"
+    " FROM article WHERE "
 )
 _LOCK = " FOR NO KEY UPDATE"
 _BY_ID = Statement(_ARTICLE + "id = :article", locking=_LOCK)
@@ -140,6 +144,7 @@ def _current(values: Row | None) -> CurrentArticle | None:
         expires_at=_moment(row.expires_at),
         changed_at=from_micros(row.changed_at),
         state=state,
+        created_at=_moment(row.source_created_at),
     )
 
 
@@ -196,7 +201,8 @@ def create(connection: Connection, new: NewArticle, first: RevisionDraft) -> Ans
 _CREATE = insert(
     article,
     "public_id source_id external_id revision status content_hash version source_updated_at embargo_until"
-    " expires_at killed_by_desk returns_at first_published_at changed_at words_revision",
+    " expires_at killed_by_desk returns_at first_published_at changed_at words_revision"
+    " source_created_at",
     returning="id",
 )
 
@@ -229,8 +235,8 @@ _ADVANCE = Statement(
 
 def raise_version(connection: Connection, current: CurrentArticle, posted: ArticleState) -> None:
     """Notes a higher version of the same content: what comes late and lies between the two is stale from now on."""
-    version = _later(current.state.version, posted.version)
-    updated_at = _later(current.state.updated_at, posted.updated_at)
+    version = later(current.state.version, posted.version)
+    updated_at = later(current.state.updated_at, posted.updated_at)
     if (version, updated_at) != (current.state.version, current.state.updated_at):
         values = {"article": current.id, "version": version, "updated_at": updated_at}
         _RAISE_VERSION.run(connection, values)
@@ -241,16 +247,21 @@ _RAISE_VERSION = Statement(
 )
 
 
+def give_up_id(connection: Connection, current: CurrentArticle) -> None:
+    """The source uses the article's id for another one now: this one keeps it with a mark that nobody else has."""
+    mark = current.public_id.rpartition("/")[2]
+    _GIVE_UP_ID.run(connection, {"article": current.id, "external_id": f"{current.external_id}#{mark}"})
+
+
+_GIVE_UP_ID = Statement("UPDATE article SET external_id = :external_id WHERE id = :article")
+
+
 def forget_return(connection: Connection, current: CurrentArticle) -> None:
     """The article was withheld for another reason since: it does not return by itself."""
     _FORGET_RETURN.run(connection, {"article": current.id})
 
 
 _FORGET_RETURN = Statement("UPDATE article SET returns_at = NULL WHERE id = :article")
-
-
-def _later(current: Any, posted: Any) -> Any:
-    return current if posted is None or (current is not None and current > posted) else posted
 
 
 def _write(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
@@ -21,6 +22,14 @@ from service.store.schema.deliveries import delivery, receipt
 OWED_TO_HOLDERS = frozenset({*TAKEDOWN_EVENTS, "article.corrected", "article.restored"})
 
 
+class OnLeave(StrEnum):
+    """The wish of an endpoint for a story that it holds and that is in none of its sections any more."""
+
+    UPDATE = "update"  # what happens to it, as before
+    TAKEDOWN = "takedown"  # to remove it, once
+    NOTHING = "nothing"  # no more than what is owed to holders
+
+
 @dataclass
 class RoutingSnapshot:
     """The facts that routing needs, as the record has them at the time of one read."""
@@ -32,12 +41,17 @@ class RoutingSnapshot:
     owed: dict[tuple[int, int], dict[int, int]] = field(
         default_factory=dict
     )  # (article, superseder) → {endpoint: priority}
+    on_leave: dict[int, str] = field(default_factory=dict)  # endpoint → OnLeave
+    told_to_remove: set[tuple[int, int]] = field(
+        default_factory=set
+    )  # (article, endpoint): the last that reached it was a takedown
 
 
 class _EndpointWish(NamedTuple):
     id: int
     every_revision: bool
     all_sections: bool
+    on_leave: str
 
 
 class _Subscription(NamedTuple):
@@ -45,7 +59,9 @@ class _Subscription(NamedTuple):
     endpoint_id: int
 
 
-_ENDPOINTS = Query(_EndpointWish, "SELECT id, every_revision, all_sections FROM endpoint ORDER BY id")
+_ENDPOINTS = Query(
+    _EndpointWish, "SELECT id, every_revision, all_sections, on_leave FROM endpoint ORDER BY id"
+)
 _SUBSCRIPTIONS = Query(
     _Subscription, "SELECT s.slug, b.endpoint_id FROM subscription b JOIN section s ON s.id = b.section_id"
 )
@@ -66,7 +82,9 @@ def read(connection: Connection, events: Sequence[Event], sections: Mapping[str,
         everything=[each.id for each in endpoints if each.all_sections],
         by_section=by_section,
         holders=_holders(connection, changed),
+        on_leave={each.id: each.on_leave for each in endpoints},
     )
+    _read_told_to_remove(connection, snapshot)
     _read_owed(connection, snapshot, changed)
     return snapshot
 
@@ -86,6 +104,22 @@ def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]
         for article_id, endpoint_id in connection.execute(query):
             holders[article_id].add(endpoint_id)
     return holders
+
+
+def _read_told_to_remove(connection: Connection, snapshot: RoutingSnapshot) -> None:
+    """Which of the endpoints that want to remove what leaves their sections were told so last."""
+    removing = {each for each, wish in snapshot.on_leave.items() if wish == OnLeave.TAKEDOWN}
+    articles = [number for number, holders in snapshot.holders.items() if holders & removing]
+    if not articles:
+        return
+    query = (
+        select(delivery.c.article_id, delivery.c.endpoint_id, delivery.c.priority)
+        .where(delivery.c.article_id.in_(articles), delivery.c.endpoint_id.in_(removing))
+        .where(delivery.c.reached | (delivery.c.state == State.SENDING.value))
+        .order_by(delivery.c.revision, delivery.c.replay)
+    )
+    last = {(article, endpoint): priority for article, endpoint, priority in connection.execute(query)}
+    snapshot.told_to_remove = {pair for pair, priority in last.items() if priority == _TAKEDOWN}
 
 
 def _read_owed(connection: Connection, snapshot: RoutingSnapshot, articles: list[int]) -> None:
@@ -125,8 +159,9 @@ def _deliveries_of(event: Event, snapshot: RoutingSnapshot, now: datetime) -> It
     moment, due_at = to_micros(now), to_micros(max(now, embargo or now))
     holders = snapshot.holders.get(event.article_id, set())
     targets = _targets(event, snapshot)
+    leaving = set() if takedown else _leaving(event, snapshot)
     # A takedown that supersedes what was owed is owed to holders alone: who refused all of it holds nothing.
-    for endpoint_id in sorted(targets if takedown else targets | owed.keys()):
+    for endpoint_id in sorted(targets if takedown else (targets | owed.keys()) - leaving):
         ordered = snapshot.endpoints[endpoint_id]
         stale = event.revision < event.newest and (not ordered or event.newest_status != "usable")
         priority = own if takedown else min(own, max(owed.get(endpoint_id, _NEWS), _CORRECTION))
@@ -147,9 +182,34 @@ def _deliveries_of(event: Event, snapshot: RoutingSnapshot, now: datetime) -> It
             "due_at": due_at,
             "created_at": moment,
         }
+    for endpoint_id in sorted(leaving):
+        if (event.article_id, endpoint_id) not in snapshot.told_to_remove:
+            yield _removal(event, endpoint_id, snapshot, moment)
+
+
+def _removal(event: Event, endpoint_id: int, snapshot: RoutingSnapshot, moment: int) -> dict[str, Any]:
+    """The takedown of a story that is public, for an endpoint that is to have it no more."""
+    stale = event.revision < event.newest
+    if stale:
+        _owe(snapshot, event.article_id, event.newest, endpoint_id, _TAKEDOWN)
+    return {
+        "endpoint_id": endpoint_id,
+        "event_id": event.id,
+        "article_id": event.article_id,
+        "revision": event.revision,
+        "priority": _TAKEDOWN,
+        "owed": True,
+        "ordered": False,
+        "state": _SUPERSEDED if stale else _PENDING,
+        "superseded_by": event.newest if stale else None,
+        "settled_at": moment if stale else None,
+        "due_at": moment,
+        "created_at": moment,
+    }
 
 
 # Plain values: the drivers take longer over an enum's.
+_TAKEDOWN = Priority.TAKEDOWN.value
 _CORRECTION, _NEWS = Priority.CORRECTION.value, Priority.NEWS.value
 _PENDING, _SUPERSEDED = State.PENDING.value, State.SUPERSEDED.value
 
@@ -161,11 +221,25 @@ def _priority(event: Event) -> int:
 
 
 def _targets(event: Event, snapshot: RoutingSnapshot) -> set[int]:
-    """Subscribers, and every holder of what is owed to holders. A takedown goes to holders alone."""
-    holders = snapshot.holders.get(event.article_id, set()) if event.type in OWED_TO_HOLDERS else set()
+    """Subscribers, and holders of what is owed to holders, or who are told of what leaves their sections. A takedown
+    goes to holders alone."""
+    holders = snapshot.holders.get(event.article_id, set())
     if event.type in TAKEDOWN_EVENTS:
         return set(holders)
+    if event.type not in OWED_TO_HOLDERS:
+        holders = {each for each in holders if snapshot.on_leave.get(each) == OnLeave.UPDATE}
+    return _subscribed(event, snapshot) | holders
+
+
+def _subscribed(event: Event, snapshot: RoutingSnapshot) -> set[int]:
     subscribed = set(snapshot.everything)
     for slug in event.places.get("sections", ()):
         subscribed.update(snapshot.by_section.get(slug, ()))
-    return subscribed | holders
+    return subscribed
+
+
+def _leaving(event: Event, snapshot: RoutingSnapshot) -> set[int]:
+    """Holders of the article that get its sections no more, and want to be told to remove it."""
+    holders = snapshot.holders.get(event.article_id, set())
+    removing = {each for each in holders if snapshot.on_leave.get(each) == OnLeave.TAKEDOWN}
+    return removing - _subscribed(event, snapshot) if removing else removing

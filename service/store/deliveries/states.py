@@ -23,7 +23,8 @@ class State(StrEnum):
 
 
 class Priority(IntEnum):
-    """The lower goes first. A takedown has this priority and nothing else has it."""
+    """The lower goes first. A takedown has this priority and nothing else has it: of a usable
+    revision, it tells one endpoint to remove it."""
 
     TAKEDOWN = 0
     CORRECTION = 1  # also a restoration

@@ -93,9 +93,8 @@ def titles(record: Record) -> dict[str, tuple[str, str]]:
     return known | {old: known[new] for old, new in former if new in known}
 
 
-# Every name under which an article may be posted: those of all sections, and those they had. The second column is for
-# the question that an intake asks along with this one.
-NAMES = "SELECT slug, CAST(NULL AS bigint) FROM section UNION ALL SELECT slug, NULL FROM moved"
+# Every name under which an article may be posted: those of all sections, and those they had.
+NAMES = "SELECT slug FROM section UNION ALL SELECT slug FROM moved"
 
 
 def ids_of(connection: Connection, slugs: Sequence[str] | None) -> list[int]:

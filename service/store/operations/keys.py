@@ -13,7 +13,7 @@ from service.store.database import locks
 from service.store.database.record import Record
 from service.store.feeds import partner_feeds
 from service.store.operations.audit_line import AuditLine
-from service.store.partners import endpoints, partners
+from service.store.partners import endpoint_states, partners
 from service.store.partners.partners import NewKey
 
 
@@ -53,7 +53,7 @@ def remove_partner(record: Record, slug: str, *, actor: str, now: datetime) -> b
         feeds = partner_feeds.open_feeds(connection, number)
         for each in feeds:
             partner_feeds.revoke(connection, each, now)
-        off = endpoints.switch_off_all(connection, number, "the partner was removed", now)
+        off = endpoint_states.switch_off_all(connection, number, "the partner was removed", now)
         if removed or feeds or off:
             AuditLine(actor, now).write(connection, "partner.removed", slug, endpoints=off, feeds=feeds)
     return removed

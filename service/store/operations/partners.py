@@ -13,8 +13,9 @@ from service.store.deliveries import health, resumption
 from service.store.deliveries.resumption import Outlook
 from service.store.errors import NotFound
 from service.store.operations.audit_line import AuditLine
-from service.store.partners import endpoints, partners, signing_keys
-from service.store.partners.endpoints import Changes, Endpoint, NewEndpoint, StateChange
+from service.store.partners import endpoint_states, endpoints, partners, signing_keys
+from service.store.partners.endpoint_states import StateChange
+from service.store.partners.endpoints import Changes, Endpoint, NewEndpoint
 from service.store.partners.partners import NewPartner, Partner
 from service.store.partners.signing_keys import Rotation, SigningKeys
 
@@ -57,7 +58,7 @@ def change_endpoint(
 def pause_endpoint(record: Record, endpoint_id: int, *, reason: str, actor: str, now: datetime) -> Endpoint:
     """Has an endpoint's deliveries wait; takedowns go on. Paused already: nothing happens."""
     with record.writing() as connection:
-        change = endpoints.pause(connection, endpoint_id, reason, actor, now)
+        change = endpoint_states.pause(connection, endpoint_id, reason, actor, now)
         _write_state_line(connection, "endpoint.paused", change, AuditLine(actor, now))
     return change.endpoint
 
@@ -65,7 +66,7 @@ def pause_endpoint(record: Record, endpoint_id: int, *, reason: str, actor: str,
 def resume_endpoint(record: Record, endpoint_id: int, *, actor: str, now: datetime) -> Endpoint:
     """Lets an endpoint's deliveries go again, newest revisions only. Live already: nothing happens."""
     with record.writing() as connection:
-        change = endpoints.resume(connection, endpoint_id, actor, now)
+        change = endpoint_states.resume(connection, endpoint_id, actor, now)
         _write_state_line(connection, "endpoint.resumed", change, AuditLine(actor, now))
     return change.endpoint
 

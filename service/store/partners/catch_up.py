@@ -13,6 +13,7 @@ from service.store import ledger, names
 from service.store.database import locks
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
+from service.store.deliveries.states import Priority
 from service.store.errors import NotFound
 from service.store.ledger import Channel, Receipt
 
@@ -106,16 +107,18 @@ class _StreamRow(NamedTuple):
 # Of an article that is under embargo now nothing usable is shown, of any revision: nor what was taken down before its
 # embargo ended. Numbers from before pushes under embargo had none are hidden so.
 _EMBARGO = "coalesce(CASE WHEN a.status = 'usable' THEN a.embargo_until ELSE {}.embargo_until END, 0) <= :now"
+# A takedown of what is public elsewhere: it says no more than that.
+_REMOVAL = f"(d.priority = {Priority.TAKEDOWN.value} AND r.status = 'usable')"
 # `+ 0`: else both databases look for the least number along the index of all numbers of the endpoint.
 # An effect of a revision that is still under embargo is not shown: neither that it exists, nor what it superseded.
 _EVENTS = Query(
     _StreamRow,
     f"""
-    SELECT d.sequence, d.endpoint_id, d.revision, d.replay, d.state, d.event_id, d.article_id, v.public_id, v.type,
-        v.occurred_at, a.public_id, s.number,
+    SELECT d.sequence, d.endpoint_id, d.revision, d.replay, d.state, d.event_id, d.article_id, v.public_id,
+        CASE WHEN {_REMOVAL} THEN 'article.unpublished' ELSE v.type END, v.occurred_at, a.public_id, s.number,
         (SELECT min(o.sequence + 0) FROM delivery o WHERE o.article_id = d.article_id
             AND o.endpoint_id = d.endpoint_id AND o.revision = s.number),
-        d.state NOT IN ('superseded', 'cancelled') AND (r.status <> 'usable' OR NOT EXISTS (SELECT 1
+        d.state NOT IN ('superseded', 'cancelled') AND NOT {_REMOVAL} AND (r.status <> 'usable' OR NOT EXISTS (SELECT 1
             FROM revision t WHERE t.article_id = d.article_id AND t.number > d.revision AND t.status <> 'usable')),
         coalesce(h.revision >= d.revision, false)
     FROM delivery d JOIN event v ON v.id = d.event_id JOIN article a ON a.id = d.article_id

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select, update
 from service.store import names, notices
 from service.store.database.keyring import Keyring
 from service.store.database.record import Record
-from service.store.deliveries import resumption
+from service.store.deliveries.routing_rules import OnLeave
 from service.store.errors import AlreadyExists, NotFound, NotPossible
 from service.store.feeds.sections import ids_of
 from service.store.partners import partners, signing_keys
@@ -36,6 +36,7 @@ class Endpoint:
     rate_per_second: float | None
     state: str
     state_reason: str | None
+    on_leave: str = OnLeave.UPDATE
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class NewEndpoint:
     schedule: Sequence[float] | None = None
     rate: float | None = None
     backfill_since: datetime | None = None
+    on_leave: str = OnLeave.UPDATE
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Changes:
     default_schedule: bool = False
     rate: float | None = None
     no_rate: bool = False
+    on_leave: str | None = None
 
 
 def add(connection: Connection, keyring: Keyring, new: NewEndpoint, now: datetime) -> Endpoint:
@@ -87,6 +90,7 @@ def add(connection: Connection, keyring: Keyring, new: NewEndpoint, now: datetim
         raise NotFound("partner", new.partner)
     partners.require_present(connection, owner)
     _refuse_a_second(connection, owner, new.url)
+    _check_leave(new.on_leave, every_revision=new.every_revision)
     wanted = ids_of(connection, new.sections)
     row = {
         "partner_id": owner,
@@ -94,6 +98,7 @@ def add(connection: Connection, keyring: Keyring, new: NewEndpoint, now: datetim
         "secret_sealed": signing_keys.seal(keyring, filter(None, (new.secret, new.ed25519))),
         "all_sections": new.sections is None,
         "every_revision": new.every_revision,
+        "on_leave": new.on_leave,
         "max_in_flight": new.max_in_flight,
         "schedule": _schedule_text(new.schedule),
         "rate_per_second": new.rate,
@@ -107,7 +112,7 @@ def add(connection: Connection, keyring: Keyring, new: NewEndpoint, now: datetim
     before = since - timedelta(microseconds=1)
     row = {"endpoint_id": number, "since": since, "after_at": before, "created_at": now}
     connection.execute(backfill.insert(), row)
-    return _one(connection, number)
+    return one(connection, number)
 
 
 Differences = dict[str, tuple[Any, Any]]  # by name: the value before, and the value now
@@ -122,8 +127,8 @@ def change(
     address starts with a closed breaker and is not held to what the old one asked for (Retry-After). Raises NotFound,
     UnknownSections, AlreadyExists.
     """
-    row = _locked(connection, endpoint_id)
-    before = _one(connection, endpoint_id)
+    row = locked(connection, endpoint_id)
+    before = one(connection, endpoint_id)
     if changes.url not in (None, row.url):
         _refuse_a_second(connection, row.partner_id, str(changes.url))
     values = _columns(changes, row)
@@ -133,7 +138,8 @@ def change(
         wanted = ids_of(connection, None if changes.all_sections else changes.sections)
         connection.execute(subscription.delete().where(subscription.c.endpoint_id == endpoint_id))
         _subscribe(connection, endpoint_id, wanted)
-    after = _one(connection, endpoint_id)
+    after = one(connection, endpoint_id)
+    _check_leave(after.on_leave, every_revision=after.every_revision)
     pairs = {each: (getattr(before, each), getattr(after, each)) for each in _CHANGEABLE}
     different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if "rate_per_second" in different:
@@ -143,17 +149,34 @@ def change(
     return after, different
 
 
-_CHANGEABLE = ("url", "sections", "every_revision", "max_in_flight", "schedule", "rate_per_second")
+def _check_leave(on_leave: str, *, every_revision: bool) -> None:
+    if on_leave == OnLeave.TAKEDOWN and every_revision:
+        raise NotPossible(
+            "an endpoint that wants every revision in order cannot be told to remove what leaves its sections"
+        )
+
+
+_CHANGEABLE = (
+    "url",
+    "sections",
+    "every_revision",
+    "max_in_flight",
+    "schedule",
+    "rate_per_second",
+    "on_leave",
+)
 
 
 def _columns(changes: Changes, row: Row[Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if changes.url not in (None, row.url):
-        values |= {"url": changes.url, **_fresh("live")}
+        values |= {"url": changes.url, **fresh("live")}
     if changes.all_sections or changes.sections is not None:
         values["all_sections"] = changes.all_sections
     if changes.every_revision is not None:
         values["every_revision"] = changes.every_revision
+    if changes.on_leave is not None:
+        values["on_leave"] = changes.on_leave
     if changes.max_in_flight is not None:
         values["max_in_flight"] = changes.max_in_flight
     if changes.default_schedule or changes.schedule is not None:
@@ -167,7 +190,7 @@ def _columns(changes: Changes, row: Row[Any]) -> dict[str, Any]:
 def get_endpoint(record: Record, endpoint_id: int) -> Endpoint:
     """Raises NotFound."""
     with record.reading() as connection:
-        return _one(connection, endpoint_id)
+        return one(connection, endpoint_id)
 
 
 def all_endpoints(record: Record) -> list[Endpoint]:
@@ -175,69 +198,16 @@ def all_endpoints(record: Record) -> list[Endpoint]:
         return _endpoints(connection)
 
 
-@dataclass(frozen=True)
-class StateChange:
-    """A change of an endpoint's state: it was `before`, and is as in `endpoint`. The two may be the same."""
-
-    before: str
-    endpoint: Endpoint
-
-
-def pause(connection: Connection, endpoint_id: int, reason: str, actor: str, now: datetime) -> StateChange:
-    """Deliveries wait, takedowns go on. Raises NotFound, NotPossible when it is switched off."""
-    row = _locked(connection, endpoint_id)
-    if row.state == "off":
-        raise NotPossible(
-            f"endpoint {endpoint_id} is switched off; `dateline endpoint resume` brings it back"
-        )
-    if row.state != "paused":
-        _set_state(connection, endpoint_id, "paused", reason, now)
-        words = f"by {actor}: {reason}" if reason else f"by {actor}; it was {row.state}"
-        notices.of_endpoint(connection, "endpoint.paused", endpoint_id, words, now)
-    return StateChange(row.state, _one(connection, endpoint_id))
-
-
-def switch_off_all(connection: Connection, partner_id: int, reason: str, now: datetime) -> list[int]:
-    """Switches off every endpoint of a partner; returns those that were not off."""
-    query = select(endpoint.c.id).where(endpoint.c.partner_id == partner_id, endpoint.c.state != "off")
-    locking = query.order_by(endpoint.c.id).with_for_update(key_share=True)
-    off = list(connection.execute(locking).scalars())
-    for each in off:
-        _set_state(connection, each, "off", reason, now)
-    return off
-
-
-def resume(connection: Connection, endpoint_id: int, actor: str, now: datetime) -> StateChange:
-    """Back to live from paused or switched off; the breaker starts closed, what waits is due, and what was given up
-    since it failed or was paused goes again, newest revisions only. Raises NotFound."""
-    row = _locked(connection, endpoint_id)
-    partners.require_present(connection, row.partner_id)
-    if row.state != "live":
-        _set_state(connection, endpoint_id, "live", None, now)
-        since = min(row.failing_since or row.state_since, row.state_since)
-        refused = row.refused is not None
-        count = resumption.revive(connection, endpoint_id, since, now, refused=refused)
-        again = resumption.revived_words(count)
-        words = f"by {actor}; it was {row.state}{again}"
-        notices.of_endpoint(connection, "endpoint.resumed", endpoint_id, words, now)
-    return StateChange(row.state, _one(connection, endpoint_id))
-
-
-def _set_state(
-    connection: Connection, endpoint_id: int, state: str, reason: str | None, now: datetime
-) -> None:
-    values = {"state": state, "state_reason": reason, "state_since": now, **_fresh(state)}
-    connection.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(**values))
-
-
-def _fresh(state: str) -> dict[str, Any]:
+def fresh(state: str) -> dict[str, Any]:
+    """The columns with which an endpoint starts in this state."""
     if state != "live":
         return {}
     blank = ("breaker_until", "breaker_counts", "slow_start", "not_before", "failing_since", "refused")
     return dict.fromkeys(blank) | {"breaker": "closed", "breaker_opened": 0, "failures": 0}
 
 
-def _locked(connection: Connection, endpoint_id: int) -> Row[Any]:
+def locked(connection: Connection, endpoint_id: int) -> Row[Any]:
+    """The endpoint's row, locked until the transaction ends. Raises NotFound."""
     if not names.is_row(endpoint_id):
         raise NotFound("endpoint", str(endpoint_id))
     row = connection.execute(
@@ -263,7 +233,8 @@ def _schedule_text(schedule: Sequence[float] | None) -> str | None:
     return None if schedule is None else json.dumps(list(schedule))
 
 
-def _one(connection: Connection, endpoint_id: int) -> Endpoint:
+def one(connection: Connection, endpoint_id: int) -> Endpoint:
+    """The endpoint as operators see it. Raises NotFound."""
     found = [each for each in _endpoints(connection) if each.id == endpoint_id]
     if not found:
         raise NotFound("endpoint", str(endpoint_id))
@@ -291,4 +262,5 @@ def _endpoint(row: Row[Any], wanted: dict[int, list[str]]) -> Endpoint:
         rate_per_second=row.rate_per_second,
         state=row.state,
         state_reason=row.state_reason,
+        on_leave=row.on_leave,
     )

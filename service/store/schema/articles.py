@@ -89,6 +89,8 @@ article = Table(
     Column("returns_at", Instant),
     # The revision that its words in article_search are of: NULL, or older, after a version that had no search.
     Column("words_revision", Integer),
+    # When its own system made it: an id that is used again has another.
+    Column("source_created_at", Instant),
     UniqueConstraint("source_id", "external_id"),
     one_of("status", ARTICLE_STATUSES, "status"),
     Index("ix_article_changed", "changed_at"),
@@ -151,6 +153,19 @@ revision = Table(
     Column("accepted_at", Instant, nullable=False),
     one_of("status", ARTICLE_STATUSES, "status"),
     CheckConstraint("number >= 1", name="number"),
+)
+
+
+# The newest takedown of a story that is not here yet. Written by articles/early_takedowns.py.
+early_takedown = Table(
+    "early_takedown",
+    metadata,
+    Column("source_id", Id, ForeignKey("source.id"), primary_key=True, autoincrement=False),
+    Column("external_id", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("version", BigInteger),
+    Column("source_updated_at", Instant),
+    Column("received_at", Instant, nullable=False, index=True),
 )
 
 

@@ -53,9 +53,9 @@ replaced_key = Table(
 )
 
 
-# An address to which a partner's events are pushed. Written by partners/endpoints.py, but for the columns that the work
-# itself changes: `secret_sealed` by partners/signing_keys.py, the breaker, failures and successes by
-# deliveries/health.py, `tokens` by deliveries/rates.py, and `sequence` where deliveries are numbered (deliveries/).
+# An address to which a partner's events are pushed. Written by partners/endpoints.py, endpoint_states.py; but for the
+# columns that the work itself changes: `secret_sealed` by partners/signing_keys.py, the breaker, failures and successes
+# by deliveries/health.py, `tokens` by deliveries/rates.py, and `sequence` where deliveries are numbered (deliveries/).
 endpoint = Table(
     "endpoint",
     metadata,
@@ -67,6 +67,8 @@ endpoint = Table(
     ),  # sealed JSON: [{"secret": "whsec_…", "until": null}]
     Column("all_sections", Boolean, nullable=False),  # else: rows in subscription
     Column("every_revision", Boolean, nullable=False, server_default=text("false")),
+    # What it gets of a story that it holds and that leaves its sections: routing_rules.OnLeave.
+    Column("on_leave", Text, nullable=False, server_default=text("'update'")),
     Column("max_in_flight", Integer, nullable=False, server_default=text("4")),
     Column("rate_per_second", Float),  # NULL: no limit
     Column("tokens", Float),  # in the bucket at refilled_at; NULL: full

@@ -29,6 +29,7 @@ class SourceNow(NamedTuple):
     swept_at: datetime | None
     is_waiting: bool
     waiting_since: datetime | None
+    silent_since: datetime | None  # it is silent for longer than it uses to be: the last that came
 
     @property
     def last_post_at(self) -> datetime | None:
@@ -65,7 +66,11 @@ SOURCES_NOW = Query(
         (SELECT count(*) FROM hook WHERE source_id = s.id AND state = 'held' AND takedown),
         (SELECT count(*) FROM hook WHERE source_id = s.id AND state = 'queued'),
         coalesce(y.failures, 0), y.failure, y.failed_at, y.changes_at, y.swept_at,
-        y.missing IS NOT NULL AND y.missing <> '[]', y.missing_since
+        y.missing IS NOT NULL AND y.missing <> '[]', y.missing_since,
+        (SELECT max(changed_at) FROM article a WHERE a.source_id = s.id AND EXISTS (SELECT 1 FROM notice n
+            WHERE n.about = 'source:' || s.slug AND n.kind = 'source.silent'
+            AND n.created_at > coalesce((SELECT max(last_received_at) FROM hook WHERE source_id = s.id), 0)
+            AND n.created_at > (SELECT max(changed_at) FROM article WHERE source_id = s.id)))
     FROM source s LEFT JOIN source_sync y ON y.source_id = s.id WHERE s.active ORDER BY s.id""",
 )
 _HELD_HOOKS = Query(

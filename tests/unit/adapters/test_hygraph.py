@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.intake import rich_text
 from service.intake.adapters.adapter import (
+from service.intake.rich_text import hygraph as rich_text
     ApiAnswer,
     Gone,
     Hint,
@@ -219,7 +219,7 @@ def test_only_an_entry_that_is_null_without_an_error_is_gone() -> None:
 
 
 def test_a_rich_text_of_hygraph_gives_its_markup_with_all_else_escaped() -> None:
-    assert rich_text.CONVERTERS["hygraph"](TREE) == (
+    assert rich_text.to_html(TREE) == (
         "<h2>At &lt;dawn&gt;</h2><p>The ferry <strong>left</strong>"
         '<a href="/timetable?a=1&amp;b=2"> at<br>six</a></p><ul><li><em>Tea</em></li></ul>'
         '<figure><img src="https://media.example/a.png" alt="A ferry"><figcaption>Calm</figcaption></figure>'
@@ -251,4 +251,4 @@ def test_any_answer_of_hygraph_is_read_or_its_fault_told(value: Any, status: int
 @given(value=spoiled([TREE]) | any_json())
 @settings(max_examples=60, deadline=None)
 def test_any_rich_text_of_hygraph_gives_markup_without_a_stranger_in_it(value: Any) -> None:
-    assert "<script" not in rich_text.CONVERTERS["hygraph"](value)
+    assert "<script" not in rich_text.to_html(value)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.intake import rich_text
 from service.intake.adapters.adapter import (
+from service.intake.rich_text import prismic as rich_text
     ApiAnswer,
     Gone,
     Hint,
@@ -217,4 +217,4 @@ def test_any_answer_of_prismic_is_read_or_its_fault_told(value: Any, status: int
 @given(value=spoiled([BODY]) | any_json())
 @settings(max_examples=60, deadline=None)
 def test_any_rich_text_of_prismic_gives_markup_without_a_stranger_in_it(value: Any) -> None:
-    assert "<script" not in rich_text.CONVERTERS["prismic"](value)
+    assert "<script" not in rich_text.to_html(value)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.intake import rich_text
 from service.intake.adapters.adapter import (
+from service.intake.rich_text import storyblok as rich_text
     ApiAnswer,
     FieldRule,
     Gone,
@@ -197,7 +197,7 @@ def test_a_rich_text_of_storyblok_that_is_nested_without_end_is_refused() -> Non
     for _ in range(100):
         node = {"type": "blockquote", "content": [node]}
     with pytest.raises(Unreadable):
-        rich_text.CONVERTERS["storyblok"](node)
+        rich_text.to_html(node)
 
 
 @given(value=spoiled([{"story_id": 7, "action": "published"}]))
@@ -215,4 +215,4 @@ def test_any_answer_of_storyblok_is_read_or_its_fault_told(value: Any, status: i
 @given(value=spoiled([STORY["content"]["body"]]) | any_json())
 @settings(max_examples=60, deadline=None)
 def test_any_rich_text_of_storyblok_gives_markup_without_a_stranger_in_it(value: Any) -> None:
-    assert "<script" not in rich_text.CONVERTERS["storyblok"](value)
+    assert "<script" not in rich_text.to_html(value)

@@ -1,0 +1,158 @@
+"""An article in Dateline's own JSON into the record: read, its sections mapped, accepted; or a refusal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from service import logs
+from service.http.problems import Problem
+from service.intake.adapters import native, registry
+from service.intake.adapters.json_body import NotJson
+from service.intake.adapters.native import ARTICLE_BYTES, Reading
+from service.intake.adapters.posted_fields import Note
+from service.intake.section_map import KnownSections, map_reading
+from service.intake.story_intake import NEVER_HERE
+from service.store.articles import accept, preview
+from service.store.articles.idempotency import NOTHING_TO_DO, Answer
+from service.store.articles.posts import Post
+from service.store.articles.source_settings import SourceOptions
+from service.store.articles.sources import Source
+from service.store.database.record import Record
+from service.store.errors import KeyReused, UnknownSections
+from service.store.feeds import sections
+
+log = logs.get("intake")
+
+VALID = "valid"
+
+
+@dataclass(frozen=True)
+class ArticlePost:
+    """A request's article. `validate`: it is only tried, and nothing of it stays."""
+
+    source: Source
+    options: SourceOptions | None
+    body: bytes
+    key: str | None
+    validate: bool = False
+
+
+@dataclass(frozen=True)
+class ArticleResult:
+    """The answer to a posted article, and what was changed or left out."""
+
+    answer: Answer
+    warnings: tuple[Note, ...]
+    validated: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """As it is sent. What is not there, or would be there only if it were posted, has no name."""
+        facts: dict[str, Any] = {name: value or None for name, value in vars(self.answer).items()}
+        if self.validated:
+            facts |= {"event": None, "outcome": VALID, "would_be": self.answer.outcome}
+            if self.answer.revision == 1 and self.answer.outcome == "accepted":
+                facts["article"] = None
+        if self.warnings:
+            facts["warnings"] = [{"pointer": each.pointer, "detail": each.detail} for each in self.warnings]
+        return facts
+
+
+class ArticleIntake:
+    """`wake` is called after each commit; it must not block, and may fail without harm."""
+
+    def __init__(
+        self, record: Record, *, authority: str, wake: Callable[[], None], clock: Callable[[], datetime]
+    ) -> None:
+        self._record = record
+        self._authority = authority
+        self._wake = wake
+        self._clock = clock
+
+    def take(self, posted: ArticlePost) -> ArticleResult:
+        """Raises Problem for what cannot be taken; then nothing was changed."""
+        reading = _read(posted.source, posted.body)
+        if posted.options is not None:
+            reading = self._mapped(reading, posted.options)
+        now = self._clock()
+        reading = native.as_received(reading, now)
+        body_hash = hashlib.sha256(posted.body).hexdigest()
+        post = Post(posted.source, reading.posted, posted.key, body_hash, self._authority, now)
+        try:
+            answer = self._accept(post, validate=posted.validate)
+        except UnknownSections as error:
+            reading = self._with_known_sections(reading, error)
+            post = replace(post, article=reading.posted)
+            answer = self._accept(post, validate=posted.validate)
+        warnings = (*reading.warnings, *native.date_warnings(post.article, now))
+        if answer == NOTHING_TO_DO:
+            warnings = (*warnings, Note("/id", f"{NEVER_HERE[0].upper()}{NEVER_HERE[1:]}."))
+        if not posted.validate:
+            self._note(posted.source, answer)
+        return ArticleResult(answer, warnings, posted.validate)
+
+    def _accept(self, post: Post, *, validate: bool) -> Answer:
+        try:
+            return preview.preview(self._record, post) if validate else accept.accept(self._record, post)
+        except KeyReused as error:
+            raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
+
+    def _mapped(self, reading: Reading, options: SourceOptions) -> Reading:
+        try:
+            return map_reading(reading, options, KnownSections.of(sections.titles(self._record)))
+        except native.Invalid as error:
+            raise _invalid([(each.pointer, each.detail) for each in error.errors]) from None
+
+    def _with_known_sections(self, reading: Reading, error: UnknownSections) -> Reading:
+        """With those that are known, and a warning for each that is not; none being known, a 422."""
+        try:
+            return map_reading(reading, SourceOptions(), KnownSections(frozenset(error.known)))
+        except native.Invalid:
+            names = f"this desk has: {', '.join(error.known) or 'none yet'}"
+            raise _invalid(
+                [
+                    (f"/sections/{reading.section_places[slug]}", f"there is no section {slug!r}; {names}")
+                    for slug in error.slugs
+                ]
+            ) from None
+
+    def _note(self, source: Source, answer: Answer) -> None:
+        if answer.outcome == "accepted":
+            self._wake()
+        log.info(
+            "event.accepted",
+            source=source.slug,
+            article=answer.article,
+            revision=answer.revision,
+            type=answer.type,
+            outcome=answer.outcome,
+        )
+
+
+def _read(source: Source, body: bytes) -> Reading:
+    """The article in Dateline's own JSON, which a source of any adapter may post here."""
+    if source.adapter not in registry.names():
+        raise Problem(422, "adapter", registry.unknown_words(source.adapter))
+    try:
+        return native.read(body)
+    except NotJson as error:
+        if len(body) > ARTICLE_BYTES:
+            raise too_large() from None
+        raise Problem(400, "not-json", error.detail) from None
+    except native.TooLong:
+        raise too_large() from None
+    except native.Invalid as error:
+        raise _invalid([(each.pointer, each.detail) for each in error.errors]) from None
+
+
+def too_large() -> Problem:
+    words = f"an article may have {ARTICLE_BYTES:,} bytes, 1 MiB, at the most"
+    return Problem(413, "too-large", words)
+
+
+def _invalid(errors: list[tuple[str, str]]) -> Problem:
+    count = "one thing is" if len(errors) == 1 else f"{len(errors)} things are"
+    return Problem(422, "invalid", f"{count} wrong with the article: see errors", errors=errors)

@@ -1,0 +1,43 @@
+"""Early takedowns: of stories that are not here yet. Hooks overtake each other, and the older story may follow.
+
+Only one with an order, a version or a time, is noted: of another, nobody can say that the story that follows is older.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from service.store.articles.posts import Post
+from service.store.database.sql import Statement
+
+AWAITED_FOR = timedelta(days=30)
+
+
+def note(connection: Connection, post: Post) -> None:
+    """Notes a takedown of what was never here; the newest of several stays."""
+    posted = post.article
+    if posted.version is None and posted.updated_at is None:
+        return
+    values = {
+        "source": post.source.id,
+        "external_id": posted.external_id,
+        "status": posted.status,
+        "version": posted.version,
+        "updated_at": posted.updated_at,
+        "now": post.now,
+    }
+    _NOTE.run(connection, values)
+    _PRUNE.run(connection, {"before": post.now - AWAITED_FOR})
+
+
+_NOTE = Statement("""
+    INSERT INTO early_takedown (source_id, external_id, status, version, source_updated_at, received_at)
+    VALUES (:source, :external_id, :status, :version, :updated_at, :now)
+    ON CONFLICT (source_id, external_id) DO UPDATE SET status = excluded.status, version = excluded.version,
+        source_updated_at = excluded.source_updated_at, received_at = excluded.received_at
+    WHERE (early_takedown.version IS NULL OR excluded.version IS NULL OR early_takedown.version <= excluded.version)
+        AND (early_takedown.source_updated_at IS NULL OR excluded.source_updated_at IS NULL
+            OR early_takedown.source_updated_at <= excluded.source_updated_at)""")
+_PRUNE = Statement("DELETE FROM early_takedown WHERE received_at < :before")

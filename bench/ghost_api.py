@@ -38,6 +38,7 @@ def serve(port: int, count: int) -> None:
 
     class PagesHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body leave together: apart, the second waits for an acknowledgement
 
         def do_GET(self) -> None:
             nonlocal requests

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from service import times
-from service.intake import rich_text
 from service.intake.adapters.adapter import SourceSettings, Unreadable
 from service.intake.adapters.json_values import a_moment, an_id, filled, part, plain, words
 from service.intake.article import Article
-from service.intake.rich_text import markup
+from service.intake.rich_text import converters, markup
 
 USUAL_TYPES = frozenset((
     "article", "articles", "newsarticle", "post", "posts", "blogpost", "newspost", "news", "newsitem", "story",
@@ -140,11 +139,10 @@ def _images(value: Any) -> list[dict[str, Any]]:
 
 
 def _converted(value: Any, converter: str) -> str:
-    convert = rich_text.CONVERTERS.get(converter)
-    if convert is None:
-        known = ", ".join(sorted(rich_text.CONVERTERS))
-        raise Unreadable(f"the converter {converter!r} is not in this version; it has {known}")
-    return convert(value)
+    try:
+        return converters.converted(value, converter).html
+    except converters.NoRichText as error:
+        raise Unreadable(str(error)) from None
 
 
 def body_of(value: Any, style: DocumentStyle) -> str:
@@ -162,8 +160,7 @@ def body_of(value: Any, style: DocumentStyle) -> str:
         return ""
     if "</" in value:
         return value
-    convert = rich_text.CONVERTERS.get(style.of_text)
-    return convert(value) if convert is not None else markup.paragraphs(value)
+    return _converted(value, style.of_text) if style.of_text else markup.paragraphs(value)
 
 
 def moment_of(value: Any) -> str:

@@ -8,10 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.intake import text
-from service.intake.rich_text import contentful_document, lexical, markdown, portable_text, strapi_blocks
+from service.intake.rich_text import (
+    contentful_document,
+    hygraph,
+    lexical,
+    markdown,
+    portable_text,
+    prismic,
+    storyblok,
+    strapi_blocks,
+)
 from service.intake.rich_text.html_writing import ImageAddress, Writing, plain_address
 
 LETTERS_MAX = 2 * 1024 * 1024  # of Markdown and the like: no story may be longer
+# Each may begin a link, a list or an emphasis. A MiB of nothing but links takes seconds, and a system waits for its answer.
+MARKS_MAX = 30_000
+_MARKS = "[*_`<!"
 _BLOCKS = "p|div|h[1-6]|ul|ol|figure|img|blockquote|table|section|article|br|a|em|strong|b|i|span|pre"
 _HTML = re.compile(rf"\s{{0,99}}<(?:{_BLOCKS})\b|.{{0,2000}}</p>", re.I | re.S)
 
@@ -44,6 +56,9 @@ CONVERTERS: dict[str, Callable[[Any, Writing], str]] = {
     "portable-text": portable_text.write,
     "contentful": contentful_document.write,
     "strapi-blocks": strapi_blocks.write,
+    "hygraph": lambda value, _writing: hygraph.to_html(value),
+    "prismic": lambda value, _writing: prismic.to_html(value),
+    "storyblok": lambda value, _writing: storyblok.to_html(value),
 }
 _OF_TEXT = ("html", "text", "markdown")
 
@@ -61,6 +76,8 @@ def converted(value: Any, name: str, image_address: ImageAddress = plain_address
         raise NoRichText(f"it is {kind}, which the converter {chosen} does not read")
     if isinstance(value, str) and len(value) > LETTERS_MAX:
         raise NoRichText(f"it has more than {LETTERS_MAX:,} letters")
+    if chosen == "markdown" and sum(map(value.count, _MARKS)) > MARKS_MAX:
+        raise NoRichText(f"it is Markdown with more than {MARKS_MAX:,} of the characters {_MARKS}")
     writing = Writing(image_address)
     written = write(value, writing)
     return RichText(written, tuple(sorted(writing.left_out)))

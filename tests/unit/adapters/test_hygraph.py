@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.intake.adapters.adapter import (
-from service.intake.rich_text import hygraph as rich_text
     ApiAnswer,
     Gone,
     Hint,
@@ -23,6 +22,7 @@ from service.intake.rich_text import hygraph as rich_text
     Unreadable,
 )
 from service.intake.adapters.hygraph import ADAPTER
+from service.intake.rich_text import hygraph as rich_text
 from service.intake.section_map import KnownSections
 from tests.captured_hooks import (
     CaptureOutcome,

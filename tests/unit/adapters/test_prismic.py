@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.intake.adapters.adapter import (
-from service.intake.rich_text import prismic as rich_text
     ApiAnswer,
     Gone,
     Hint,
@@ -22,6 +21,7 @@ from service.intake.rich_text import prismic as rich_text
 )
 from service.intake.adapters.prismic import ADAPTER
 from service.intake.hook_privacy import stored_request
+from service.intake.rich_text import prismic as rich_text
 from service.intake.section_map import KnownSections
 from tests.captured_hooks import (
     CaptureOutcome,

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.intake.adapters.adapter import (
-from service.intake.rich_text import storyblok as rich_text
     ApiAnswer,
     FieldRule,
     Gone,
@@ -22,6 +21,7 @@ from service.intake.rich_text import storyblok as rich_text
     Unreadable,
 )
 from service.intake.adapters.storyblok import ADAPTER
+from service.intake.rich_text import storyblok as rich_text
 from service.intake.section_map import KnownSections
 from tests.captured_hooks import (
     CaptureOutcome,

@@ -69,7 +69,9 @@ def fetched_story(
     adapter: Adapter, answer: ApiAnswer, story_id: str, settings: SourceSettings
 ) -> StoryRead | Gone:
     assert adapter.fetched is not None
-    return adapter.fetched(answer, story_id, settings)
+    found = adapter.fetched(answer, story_id, settings)
+    assert isinstance(found, StoryRead | Gone)
+    return found
 
 
 def any_answer_is_read_or_its_fault_told(

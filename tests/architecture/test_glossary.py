@@ -60,7 +60,7 @@ def floor_plan() -> Iterator[Path]:
     block = PAGE.read_text(encoding="utf-8").partition("## The floor plan")[2].split("```")[1]
     folders: list[str] = []
     for line in block.strip().splitlines():
-        indent, folder, names = re.fullmatch(r"( *)(?:([a-z]+)/)? *([^#]*?) *(?:#.*)?", line).groups()  # type: ignore[union-attr]
+        indent, folder, names = re.fullmatch(r"( *)(?:([a-z_]+)/)? *([^#]*?) *(?:#.*)?", line).groups()  # type: ignore[union-attr]
         if folder:
             folders = [*folders[: len(indent) // 2], folder]
         yield from (ROOT.joinpath(*folders, f"{name}.py") for name in names.split())

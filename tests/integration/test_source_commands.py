@@ -134,6 +134,7 @@ MISTAKES = (
     (("--map", "nothing"), "THEIRS=OURS"),
     (("--field", "body_html"), "NAME=/pointer"),
     (("--field", "colour=/x"), "no field of an article"),
+    (("--field", "body_html=/x:docx"), "no converter; they are html, text, markdown"),
     (("--base-url", "ftp://x"), "not a web address"),
     (("--base-url", "https://10.0.0.1"), "DATELINE_ALLOW_NETWORKS"),
     ((), "say what to change"),
@@ -219,6 +220,7 @@ def test_an_adapter_that_is_not_in_this_version_is_named(
 ) -> None:
     wrong = dateline("source", "add", "x", "--adapter", "frobnicate")
     assert wrong.status == 2
-    assert "native, paper" in wrong.err
+    assert "it has: native, " in wrong.err
+    assert ", paper" in wrong.err
     paper_system.install(monkeypatch, replace(PAPER, needs=("field",)))
     assert "--field" in dateline("source", "add", "y", "--adapter", "paper").err

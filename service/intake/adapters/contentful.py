@@ -41,7 +41,7 @@ _TOPIC = re.compile(r"[A-Za-z]{1,40}\.Entry\.(\w{1,40})", re.ASCII)
 _GONE = ("unpublish", "delete", "archive")
 _HABITS = RecordHabits({"published_at": ("/publishDate", "/publishedDate", "/date")})
 
-SETUP = """1. Settings → Webhooks → Add webhook: name Dateline, POST {url}
+_SETUP = """1. Settings → Webhooks → Add webhook: name Dateline, POST {url}
 2. Triggers: Select specific triggering events, of Entry: publish, unpublish, archive, delete.
 3. Settings → Webhooks → Settings → Request verification: Enable, and give the secret that it shows to Dateline:
    dateline source set SLUG --secret THE-SECRET
@@ -252,7 +252,7 @@ ADAPTER = Adapter(
     verify=_verify,
     read=_read,
     wants=("base-url", "api-token", "content-type"),
-    setup=SETUP,
+    setup=_SETUP,
     fetch=_fetch,
     fetched=_fetched,
     reconciliation=Reconciliation(_changed, _changed_page, _all_ids, _ids_page),

@@ -57,7 +57,7 @@ _HABITS = RecordHabits(
     media_path="/assets/",
 )
 
-SETUP = """1. Settings → Flows → Create Flow: trigger Event Hook, type Action (Non-Blocking), scopes items.create,
+_SETUP = """1. Settings → Flows → Create Flow: trigger Event Hook, type Action (Non-Blocking), scopes items.create,
    items.update and items.delete, and the collection of your stories.
 2. Add one operation, Webhook / Request URL: method POST, URL {url}
    header Authorization with the value Bearer {secret}
@@ -203,7 +203,7 @@ ADAPTER = Adapter(
     read=_read,
     needs=("secret", "base-url"),
     wants=("api-token", "content-type"),
-    setup=SETUP,
+    setup=_SETUP,
     fetch=_fetch,
     fetched=_fetched,
     reconciliation=Reconciliation(_changed, _changed_page, _all_ids, _ids_page),

@@ -40,8 +40,8 @@ _HABITS = RecordHabits(
     {"published_at": ("/publishedAt", "/createdAt"), "updated_at": ("/updatedAt",)}, media_path="/api/media/"
 )
 
-SETUP = """1. Copy the hooks of docs/connect/payload.md into the collection of your stories.
-2. In Payload's environment: DATELINE_URL={url} and DATELINE_SECRET={secret}
+_SETUP = """1. Copy the hooks of docs/connect/payload.md into the collection of your stories.
+2. In Payload's environment: STORY_HOOK_URL={url} and STORY_HOOK_SECRET={secret}
 3. For --api-token: a user of the collection users with API keys on (auth: useAPIKey), and its key."""
 
 
@@ -181,7 +181,7 @@ ADAPTER = Adapter(
     verify=_verify,
     read=_read,
     wants=("base-url", "api-token", "content-type"),
-    setup=SETUP,
+    setup=_SETUP,
     fetch=_fetch,
     fetched=_fetched,
     reconciliation=Reconciliation(_changed, _changed_page, _all_ids, _ids_page),

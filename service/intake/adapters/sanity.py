@@ -54,7 +54,7 @@ _DEREFERENCED = (
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}", re.ASCII)
 _PLACES = {"published_at": ("/publishedAt", "/publishDate", "/_createdAt"), "updated_at": ("/_updatedAt",)}
 
-SETUP = """1. sanity.io/manage → your project → API → Webhooks → Create webhook: name Dateline, URL {url}
+_SETUP = """1. sanity.io/manage → your project → API → Webhooks → Create webhook: name Dateline, URL {url}
 2. Dataset: yours. Trigger on Create, Update, Delete. Filter: _type == "article". Projection: leave it empty.
 3. HTTP method POST, secret {secret}; drafts and versions stay off.
 4. API → Tokens → Add API token, Viewer: that is --api-token; --base-url is
@@ -238,7 +238,7 @@ ADAPTER = Adapter(
     verify=_verify,
     read=_read,
     wants=("base-url", "api-token", "content-type"),
-    setup=SETUP,
+    setup=_SETUP,
     fetch=_fetch,
     fetched=_fetched,
     reconciliation=Reconciliation(_changed, _changed_page, _all_ids, _ids_page),

@@ -38,7 +38,7 @@ _HABITS = RecordHabits(
     {"published_at": ("/firstPublishedAt", "/publishDate", "/publish_date")}, media_path="/uploads/"
 )
 
-SETUP = """1. Settings → Webhooks → Create new webhook: name Dateline, URL {url}
+_SETUP = """1. Settings → Webhooks → Create new webhook: name Dateline, URL {url}
 2. Headers: key Authorization, value Bearer {secret}
 3. Events: all of Entry (create, update, delete, publish, unpublish). Save, then Trigger: it answers 202.
 4. Settings → API Tokens → Create: a read-only token is what --api-token wants; --base-url is Strapi's own address."""
@@ -188,7 +188,7 @@ ADAPTER = Adapter(
     verify=_verify,
     read=_read,
     wants=("base-url", "api-token"),
-    setup=SETUP,
+    setup=_SETUP,
     fetch=_fetch,
     fetched=_fetched,
     reconciliation=Reconciliation(_changed, _changed_page, _all_ids, _ids_page),

@@ -22,7 +22,7 @@ def write(value: Any, writing: Writing) -> str:
 
 
 class _Page:
-    """What is written, and the lists that are open in it."""
+    """HTML that is being written, and the lists that are open in it."""
 
     def __init__(self) -> None:
         self.out: list[str] = []

@@ -158,7 +158,7 @@ _INCLUDES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_what_an_entry_links_to_is_found_in_the_answer() -> None:
+def test_entries_and_assets_behind_links_are_found_in_the_answer() -> None:
     answer = json_answer({"total": 1, "items": [_ENTRY], "includes": _INCLUDES})
     found = fetched_story(ADAPTER, answer, "a1", CONTENTFUL_SETTINGS)
     assert isinstance(found, StoryRead)

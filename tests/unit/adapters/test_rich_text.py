@@ -151,7 +151,7 @@ def test_a_value_that_its_converter_does_not_read_is_told() -> None:
         converted("a" * 3_000_000, "markdown")
 
 
-def test_what_is_nested_without_end_is_left_out() -> None:
+def test_nodes_without_end_in_each_other_are_left_out() -> None:
     node: dict[str, Any] = {"type": "text", "text": "deep"}
     for _ in range(300):
         node = {"type": "quote", "children": [node]}

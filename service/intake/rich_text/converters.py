@@ -21,7 +21,7 @@ from service.intake.rich_text import (
 from service.intake.rich_text.html_writing import ImageAddress, Writing, plain_address
 
 LETTERS_MAX = 2 * 1024 * 1024  # of Markdown and the like: no story may be longer
-# Each may begin a link, a list or an emphasis. A MiB of nothing but links takes seconds, and a system waits for its answer.
+# Each may begin a link, a list or an emphasis. A MiB of nothing but links takes seconds, and a system waits for us.
 MARKS_MAX = 30_000
 _MARKS = "[*_`<!"
 _BLOCKS = "p|div|h[1-6]|ul|ol|figure|img|blockquote|table|section|article|br|a|em|strong|b|i|span|pre"

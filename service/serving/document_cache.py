@@ -239,10 +239,8 @@ class DocumentCache:
             return None
         if before is not None and before.document.etag == document.etag:
             return before
-        if before is not None:
-            cached = before.next_version(document)
-        else:
-            cached = CachedDocument(address, document, public_policy(address, self._public_url))
+        policy = public_policy(address, self._public_url)
+        cached = before.next_version(document) if before else CachedDocument(address, document, policy)
         cached.last_used = self.refreshes
         if before is not None:
             # In the forms that clients ask for, so that no request waits for them.

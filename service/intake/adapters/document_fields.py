@@ -61,7 +61,7 @@ def is_story(kind: str, settings: SourceSettings) -> bool:
 
 def no_story(kind: str) -> str:
     """Says that a type has no stories, and how it would."""
-    return f"the type {kind[:60]!r} has no stories: dateline source set SLUG --content-type names those that have"
+    return f"the type {kind[:60]!r} has no stories; if it has: dateline source set SLUG --content-type TYPE"
 
 
 def read(

@@ -35,7 +35,7 @@ _SIGNED = re.compile(r"\s*(sha1|sha256|sha384|sha512)=([0-9a-fA-F]+)\s*", re.ASC
 # States of Drupal's workflows in which a node lies beside the published one.
 _DRAFTS = ("draft", "needs_review", "review", "in_review", "needs_work", "ready_for_review")
 
-SETUP = """1. Extend: install Webhooks (drupal.org/project/webhooks), and enable JSON:API, which is in the core.
+_SETUP = """1. Extend: install Webhooks (drupal.org/project/webhooks), and enable JSON:API, which is in the core.
 2. Configuration → Web services → Webhooks → Add: type outgoing, payload URL {url}, content type application/json,
    secret {secret}, and of the events: node create, node update, node delete.
 3. If sections or pictures are in other fields than those of the article of Drupal's standard profile:
@@ -117,7 +117,7 @@ ADAPTER = Adapter(
     verify=_verify,
     read=_read,
     wants=("base-url",),
-    setup=SETUP,
+    setup=_SETUP,
     fetch=_fetch,
     fetched=_fetched,
 )

@@ -68,5 +68,3 @@ def difference(theirs: Mapping[str, ShownStory], ours: Mapping[str, ShownStory])
         if theirs[each] != ours[each]
     ]
     return "; ".join(lines)
-
-

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +12,7 @@ from typing import Any
 
 from tests.desk import RunningDesk, eventually
 from tests.systems.partner_view import PartnerView, ShownStory, difference
+from tests.systems.wordpress_admin import WordPressAdmin
 from tests.systems.wordpress_site import WordPressSite
 
 ARRIVES = 30.0
@@ -69,9 +68,12 @@ class WordPressJourney:
         return {
             post["link"]: ShownStory.of(post["title"]["rendered"], post["content"]["rendered"])
             for post in self.site.public_posts()
+            if not post["content"]["protected"]  # it is listed, without its text
         }
 
-    def add(self, title: str, *, section: str = "world", body: str = PARAGRAPH, **fields: Any) -> dict[str, Any]:
+    def add(
+        self, title: str, *, section: str = "world", body: str = PARAGRAPH, **fields: Any
+    ) -> dict[str, Any]:
         post: dict[str, Any] = self.site.rest(
             "POST",
             "posts",
@@ -90,7 +92,9 @@ class WordPressJourney:
         return changed
 
     def article(self, post: dict[str, Any]) -> str:
-        return eventually(lambda: self.partner.article_at(post["link"]), within=ARRIVES, what="the first push")
+        return eventually(
+            lambda: self.partner.article_at(post["link"]), within=ARRIVES, what="the first push"
+        )
 
     def last_event(self, post: dict[str, Any]) -> str:
         return self.partner.events(self.article(post))[-1]
@@ -237,22 +241,9 @@ class WordPressJourney:
     def bulk_unpublish(self) -> None:
         posts = [self.add(f"Bulletin {number}") for number in range(1, 5)]
         self.settle()
-        browser = self.site.log_in()
-        listed = browser.get(f"{self.site.url}/wp-admin/edit.php", timeout=60).text
-        assert "with outlets" in listed
-        query: list[tuple[str, str]] = [
-            ("post_type", "post"), ("_wpnonce", nonce(listed)), ("action", "edit"), ("action2", "-1"),
-            ("bulk_edit", "Update"), ("_status", "draft"), ("post_author", "-1"), ("comment_status", ""),
-            ("ping_status", ""), ("sticky", "-1"), ("post_format", "-1"), ("post_view", "list"), ("screen", "edit-post"),
-            *(("post[]", str(post["id"])) for post in posts),
-        ]  # fmt: skip
-        done = browser.get(
-            f"{self.site.url}/wp-admin/edit.php",
-            params=query,
-            headers={"Referer": f"{self.site.url}/wp-admin/edit.php"},
-            timeout=60,
-        )
-        assert done.ok, done.text[:500]
+        admin = WordPressAdmin(self.site)
+        assert "with outlets" in admin.list_of_posts()
+        admin.unpublish([post["id"] for post in posts])
         assert not {post["link"] for post in posts} & set(self.public())
         self.settle()
 
@@ -260,14 +251,12 @@ class WordPressJourney:
         self.site.rest("POST", "categories", name="Weather")
         found = self.site.rest("GET", "categories?slug=weather")[0]
         post = self.add("Rain tomorrow", categories=[found["id"]])
-        browser = self.site.log_in()
-        listed = html.unescape(browser.get(f"{self.site.url}/wp-admin/edit.php", timeout=60).text)
-        assert "refused" in listed and "weather" in listed
+        admin = WordPressAdmin(self.site)
+        listed = admin.list_of_posts()
+        assert "refused" in listed
+        assert "weather" in listed
         self.desk.dateline("section", "add", "weather", "--title", "Weather", "--language", "en")
-        page = browser.get(f"{self.site.url}/wp-admin/options-general.php?page=dateline", timeout=60).text
-        form = {"action": "dateline", "_wpnonce": nonce(page), "all": "Send all again"}
-        sent = browser.post(f"{self.site.url}/wp-admin/admin-post.php", data=form, timeout=60)
-        assert "posts are sent in the next minutes" in sent.text
+        assert "posts are sent in the next minutes" in admin.send_all_again()
         self.site.run_cron()
         self.settle()
         assert self.last_event(post) == "published"
@@ -302,10 +291,3 @@ class WordPressJourney:
         assert self.scheduled["title"]["raw"] not in {each.headline for each in self.partner.shown().values()}
         eventually(due, within=AHEAD + ARRIVES, what="WordPress publishes the scheduled story")
         self.settle()
-
-
-def nonce(page: str) -> str:
-    """The number used once of the form in a page of the administration."""
-    found = re.search(r'name="_wpnonce" value="([0-9a-f]+)"', page)
-    assert found, page[:500]
-    return found.group(1)

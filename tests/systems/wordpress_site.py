@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -229,7 +230,10 @@ class WordPressSite:
 
     def _start_server(self) -> None:
         address = self.url.removeprefix("http://")
-        self._spawn("server", ["php", "-d", "display_errors=0", "-d", "log_errors=1", "-S", address, "-t", str(self._site)])
+        self._spawn(
+            "server",
+            ["php", "-d", "display_errors=0", "-d", "log_errors=1", "-S", address, "-t", str(self._site)],
+        )
         deadline = time.monotonic() + START_LIMIT
         while True:
             try:
@@ -256,17 +260,13 @@ class WordPressSite:
         """The server first, then the database; nothing outlives the test."""
         for child in reversed(self._children):
             _signal(child, signal.SIGTERM)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(STOP_LIMIT)
-            except subprocess.TimeoutExpired:
-                pass
             _signal(child, signal.SIGKILL)
             child.wait()
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """To the child's own group, that it made itself."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)
-    except ProcessLookupError:
-        pass

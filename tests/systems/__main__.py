@@ -19,8 +19,8 @@ from tests.desk import RunningDesk
 from tests.outlet import Outlet
 from tests.systems import wordpress_site
 from tests.systems.partner_view import PartnerView
-from tests.systems.wordpress_journey import WordPressJourney
-from tests.systems.wordpress_site import WordPressSite
+from tests.systems.wordpress_journey import WpJourney
+from tests.systems.wordpress_site import WpSite
 
 SYSTEM_LIMIT = 420  # seconds for one system, from its installation to its end
 
@@ -70,9 +70,9 @@ def run_wordpress(folder: Path) -> int:
         desk.dateline("section", "add", "business", "--title", "Business", "--language", "en")
         desk.dateline("source", "set", "wire", "--map", "中国=china")
         desk.dateline("section", "add", "china", "--title", "中国", "--language", "zh-Hans")
-        with WordPressSite(folder / "site", desk.source) as site:
+        with WpSite(folder / "site", desk.source) as site:
             print(f"wordpress: {site.versions}", flush=True)
-            journey = WordPressJourney(site, desk, PartnerView(outlet))
+            journey = WpJourney(site, desk, PartnerView(outlet))
             return 0 if all(_passes("wordpress", name, step) for name, step in journey.steps()) else 1
 
 

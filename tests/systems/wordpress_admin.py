@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import requests
 
-from tests.systems.wordpress_site import WordPressSite
+from tests.systems.wordpress_site import WpSite
 
 
-class WordPressAdmin:
+class WpAdmin:
     """A browser that has logged in."""
 
-    def __init__(self, site: WordPressSite) -> None:
+    def __init__(self, site: WpSite) -> None:
         self._url = f"{site.url}/wp-admin"
         self._browser: requests.Session = site.log_in()
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from tests.desk import RunningDesk, eventually
 from tests.systems.partner_view import PartnerView, ShownStory, difference
-from tests.systems.wordpress_admin import WordPressAdmin
-from tests.systems.wordpress_site import WordPressSite
+from tests.systems.wordpress_admin import WpAdmin
+from tests.systems.wordpress_site import WpSite
 
 ARRIVES = 30.0
 QUIET = 1.5  # long enough for a push that should not come
@@ -22,10 +22,10 @@ PARAGRAPH = "<p>The ferry left the harbour at dawn, and nobody on board looked b
 
 
 @dataclass
-class WordPressJourney:
+class WpJourney:
     """The steps share the site, the desk and the partner, and run in their order."""
 
-    site: WordPressSite
+    site: WpSite
     desk: RunningDesk
     partner: PartnerView
     scheduled: dict[str, Any] = field(default_factory=dict)
@@ -241,7 +241,7 @@ class WordPressJourney:
     def bulk_unpublish(self) -> None:
         posts = [self.add(f"Bulletin {number}") for number in range(1, 5)]
         self.settle()
-        admin = WordPressAdmin(self.site)
+        admin = WpAdmin(self.site)
         assert "with outlets" in admin.list_of_posts()
         admin.unpublish([post["id"] for post in posts])
         assert not {post["link"] for post in posts} & set(self.public())
@@ -251,7 +251,7 @@ class WordPressJourney:
         self.site.rest("POST", "categories", name="Weather")
         found = self.site.rest("GET", "categories?slug=weather")[0]
         post = self.add("Rain tomorrow", categories=[found["id"]])
-        admin = WordPressAdmin(self.site)
+        admin = WpAdmin(self.site)
         listed = admin.list_of_posts()
         assert "refused" in listed
         assert "weather" in listed
@@ -275,7 +275,7 @@ class WordPressJourney:
         assert self.partner.events(self.article(post)) == ["published"]
 
     def hurry(self) -> None:
-        """What waits for its next try is due now."""
+        """All that waits for its next try is due now."""
         self.site.run_php(
             "<?php require __DIR__ . '/wp-load.php';"
             " $wpdb->query( 'UPDATE ' . Dateline\\table() . ' SET due = 1 WHERE due IS NOT NULL' );"

@@ -96,7 +96,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class WordPressSite:
+class WpSite:
     """Runs within `with`, in a folder of its own; it sends to the source that `desk_source` describes."""
 
     def __init__(self, folder: Path, desk_source: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ class WordPressSite:
         self._site = folder / "wordpress"
         self._children: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> WordPressSite:
+    def __enter__(self) -> WpSite:
         try:
             self._start_database()
             self._install()

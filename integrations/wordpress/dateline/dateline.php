@@ -449,6 +449,9 @@ function mark_all() {
 			array_merge( array( now_version(), time() ), $types )
 		)
 	);
+	// The next call of WP-Cron begins.
+	wp_clear_scheduled_hook( CRON );
+	wp_schedule_event( time(), 'dateline_minute', CRON );
 	return (int) $wpdb->get_var( 'SELECT COUNT(*) FROM ' . table() . ' WHERE due IS NOT NULL' );
 }
 

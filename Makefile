@@ -11,7 +11,7 @@ TESTS ?= tests
 # Two processes: the tests that start whole desks wait more than they work.
 JOBS ?= 2
 
-.PHONY: run test test-fast lint format golden readers bench chaos mutants lock clean
+.PHONY: run test test-fast test-systems lint format golden readers bench chaos mutants lock clean
 .DELETE_ON_ERROR:
 
 run: $(RUN_STAMP)
@@ -24,6 +24,12 @@ test: lint
 test-fast: JOBS = 3
 test-fast: $(DEV_STAMP)
 	$(BIN)/pytest $(TESTS) -n $(JOBS) --dist loadgroup -m "not slow and not chaos" -k "not postgresql"
+
+# Real content systems on loopback, against a running desk with a real partner: some three minutes, by hand and before a
+# release. It installs them in a folder of its own, and skips those whose programs are missing. SYSTEMS="wordpress" takes
+# some of them only. On Debian: apt-get install wordpress mariadb-server php-cli php-mysql php-mbstring
+test-systems: $(DEV_STAMP)
+	@nice $(BIN)/python -m tests.systems
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check

@@ -1,0 +1,272 @@
+"""A WordPress of its own on loopback: Debian's WordPress and MariaDB, PHP's built-in server, and our plug-in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import requests
+
+PROGRAM = Path("/usr/share/wordpress")
+PLUGIN = Path(__file__).parents[2] / "integrations" / "wordpress" / "dateline"
+DATABASE_TOOLS = ("mariadbd", "mariadb-install-db", "mariadb")
+PHP_EXTENSIONS = ("mysqli", "mbstring")
+PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+START_LIMIT = 60.0
+STOP_LIMIT = 20.0
+ZONE = "Asia/Karachi"
+
+_CONFIG = """<?php
+define( 'DB_NAME', 'wordpress' );
+define( 'DB_USER', 'root' );
+define( 'DB_PASSWORD', '' );
+define( 'DB_HOST', 'localhost:%(socket)s' );
+define( 'DB_CHARSET', 'utf8mb4' );
+define( 'DISABLE_WP_CRON', true );
+define( 'WP_HTTP_BLOCK_EXTERNAL', true );
+define( 'WP_ACCESSIBLE_HOSTS', '127.0.0.1' );
+define( 'WP_ENVIRONMENT_TYPE', 'local' );
+define( 'WP_HOME', '%(url)s' );
+define( 'WP_SITEURL', '%(url)s' );
+define( 'DATELINE_URL', '%(desk)s' );
+define( 'DATELINE_SECRET', '%(secret)s' );
+define( 'AUTH_KEY', '%(salt)s' );
+define( 'SECURE_AUTH_KEY', '%(salt)s' );
+define( 'LOGGED_IN_KEY', '%(salt)s' );
+define( 'NONCE_KEY', '%(salt)s' );
+define( 'AUTH_SALT', '%(salt)s' );
+define( 'SECURE_AUTH_SALT', '%(salt)s' );
+define( 'LOGGED_IN_SALT', '%(salt)s' );
+define( 'NONCE_SALT', '%(salt)s' );
+$table_prefix = 'wp_';
+defined( 'ABSPATH' ) || define( 'ABSPATH', __DIR__ . '/' );
+require_once ABSPATH . 'wp-settings.php';
+"""
+_INSTALL = """<?php
+define( 'WP_INSTALLING', true );
+require __DIR__ . '/wp-load.php';
+require ABSPATH . 'wp-admin/includes/upgrade.php';
+wp_install( 'The Harbour Post', 'editor', 'editor@example.org', false, '', '%(password)s' );
+update_option( 'timezone_string', '%(zone)s' );
+update_option( 'permalink_structure', '/%%postname%%/' );
+"""
+_FURNISH = """<?php
+require __DIR__ . '/wp-load.php';
+require ABSPATH . 'wp-admin/includes/plugin.php';
+$active = activate_plugin( 'dateline/dateline.php' );
+$application = WP_Application_Passwords::create_new_application_password( 1, array( 'name' => 'systems' ) );
+foreach ( array( 'world' => 'World', 'business' => 'Business &amp; Money', '中国' => '中国' ) as $slug => $name ) {
+	$terms[ $slug ] = wp_insert_term( $name, 'category', array( 'slug' => $slug ) )['term_id'];
+}
+flush_rewrite_rules();
+wp_delete_post( 1, true );
+echo json_encode( array(
+	'active' => null === $active, 'password' => $application[0], 'categories' => $terms,
+	'version' => get_bloginfo( 'version' ), 'database' => $GLOBALS['wpdb']->db_server_info(), 'php' => PHP_VERSION,
+) );
+"""
+
+
+def missing_parts() -> list[str]:
+    """Debian's packages that are not installed here."""
+    lacking = [] if (PROGRAM / "wp-includes" / "version.php").is_file() else ["wordpress"]
+    if not all(shutil.which(tool, path=PATH) for tool in DATABASE_TOOLS):
+        lacking.append("mariadb-server")
+    if not shutil.which("php"):
+        return [*lacking, "php-cli", "php-mysql"]
+    ran = subprocess.run(["php", "-m"], capture_output=True, text=True, check=False, timeout=20)
+    loaded = ran.stdout.lower().split()
+    names = {"mysqli": "php-mysql"}
+    return [*lacking, *(names.get(each, f"php-{each}") for each in PHP_EXTENSIONS if each not in loaded)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class WpSite:
+    """Runs within `with`, in a folder of its own; it sends to the source that `desk_source` describes."""
+
+    def __init__(self, folder: Path, desk_source: dict[str, Any]) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.facts: dict[str, Any] = {}
+        self.password = secrets.token_hex(12)
+        self._source = desk_source
+        self._site = folder / "wordpress"
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> WpSite:
+        try:
+            self._start_database()
+            self._install()
+            self._start_server()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    @property
+    def versions(self) -> str:
+        return f"WordPress {self.facts['version']}, MariaDB {self.facts['database']}, PHP {self.facts['php']}"
+
+    def rest(self, method: str, route: str, **fields: Any) -> Any:
+        """The REST API as the editor uses it; fails unless the answer is a success."""
+        answer = requests.request(
+            method,
+            f"{self.url}/wp-json/wp/v2/{route}",
+            json=fields or None,
+            auth=("editor", self.facts["password"]),
+            timeout=60,
+        )
+        assert answer.ok, f"{method} {route}: {answer.status_code} {answer.text[:500]}"
+        return answer.json()
+
+    def public_posts(self) -> list[dict[str, Any]]:
+        """All that a reader without an account sees."""
+        answer = requests.get(f"{self.url}/wp-json/wp/v2/posts?per_page=100", timeout=60)
+        assert answer.ok, answer.text[:500]
+        posts: list[dict[str, Any]] = answer.json()
+        return posts
+
+    def log_in(self) -> requests.Session:
+        """A session of the administration's own pages."""
+        session = requests.Session()
+        session.get(f"{self.url}/wp-login.php", timeout=60)
+        form = {"log": "editor", "pwd": self.password, "testcookie": "1"}
+        entered = session.post(
+            f"{self.url}/wp-login.php", data=form, headers={"Referer": self.url}, timeout=60
+        )
+        assert "wp-admin" in entered.url, entered.text[:500]
+        return session
+
+    def run_cron(self) -> None:
+        """The system's own cron would do it every minute."""
+        requests.get(f"{self.url}/wp-cron.php?doing_wp_cron", timeout=90)
+
+    def waiting(self) -> str:
+        """All that the plug-in has not sent, or was refused, with the answers."""
+        return self.run_php(
+            "<?php require __DIR__ . '/wp-load.php'; echo json_encode( $wpdb->get_results("
+            " 'SELECT post_id, state, answer, tries FROM ' . Dateline\\table() . ' WHERE due IS NOT NULL' ) );"
+        )
+
+    def run_php(self, code: str) -> str:
+        """Runs a program within the site, and returns its output."""
+        program = self._site / f"run-{secrets.token_hex(4)}.php"
+        program.write_text(code, encoding="utf-8")
+        try:
+            ran = subprocess.run(
+                ["php", str(program)],
+                cwd=self._site,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+                env={**os.environ, "HTTP_HOST": self.url.removeprefix("http://")},
+            )
+        finally:
+            program.unlink()
+        assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+        return ran.stdout
+
+    def _start_database(self) -> None:
+        data = self.folder / "database"
+        user = ["--user=root"] if os.geteuid() == 0 else []
+        subprocess.run(
+            ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
+             "--auth-root-authentication-method=normal", *user],
+            capture_output=True, check=True, timeout=120, env={**os.environ, "PATH": PATH},
+        )  # fmt: skip
+        daemon = shutil.which("mariadbd", path=PATH)
+        assert daemon
+        self._spawn("database", [
+            daemon, "--no-defaults", f"--datadir={data}", f"--socket={self._socket}", "--skip-networking",
+            "--innodb-flush-log-at-trx-commit=0", f"--pid-file={self.folder / 'database.pid'}", *user,
+        ])  # fmt: skip
+        deadline = time.monotonic() + START_LIMIT
+        command = ["mariadb", "--no-defaults", f"--socket={self._socket}", "--user=root", "--execute"]
+        statement = "CREATE DATABASE IF NOT EXISTS wordpress CHARACTER SET utf8mb4"
+        while subprocess.run([*command, statement], capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, (self.folder / "database.log").read_text()[-2000:]
+            time.sleep(0.2)
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "db.sock"
+
+    def _install(self) -> None:
+        # What Debian links to other packages that are not there, as the front page's theme, the tests do without.
+        shutil.copytree(PROGRAM, self._site, ignore_dangling_symlinks=True)
+        shutil.copytree(PLUGIN, self._site / "wp-content" / "plugins" / "dateline")
+        values = {
+            "socket": self._socket,
+            "url": self.url,
+            "desk": self._source["intake_url"],
+            "secret": self._source["secret"],
+            "salt": secrets.token_hex(32),
+        }
+        (self._site / "wp-config.php").write_text(_CONFIG % values, encoding="utf-8")
+        self.run_php(_INSTALL % {"password": self.password, "zone": ZONE})
+        self.facts = json.loads(self.run_php(_FURNISH).splitlines()[-1])
+        assert self.facts["active"]
+
+    def _start_server(self) -> None:
+        address = self.url.removeprefix("http://")
+        self._spawn(
+            "server",
+            ["php", "-d", "display_errors=0", "-d", "log_errors=1", "-S", address, "-t", str(self._site)],
+        )
+        deadline = time.monotonic() + START_LIMIT
+        while True:
+            try:
+                if requests.get(f"{self.url}/wp-json/", timeout=30).ok:
+                    return
+            except requests.ConnectionError:
+                pass
+            assert time.monotonic() < deadline, (self.folder / "server.log").read_text()[-2000:]
+            time.sleep(0.1)
+
+    def _spawn(self, name: str, command: list[str]) -> None:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self._children.append(
+                subprocess.Popen(
+                    command,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # the server's own workers end with it
+                    env={**os.environ, "PHP_CLI_SERVER_WORKERS": "4"},
+                )
+            )
+
+    def _end(self) -> None:
+        """The server first, then the database; nothing outlives the test."""
+        for child in reversed(self._children):
+            _signal(child, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(STOP_LIMIT)
+            _signal(child, signal.SIGKILL)
+            child.wait()
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """To the child's own group, that it made itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)

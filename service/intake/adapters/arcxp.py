@@ -39,7 +39,7 @@ _ENDINGS = ("story:unpublish", "story:delete")
 _PUBLISHINGS = ("story:first-publish", "story:republish", "story:publish")
 _MILLISECONDS = 10**11  # times in seconds are smaller until the year 5138
 
-SETUP = """In an integration of yours (IFX), subscribe to story:first-publish, story:update, story:republish,
+_SETUP = """In an integration of yours (IFX), subscribe to story:first-publish, story:update, story:republish,
 story:unpublish and story:delete, and let its handler post the whole event as JSON
    to {url}
    signed as Standard Webhooks (standardwebhooks.com), with the secret {secret}"""
@@ -178,5 +178,5 @@ ADAPTER = Adapter(
     verify=_verify,
     read=_read,
     wants=("base-url",),
-    setup=SETUP,
+    setup=_SETUP,
 )

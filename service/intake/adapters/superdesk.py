@@ -45,7 +45,7 @@ _RENDITIONS = ("original", "baseImage", "viewImage")
 _CORRECTION = re.compile(r"\s*corrections?\s*[:：]\s*(.+)", re.IGNORECASE | re.DOTALL)
 _BY = re.compile(r"by\s+", re.IGNORECASE)
 
-SETUP = """Settings → Subscribers → your subscriber for this → Destinations → Add destination:
+_SETUP = """Settings → Subscribers → your subscriber for this → Destinations → Add destination:
    delivery type HTTP Push, format Superdesk ninjs,
    Resource URL {url}
    Secret token {secret}
@@ -227,6 +227,6 @@ ADAPTER = Adapter(
     title="Superdesk",
     verify=_verify,
     read=_read,
-    setup=SETUP,
+    setup=_SETUP,
     answer_status=201,  # its older versions take nothing else
 )

@@ -25,11 +25,11 @@ def article(fields, updated_at):
 
 def send(posted):
     headers = {
-        "Authorization": f"Bearer {os.environ['DATELINE_KEY']}",
+        "Authorization": f"Bearer {os.environ['INTAKE_KEY']}",
         "Content-Type": "application/json",
         "Idempotency-Key": uuid.uuid4().hex,
     }
-    url = os.environ["DATELINE_URL"] + "/v1/articles"
+    url = os.environ["INTAKE_URL"] + "/v1/articles"
     request = urllib.request.Request(url, json.dumps(posted).encode(), headers)
     for seconds in (1, 5, 30, 120, 600, 3600):  # a restart of this process loses what still waits
         try:

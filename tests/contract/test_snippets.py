@@ -24,7 +24,6 @@ WAGTAIL_EXPECTED: dict[str, tuple[int, str, tuple[str, ...], str]] = {
     "16": (9, "usable", ("world",), SEVEN),
     "17": (9, "usable", ("world",), SEVEN),
     "18": (9, "usable", ("world",), SEVEN),
-    "20": (9, "usable", ("world", "harbour"), SEVEN),
     "21": (9, "unpublished", (), ""),
     "22": (9, "usable", ("world", "harbour"), SEVEN),
     "24": (9, "usable", ("world", "harbour"), SEVEN),

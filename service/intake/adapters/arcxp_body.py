@@ -8,7 +8,7 @@ from typing import Any
 
 from service.intake.adapters.json_values import an_object, objects, part, plain, words
 
-DEEPEST_ANS = 12  # lists and quotes within each other; what is deeper is left out
+_DEEPEST = 12  # lists and quotes within each other; what is deeper is left out
 
 
 def body_html(story: dict[str, Any]) -> tuple[str, list[str]]:
@@ -32,7 +32,7 @@ def image_credit(image: dict[str, Any]) -> str:
 def _elements(elements: list[dict[str, Any]], depth: int, left_out: dict[str, None]) -> Iterator[str]:
     for element in elements:
         kind = words(element, "type")
-        if kind in _NESTED and depth < DEEPEST_ANS:
+        if kind in _NESTED and depth < _DEEPEST:
             yield _NESTED[kind](element, depth, left_out)
         elif kind in _PLAIN:
             yield _PLAIN[kind](element)

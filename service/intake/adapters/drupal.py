@@ -29,7 +29,7 @@ from service.intake.adapters.adapter import (
 from service.intake.adapters.drupal_nodes import Node, from_entity, from_resource, included_paths, story
 from service.intake.adapters.json_values import an_object, decoded, objects, words
 
-BUNDLE = "article"  # the content type of Drupal's standard profile
+_BUNDLE = "article"  # the content type of Drupal's standard profile
 _SIGNATURES = ("x-hub-signature-256", "x-hub-signature")
 _SIGNED = re.compile(r"\s*(sha1|sha256|sha384|sha512)=([0-9a-fA-F]+)\s*", re.ASCII)
 # States of Drupal's workflows in which a node lies beside the published one.
@@ -62,7 +62,7 @@ def _read(request: HookRequest, settings: SourceSettings) -> Sequence[Event]:
     node = from_resource(hook) or from_entity(an_object(hook, "entity"))
     if node is None:
         raise Unreadable("there is no node with a uuid in it: the webhook's payload is to have the entity")
-    wanted = settings.content_type or (BUNDLE if settings.base_url else node.bundle)
+    wanted = settings.content_type or (_BUNDLE if settings.base_url else node.bundle)
     if node.bundle != wanted:
         return [Ignore(f"a {node.bundle[:60] or 'node'} is no {wanted}: see --content-type")]
     return [_event(node, event, settings)]
@@ -82,7 +82,7 @@ def _event(node: Node, event: str, settings: SourceSettings) -> Event:
 
 
 def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:
-    bundle = quote(settings.content_type or BUNDLE, safe="")
+    bundle = quote(settings.content_type or _BUNDLE, safe="")
     include = ",".join(quote(each, safe=".") for each in included_paths(settings))
     url = f"{settings.base_url}/jsonapi/node/{bundle}/{quote(story_id, safe='')}?include={include}"
     return ApiRequest(url, headers={"Accept": "application/vnd.api+json"})

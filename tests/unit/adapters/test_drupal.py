@@ -25,6 +25,7 @@ from service.intake.adapters.adapter import (
     Unreadable,
 )
 from service.intake.adapters.drupal import ADAPTER
+from service.intake.hook_privacy import stored_request
 from service.intake.section_map import KnownSections
 from tests.captured_hooks import (
     CaptureOutcome,
@@ -277,6 +278,12 @@ def test_only_an_answer_of_json_api_says_that_a_node_is_gone() -> None:
     ):
         with pytest.raises(Unreadable):
             drupal_fetched(value, status)
+
+
+def test_the_address_of_the_editor_who_saved_is_not_kept() -> None:
+    stored = stored_request(drupal_hook(), [DRUPAL_SECRET])
+    assert b"herald.example" not in stored.body
+    assert ADAPTER.read(stored, SourceSettings()) == ADAPTER.read(drupal_hook(), SourceSettings())
 
 
 def test_a_field_without_a_value_is_an_empty_field() -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 
 BELIEVED_AHEAD = timedelta(minutes=5)  # a time further ahead than this is no evidence of order
@@ -63,13 +64,14 @@ def fingerprint(status: str, content: str) -> str:
 
 def literal_fingerprint(status: str, content: str) -> str:
     """The same of the content to the letter; empty if it is no other."""
-    return "" if essence(content) is content else _digest(status, content)
+    return "" if essence(content) == content else _digest(status, content)
 
 
 def _digest(status: str, content: str) -> str:
     return hashlib.sha256(f"{status}\n{content}".encode()).hexdigest()
 
 
+@lru_cache(maxsize=4)  # a post asks four times in a row
 def essence(content: str) -> str:
     """The canonical content without what changes nothing for a reader: fractions of seconds, the order of keywords.
 

@@ -33,7 +33,8 @@ _WORD = re.compile(rb"zq([a-pr-y]+)q([a-pr-y]+)qz")
 # Fields that say nothing of the story: ids, sections, times, numbers, a language, a status.
 PLAIN_FIELDS = {
     "id", "sections", "language", "version", "status", "urgency", "published_at", "updated_at", "created_at",
-    "embargo_until", "expires_at", "images.width", "images.height", "images.bytes", "origin.country", "images.type", "authors.role",
+    "embargo_until", "expires_at", "images.width", "images.height", "images.bytes", "origin.country", "images.type",
+    "authors.role",
 }  # fmt: skip
 CODINGS = ("identity", "gzip", "br", "zstd")
 ANSWER_BYTES = 4 * 2**20

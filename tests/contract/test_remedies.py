@@ -365,4 +365,9 @@ def test_every_command_that_these_places_show_is_run_by_a_test_of_this_file() ->
         "section add",
         "source list",
         "worker",
+        # Run in tests/integration/test_source_commands.py.
+        "source add",
+        "source held",
+        "source retry",
+        "source show",
     }

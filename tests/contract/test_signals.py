@@ -36,6 +36,7 @@ PROMISED = {
     "dateline_event_oldest_unrouted_seconds": set(),
     "dateline_feeds_behind": set(),
     "dateline_feed_staleness_seconds": {"section"},
+    "dateline_source_silent": {"source"},
     "dateline_sweeper_last_run_timestamp_seconds": set(),
 }
 

@@ -94,7 +94,9 @@ def test_signed_example_in_python_is_accepted(web: DocsWebInThread) -> None:
 
 
 def test_curl_examples_do_as_documented(web: DocsWebInThread) -> None:
-    first, keyed, by_id, event = [block for block in blocks("api.md", "sh") if "curl" in block]
+    # The import reads a file of the reader's own: contract/test_article_door.py posts such batches.
+    shown = [block for block in blocks("api.md", "sh") if "curl" in block and "ndjson" not in block]
+    first, keyed, by_id, event = shown
     posted = curl(first.partition("API_KEY=dateline_…\n")[2], web)
     assert posted["type"] == "article.published"
     taken_back = curl(keyed, web)

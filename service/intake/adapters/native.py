@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
@@ -104,8 +105,13 @@ def _bare_takedown(fields: dict[str, Any], errors: list[Note], warnings: list[No
 
 def decoded_size(value: object) -> int:
     """The bytes of JSON without its blanks and escapes: some systems write six for a letter of two."""
-    whole = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return len(whole.encode("utf-8", "surrogatepass"))
+    try:
+        return len(orjson.dumps(value))
+    except (
+        orjson.JSONEncodeError
+    ):  # a number beyond 64 bits, half of a character: the standard library takes them
+        whole = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return len(whole.encode("utf-8", "surrogatepass"))
 
 
 def as_received(reading: Reading, now: datetime) -> Reading:

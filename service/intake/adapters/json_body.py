@@ -7,6 +7,8 @@ import math
 from collections import Counter
 from typing import Any, NoReturn
 
+import orjson
+
 from service.intake import text
 
 DEPTH = 50  # levels of lists and objects in each other
@@ -88,3 +90,14 @@ def _is_deeper(value: object, limit: int) -> bool:
         if not level:
             return False
     return any(isinstance(part, (dict, list)) for part in level)
+
+
+def decoded_size(value: object) -> int:
+    """The bytes of JSON without its blanks and escapes: some systems write six for a letter of two."""
+    try:
+        return len(orjson.dumps(value))
+    except (
+        orjson.JSONEncodeError
+    ):  # a number beyond 64 bits, half of a character: the standard library takes them
+        whole = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return len(whole.encode("utf-8", "surrogatepass"))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from service import times
 from service.intake import leniency, sanitise, text
-from service.intake.adapters.json_body import decode
+from service.intake.adapters.json_body import decode, decoded_size
 from service.intake.adapters.posted_fields import NOTES_MAX, Note, escaped, tidy_object
 from service.intake.article import (
     LIMITS,
@@ -101,17 +99,6 @@ def _bare_takedown(fields: dict[str, Any], errors: list[Note], warnings: list[No
         article = Article.model_validate({name: value for name, value in bare.items() if name not in bad})
     notes = _first([*errors, *warnings])
     return Reading(_posted(article, None), (*notes, Note("", _TAKEN_DOWN)))
-
-
-def decoded_size(value: object) -> int:
-    """The bytes of JSON without its blanks and escapes: some systems write six for a letter of two."""
-    try:
-        return len(orjson.dumps(value))
-    except (
-        orjson.JSONEncodeError
-    ):  # a number beyond 64 bits, half of a character: the standard library takes them
-        whole = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return len(whole.encode("utf-8", "surrogatepass"))
 
 
 def as_received(reading: Reading, now: datetime) -> Reading:

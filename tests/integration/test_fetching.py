@@ -118,7 +118,11 @@ def test_a_refusal_that_concerns_one_story_alone_takes_it_down(
         assert PAPER.fetched is not None
         return Gone(story_id) if answer.status == 401 else PAPER.fetched(answer, story_id, of)
 
-    paper_system.install(monkeypatch, replace(PAPER, fetched=gone_if_refused, story_statuses=(401,)))
+    def expecting(story_id: str, of: SourceSettings) -> ApiRequest:
+        assert PAPER.fetch is not None
+        return replace(PAPER.fetch(story_id, of), expected=(401,))
+
+    paper_system.install(monkeypatch, replace(PAPER, fetch=expecting, fetched=gone_if_refused))
     newsroom.paper.fails = 401
     newsroom.send({"changed": ["7"]})
     newsroom.work()

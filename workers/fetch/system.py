@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -69,14 +69,14 @@ class System:
         self._stories = stories
         self._clock = clock
 
-    def ask(self, request: ApiRequest, of_story: Sequence[int] = ()) -> ApiAnswer:
-        """The answer to one request; `of_story` are the refusals that concern no more than it. Raises SystemFailed."""
+    def ask(self, request: ApiRequest) -> ApiAnswer:
+        """The answer to one request. Raises SystemFailed."""
         self.requests += 1
         try:
             answer = self._client.ask(request, self.of.options.base_url, self.of.options.api_token)
         except ApiUnreachable as error:
             raise SystemFailed(str(error)) from None
-        if answer.status not in (*of_story, *request.expected) and backoff.is_the_systems(answer):
+        if answer.status not in request.expected and backoff.is_the_systems(answer):
             raise SystemFailed(f"answered {answer.status}{_hint(answer.status)}", answer)
         return answer
 
@@ -111,7 +111,7 @@ class System:
         """The story of the last of the answers that lead to it."""
         request = fetch(story_id, self.settings)
         for _ in range(ANSWERS_MOST):
-            event = fetched(self.ask(request, self.adapter.story_statuses), story_id, self.settings)
+            event = fetched(self.ask(request), story_id, self.settings)
             if not isinstance(event, ApiRequest):
                 return event
             request = event

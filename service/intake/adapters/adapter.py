@@ -168,5 +168,4 @@ class Adapter:
     fetch: Fetch | None = None
     fetched: Fetched | None = None
     reconciliation: Reconciliation | None = None
-    story_statuses: Sequence[int] = ()  # refusals (401, 403) of its API that say that one story is not public
     answer_status: int = 202  # of every authenticated hook; a few systems take nothing but a 200

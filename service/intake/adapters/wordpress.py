@@ -175,7 +175,6 @@ ADAPTER = Adapter(
     setup=_SETUP,
     fetch=wordpress_api.fetch,
     fetched=wordpress_api.fetched,
-    story_statuses=(401, 403),
     reconciliation=Reconciliation(
         wordpress_api.changed, wordpress_api.changed_page, wordpress_api.all_ids, wordpress_api.ids_page
     ),

@@ -6,6 +6,7 @@ published since. Both name posts only, and each is asked for: a page of whole po
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -34,7 +35,7 @@ _SECOND = timedelta(seconds=1)
 
 def fetch(post_id: str, settings: SourceSettings) -> ApiRequest:
     query = {"_embed": "author,wp:term,wp:featuredmedia"}
-    return _request(settings, f"/{quote(post_id, safe='')}", query)
+    return replace(_request(settings, f"/{quote(post_id, safe='')}", query), expected=_NOT_PUBLIC)
 
 
 def fetched(answer: ApiAnswer, post_id: str, _settings: SourceSettings) -> StoryRead | Gone:

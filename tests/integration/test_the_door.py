@@ -12,7 +12,7 @@ import pytest
 from service.store import operations
 from service.store.articles import early_takedowns, sources
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
-from service.store.articles.lifecycle import BELIEVED_AHEAD, essence, literal_fingerprint
+from service.store.articles.lifecycle import BELIEVED_AHEAD, essence, fingerprints
 from service.store.content import canonical
 from service.store.database.record import Record
 from service.store.database.sql import Statement
@@ -211,7 +211,7 @@ def test_a_content_that_a_version_before_stored_to_the_letter_is_a_repeat(record
     post(record, source, an_article(keywords=["b", "a"]))
     with record.writing() as connection:
         content = Statement("SELECT content FROM revision").value(connection)
-        old = {"old": literal_fingerprint("usable", content)}
+        old = {"old": fingerprints("usable", content).to_the_letter}
         assert Statement("UPDATE article SET content_hash = :old WHERE content_hash <> :old").run(
             connection, old
         )

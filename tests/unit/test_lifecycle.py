@@ -15,7 +15,7 @@ from service.store.articles.lifecycle import (
     Terms,
     Verdict,
     as_of,
-    fingerprint,
+    fingerprints,
     judge,
 )
 
@@ -212,7 +212,7 @@ def test_usable_story_without_times_is_usable() -> None:
 @pytest.mark.parametrize("expires_at", [EARLIER - timedelta(days=400), EARLIER, NOW])
 def test_story_that_has_expired_is_unpublished_from_that_very_moment(expires_at: datetime) -> None:
     found = as_of(NOW, a_post(version=3), CONTENT, terms(expires_at=expires_at))
-    assert found == a_post("unpublished", fingerprint("unpublished", CONTENT), version=3)
+    assert found == a_post("unpublished", fingerprints("unpublished", CONTENT).essential, version=3)
 
 
 def test_story_that_expires_later_is_usable_until_then() -> None:
@@ -221,7 +221,7 @@ def test_story_that_expires_later_is_usable_until_then() -> None:
 
 def test_public_story_that_gets_an_embargo_is_withheld_until_it_ends() -> None:
     found = as_of(NOW, a_post(), CONTENT, terms(LATER, was_public=True))
-    assert found == a_post("withheld", fingerprint("withheld", CONTENT), returns_at=LATER)
+    assert found == a_post("withheld", fingerprints("withheld", CONTENT).essential, returns_at=LATER)
 
 
 def test_story_that_was_never_public_waits_for_its_embargo_as_it_is() -> None:

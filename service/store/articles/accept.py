@@ -16,15 +16,13 @@ from service.store.articles import early_takedowns, idempotency, judgement, post
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.lifecycle import (
     KILLED_BY_DESK,
-    ArticleState,
     Change,
     Repeat,
     Stale,
     as_of,
-    fingerprint,
     in_its_order,
-    literal_fingerprint,
     not_ahead,
+    with_status,
 )
 from service.store.articles.posts import Post, PostedRevision
 from service.store.articles.revisions import CurrentArticle, NewArticle, RevisionDraft
@@ -220,11 +218,8 @@ def _set_status(
     now: datetime,
 ) -> Answer:
     content = revisions.current_content(connection, current)
-    state: ArticleState = replace(
-        current.state,
-        status=status,
-        fingerprint=fingerprint(status, content),
-        to_the_letter=literal_fingerprint(status, content),
+    state = replace(
+        with_status(current.state, status, content),
         killed_by_desk=status == "killed" and actor != "system",
         returns_at=None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -17,11 +17,11 @@ from service.store.articles.lifecycle import (
     Terms,
     Verdict,
     as_of,
-    fingerprint,
+    fingerprints,
     is_another,
     is_surely_newer,
     judge,
-    literal_fingerprint,
+    with_status,
 )
 from service.store.articles.posts import Post, PostedRevision
 from service.store.articles.revisions import CurrentArticle
@@ -104,13 +104,8 @@ def complete(
     if current is not None:
         return revision, None
     if known.taken_down is not None and is_surely_newer(revision.state, known.taken_down):
-        content = revision.content
-        ended = replace(
-            known.taken_down,
-            fingerprint=fingerprint(known.taken_down.status, content),
-            to_the_letter=literal_fingerprint(known.taken_down.status, content),
-        )
-        revision = PostedRevision(content, ended)
+        ended = with_status(known.taken_down, known.taken_down.status, revision.content)
+        revision = PostedRevision(revision.content, ended)
     return revision, None if known.killed is None else revisions.lock_by_id(connection, known.killed)
 
 
@@ -126,13 +121,13 @@ class _DeskFacts:
 
 def _known(connection: Connection, post: Post, content: str) -> _DeskFacts:
     """All in one question, because each is a way to the server and back."""
-    killed = fingerprint("killed", content)
+    killed = fingerprints("killed", content)
     rows = _KNOWN.rows(
         connection,
         source=post.source.id,
         external_id=post.article.external_id,
-        killed=killed,
-        to_the_letter=literal_fingerprint("killed", content) or killed,
+        killed=killed.essential,
+        to_the_letter=killed.to_the_letter or killed.essential,
     )
     early = next((row for row in rows if row[2] is not None), None)
     return _DeskFacts(

@@ -7,8 +7,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 BELIEVED_AHEAD = timedelta(minutes=5)  # a time further ahead than this is no evidence of order
 _SECOND = timedelta(seconds=1)
@@ -57,21 +56,24 @@ class Stale:
     why: str
 
 
-def fingerprint(status: str, content: str) -> str:
-    """The fingerprint of an article with this status and this canonical content."""
-    return _digest(status, essence(content))
+class Fingerprints(NamedTuple):
+    """An article's content with its status: without what changes nothing for a reader, and as versions before this one
+    made it, to the letter; that is empty if it is no other."""
+
+    essential: str
+    to_the_letter: str
 
 
-def literal_fingerprint(status: str, content: str) -> str:
-    """The same of the content to the letter; empty if it is no other."""
-    return "" if essence(content) == content else _digest(status, content)
+def fingerprints(status: str, content: str) -> Fingerprints:
+    """The fingerprints of an article with this status and this canonical content."""
+    core = essence(content)
+    return Fingerprints(_digest(status, core), "" if core == content else _digest(status, content))
 
 
 def _digest(status: str, content: str) -> str:
     return hashlib.sha256(f"{status}\n{content}".encode()).hexdigest()
 
 
-@lru_cache(maxsize=4)  # a post asks four times in a row
 def essence(content: str) -> str:
     """The canonical content without what changes nothing for a reader: fractions of seconds, the order of keywords.
 
@@ -114,19 +116,16 @@ def as_of(now: datetime, posted: ArticleState, content: str, terms: Terms) -> Ar
     if posted.status != "usable":
         return posted
     if terms.expires_at is not None and terms.expires_at <= now:
-        return _with_status(posted, "unpublished", content)
+        return with_status(posted, "unpublished", content)
     if terms.was_public and terms.embargo_until is not None and terms.embargo_until > now:
-        return replace(_with_status(posted, "withheld", content), returns_at=terms.embargo_until)
+        return replace(with_status(posted, "withheld", content), returns_at=terms.embargo_until)
     return posted
 
 
-def _with_status(posted: ArticleState, status: str, content: str) -> ArticleState:
-    return replace(
-        posted,
-        status=status,
-        fingerprint=fingerprint(status, content),
-        to_the_letter=literal_fingerprint(status, content),
-    )
+def with_status(state: ArticleState, status: str, content: str) -> ArticleState:
+    """The state with another status, or of another content."""
+    found = fingerprints(status, content)
+    return replace(state, status=status, fingerprint=found.essential, to_the_letter=found.to_the_letter)
 
 
 CHANGED_SINCE = "the story has changed since this came, and nothing says that this is newer"

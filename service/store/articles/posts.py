@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.store.articles.lifecycle import ArticleState, fingerprint, literal_fingerprint
+from service.store.articles.lifecycle import ArticleState, fingerprints
 from service.store.articles.sources import Source
 from service.store.content import canonical
 from service.times import to_iso
@@ -79,10 +79,11 @@ def posted_revision(posted: PostedArticle) -> PostedRevision | None:
 
 def with_content(posted: PostedArticle, content: str) -> PostedRevision:
     """The revision of this post with this canonical content."""
+    found = fingerprints(posted.status, content)
     state = ArticleState(
         status=posted.status,
-        fingerprint=fingerprint(posted.status, content),
-        to_the_letter=literal_fingerprint(posted.status, content),
+        fingerprint=found.essential,
+        to_the_letter=found.to_the_letter,
         version=posted.version,
         updated_at=posted.updated_at,
         corrected=posted.correction_note is not None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -28,17 +28,38 @@ def body(answer: ApiAnswer, allowed: Collection[int] = (200,)) -> dict[str, Any]
         raise Unreadable(f"answered {answer.status} without JSON: is --base-url right?") from None
 
 
-def event(
+def events(
+    read: Callable[[dict[str, Any], str, SourceSettings], Event],
+    records: Iterable[dict[str, Any]],
+    id_of: Callable[[dict[str, Any]], str],
+    settings: SourceSettings,
+) -> list[Event]:
+    """The events of the records in a list that have an id. One that cannot be read is asked for by itself, which tells
+    its fault."""
+    return [_event(read, record, story_id, settings) for record in records if (story_id := id_of(record))]
+
+
+def _event(
     read: Callable[[dict[str, Any], str, SourceSettings], Event],
     record: dict[str, Any],
     story_id: str,
     settings: SourceSettings,
 ) -> Event:
-    """The event of a record in a list. One that cannot be read is asked for by itself, which tells its fault."""
     try:
         return read(record, story_id, settings)
     except Unreadable:
         return Hint([story_id])
+
+
+def the_one(
+    records: Sequence[dict[str, Any]], id_of: Callable[[dict[str, Any]], str], story_id: str, kind: str
+) -> dict[str, Any] | None:
+    """The record of a list that was asked for one by its id; None if it is empty. Raises Unreadable for any other."""
+    if not records:
+        return None
+    if len(records) != 1 or id_of(records[0]) != story_id:
+        raise Unreadable(f"answered with another {kind} than the one that was asked for")
+    return records[0]
 
 
 def with_query(request: ApiRequest, changed: Mapping[str, str]) -> ApiRequest:

@@ -160,13 +160,13 @@ def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:
     return _request(settings, [("sys.id", story_id), ("include", "2"), ("locale", "*")])
 
 
+def _id_of(entry: dict[str, Any]) -> str:
+    return an_id(entry, "sys", "id")
+
+
 def _fetched(answer: ApiAnswer, story_id: str, settings: SourceSettings) -> StoryRead | Gone:
-    entries = _entries(answer)
-    if not entries:
-        return Gone(story_id)
-    if len(entries) != 1 or an_id(entries[0], "sys", "id") != story_id:
-        raise Unreadable("answered with another entry than the one that was asked for")
-    return _story(entries[0], story_id, settings)
+    found = api_pages.the_one(_entries(answer), _id_of, story_id, "entry")
+    return Gone(story_id) if found is None else _story(found, story_id, settings)
 
 
 def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
@@ -178,10 +178,8 @@ def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
 
 
 def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -> ChangedPage:
-    events: list[Event] = []
-    for entry in _entries(answer):
-        if an_id(entry, "sys", "id") and is_story_type(_model(entry), settings):
-            events.append(api_pages.event(_story, entry, an_id(entry, "sys", "id"), settings))
+    entries = (each for each in _entries(answer) if is_story_type(_model(each), settings))
+    events = api_pages.events(_story, entries, _id_of, settings)
     return ChangedPage(events, _next(answer, request, ENTRIES_CHANGED))
 
 

@@ -118,13 +118,13 @@ def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:
     return _request(settings, [("filter[id][_eq]", story_id), ("fields", "*.*.*")])
 
 
+def _id_of(item: dict[str, Any]) -> str:
+    return an_id(item, "id")
+
+
 def _fetched(answer: ApiAnswer, story_id: str, settings: SourceSettings) -> StoryRead | Gone:
-    items = _items(answer)
-    if not items:
-        return Gone(story_id)
-    if len(items) != 1 or an_id(items[0], "id") != story_id:
-        raise Unreadable("answered with another item than the one that was asked for")
-    return _state(items[0], story_id, settings)
+    found = api_pages.the_one(_items(answer), _id_of, story_id, "item")
+    return Gone(story_id) if found is None else _state(found, story_id, settings)
 
 
 def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
@@ -141,10 +141,7 @@ def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettin
     if answer.status in _NO_SUCH_FIELD:
         return ChangedPage([], _simpler_changes(request, settings))
     items = _items(answer)
-    events: list[Event] = []
-    for item in items:
-        if an_id(item, "id"):
-            events.append(api_pages.event(_state, item, an_id(item, "id"), settings))
+    events = api_pages.events(_state, items, _id_of, settings)
     return ChangedPage(events, _next(items, ITEMS_CHANGED, request))
 
 

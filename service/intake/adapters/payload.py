@@ -115,13 +115,13 @@ def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:
     return _request(settings, [("where[id][equals]", story_id), ("depth", "1"), ("limit", "2")])
 
 
+def _id_of(doc: dict[str, Any]) -> str:
+    return an_id(doc, "id")
+
+
 def _fetched(answer: ApiAnswer, story_id: str, settings: SourceSettings) -> StoryRead | Gone:
-    docs = _docs(answer)
-    if not docs:
-        return Gone(story_id)
-    if len(docs) != 1 or an_id(docs[0], "id") != story_id:
-        raise Unreadable("answered with another document than the one that was asked for")
-    return _state(docs[0], story_id, settings)
+    found = api_pages.the_one(_docs(answer), _id_of, story_id, "document")
+    return Gone(story_id) if found is None else _state(found, story_id, settings)
 
 
 def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
@@ -133,11 +133,7 @@ def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
 
 
 def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -> ChangedPage:
-    events: list[Event] = []
-    for doc in _docs(answer):
-        if an_id(doc, "id"):
-            events.append(api_pages.event(_state, doc, an_id(doc, "id"), settings))
-    return ChangedPage(events, _next(answer, request))
+    return ChangedPage(api_pages.events(_state, _docs(answer), _id_of, settings), _next(answer, request))
 
 
 def _all_ids(settings: SourceSettings) -> ApiRequest:

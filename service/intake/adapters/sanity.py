@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -157,13 +158,13 @@ def _projection(settings: SourceSettings) -> str:
     )
 
 
+def _id_of(document: dict[str, Any]) -> str:
+    return an_id(document, "_id")
+
+
 def _fetched(answer: ApiAnswer, story_id: str, settings: SourceSettings) -> StoryRead | Gone:
-    documents = _documents(answer)
-    if not documents:
-        return Gone(story_id)
-    if len(documents) != 1 or an_id(documents[0], "_id") != story_id:
-        raise Unreadable("answered with another document than the one that was asked for")
-    return _story(documents[0], story_id, settings, _of_settings(settings))
+    found = api_pages.the_one(_documents(answer), _id_of, story_id, "document")
+    return Gone(story_id) if found is None else _story(found, story_id, settings, _of_settings(settings))
 
 
 def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
@@ -178,22 +179,13 @@ def _changes(since: str, after: str, settings: SourceSettings) -> ApiRequest:
 
 def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -> ChangedPage:
     documents = [each for each in _documents(answer) if an_id(each, "_id")]
-    habits = _of_settings(settings)
-    events: list[Event] = []
-    for each in documents:
-        if is_story_type(words(each, "_type"), settings):
-            events.append(_event(each, settings, habits))
+    stories = (each for each in documents if is_story_type(words(each, "_type"), settings))
+    read = partial(_story, habits=_of_settings(settings))
+    events = api_pages.events(read, stories, _id_of, settings)
     if len(documents) < DOCUMENTS_CHANGED:
         return ChangedPage(events)
     since = json.loads(api_pages.query_value(request, "$since") or '""')
     return ChangedPage(events, _changes(since, an_id(documents[-1], "_id"), settings))
-
-
-def _event(document: dict[str, Any], settings: SourceSettings, habits: RecordHabits) -> Event:
-    try:
-        return _story(document, an_id(document, "_id"), settings, habits)
-    except Unreadable:
-        return Hint([an_id(document, "_id")])
 
 
 def _all_ids(settings: SourceSettings) -> ApiRequest:

@@ -106,12 +106,8 @@ def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:
 
 
 def _fetched(answer: ApiAnswer, story_id: str, settings: SourceSettings) -> StoryRead | Gone:
-    entries = [each for each in _entries(answer) if each.get("publishedAt") is not None]
-    if not entries:
-        return Gone(story_id)
-    if len(entries) != 1 or _story_id(entries[0]) != story_id:
-        raise Unreadable("answered with another entry than the one that was asked for")
-    return _story(entries[0], story_id, settings)
+    found = api_pages.the_one(_published(answer), _story_id, story_id, "entry")
+    return Gone(story_id) if found is None else _story(found, story_id, settings)
 
 
 def _flat(entry: dict[str, Any]) -> dict[str, Any]:
@@ -131,11 +127,9 @@ def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
 
 
 def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -> ChangedPage:
-    events: list[Event] = []
-    for entry in _entries(answer):
-        if _story_id(entry) and entry.get("publishedAt") is not None:
-            events.append(api_pages.event(_story, entry, _story_id(entry), settings))
-    return ChangedPage(events, _next(answer, request))
+    return ChangedPage(
+        api_pages.events(_story, _published(answer), _story_id, settings), _next(answer, request)
+    )
 
 
 def _all_ids(settings: SourceSettings) -> ApiRequest:
@@ -148,8 +142,11 @@ def _all_ids(settings: SourceSettings) -> ApiRequest:
 
 
 def _ids_page(answer: ApiAnswer, request: ApiRequest, _settings: SourceSettings) -> IdsPage:
-    public = [each for each in _entries(answer) if each.get("publishedAt") is not None]
-    return IdsPage([each for each in map(_story_id, public) if each], _next(answer, request))
+    return IdsPage([each for each in map(_story_id, _published(answer)) if each], _next(answer, request))
+
+
+def _published(answer: ApiAnswer) -> list[dict[str, Any]]:
+    return [each for each in _entries(answer) if each.get("publishedAt") is not None]
 
 
 def _entries(answer: ApiAnswer) -> list[dict[str, Any]]:

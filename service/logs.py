@@ -28,8 +28,10 @@ def configure(level: str, *, json: bool) -> None:
     """Sends every line of this process, the libraries' too, to standard error; as JSON objects if `json`."""
     # Our own lines do not go through the standard library's logging: a delivery would pay more for its line than
     # for its push.
+    # One list for ever: a logger that was used once keeps the list it found.
+    _PROCESSORS[:] = [*_SHARED, *_renderers(json=json)]
     structlog.configure(
-        processors=[*_SHARED, *_renderers(json=json)],
+        processors=_PROCESSORS,
         logger_factory=_StandardError,
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         cache_logger_on_first_use=True,
@@ -139,6 +141,7 @@ _SHARED: list[Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     _hide,
 ]
+_PROCESSORS: list[Processor] = []
 
 
 def _as_json(event: EventDict, default: Any) -> str:

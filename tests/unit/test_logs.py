@@ -106,6 +106,19 @@ def test_a_loggers_own_facts_are_in_each_line_of_a_batch(capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().err)["desk"] == "night"
 
 
+def test_a_logger_used_before_logs_are_configured_anew_follows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logs.get("test")
+    logs.configure("info", json=False)
+    log.info("worker.started")
+    logs.configure("info", json=True)
+    capsys.readouterr()
+    log.info("worker.started")
+    assert json.loads(capsys.readouterr().err)["event"] == "worker.started"
+    with structlog.testing.capture_logs() as told:
+        log.info("worker.ended")
+    assert [line["event"] for line in told] == ["worker.ended"]
+
+
 def test_lines_of_a_batch_are_written_without_configuration_too() -> None:
     with structlog.testing.capture_logs() as told:
         logs.info_each(logs.get("test"), "delivery.attempted", [{"delivery": "dlv_1"}, {"delivery": "dlv_2"}])

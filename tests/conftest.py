@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             shared = sorted(name for name, each in found.items() if each[-1].scope == "module")
             if shared:
                 item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {_shared_values(item, shared)}"))
+
+
+def pytest_collection_finish() -> None:
+    """Leaves the thousands of tests and their modules to no more garbage collections: they took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _shared_values(item: pytest.Function, names: list[str]) -> str:

@@ -39,8 +39,7 @@ def accept(record: Record, post: Post) -> Answer:
     revision = posts.posted_revision(post.article)
     for last in range(_TRIES, 0, -1):
         try:
-            with record.writing() as connection:
-                return accept_within(connection, post, revision)
+            return record.write(lambda connection: accept_within(connection, post, revision))
         except IntegrityError:
             if last == 1:
                 raise

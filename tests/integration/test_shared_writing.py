@@ -58,7 +58,7 @@ class Rehearsal:
         return noting("first")(connection)
 
     def run(self, acts: list[Note]) -> list[str | BaseException]:
-        """What each of the acts gave or raised, in their order."""
+        """Returns the result of each of the acts, or its error, in their order."""
         shared = self._record._shared
         with ThreadPoolExecutor(len(acts) + 1) as threads:
             first = threads.submit(self._record.write, self._first)

@@ -90,10 +90,10 @@ class Record:
             yield connection
 
     def write(self, act: Callable[[Connection], T]) -> T:
-        """What `act` returns, once its writing is committed; raises as `writing` does, and what `act` raises.
+        """Runs `act` in a transaction; returns what it returned, once that is committed. Raises as `writing` does.
 
         For short acts that come often: on SQLite those that wait for their turn share a transaction. Nothing of one
-        that raises stands.
+        that raises stands; its error is passed on.
         """
         with self._available():
             if self.is_sqlite:

@@ -32,7 +32,7 @@ _FAILED = "the transaction that others of this process shared failed: {}"
 
 
 class _Act(Generic[T]):
-    """What one thread wants written. Its thread sleeps until `wake`: then it leads, or its act has ended."""
+    """An act of one thread, which sleeps until `wake`: then it leads, or its act has ended."""
 
     def __init__(self, write: Callable[[Connection], T]) -> None:
         self._write = write
@@ -84,7 +84,7 @@ class SharedWriting:
         self._is_led = False
 
     def run(self, write: Callable[[Connection], T]) -> T:
-        """What `write` returns, once it is committed; what it raises, and then nothing of it stands.
+        """Returns what `write` returned, once it is committed; passes on what it raised, and then nothing of it stands.
 
         Raises what `begin` and its commit raise, RecordUnavailable if that was in another thread, or after 30 s
         without an answer.

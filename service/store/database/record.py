@@ -35,8 +35,8 @@ class Record:
     """Opened with `open_record`. Safe to share between threads, not between forked processes.
 
     On SQLite one writer at a time is let in per process, in the order they came: threads that fight for the file's
-    lock wait up to a second, threads that queue for ours wait for the commits ahead of them. Acts given to `write` share
-    their transactions.
+    lock wait up to a second, threads that queue for ours wait for the commits ahead of them. Acts given to `write`
+    share their transactions.
     """
 
     def __init__(self, engine: Engine, keyring: Keyring) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from service.store.articles.posts import Post
+from service.store.database.joint_writes import Write
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement, insert
 from service.store.errors import KeyReused
@@ -57,10 +58,16 @@ _FIND = Statement("SELECT body_hash, body FROM answer WHERE source_id = :source 
 
 def store_answer(connection: Connection, post: Post, answer: Answer) -> None:
     """Stores the answer to the post's key, in the transaction of the change that it answers. Nothing for no key."""
+    for each in stored(post, answer):
+        each.run(connection)
+
+
+def stored(post: Post, answer: Answer) -> list[Write]:
+    """The same, to be written together with the change."""
     if post.key is None:
-        return
+        return []
     values = {"source_id": post.source.id, "key": post.key, "body_hash": post.body_hash, "given_at": post.now}
-    _STORE.run(connection, {**values, "body": json.dumps(asdict(answer))})
+    return [Write(_STORE, {**values, "body": json.dumps(asdict(answer))})]
 
 
 _STORE = insert(answer_table, "source_id key body_hash body given_at")

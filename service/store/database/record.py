@@ -22,7 +22,7 @@ from service.store.database.shared_writing import SharedWriting
 from service.store.database.sql import Statement
 from service.store.errors import RecordUnavailable
 
-T = TypeVar("T")
+_Result = TypeVar("_Result")
 
 SQLITE_BUSY_SECONDS = 10
 STATEMENT_SECONDS = 4.0  # how long a statement may take on PostgreSQL, unless a process has more time
@@ -89,7 +89,7 @@ class Record:
                 postgresql.wait_for_ever(connection)
             yield connection
 
-    def write(self, act: Callable[[Connection], T]) -> T:
+    def write(self, act: Callable[[Connection], _Result]) -> _Result:
         """Runs `act` in a transaction; returns what it returned, once that is committed. Raises as `writing` does.
 
         For short acts that come often: on SQLite those that wait for their turn share a transaction. Nothing of one

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from service.store.database.sql import Statement
 from service.store.errors import RecordUnavailable
 
-T = TypeVar("T")
+_Written = TypeVar("_Written")
 
 ACTS_MAX = 32  # in one transaction: the first of them waits for the last
 WAIT_SECONDS = 30.0  # a transaction waits ten for the file's lock, and two may be ahead
@@ -31,16 +31,16 @@ _KEEP, _BACK, _GO_ON = (
 _FAILED = "the transaction that others of this process shared failed: {}"
 
 
-class _Act(Generic[T]):
+class _Act(Generic[_Written]):
     """An act of one thread, which sleeps until `wake`: then it leads, or its act has ended."""
 
-    def __init__(self, write: Callable[[Connection], T]) -> None:
+    def __init__(self, write: Callable[[Connection], _Written]) -> None:
         self._write = write
         self._asleep = threading.Lock()
         self._asleep.acquire()
         self.leads = False
         self.has_ended = False
-        self._result: T
+        self._result: _Written
         self._error: BaseException | None = None
 
     def run(self, connection: Connection) -> None:
@@ -68,7 +68,7 @@ class _Act(Generic[T]):
     def sleep(self, seconds: float) -> bool:
         return self._asleep.acquire(timeout=seconds)
 
-    def result(self) -> T:
+    def result(self) -> _Written:
         if self._error is not None:
             raise self._error
         return self._result
@@ -83,7 +83,7 @@ class SharedWriting:
         self._waiting: deque[_Act[Any]] = deque()
         self._is_led = False
 
-    def run(self, write: Callable[[Connection], T]) -> T:
+    def run(self, write: Callable[[Connection], _Written]) -> _Written:
         """Returns what `write` returned, once it is committed; passes on what it raised, and then nothing of it stands.
 
         Raises what `begin` and its commit raise, RecordUnavailable if that was in another thread, or after 30 s

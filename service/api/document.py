@@ -205,7 +205,8 @@ def _partner_events() -> PathItem:
 def _feeds() -> dict[str, PathItem]:
     feed = path(
         "feed",
-        "A section's slug, all, package/…, language/… or source/…; with /1, /2… a page of its archive.",
+        "A section's slug, all, package/…, language/… or source/…; with /1, /2… a page of its archive."
+        " A slug of another script is percent-encoded: %E4%B8%AD%E5%9B%BD.",
     )
     fmt = path("format", "An archive has rss and atom.", one_of("rss", "atom", "json"))
     documents = served(_FEED_TYPES)

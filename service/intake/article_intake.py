@@ -109,7 +109,7 @@ class ArticleIntake:
     def _with_known_sections(self, reading: Reading, error: UnknownSections) -> Reading:
         """With those that are known, and a warning for each that is not; none being known, a 422."""
         try:
-            return map_reading(reading, SourceOptions(), KnownSections(frozenset(error.known)))
+            return map_reading(reading, SourceOptions(), KnownSections.of_slugs(error.known))
         except native.Invalid:
             names = f"this desk has: {', '.join(error.known) or 'none yet'}"
             raise _invalid(

@@ -170,6 +170,7 @@ def _article(trace: ArticleTrace, part: HistoryPart) -> ArticleHistory:
             PartnerHolding(
                 partner=each.partner,
                 revision=each.revision,
+                state=each.state,
                 since=each.since,
                 channel=each.channel,
                 endpoint=each.endpoint_id or None,

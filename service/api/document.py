@@ -33,6 +33,7 @@ from service.api.document_parts import (
     Security,
     get,
     header,
+    lines,
     links,
     media,
     one_of,
@@ -48,7 +49,9 @@ from service.api.document_parts import (
 )
 from service.api.models import (
     JSON,
+    ArticleBatch,
     ArticleHistory,
+    BatchAnswer,
     EventHistory,
     IntakeAnswer,
     PartnerEvents,
@@ -66,6 +69,7 @@ from service.api.status_models import DeskStatus, Readiness
 from service.http.parameters import NUMBER_MAX
 from service.http.problems import CONTENT_TYPE as PROBLEM
 from service.http.problems import ProblemDetails
+from service.intake.article_batch import LINES_MOST
 
 _OPERATOR: Security = [{"operator": []}]
 _SOURCE: Security = [{"apiKey": []}, {"signature": []}]
@@ -106,19 +110,26 @@ def _intake() -> dict[str, PathItem]:
         ("readEvent", {"id": "$response.body#/event"}),
     )
     accepted.headers = {"Location": Header(description="The article, if there is one.", schema=TEXT)}
-    tried = response("With `validate=1`: nothing was kept.", {JSON: IntakeAnswer})
+    each_line = lines(
+        "For each line of a batch, in their order, an answer with its number and its status.", BatchAnswer
+    )
+    tried = response(
+        "With `validate=1`: nothing was kept; or the answers to a batch.", {JSON: IntakeAnswer, **each_line}
+    )
     answers: Responses = {"200": tried, "202": accepted, **refusals(403, 409, 413, 415, 422)}
     body = RequestBody(required=True, content=media({JSON: PostedArticleBody}))
+    batch = lines(f"Up to {LINES_MOST:,} articles, one a line.", ArticleBatch)
+    body_or_batch = RequestBody(required=True, content=media({JSON: PostedArticleBody, **batch}))
     key = header("Idempotency-Key", "A repeat of the key gets the first answer again.", IDEMPOTENCY_KEY)
     signer = query("source", "The source that signs the body.", SOURCE_SLUG)
     validate = query("validate", "1: only try it, and keep nothing.", one_of("0", "1"))
-    summary = "Post an article's current state, or those of many, one a line (application/x-ndjson)"
+    summary = "Post an article's current state, or those of many, one a line"
     post = operation("postArticle", summary, answers, key, signer, validate, security=_SOURCE)
     taken = response("Committed, or known already; by a source's adapter: kept.", {JSON: SourceAnswer})
     source = path("source", "The source's slug.", SOURCE_SLUG)
     answers = {**answers, "200": taken, "202": taken, **refusals(404)}
     hook = operation("postHook", "A content system's own webhook", answers, source, key, security=_SOURCE)
-    post.requestBody = hook.requestBody = body
+    post.requestBody, hook.requestBody = body_or_batch, body
     find = operation(
         "findArticle",
         "Find an article by its source's own id",

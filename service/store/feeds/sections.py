@@ -83,12 +83,14 @@ def all_sections(record: Record) -> list[Section]:
         return [Section(*row) for row in rows]
 
 
-def titles(record: Record) -> dict[str, tuple[str, str]]:
-    """From every name that any section has or had, closed ones too, to (slug, title) as they are now."""
+def titles(record: Record, *, until: datetime | None = None) -> dict[str, tuple[str, str]]:
+    """From every name that any section has or had, closed ones too, to (slug, title) as they are now; `until`: only
+    of sections that were there then."""
+    query = select(section.c.slug, section.c.title)
+    if until is not None:
+        query = query.where(section.c.created_at <= until)
     with record.reading() as connection:
-        known = {
-            slug: (slug, title) for slug, title in connection.execute(select(section.c.slug, section.c.title))
-        }
+        known = {slug: (slug, title) for slug, title in connection.execute(query)}
         former = connection.execute(select(moved.c.slug, moved.c.feed)).all()
     return known | {old: known[new] for old, new in former if new in known}
 

@@ -78,7 +78,7 @@ def create_blueprint(
 def _is_validation() -> bool:
     value = request.args.get("validate", "0")
     if value not in ("0", "1"):
-        raise Problem(400, "query", "validate is 1 to try a post without keeping it, or 0")
+        raise parameters.wrong_value("validate", "1 to try a post without keeping it, or 0")
     return value == "1"
 
 

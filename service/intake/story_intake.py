@@ -61,7 +61,7 @@ class StoryResult:
 
     def facts(self) -> dict[str, Any]:
         """For answers and for the record."""
-        facts: dict[str, Any] = {"id": self.external_id, **(vars(self.answer) if self.answer else {})}
+        facts: dict[str, Any] = {"id": self.external_id, **(self.answer.facts() if self.answer else {})}
         facts["outcome"] = self.outcome
         if self.why:
             facts["why"] = self.why

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from time import monotonic
 
+from feeds import FORMATS
 from service import logs, times
 from service.serving.cached_document import CachedDocument, DocumentAddress, public_policy
 from service.serving.memory import ByteCount
@@ -42,6 +43,7 @@ TAKEDOWN_WINDOW = timedelta(hours=1)
 # So few documents are loaded in all the forms that clients ask for. Of more takedowns, each form is made on request.
 _FEW = 20
 _STRIPES = 64
+_FORMATS = {str(each): each for each in FORMATS}
 
 
 class DocumentCache:
@@ -171,8 +173,11 @@ class DocumentCache:
     def _want_new(self, listing: Mapping[tuple[str, str], str]) -> None:
         """Notes the documents that the former list had not: all at the start, later those of new feeds."""
         former = self._listing or {}
-        paths = [f"/feeds/{slug}.{fmt}" for slug, fmt in listing if (slug, fmt) not in former]
-        new = [address for path in paths if (address := DocumentAddress.of_path(path))]
+        new = [
+            DocumentAddress(slug, fmt)
+            for slug, ending in listing
+            if (slug, ending) not in former and (fmt := _FORMATS.get(ending)) is not None
+        ]
         self._wanted = (self._wanted if self._first else 0) + len(new)
         self._first = [*reversed(new), *self._first]
 

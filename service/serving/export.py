@@ -51,7 +51,9 @@ EXPORT_AGAIN_SECONDS = 30.0
 # A document is made some time after its story was taken down.
 TAKEDOWN_MARGIN = timedelta(minutes=5)
 TAKEDOWN_LONGEST = timedelta(hours=1)
-_SAFE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+_SAFE = re.compile(
+    r"[\w\x80-\U0010ffff-][\w.\x80-\U0010ffff-]*(/[\w\x80-\U0010ffff-][\w.\x80-\U0010ffff-]*)*", re.ASCII
+)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,10 @@ def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]
 
 
 def _read_told_to_remove(connection: Connection, snapshot: RoutingSnapshot) -> None:
-    """Which of the endpoints that want to remove what leaves their sections were told so last."""
+    """Which of the endpoints that want to remove what leaves their sections were told so last.
+
+    A removal that was given up told nobody: it may have arrived, and the next revision tells it again.
+    """
     removing = {each for each, wish in snapshot.on_leave.items() if wish == OnLeave.TAKEDOWN}
     articles = [number for number, holders in snapshot.holders.items() if holders & removing]
     if not articles:
@@ -116,6 +119,7 @@ def _read_told_to_remove(connection: Connection, snapshot: RoutingSnapshot) -> N
         select(delivery.c.article_id, delivery.c.endpoint_id, delivery.c.priority)
         .where(delivery.c.article_id.in_(articles), delivery.c.endpoint_id.in_(removing))
         .where(delivery.c.reached | (delivery.c.state == State.SENDING.value))
+        .where(delivery.c.state != State.DEAD.value)
         .order_by(delivery.c.revision, delivery.c.replay)
     )
     last = {(article, endpoint): priority for article, endpoint, priority in connection.execute(query)}

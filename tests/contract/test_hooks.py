@@ -14,11 +14,10 @@ from service.http.guess_limits import MOST_WRONG, SIGNATURE
 from service.intake.adapters.adapter import HookRequest
 from service.store import operations
 from service.store.articles import hooks, source_settings, source_sync
-from service.store.articles.hooks import Hook
 from service.store.articles.source_sync import SweepEnd
-from service.store.database.record import Record
 from service.store.operations.sources import SourceChange
 from tests import paper_system
+from tests.paper_hooks import kept, send, status_of, told
 from tests.paper_system import PAPER_SECRET, a_paper_source, a_story, signed
 from tests.web import OPERATOR, WebDesk, the_problem
 
@@ -26,32 +25,6 @@ from tests.web import OPERATOR, WebDesk, the_problem
 @pytest.fixture(autouse=True)
 def _paper(monkeypatch: pytest.MonkeyPatch) -> None:
     paper_system.install(monkeypatch)
-
-
-def send(desk: WebDesk, hook: Any, *, secret: str = PAPER_SECRET, **headers: str) -> Any:
-    body = hook if isinstance(hook, bytes) else json.dumps(hook).encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return desk.client.post("/v1/hooks/paper", data=body, headers={**signed(body, secret), **named})
-
-
-def told(answer: Any, outcome: str) -> dict[str, Any]:
-    assert answer.status_code == 202, answer.text
-    assert answer.content_type == "application/json"
-    facts: dict[str, Any] = answer.json
-    assert facts["outcome"] == outcome, facts
-    return facts
-
-
-def kept(record: Record) -> list[Hook]:
-    with record.reading() as connection:
-        return hooks._read(
-            connection, [number for (number,) in hooks.Statement("SELECT id FROM hook").rows(connection)]
-        )
-
-
-def status_of(desk: WebDesk, story: str = "7") -> str:
-    answer = desk.get(f"/v1/articles?source=paper&external_id={story}", OPERATOR)
-    return str(answer.json["status"]) if answer.status_code == 200 else "none"
 
 
 def test_a_story_of_a_content_system_becomes_an_article(desk: WebDesk) -> None:
@@ -239,13 +212,14 @@ def test_a_hook_may_have_eight_mebibytes_and_no_more(desk: WebDesk) -> None:
     the_problem(send(desk, padded + b" " * 200), 413)
 
 
-def test_credentials_and_what_is_no_part_of_a_story_are_not_kept(desk: WebDesk) -> None:
+@pytest.mark.parametrize(("outcome", "section"), [("accepted", "world"), ("held", "no section of ours")])
+def test_credentials_and_what_is_no_part_of_a_story_are_not_kept(
+    desk: WebDesk, outcome: str, section: str
+) -> None:
     a_paper_source(desk.record)
-    hook = {
-        "stories": [a_story(post_revisions=["older text"], author={"email": "staff@example.org"})],
-        "secret": PAPER_SECRET,
-    }
-    told(send(desk, hook, Authorization="Bearer abc", X_Paper_Event="story.changed"), "accepted")
+    story = a_story(sections=[section], post_revisions=["older text"], author={"email": "staff@example.org"})
+    hook = {"stories": [story], "secret": PAPER_SECRET}
+    told(send(desk, hook, Authorization="Bearer abc", X_Paper_Event="story.changed"), outcome)
     [found] = kept(desk.record)
     assert found.headers["x-paper-event"] == "story.changed"
     text = f"{found.headers} {found.target} {found.body.decode()}"

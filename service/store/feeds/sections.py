@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.store.database import locks
 from service.store.database.record import Record
+from service.store.database.sql import Statement
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
 from service.store.feeds import archives, documents, feeds, kinds, placements
 from service.store.feeds.feeds import make_feed, want
@@ -86,13 +87,17 @@ def all_sections(record: Record) -> list[Section]:
 def titles(record: Record) -> dict[str, tuple[str, str]]:
     """From every name that any section has or had, closed ones too, to (slug, title) as they are now."""
     with record.reading() as connection:
-        known = {
-            slug: (slug, title) for slug, title in connection.execute(select(section.c.slug, section.c.title))
-        }
-        former = connection.execute(select(moved.c.slug, moved.c.feed)).all()
-    return known | {old: known[new] for old, new in former if new in known}
+        return titles_within(connection)
 
 
+def titles_within(connection: Connection) -> dict[str, tuple[str, str]]:
+    """The same in a transaction of the caller's."""
+    return {name: (slug, title) for name, slug, title in _TITLES.rows(connection)}
+
+
+_TITLES = Statement("""
+    SELECT slug, slug, title FROM section
+    UNION ALL SELECT m.slug, s.slug, s.title FROM moved m JOIN section s ON s.slug = m.feed""")
 # Every name under which an article may be posted: those of all sections, and those they had.
 NAMES = "SELECT slug FROM section UNION ALL SELECT slug FROM moved"
 

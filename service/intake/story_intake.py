@@ -91,7 +91,8 @@ class ReadyStory:
         posted, warnings = self.post.article, self.notes
         takedown = posted.status in TAKEDOWN_STATUSES
         if answer == NOTHING_TO_DO:
-            return StoryResult(posted.external_id, "ignored", NEVER_HERE, warnings=warnings, takedown=True)
+            why = f"{NEVER_HERE} ({posted.reason})"[:HELD_WORDS] if posted.reason else NEVER_HERE
+            return StoryResult(posted.external_id, "ignored", why, warnings=warnings, takedown=True)
         warnings += native.date_warnings(posted, self.post.now)
         return StoryResult(posted.external_id, answer.outcome, None, answer, warnings, takedown)
 

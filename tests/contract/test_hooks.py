@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from service.store.operations.sources import SourceChange
 from tests import paper_system
 from tests.paper_hooks import kept, send, status_of, told
 from tests.paper_system import PAPER_SECRET, a_paper_source, a_story, signed
-from tests.web import OPERATOR, WebDesk, the_problem
+from tests.web import OPERATOR, WebDesk, a_newsroom, rows, the_problem
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,12 @@ def test_a_takedown_of_a_story_that_was_never_here_is_ignored(desk: WebDesk) -> 
     a_paper_source(desk.record)
     facts = told(send(desk, {"gone": ["12"]}), "ignored")
     assert "nothing to take down" in facts["why"]
+
+
+def test_a_story_that_was_never_here_says_why_it_is_not_for_readers(desk: WebDesk) -> None:
+    a_paper_source(desk.record)
+    hook = {"stories": [{"id": "12", "status": "unpublished", "reason": "for members only"}]}
+    assert "for members only" in told(send(desk, hook), "ignored")["why"]
 
 
 def test_a_test_ping_is_answered_and_ignored(desk: WebDesk) -> None:
@@ -276,6 +283,30 @@ def test_the_token_of_a_system_is_sealed_and_read_back(desk: WebDesk) -> None:
     with desk.record.reading() as connection:
         row = connection.exec_driver_sql("SELECT secret_sealed FROM source_settings").scalar_one()
     assert b"very-secret" not in bytes(row)
+
+
+def test_a_system_that_asks_for_a_pictures_file_is_told_that_it_is_here_and_sends_the_story(
+    sqlite_desk: WebDesk,
+) -> None:
+    newsroom = a_newsroom(sqlite_desk.record, "agency", "superdesk")
+    before = rows(sqlite_desk.record)
+    for file in ("5f3c.jpg", "2026/11/28/5f3c?", "%E4%B8%AD.png"):
+        assert sqlite_desk.get(f"/v1/hooks/agency/{file}").status_code == 200
+    assert rows(sqlite_desk.record) == before
+    item = {"guid": "urn:a", "version": "1", "type": "text", "headline": "Ferry", "body_html": "<p>At dawn.</p>",
+            "service": [{"name": "World", "code": "w"}]}  # fmt: skip
+    body = json.dumps(item).encode()
+    mark = hmac.digest(newsroom.secret.encode(), body, "sha1").hex()
+    answer = sqlite_desk.client.post(
+        "/v1/hooks/agency", data=body, headers={"x-superdesk-signature": f"sha1={mark}"}
+    )
+    assert (answer.status_code, answer.json["outcome"]) == (201, "accepted")
+
+
+def test_a_file_is_asked_for_at_no_other_source(sqlite_desk: WebDesk) -> None:
+    a_paper_source(sqlite_desk.record)
+    for slug in ("paper", "wire", "nobody"):
+        the_problem(sqlite_desk.get(f"/v1/hooks/{slug}/5f3c.jpg"), 404)
 
 
 def test_every_answer_to_a_hook_is_described(sqlite_desk: WebDesk) -> None:

@@ -123,7 +123,7 @@ def test_a_story_of_arc_xp_without_a_paywall_is_for_everybody(restrictions: Any)
     assert arc_story(arc_event("03", content_restrictions=restrictions)).fields["id"] == ARC_ID
 
 
-def test_what_an_editor_puts_behind_the_paywall_without_publishing_it_takes_nothing_down() -> None:
+def test_a_paywall_that_is_set_without_publishing_it_takes_nothing_down() -> None:
     draft = arc_event("02", content_restrictions={"content_code": "premium"})
     assert isinstance(arc_events(draft)[0], Ignore)
 

@@ -121,6 +121,8 @@ def _intake() -> dict[str, PathItem]:
     answers = {**answers, "200": taken, "202": taken, **refusals(404)}
     hook = operation("postHook", "A content system's own webhook", answers, source, key, security=_SOURCE)
     post.requestBody, hook.requestBody = body_or_batch, body
+    file = path("file", "The system's own name of it.")
+    file_answers: Responses = {"200": response("It is.", {"text/plain": TEXT}), **refusals(404)}
     find = operation(
         "findArticle",
         "Find an article by its source's own id",
@@ -132,6 +134,9 @@ def _intake() -> dict[str, PathItem]:
     return {
         "/v1/articles": PathItem(post=post, get=find),
         "/v1/hooks/{source}": PathItem(post=hook),
+        "/v1/hooks/{source}/{file}": get(
+            "hasFile", "The file is here: a system that asks sends none", file_answers, source, file
+        ),
         SECTIONS_PATH: get(
             "readSections",
             "The sections of the desk",
@@ -225,9 +230,7 @@ def _monitoring() -> dict[str, PathItem]:
         "/healthz": get("isAlive", "The process is alive", {"200": response("It is.", text)}),
         "/readyz": get("isReady", "All parts answer and nothing is stalled", readiness),
         "/metrics": get(
-            "readMetrics",
-            "Prometheus metrics",
-            {"200": response("Metrics.", text), **refusals(401, 429)},
+            "readMetrics", "Prometheus metrics", {"200": response("All.", text), **refusals(401, 429)}
         ),
         "/openapi.json": get(
             "describe",

@@ -72,6 +72,12 @@ def create_blueprint(
         parameters.require_known()
         return _answer(articles.take(posted(source)))
 
+    @blueprint.get("/v1/hooks/<source>/<path:file>")
+    def get_file(source: str, file: str) -> Response:  # noqa: ARG001 - every file is answered alike
+        """Whether a picture's file is here, for the content systems that ask before they send a story."""
+        parameters.require_known()
+        return receiver.has_file(source)
+
     return blueprint
 
 

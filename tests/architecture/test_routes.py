@@ -22,6 +22,7 @@ ADDRESS = "the address's holder"  # a token is part of the address: for all othe
 USERS: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/articles"): {SOURCE},
     ("POST", "/v1/hooks/<source>"): {SOURCE},
+    ("GET", "/v1/hooks/<source>/<path:file>"): {EVERYBODY},
     ("GET", "/v1/articles"): {OPERATOR, SOURCE},
     ("GET", "/v1/articles/<path:name>"): {OPERATOR, SOURCE},
     ("GET", "/v1/sections"): {OPERATOR, SOURCE, PARTNER},

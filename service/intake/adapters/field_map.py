@@ -96,7 +96,12 @@ def _certain(known: Mapping[str, Any], settings: SourceSettings) -> dict[str, An
 
 
 def has_headline(record: Mapping[str, Any], settings: SourceSettings, habits: RecordHabits) -> bool:
-    return bool(_found(record, "headline", settings, habits)[1])
+    return bool(first_value(record, "headline", settings, habits))
+
+
+def first_value(record: Mapping[str, Any], name: str, settings: SourceSettings, habits: RecordHabits) -> Any:
+    """The record's own value of a field of ours, as it is there."""
+    return _found(record, name, settings, habits)[1]
 
 
 def _found(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.store.database import locks
 from service.store.database.record import Record
+from service.store.database.sql import Statement
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
 from service.store.feeds import archives, documents, feeds, kinds, placements, slugs
 from service.store.feeds.feeds import make_feed, want
@@ -86,15 +87,20 @@ def all_sections(record: Record) -> list[Section]:
 def titles(record: Record, *, until: datetime | None = None) -> dict[str, tuple[str, str]]:
     """From every name that any section has or had, closed ones too, to (slug, title) as they are now; `until`: only
     of sections that were there then."""
-    query = select(section.c.slug, section.c.title)
-    if until is not None:
-        query = query.where(section.c.created_at <= until)
     with record.reading() as connection:
-        known = {slug: (slug, title) for slug, title in connection.execute(query)}
-        former = connection.execute(select(moved.c.slug, moved.c.feed)).all()
-    return known | {old: known[new] for old, new in former if new in known}
+        return titles_within(connection, until)
 
 
+def titles_within(connection: Connection, until: datetime | None = None) -> dict[str, tuple[str, str]]:
+    """The same in a transaction of the caller's."""
+    rows = _TITLES.rows(connection, until=until or datetime.max.replace(tzinfo=UTC))
+    return {name: (slug, title) for name, slug, title in rows}
+
+
+_TITLES = Statement("""
+    SELECT slug, slug, title FROM section WHERE created_at <= :until
+    UNION ALL SELECT m.slug, s.slug, s.title FROM moved m JOIN section s ON s.slug = m.feed
+    WHERE s.created_at <= :until""")
 # Every name under which an article may be posted: those of all sections, and those they had.
 NAMES = "SELECT slug FROM section UNION ALL SELECT slug FROM moved"
 

@@ -30,7 +30,7 @@ from workers.deliver.settle import (
     settlement_of,
     verdict_on,
 )
-from workers.deliver.slots import WireSlots
+from workers.deliver.slots import WireSlots, key_of
 from workers.deliver.steps import Claim, LoopState, Settle, Step, Stop, Wait, next_step
 from workers.net import outcome
 from workers.net.outcome import Outcome
@@ -43,6 +43,7 @@ CONTENDED = 0.05  # seconds: how long to leave alone what another worker claims 
 # Seconds that a drain waits for a rate-limited endpoint, at least and at most: the sweep finds what takes longer.
 SHORTEST_REST, LONGEST_REST = 0.02, 1.0
 HANG_UP_AFTER = 3.0  # seconds after it is stopped: the partners' time to answer what is on the wire
+CUT_OFF = outcome.lost("cut off after a second: others waited for their first push")
 LONGEST_OUTAGE = 60.0  # seconds without the record; then the leases run out and another worker sends again
 
 
@@ -140,7 +141,7 @@ class DeliveryLoop:
             returning=len(drain.returning),
             queued=len(self._queue),
             in_flight=self._sender.in_flight,
-            slow=self._slots.slow,
+            apart=self._slots.apart,
             may_claim_more=drain.may_claim_more,
             look_again_at=drain.look_again_at,
             closing=self._flight.stopped(),
@@ -185,6 +186,8 @@ class DeliveryLoop:
                 return
             push = self._pushes.build(queued.claimed, queued.body, self._clock())
             self._sender.submit(push, stalls_seen=self._stalls_seen)
+        if in_the_way := set(self._queue.in_the_way(at)):
+            self._sender.drop(CUT_OFF, lambda push: key_of(push.token[0]) in in_the_way)
 
     def _stood_still(self, drain: _Drain) -> bool:
         """True if this process stood still since its last claim: others may have its claims, so they go back unsent."""

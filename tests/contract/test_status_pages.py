@@ -18,7 +18,7 @@ from lxml import html
 
 from service.console.login import own_path
 from service.store.database.record import Record, open_record
-from service.store.views import deliveries
+from service.store.views import deliveries, trouble
 from tests import postgres, seeded
 from tests.web import OPERATOR, PUBLIC_URL, SECRET_KEY, TOKEN, CutOff, an_app, nothing_changes, the_problem
 from workers.publish.builder import FeedBuilder
@@ -390,6 +390,14 @@ def test_odd_searches_are_answered(office: Office, query: str) -> None:
 @pytest.mark.parametrize("endpoint", ["0", "-1", "x", "", "9" * 30, "9" * 5000, "%00", "1.5"])
 def test_an_endpoint_that_is_none_shows_the_list_of_what_was_given_up(office: Office, endpoint: str) -> None:
     assert "Flaky Times" in text_of(office.page(f"/status/dead?endpoint={endpoint}"))
+
+
+def test_page_of_what_was_given_up_says_where_it_counts_the_latest_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "of the latest" not in text_of(office.page("/status/dead"))
+    monkeypatch.setattr(trouble, "LOOKED_AT", 1)
+    assert "of the latest 1 there" in text_of(office.page("/status/dead"))
 
 
 def hostile_page(office: Office) -> Any:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import postgres
+from tests.chaos.siege import besieged
 from tests.desk import RunningDesk
 from tests.outlet import Outlet
 
 LONG = os.environ.get("CHAOS") == "long"
 WORKERS = 3
 # Connections that want nothing, while a ledger is kept.
-IDLE, HALF_SENT, DRIPPING = (2_000, 500, 200) if LONG else (300, 100, 50)
-# In which the probe and a feed are answered, on a machine that starts workers all the while.
-PROBE_SECONDS = 5.0
-SIEGE_END_SECONDS = 60.0
+CLIENTS = (
+    {"idle": 2_000, "half_sent": 500, "dripping": 200}
+    if LONG
+    else {"idle": 300, "half_sent": 100, "dripping": 50}
+)
 IN_FLIGHT = 12  # the most pushes on the wire to one endpoint at once
 
 
@@ -72,35 +70,5 @@ def any_desk(request: pytest.FixtureRequest) -> RunningDesk:
 @pytest.fixture
 def siege(desk: RunningDesk) -> Iterator[None]:
     """Clients that want nothing, all through the test, and bodies of no story; the probe and a feed are answered."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.chaos.siege"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    orders = {
-        "url": desk.url,
-        "intake_url": desk.source["intake_url"],
-        "secret": desk.source["secret"],
-        "idle": IDLE,
-        "half_sent": HALF_SENT,
-        "dripping": DRIPPING,
-    }
-    assert process.stdin
-    try:
-        process.stdin.write(json.dumps(orders) + "\n")
-        process.stdin.flush()
+    with besieged(desk, **CLIENTS):
         yield
-        out, _ = process.communicate(timeout=SIEGE_END_SECONDS)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    account = json.loads(out)
-    print(f"siege: {account}")
-    assert account["open_at_most"] > (IDLE + HALF_SENT + DRIPPING) // 2, account
-    assert set(account["bodies"]) <= {"400", "413", "422", "429", "503"}, account
-    assert {"400", "413", "422"} & set(account["bodies"]), account
-    assert set(account["probes"]) == {"/healthz 200", "/feeds/world.rss 200"}, account
-    assert account["slowest_probe"] < PROBE_SECONDS, account

@@ -10,22 +10,29 @@ import json
 import os
 import selectors
 import socket
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import requests
 from standardwebhooks import Webhook
 
+from tests.desk import RunningDesk
 from tests.open_files import raise_open_files
 
 HEAD = b"POST /v1/articles HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 BODY_EVERY, ASK_EVERY, DRIP_EVERY, OPEN_AGAIN_EVERY = 1.5, 0.5, 1.0, 0.25
 ANSWER_SECONDS = 30.0
+# In which the probe and a feed are answered, on a machine that starts workers all the while.
+PROBE_SECONDS = 5.0
+END_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Orders:
 
 @dataclass
 class Account:
-    """What came of it. `bodies` and `probes` count answers by status; `open_at_most` are connections at once."""
+    """The outcome: `bodies` and `probes` count answers by status; `open_at_most` are connections at once."""
 
     open_at_most: int = 0
     reopened: int = 0
@@ -166,6 +173,37 @@ class Siege:
                     status = type(error).__name__
                 self.account.probes[f"{path} {status}"] += 1
                 self.account.slowest_probe = max(self.account.slowest_probe, time.monotonic() - began)
+
+
+@contextmanager
+def besieged(desk: RunningDesk, **clients: int) -> Iterator[None]:
+    """Such clients for as long as the block takes; the probe and a feed of the desk were answered all the while."""
+    secret, intake_url = desk.source["secret"], desk.source["intake_url"]
+    orders = Orders(desk.url, intake_url, secret, **clients)  # type: ignore[arg-type]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.siege"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdin
+    try:
+        process.stdin.write(json.dumps(vars(orders)) + "\n")
+        process.stdin.flush()
+        yield
+        out, _ = process.communicate(timeout=END_SECONDS)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    account = json.loads(out)
+    print(f"siege: {account}")
+    assert account["open_at_most"] > sum(clients.values()) // 2, account
+    assert set(account["bodies"]) <= {"400", "413", "422", "429", "503"}, account
+    assert {"400", "413", "422"} & set(account["bodies"]), account
+    assert set(account["probes"]) == {"/healthz 200", "/feeds/world.rss 200"}, account
+    assert account["slowest_probe"] < PROBE_SECONDS, account
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def test_a_partners_first_push_does_not_wait_for_twice_as_many_hanging_ones_as_t
         post(record, source, an_article(), now=now())
         routing.route(record, now())
         # With so few slots there are 6 for unknown endpoints' news, and 4 for slow ones'.
-        deliveries = a_delivery_loop(record, "w1.test", now, capacity=slots.PARTS)
+        deliveries = a_delivery_loop(record, "w1.test", now, capacity=slots.SHARED_PARTS)
         with ThreadPoolExecutor(1) as pool:
             began = time.monotonic()
             drained = pool.submit(deliveries.drain)

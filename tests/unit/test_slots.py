@@ -10,7 +10,7 @@ from service.store.deliveries.capacity import Lane
 from service.store.deliveries.claims import ClaimedDelivery
 from tests.unit.test_send_queue import a_claim
 from workers.deliver.send_queue import Queued, SendQueue
-from workers.deliver.slots import CAPACITY, PARTS, SHARES, SLOW_FROM, Speed, WireSlots
+from workers.deliver.slots import CAPACITY, SHARED_PARTS, SHARES, SLOW_FROM, Speed, WireSlots
 from workers.deliver.steps import CLAIM_BATCH, IN_HAND
 
 SICK, HEALTHY = 200, 20  # partners; the sick are the first by number
@@ -196,11 +196,11 @@ def test_more_hanging_partners_than_slots_leave_the_slots_of_the_quick_alone() -
                 slots.begin(claimed, now)
                 number += 1
         now += 0.5
-    assert slots.apart == CAPACITY * sum(SHARES[Lane.NEWS, each] for each in APART) // PARTS
+    assert slots.apart == CAPACITY * sum(SHARES[Lane.NEWS, each] for each in APART) // SHARED_PARTS
     assert slots.has_room(a_claim(2, quick))
     assert slots.has_room(a_claim(3, quick, priority=0))
     assert slots.has_room(a_claim(4, 1, priority=0))
-    assert sum(SHARES.values()) == PARTS
+    assert sum(SHARES.values()) == SHARED_PARTS
 
 
 def test_an_end_of_our_own_doing_says_nothing_of_the_partner() -> None:

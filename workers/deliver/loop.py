@@ -18,7 +18,6 @@ from service.store.deliveries.capacity import Allowance, Lane
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.push_content import PushContent
 from service.store.errors import RecordUnavailable
-from service.store.redirect_words import with_host_alone
 from workers.deliver.prefetch import PrefetchWindow
 from workers.deliver.push_requests import PushBuilder
 from workers.deliver.send_queue import Queued, SendQueue
@@ -27,6 +26,7 @@ from workers.deliver.settle import (
     HealthWriteThrottle,
     endpoints_to_update,
     ends_by_age,
+    facts_of,
     settlement_of,
     verdict_on,
 )
@@ -264,7 +264,7 @@ class DeliveryLoop:
         self._cursor = cursor
         self._throttle.committed(attempts, ids, now)
         ends = zip(attempts, settled, strict=True)
-        logs.info_each(log, "delivery.attempted", (_facts(each, end.state) for each, end in ends))
+        logs.info_each(log, "delivery.attempted", (facts_of(each, end.state) for each, end in ends))
         for turn in turns:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
         return _Claims(claimed, content, token_at)
@@ -289,15 +289,3 @@ class DeliveryLoop:
 def _seconds(answer: Outcome) -> float | None:
     """How long the partner took; None where the end was our own doing."""
     return None if answer.kind in ("lost", "unsent") else answer.timings.total / 1000
-
-
-def _facts(attempt: Attempt, state: str) -> dict[str, object]:
-    return {
-        "delivery": attempt.claimed.public_id,
-        "endpoint": attempt.claimed.endpoint_id,
-        "attempt": attempt.claimed.attempts,
-        "outcome": attempt.outcome.kind,
-        "status": attempt.outcome.status,
-        "state": state,
-        "words": with_host_alone(attempt.outcome.words),
-    }

@@ -38,7 +38,7 @@ _Group = tuple[Lane, Speed]
 # A delivery and its attempt: after an outage the next may begin while the last is on the wire.
 ClaimKey = tuple[int, int]
 # Of all, in these parts. They sum up to all: nobody takes another's.
-PARTS = 24
+SHARED_PARTS = 24
 SHARES: Mapping[_Group, int] = MappingProxyType(
     {
         (Lane.NEWS, Speed.QUICK): 4,
@@ -74,7 +74,7 @@ class WireSlots:
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._room = {group: max(1, capacity * share // PARTS) for group, share in SHARES.items()}
+        self._room = {group: max(1, capacity * share // SHARED_PARTS) for group, share in SHARES.items()}
         # By group, in the order of their start: claim → its endpoint, and when its push began.
         self._used: dict[_Group, dict[ClaimKey, tuple[int, float]]] = {group: {} for group in SHARES}
         self._groups: dict[ClaimKey, _Group] = {}

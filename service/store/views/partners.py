@@ -22,7 +22,7 @@ from service.store.schema.partners import endpoint, partner
 from service.store.views.feeds import FeedNow, read_feeds
 from service.store.views.thresholds import BEHIND_AFTER
 
-T = TypeVar("T")
+EndpointRow = TypeVar("EndpointRow")
 
 
 @dataclass(frozen=True)
@@ -201,15 +201,15 @@ def _sections(connection: Connection, ids: Sequence[int] | None) -> dict[int, li
     return chosen
 
 
-class _OfEndpoints(Generic[T]):
+class _OfEndpoints(Generic[EndpointRow]):
     """A query of all endpoints, and the same of some, which reads nothing of the others. `{}` is where these are named,
     by the column `endpoint_id` of d."""
 
-    def __init__(self, kind: Callable[..., T], sql: str) -> None:
+    def __init__(self, kind: Callable[..., EndpointRow], sql: str) -> None:
         self._of_all = Query(kind, sql.format(""))
         self._of_some = Query(kind, sql.format(" AND d.endpoint_id IN :ids[]"))
 
-    def all(self, connection: Connection, ids: Sequence[int] | None, **values: Any) -> list[T]:
+    def all(self, connection: Connection, ids: Sequence[int] | None, **values: Any) -> list[EndpointRow]:
         if ids is None:
             return self._of_all.all(connection, **values)
         return self._of_some.all(connection, ids=list(ids), **values)

@@ -262,6 +262,7 @@ class StatusViews:
         return render_template(
             "status/dead.html",
             groups=trouble.dead_groups(self._record),
+            looked_at=trouble.LOOKED_AT,
             chosen=chosen,
             deliveries=deliveries.dead_of(self._record, chosen) if chosen else [],
         )

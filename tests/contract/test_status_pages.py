@@ -19,7 +19,7 @@ from lxml import html
 
 from service.console.login import own_path
 from service.store.database.record import Record, open_record
-from service.store.views import deliveries
+from service.store.views import deliveries, trouble
 from tests import postgres, seeded
 from tests.web import OPERATOR, PUBLIC_URL, SECRET_KEY, TOKEN, CutOff, an_app, nothing_changes, the_problem
 from workers.publish.builder import FeedBuilder
@@ -420,6 +420,14 @@ def test_a_search_of_any_script_survives_the_login(office: Office) -> None:
         asked = unquote(unquote(parse_qs(urlsplit(door).query)["next"][0]))
         assert asked == f"/status/articles?{unquote(query)}"
     assert office.app.test_client().get("/status/login?next=https://evil.example").status_code == 400
+
+
+def test_page_of_what_was_given_up_says_where_it_counts_the_latest_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "of the latest" not in text_of(office.page("/status/dead"))
+    monkeypatch.setattr(trouble, "LOOKED_AT", 1)
+    assert "of the latest 1 there" in text_of(office.page("/status/dead"))
 
 
 def hostile_page(office: Office) -> Any:

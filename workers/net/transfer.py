@@ -76,6 +76,12 @@ class Transfer:
         self._blocked = None
         self._dialled = False
 
+    @property
+    def push(self) -> Push:
+        """The push that it is at."""
+        assert self._push is not None
+        return self._push
+
     def end(self, code: int, error: str) -> tuple[Push, Exchange]:
         """The push and the facts of its exchange; the handle is free for the next one."""
         assert self._push is not None

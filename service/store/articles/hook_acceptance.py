@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sqlalchemy import Connection
+
 from service.store.articles import hooks, posts
 from service.store.articles.accept import accept_within
 from service.store.articles.hooks import HookClaim, HookResult, NewHook
@@ -33,8 +35,11 @@ def accept_and_keep(
     All of it stands, or nothing. Raises UnknownSections; IntegrityError where another post was faster. The article is
     locked before the hook, and that before the comparison: nobody locks them in another order."""
     revision = posts.posted_revision(post.article)
-    with record.writing() as connection:
+
+    def act(connection: Connection) -> HookEnd:
         answer = accept_within(connection, post, revision)
         new, result = described(answer)
         claim = hooks.keep_within(connection, new, result, post.now, sweep=sweep)
-    return HookEnd(claim, result, answer)
+        return HookEnd(claim, result, answer)
+
+    return record.write(act)

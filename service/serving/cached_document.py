@@ -59,8 +59,13 @@ class DocumentAddress:
             slug = name if name.isascii() else name.encode("latin-1").decode()
         except UnicodeError:
             return None
+        return cls.of(slug, ending) if slug and slug.isprintable() else None
+
+    @classmethod
+    def of(cls, slug: str, ending: str) -> DocumentAddress | None:
+        """None if no document has this ending."""
         fmt = next((each for each in feeds.FORMATS if each == ending), None)
-        return cls(slug, fmt) if fmt and slug and slug.isprintable() else None
+        return None if fmt is None else cls(slug, fmt)
 
 
 @dataclass(frozen=True)

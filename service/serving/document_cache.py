@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from time import monotonic
 
-from feeds import FORMATS
 from service import logs, times
 from service.serving.cached_document import CachedDocument, DocumentAddress, public_policy
 from service.serving.memory import ByteCount
@@ -43,7 +42,6 @@ TAKEDOWN_WINDOW = timedelta(hours=1)
 # So few documents are loaded in all the forms that clients ask for. Of more takedowns, each form is made on request.
 _FEW = 20
 _STRIPES = 64
-_FORMATS = {str(each): each for each in FORMATS}
 
 
 class DocumentCache:
@@ -173,11 +171,8 @@ class DocumentCache:
     def _want_new(self, listing: Mapping[tuple[str, str], str]) -> None:
         """Notes the documents that the former list had not: all at the start, later those of new feeds."""
         former = self._listing or {}
-        new = [
-            DocumentAddress(slug, fmt)
-            for slug, ending in listing
-            if (slug, ending) not in former and (fmt := _FORMATS.get(ending)) is not None
-        ]
+        fresh = (DocumentAddress.of(*each) for each in listing if each not in former)
+        new = [address for address in fresh if address is not None]
         self._wanted = (self._wanted if self._first else 0) + len(new)
         self._first = [*reversed(new), *self._first]
 

@@ -30,8 +30,9 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.adapters.field_map import HABITS, RecordHabits, first_value, is_story_type, read_record
+from service.intake.adapters.field_map import HABITS, RecordHabits, first_value, read_record
 from service.intake.adapters.json_values import an_id, an_object, decoded, objects, words
+from service.intake.adapters.story_types import is_story_type
 
 DOCS_CHANGED, DOCS_LISTED = 50, 500
 LOCALES_MOST = 50  # of one document

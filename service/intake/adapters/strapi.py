@@ -29,8 +29,9 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.adapters.field_map import RecordHabits, is_story_type, read_record
+from service.intake.adapters.field_map import RecordHabits, read_record
 from service.intake.adapters.json_values import a_moment, an_id, an_object, decoded, objects, part, words
+from service.intake.adapters.story_types import is_story_type
 
 ROWS_CHANGED, ROWS_LISTED = 50, 100  # Strapi gives 100 at most, unless its site says otherwise
 _HABITS = RecordHabits(

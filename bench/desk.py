@@ -21,7 +21,7 @@ from service.cli.up import processes
 from service.http import credentials
 from service.intake.adapters import native
 from service.runtime import celery_app, embedded_redis, key_files
-from service.runtime.supervise import dateline
+from service.runtime.programs import dateline
 from service.settings import Settings
 from service.store import migrations, operations
 from service.store.articles import accept as articles
@@ -93,7 +93,7 @@ class BenchDesk:
         shared = settings.environment(self.settings)
         self._processes.start("redis", embedded_redis.command(self.settings))
         embedded_redis.wait_until_answers(embedded_redis.socket_path(self.settings), seconds=10)
-        self._processes.start("web", dateline("web"), shared)
+        self._processes.start("web", dateline("web").command_line(), shared)
         self._processes.wait("web", lambda: answers(self.settings.port))
         if not workers:
             return

@@ -26,7 +26,7 @@ from bench.processes import Failed, Processes, answers, free_port
 from bench.run import Run
 from bench.table import Line, at_least_times
 from service import settings
-from service.runtime.supervise import dateline
+from service.runtime.programs import dateline
 from service.store.deliveries import routing
 from workers.publish.builder import FeedBuilder
 
@@ -197,7 +197,7 @@ def _gzipped(web: _BenchServer) -> bytes:
 def _start_feeds(children: Processes, desk: BenchDesk) -> int:
     """Starts it and returns its port."""
     port = free_port()
-    command = dateline("feeds", "serve", "--listen", f"127.0.0.1:{port}")
+    command = dateline("feeds", "serve", "--listen", f"127.0.0.1:{port}").command_line()
     children.start("feeds", command, settings.environment(desk.settings))
     children.wait("feeds", lambda: answers(port))
     return port

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -126,8 +126,16 @@ class RunningDesk:
 
     def dateline(self, *words: str) -> dict[str, Any]:
         """Runs `dateline WORDS --json` beside the desk and returns its answer. Fails unless the command succeeds."""
+        [answer] = self._answers([*_DATELINE, *words, "--json"])
+        return answer
+
+    def commands(self, *commands: Sequence[str]) -> list[dict[str, Any]]:
+        """The answers of several commands, given to one interpreter: it loads once what they need."""
+        return self._answers([sys.executable, "-P", "-c", COMMANDS, json.dumps(commands)])
+
+    def _answers(self, command: list[str]) -> list[dict[str, Any]]:
         ran = subprocess.run(
-            [*_DATELINE, *words, "--json"],
+            command,
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -135,21 +143,21 @@ class RunningDesk:
             timeout=COMMAND_SECONDS,
             check=False,
         )
-        assert ran.returncode == 0, f"dateline {' '.join(words)}: {ran.stdout}\n{ran.stderr}"
-        answer: dict[str, Any] = json.loads(ran.stdout)
-        return answer
+        assert ran.returncode == 0, f"{command[3:]}: {ran.stdout}\n{ran.stderr}"
+        return [json.loads(line) for line in ran.stdout.splitlines()]
 
     def furnish(self, outlet: Outlet, *paths: str, max_in_flight: int = 4) -> None:
         """Adds a section, a source, and a partner with an endpoint at each path; no other desk may push to these."""
-        self.dateline("section", "add", "world", "--title", "World", "--language", "en")
-        self.source = self.dateline("source", "add", "wire", "--name", "Wire Service")
-        self.dateline("partner", "add", "harbour", "--name", "Harbour Herald")
-        for path in paths:
-            added = self.dateline(
-                "endpoint", "add", "harbour", outlet.url(path), "--max-in-flight", str(max_in_flight)
-            )
-            outlet.secrets[path] = added["secret"]
-            self.endpoints[path] = int(added["endpoint"])
+        room = ("--max-in-flight", str(max_in_flight))
+        _, self.source, _, *added = self.commands(
+            ("section", "add", "world", "--title", "World", "--language", "en"),
+            ("source", "add", "wire", "--name", "Wire Service"),
+            ("partner", "add", "harbour", "--name", "Harbour Herald"),
+            *(("endpoint", "add", "harbour", outlet.url(path), *room) for path in paths),
+        )
+        for path, endpoint in zip(paths, added, strict=True):
+            outlet.secrets[path] = endpoint["secret"]
+            self.endpoints[path] = int(endpoint["endpoint"])
 
     def post(
         self,
@@ -197,6 +205,17 @@ class RunningDesk:
         return {fmt: each.text if each.status_code == 200 else "" for fmt, each in got.items()}
 
 
+# A program that runs several commands, whose words it is given as JSON; each answers with a line of JSON.
+COMMANDS = """
+import json, sys
+from service.cli import main
+for words in json.loads(sys.argv[1]):
+    try:
+        main.main([*words, "--json"])
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
 # -P and -m run this very installation, whatever the PATH and the folder are.
 _DATELINE = [sys.executable, "-P", "-m", "service.cli.main"]
 

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from urllib.parse import urlsplit
@@ -18,7 +19,8 @@ from service import settings, times
 from service.cli.command import CommandContext, CommandResult, with_context
 from service.cli.parameter_types import LISTEN
 from service.demo import desk as demo
-from service.runtime import data_dir, embedded_redis, key_files, ports, supervise
+from service.runtime import data_dir, embedded_redis, key_files, ports, programs, supervise
+from service.runtime.programs import Program
 from service.runtime.supervise import CannotRun, Part, Supervisor
 from service.settings import Settings
 from service.store import migrations
@@ -29,15 +31,26 @@ from service.store.views.pipeline import workers_now
 # A line once in a while until all parts answer, so that nobody waits in the dark.
 IMPATIENT_AFTER = 10.0
 
+# By their names: the service does not import the workers, and no other command needs the servers. A module that is
+# missing here is loaded by each process for itself.
+_CELERY = ("celery.app.base", "celery.app.amqp", "kombu.transport.redis")
+_WEB = programs.dateline("web", loads=("service.wsgi", "service.cli.serve", *_CELERY))
+_FEEDS_SERVER = programs.dateline("feeds", "serve", loads=("service.asgi", "service.cli.serve"))
+_WORKER_LOADS = ("workers.process", "workers.hints.consumer", *_CELERY)
+_TASK_LOADS = {
+    "publish": ("workers.publish.builder", "workers.publish.task", "service.serving.export"),
+    "fetch": ("service.intake.story_intake", "workers.fetch.task", "workers.net.api_client"),
+}
+
 
 def parts(config: Settings) -> list[Part]:
     """Redis unless there is one, the web, the feeds server if it has an address, and the workers."""
     shared = settings.environment(config)
-    result = [Part("web", partial(supervise.dateline, "web"), shared)]
+    result = [Part("web", lambda: _WEB, shared)]
     if config.feeds_listen:
-        result.append(Part("feeds", partial(supervise.dateline, "feeds", "serve"), shared))
+        result.append(Part("feeds", lambda: _FEEDS_SERVER, shared))
     for name, tasks in processes(config):
-        result.append(Part(name, partial(_worker_command, "--name", name, "--tasks", tasks), shared))
+        result.append(Part(name, partial(_worker, name, tasks), shared))
     if not config.redis_url:
         result.insert(0, Part("redis", partial(_redis_command, config), last=True))
     return result
@@ -52,9 +65,10 @@ def processes(config: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def _worker_command(*words: str) -> Sequence[str]:
-    """The command line that `dateline worker` ends as: it loads a command less."""
-    return [sys.executable, "-P", "-m", "workers", *words]
+def _worker(name: str, tasks: str) -> Program:
+    """The program that `dateline worker` ends as: it loads a command less."""
+    loads = (*_WORKER_LOADS, *_TASK_LOADS.get(tasks, ()))
+    return Program("workers.__main__", ("--name", name, "--tasks", tasks), loads, command="dateline worker")
 
 
 def _redis_command(config: Settings) -> Sequence[str]:
@@ -80,39 +94,34 @@ def up(context: CommandContext, listen: str | None, with_demo: bool) -> CommandR
         config = demo.demo_settings(config) if with_demo else config
         new_token = not config.operator_token and not (config.data_dir / key_files.TOKEN_FILE).exists()
         config_with_keys = key_files.ensure_keys(config)
-        record = open_record(config_with_keys.database_url, config_with_keys.secret_key)
-        try:
+        with _record(config_with_keys) as record:
             migrations.migrate(record)
             demo_state = demo.prepare(record, config_with_keys, started) if with_demo else None
-            supervisor = Supervisor(
-                [*parts(config), *(demo.receivers(demo_state) if demo_state else ())],
-                state_file=config.data_dir / supervise.SUPERVISOR_STATE_FILE,
-                facts=_facts(config_with_keys),
-                say=context.say,
-                stdout=sys.stderr if context.as_json else None,
-            )
-            if new_token:
-                context.say(_new_token_words(config_with_keys, as_json=context.as_json))
-            _run(
-                context,
-                supervisor,
-                config_with_keys,
-                record,
-                started,
-                demo.newsroom_part(config_with_keys) if demo_state else None,
-            )
-        finally:
-            record.close()
+        supervisor = Supervisor(
+            [*parts(config), *(demo.receivers(demo_state) if demo_state else ())],
+            state_file=config.data_dir / supervise.SUPERVISOR_STATE_FILE,
+            facts=_facts(config_with_keys),
+            say=context.say,
+            stdout=sys.stderr if context.as_json else None,
+        )
+        if new_token:
+            context.say(_new_token_words(config_with_keys, as_json=context.as_json))
+        newsroom = demo.newsroom_part(config_with_keys) if demo_state else None
+        _run(context, supervisor, config_with_keys, started, newsroom)
     finally:
         lock.release()
     return None
+
+
+def _record(config: Settings) -> closing[Record]:
+    """The record, for a moment: the parts are forks of this process, and a fork may not have an open record."""
+    return closing(open_record(config.database_url, config.secret_key))
 
 
 def _run(
     context: CommandContext,
     supervisor: Supervisor,
     config: Settings,
-    record: Record,
     started: datetime,
     after: Part | None,
 ) -> None:
@@ -121,7 +130,7 @@ def _run(
         if not config.redis_url:
             supervisor.start("redis")
             embedded_redis.wait_until_answers(embedded_redis.socket_path(config), seconds=10)
-        if supervisor.run_until(_ready(context, config, record, started)):
+        if supervisor.run_until(_ready(context, config, started)):
             _say_ready(context, config)
             if after:
                 supervisor.add(after)
@@ -170,19 +179,16 @@ def _feeds_url(config: Settings) -> dict[str, str]:
     return {"feeds_url": f"http://{config.feeds_listen}"} if config.feeds_listen else {}
 
 
-def _ready(
-    context: CommandContext, config: Settings, record: Record, started: datetime
-) -> Callable[[], bool]:
+def _ready(context: CommandContext, config: Settings, started: datetime) -> Callable[[], bool]:
     """Tells whether the servers report that all parts answer, and every worker was seen since the start."""
     next_line = time.monotonic() + IMPATIENT_AFTER
 
     def ready() -> bool:
         nonlocal next_line
-        missing = _missing_workers(config, record, started)
         trouble = _trouble("the web", config.listen, config)
         if config.feeds_listen:
             trouble = trouble or _trouble("the feeds server", config.feeds_listen, config)
-        trouble = trouble or missing
+        trouble = trouble or _missing_workers(config, started)
         if trouble and time.monotonic() > next_line:
             context.say(f"not ready yet: {trouble}")
             next_line = time.monotonic() + IMPATIENT_AFTER
@@ -191,10 +197,11 @@ def _ready(
     return ready
 
 
-def _missing_workers(config: Settings, record: Record, started: datetime) -> str:
+def _missing_workers(config: Settings, started: datetime) -> str:
     """The trouble with the workers; empty when each was seen since the start."""
     try:
-        seen = sum(each.seen_at >= started for each in workers_now(record))
+        with _record(config) as record:
+            seen = sum(each.seen_at >= started for each in workers_now(record))
     except RecordUnavailable as error:
         return f"the record does not answer ({error})"
     wanted = len(processes(config))

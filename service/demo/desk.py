@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -19,7 +18,8 @@ from pathlib import Path
 
 from service import settings
 from service.http import credentials
-from service.runtime import files, supervise
+from service.runtime import files
+from service.runtime.programs import Program
 from service.runtime.supervise import Part
 from service.settings import Settings
 from service.store import operations
@@ -95,24 +95,29 @@ def prepare(record: Record, config: Settings, now: datetime) -> DemoState:
 
 def receivers(state: DemoState) -> list[Part]:
     """The partners' receivers, as processes of their own; ended last, for deliveries still on the way."""
-    return [
-        Part(
-            outlet.slug,
-            partial(
-                supervise.dateline, "receive", "--listen", f"127.0.0.1:{outlet.port}", "--name", outlet.name,
-                "--secret-file", outlet.secret_file, *(["--flaky"] if outlet.flaky else []),
-            ),
-            last=True,
-        )
-        for outlet in state.outlets
-    ]  # fmt: skip
+    return [Part(outlet.slug, partial(_receiver, outlet), last=True) for outlet in state.outlets]
+
+
+def _receiver(outlet: DemoPartner) -> Program:
+    listen, flaky = f"127.0.0.1:{outlet.port}", ("--flaky",) if outlet.flaky else ()
+    words = (
+        "receive",
+        "--listen",
+        listen,
+        "--name",
+        outlet.name,
+        "--secret-file",
+        outlet.secret_file,
+        *flaky,
+    )
+    return Program("service.cli.main", words, loads=("service.cli.receive",))
 
 
 def newsroom_part(config: Settings) -> Part:
     """The newsroom, which posts the stories, once, in a process of its own."""
     return Part(
         "newsroom",
-        lambda: [sys.executable, "-P", "-m", "service.demo.newsroom"],
+        lambda: Program("service.demo.newsroom", command="newsroom"),
         settings.environment(config),
         once=True,
     )

@@ -17,7 +17,7 @@ import click
 from service import settings, times
 from service.demo import blog
 from service.demo.desk import BLOG, SECTIONS, SOURCE, DemoState, read_state, write_state
-from service.runtime import key_files, supervise
+from service.runtime import key_files, programs
 from service.settings import Settings
 from service.store.articles import sources
 from service.store.database.record import open_record
@@ -85,7 +85,7 @@ def body_of(step: Step, now: datetime) -> dict[str, Any] | None:
 
 def main() -> int:
     """The newsroom's process: takes the open steps, each at its time, with a line for each."""
-    supervise.end_with_parent()
+    programs.end_with_parent()
     config = key_files.ensure_keys(settings.load())
     state = read_state(config.data_dir)
     open_steps = _open_steps(state)

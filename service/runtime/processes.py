@@ -11,7 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from service import logs
-from service.runtime.supervise import GRACE, HEALTHY_AFTER, delay_before, end_with_parent
+from service.runtime.programs import end_with_parent
+from service.runtime.supervise import GRACE, HEALTHY_AFTER, delay_before
 
 log = logs.get("runtime")
 

@@ -6,22 +6,19 @@ once (by the kernel, on Linux) if it is killed. One `up` per data directory.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from service.runtime import files
+from service.runtime import files, programs
+from service.runtime.programs import Child, Program
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
@@ -34,7 +31,6 @@ WRITE_STATE_EVERY = 1.0
 LOCK_FILE = "up.lock"
 SUPERVISOR_STATE_FILE = "up.json"
 WEB_STATE_FILE = "web.json"
-PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str], None]
 
@@ -49,7 +45,7 @@ class Part:
     it may raise `CannotRun`."""
 
     name: str
-    command: Callable[[], Sequence[str]]
+    command: Callable[[], Program | Sequence[str]]
     environment: dict[str, str] = field(default_factory=dict)
     # Ended after all that are not `last`: the others still need it while they end.
     last: bool = False
@@ -62,7 +58,7 @@ class ChildProcess:
     """A part and its process, if it has one now."""
 
     part: Part
-    process: subprocess.Popen[bytes] | None = None
+    process: Child | None = None
     started: float = 0.0
     failures: int = 0
     start_at: float = 0.0
@@ -218,17 +214,9 @@ class Supervisor:
             self._schedule(child, why, now)
 
     def _start(self, child: ChildProcess) -> None:
-        command = list(child.part.command())
+        command = child.part.command()
         try:
-            child.process = subprocess.Popen(  # noqa: S603 - our own programs
-                command,
-                env={**os.environ, **child.part.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=self._stdout,
-                # A session of its own: Ctrl-C reaches this process alone, which ends the rest in order.
-                start_new_session=True,
-                preexec_fn=partial(_end_with_parent, os.getpid(), _libc()),  # noqa: PLW1509 - one thread here
-            )
+            child.process = programs.start(command, child.part.environment, self._stdout)
         except OSError as error:
             raise CannotRun(f"{child.part.name} cannot be started: {error}") from None
         child.started = time.monotonic()
@@ -236,7 +224,7 @@ class Supervisor:
 
     def _note_end(self, child: ChildProcess, now: float) -> None:
         assert child.process is not None
-        status = child.process.returncode
+        status = child.process.wait()
         child.process = None
         if child.part.once and status == 0:
             child.done = True
@@ -265,11 +253,6 @@ class Supervisor:
         self._stopping = True
 
 
-def dateline(*words: str) -> list[str]:
-    """The command line of a `dateline` command in this very installation, not in that of the PATH."""
-    return [sys.executable, "-P", "-m", "service.cli.main", *words]
-
-
 def delay_before(failures: int) -> float:
     """Seconds to wait before the next start, after so many failures in a row (1, 2, …)."""
     return min(FIRST_DELAY * 2.0 ** min(failures - 1, 10), LONGEST_DELAY)
@@ -281,20 +264,3 @@ def _how_it_ended(status: int) -> str:
     with suppress(ValueError):
         return f"was ended by {signal.Signals(-status).name}"
     return f"was ended by signal {-status}"
-
-
-def end_with_parent() -> None:
-    """Has the kernel kill this process when its parent ends. Linux only; elsewhere it does nothing."""
-    _end_with_parent(os.getppid(), _libc())
-
-
-@cache
-def _libc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _end_with_parent(parent: int, libc: ctypes.CDLL | None) -> None:
-    if libc is not None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the call
-            os._exit(1)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.desk import COMMANDS
 from tests.outlet import Outlet
 
 ROOT = Path(__file__).parents[2]
@@ -120,8 +121,13 @@ class TwoVersions:
 
     def dateline(self, *words: str, earlier: bool = False) -> tuple[int, dict[str, Any]]:
         """Runs `dateline WORDS --json`; its status and its answer."""
+        status, [answer] = self._answers("-m", "service.cli.main", *words, "--json", earlier=earlier)
+        return status, answer
+
+    def _answers(self, *words: str, earlier: bool) -> tuple[int, list[dict[str, Any]]]:
+        """The status of `python WORDS`, and the lines of JSON that it printed."""
         ran = subprocess.run(
-            [sys.executable, *(() if earlier else ("-P",)), "-m", "service.cli.main", *words, "--json"],
+            [sys.executable, *(() if earlier else ("-P",)), *words],
             cwd=self.before if earlier else self.folder,
             env=self.environment,
             capture_output=True,
@@ -129,24 +135,19 @@ class TwoVersions:
             timeout=COMMAND_SECONDS,
             check=False,
         )
-        assert ran.stdout, f"dateline {' '.join(words)}: {ran.stderr}"
-        answer: dict[str, Any] = json.loads(ran.stdout)
-        return ran.returncode, answer
+        assert ran.stdout, f"{words}: {ran.stderr}"
+        return ran.returncode, [json.loads(line) for line in ran.stdout.splitlines()]
 
     def furnish(self, outlet: Outlet, path: str) -> dict[str, Any]:
         """Makes the record and a desk with one outlet by the earlier version; returns the source's keys."""
-        asked: tuple[tuple[str, ...], ...] = (
+        asked = (
             ("migrate",),
             ("section", "add", "world", "--title", "World", "--language", "en"),
             ("partner", "add", "harbour", "--name", "Harbour Herald"),
             ("endpoint", "add", "harbour", outlet.url(path)),
             ("source", "add", "wire", "--name", "Wire Service"),
         )
-        answers = []
-        for words in asked:
-            status, answer = self.dateline(*words, earlier=True)
-            assert status == 0, answer
-            answers.append(answer)
+        answers = self._answers("-c", COMMANDS, json.dumps(asked), earlier=True)[1]
         outlet.secrets[path] = answers[3]["secret"]
         return answers[4]
 

@@ -88,11 +88,13 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def refusal(versions: TwoVersions, name: str, *words: str, earlier: bool = False) -> StartRefusal:
-    """The end of a part that does not start."""
-    status = versions.start(name, *words, earlier=earlier).wait(PATIENCE)
-    del versions.parts[name]
-    return StartRefusal(status, versions.log(name))
+def refusals(
+    versions: TwoVersions, parts: dict[str, tuple[str, ...]], *, earlier: bool = False
+) -> dict[str, StartRefusal]:
+    """The ends of parts that do not start, all started together: `parts` are their command lines by their names."""
+    for name, words in parts.items():
+        versions.start(name, *words, earlier=earlier)
+    return {name: StartRefusal(versions.parts.pop(name).wait(PATIENCE), versions.log(name)) for name in parts}
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +109,16 @@ def upgrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgrade]:
             versions.start("worker-before", *WORKER, earlier=True)
             eventually(lambda: answers(versions.url), within=PATIENCE, what="the web of the version before")
             elsewhere = f"127.0.0.1:{free_port()}"
-            refusals = {
-                "web": refusal(versions, "web", *DATELINE, "web", "--listen", elsewhere),
-                "feeds": refusal(versions, "feeds", *DATELINE, "feeds", "serve", "--listen", elsewhere),
-                "worker": refusal(versions, "worker", *DATELINE, "worker", "--name", "after"),
-            }
+            refused = refusals(
+                versions,
+                {
+                    "web": (*DATELINE, "web", "--listen", elsewhere),
+                    "feeds": (*DATELINE, "feeds", "serve", "--listen", elsewhere),
+                    "worker": (*DATELINE, "worker", "--name", "after"),
+                },
+            )
             _, examined = versions.dateline("doctor", "--url", versions.url)
-            made = Upgrade(versions, desk, outlet, refusals, examined["findings"], {})
+            made = Upgrade(versions, desk, outlet, refused, examined["findings"], {})
             made.arrives("zero", made.post("zero"))
             _, made.schemas = versions.dateline("migrate")
             yield made
@@ -163,8 +168,7 @@ def test_a_part_of_the_version_before_does_not_start_again_and_this_version_take
     old = versions.parts["worker-before"]
     old.send_signal(signal.SIGKILL)
     old.wait()
-    for name, words in (("web-again", WEB), ("worker-again", WORKER)):
-        ended = refusal(versions, name, *words, earlier=True)
+    for ended in refusals(versions, {"web-again": WEB, "worker-again": WORKER}, earlier=True).values():
         assert ended.status == 1
         assert OLD_ADVICE in ended.words
     # `dateline migrate` of the version before fails, as its advice does; it changes nothing.

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from service.runtime import supervise
 from tests.desk import RunningDesk, eventually
 from tests.outlet import Outlet, OutletPush
 
@@ -309,3 +313,28 @@ def test_each_push_has_its_own_id_and_the_next_sequence_number(desk: RunningDesk
     sequences = [int(each.headers["dateline-sequence"]) for each in pushes]
     assert sequences == list(range(sequences[0], sequences[0] + 3))
     assert outlet.refused == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the parts are no forks")
+def test_no_part_has_a_file_of_up_open_and_up_has_neither_the_record_nor_a_thread(desk: RunningDesk) -> None:
+    state = supervise.read_state(desk.data_dir)
+    assert state
+    up = Path(f"/proc/{state['pid']}")
+    eventually(
+        lambda: len(open_files(up) - {supervise.LOCK_FILE}) == 0, within=PATIENCE, what="no other file"
+    )
+    assert len(list((up / "task").iterdir())) == 1
+    for name, pid in desk.children().items():
+        assert supervise.LOCK_FILE not in open_files(Path(f"/proc/{pid}")), name
+        assert os.getsid(pid) == pid, name
+        assert name == "redis" or Path(f"/proc/{pid}/cmdline").read_text().startswith("dateline\0"), name
+
+
+def open_files(process: Path) -> set[str]:
+    """The names of the files in the data directory that a process has open."""
+    names = set()
+    for each in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):
+            place = Path(os.readlink(each))
+            names |= {place.name} if place.parent.name == "desk" else set()
+    return names

@@ -65,11 +65,13 @@ def migrate(record: Record) -> str:
 
     A record of a newer version stays as it is if this one can use it; raises SchemaBehind if not.
     """
-    from alembic import command  # noqa: PLC0415 - the other commands do without Alembic, which takes long to load
-
     if (schema := schema_state(record)).is_newer:
         require_schema(record)
         return str(schema.current)
+    if schema.current == schema.head:
+        return schema.head
+    from alembic import command  # noqa: PLC0415 - a start on the newest schema does without: it takes long to load
+
     config = _config()
     with record.writing(patient=True) as connection:
         locks.lock_schema(connection)

@@ -11,9 +11,10 @@ import sys
 
 from tests.systems import runner
 from tests.systems.ghost_day import GHOST
+from tests.systems.wagtail_day import WAGTAIL
 from tests.systems.wordpress import WORDPRESS
 
-SYSTEMS = (WORDPRESS, GHOST)
+SYSTEMS = (WORDPRESS, GHOST, WAGTAIL)
 
 if __name__ == "__main__":
     sys.exit(runner.run(SYSTEMS, os.environ.get("SYSTEMS", "").split()))

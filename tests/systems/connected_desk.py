@@ -39,7 +39,7 @@ class ConnectedDesk:
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
-    def add_source(self, adapter: str, *options: str) -> dict[str, Any]:
-        """Adds a source called as its adapter; returns what the command printed."""
+    def add_source(self, slug: str, adapter: str, *options: str) -> dict[str, Any]:
+        """Adds a source; returns what the command printed."""
         maps = [word for each in MAP for word in ("--map", each)]
-        return self.running.dateline("source", "add", adapter, "--adapter", adapter, *options, *maps)
+        return self.running.dateline("source", "add", slug, "--adapter", adapter, *options, *maps)

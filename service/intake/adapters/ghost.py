@@ -50,8 +50,8 @@ _KEY = "&key={token}"
 
 _SETUP = """1. Settings → Integrations → Add custom integration: call it Dateline.
 2. Add webhooks to it, each with the target URL {url} and the secret {secret}
-   for these events: Post published, Published post updated, Post unpublished, Post deleted, Post tag added to post,
-   Post tag removed from post, and Site changed (rebuild): bulk actions fire only that.
+   for these events: Post published, Published post updated, Post unpublished, Post deleted, Tag added to post,
+   Tag removed from post, and Site changed (rebuild): bulk actions fire only that.
 3. Its Content API key and the API URL are what --api-token and --base-url want."""
 
 

@@ -49,6 +49,16 @@ def test_a_partner_reads_the_stories_of_its_sections_once_each_the_last_changed_
     assert everything.read() == desk.items("all")  # entries are the public ones, byte for byte
 
 
+def test_a_partner_reads_a_section_of_any_script(desk: FeedDesk, source: Source) -> None:
+    for slug in ("中国", "اردو"):
+        operations.add_section(desk.record, slug, slug, None, actor="operator", now=NOW)
+    reader = Reader(desk, ["中国"])
+    publish(desk, source, "1", sections=("中国",))
+    publish(desk, source, "2", sections=("اردو",))
+    assert reader.headlines() == ["Story 1"]
+    assert reader.get("json").headers["Link"].isascii()
+
+
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_readers_take_a_partners_feed_and_its_documents_do_not_tell_its_address(
     desk: FeedDesk, source: Source, fmt: str

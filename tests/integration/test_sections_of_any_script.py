@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import unicodedata
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -115,6 +116,21 @@ def test_a_story_travels_through_a_section_of_any_script(record: Record) -> None
                     assert all(each.isascii() for each in links(found.body))
                 again = desk.ask(own, {"If-None-Match": found.headers["etag"]})
                 assert again.status == 304
+
+
+def test_an_address_that_a_client_sends_as_it_is_typed_is_read(sqlite_record: Record) -> None:
+    with a_served_desk(sqlite_record, "中国") as desk:
+        desk.post(sections=["中国"])
+        desk.build()
+        for line, status in (
+            ("GET /feeds/中国.rss HTTP/1.1", b"200"),
+            ("GET /feeds/中国 HTTP/1.1", b"200"),
+            ("GÉT /feeds/中国 HTTP/1.1", b"400"),
+            ("GET /feeds/中国.rss HTTP/1.1é", b"400"),
+        ):
+            with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as client:
+                client.sendall(f"{line}\r\nHost: x\r\nX-Name: 中国\r\nConnection: close\r\n\r\n".encode())
+                assert client.recv(65_536).split(b" ", 2)[1] == status, line
 
 
 def test_another_form_of_the_address_leads_to_the_feed(sqlite_record: Record) -> None:

@@ -279,7 +279,10 @@ PLACES = [
     RefusedPost("a source that is not UTF-8", 403, path="/v1/hooks/%ff%fe", kind="not-yours"),
     RefusedPost("a source that climbs", 403, path="/v1/hooks/%2e%2e", kind="not-yours"),
     RefusedPost(
-        "a source that climbs further", 404, path="/v1/hooks/..%2f..%2fetc%2fpasswd", kind="not-found"
+        "a source that climbs further",
+        405,
+        path="/v1/hooks/..%2f..%2fetc%2fpasswd",
+        kind="method-not-allowed",
     ),
     RefusedPost("a source of 10,000 characters", 403, path="/v1/hooks/" + "x" * 10_000, kind="not-yours"),
     RefusedPost("no source", 404, path="/v1/hooks/", kind="not-found"),

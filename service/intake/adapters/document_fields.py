@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from service import times
+from service.intake import text
 from service.intake.adapters.adapter import SourceSettings, Unreadable
 from service.intake.adapters.json_values import a_moment, an_id, at_pointer, filled, part, plain, words
 from service.intake.article import Article
-from service.intake.rich_text import converters, markup
+from service.intake.rich_text import converters
 
 USUAL_NAMES: Mapping[str, Sequence[str]] = {
     "headline": ("headline", "title", "name"),
@@ -134,7 +135,7 @@ def body_of(value: Any, style: DocumentStyle) -> str:
         return ""
     if "</" in value:
         return value
-    return _converted(value, style.of_text) if style.of_text else markup.paragraphs(value)
+    return _converted(value, style.of_text) if style.of_text else text.to_html(value)
 
 
 def moment_of(value: Any) -> str:
@@ -156,9 +157,8 @@ def name_of(value: Any, depth: int = 0) -> str:
     values = value.get("content") if isinstance(value.get("content"), Mapping) else value
     for name in _NAMES:
         found = part(values, name)
-        text = found if isinstance(found, str) else ""
-        if text:
-            return text
+        if isinstance(found, str) and found:
+            return found
     both = " ".join(filter(None, (words(values, "firstName"), words(values, "lastName"))))
     return both or words(value, "name")
 

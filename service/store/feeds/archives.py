@@ -22,13 +22,15 @@ from service.store.feeds.documents import (
     begin,
 )
 from service.store.feeds.entries import NewEntry, store_entries
-from service.store.feeds.feeds import ARCHIVE_PAGE
+from service.store.feeds.feeds import ARCHIVE_PAGE, FeedDue
 from service.store.feeds.packing import pack, unpack
 from service.store.schema.base import from_micros
 from service.store.schema.feeds import archive
 
 # Pages of takedowns are due since so long before they are asked for: they go first.
 BEFORE_ALL_OTHERS = timedelta(days=3650)
+# Complete pages of one feed that are made between two looks at what is due.
+FIRST_PAGES_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,13 @@ def due_pages(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
     return [PageDue(*each) for each in again.values()] + first
 
 
+def next_page(record: Record, due: FeedDue) -> PageDue:
+    """The first page of this feed that is not made yet."""
+    page = due.archived + 1
+    with record.reading() as connection:
+        return PageDue(due.slug, page, None, _revisions(connection, due.slug, page))
+
+
 class _PageAgain(NamedTuple):
     feed: str
     page: int
@@ -130,9 +139,13 @@ _AGAIN = Query(
     _PageAgain,
     "SELECT feed, page, due_at FROM archive WHERE due_at <= :now ORDER BY due_at, feed, page LIMIT :limit",
 )
+# The first page of each feed before the second of any.
 _COMPLETE = Statement(
-    f"SELECT slug, archived + 1 FROM feed WHERE sequence >= (archived + 1) * {ARCHIVE_PAGE} AND closed_at IS NULL"
-    " ORDER BY slug LIMIT :limit"
+    f"SELECT f.slug, f.archived + n.number FROM feed f JOIN"
+    f" ({' UNION ALL '.join(f'SELECT {each} AS number' for each in range(1, FIRST_PAGES_AT_ONCE + 1))}) n"
+    f" ON f.sequence >= (f.archived + n.number) * {ARCHIVE_PAGE}"
+    f" WHERE f.sequence >= (f.archived + 1) * {ARCHIVE_PAGE} AND f.closed_at IS NULL"
+    " ORDER BY n.number, f.slug LIMIT :limit"
 )
 _ON_PAGE = "p.feed = :feed AND p.sequence > :first AND p.sequence <= :last"
 

@@ -23,7 +23,7 @@ from tests.front import a_web_site
 from tests.http_server import a_server_in_a_thread
 from workers.publish import builder
 
-IMPORTED = 300
+IMPORTED = 210
 PAGES = IMPORTED // ARCHIVE_PAGE
 
 
@@ -88,7 +88,7 @@ def a_server(record: Record, server: str) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("server", ["web", "feeds"])
-def test_no_page_of_an_archive_is_refused_while_an_import_of_300_stories_is_built(
+def test_no_page_of_an_archive_is_refused_while_an_import_is_built(
     sqlite_record: Record, server: str
 ) -> None:
     desk = FeedDesk(sqlite_record)
@@ -139,11 +139,45 @@ def test_news_of_an_import_that_is_too_large_for_a_moment_does_not_wait_for_all_
     assert desk.body("world", page=PAGES)
 
 
-def test_five_pages_of_a_feed_are_made_between_two_builds_of_it(sqlite_record: Record) -> None:
+def test_kill_in_another_feed_waits_for_no_page_of_an_import(
+    sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "PAGES_UNMADE", 0)
+    monkeypatch.setattr(builder, "TAKEDOWN_SECONDS", 0.0)
+    monkeypatch.setattr(builder, "PAGES_FIRST_SECONDS", 60.0)
+    desk = FeedDesk(sqlite_record)
+    source = a_desk(sqlite_record)
+    story = an_article(external_id="wrong", headline="Wrong", sections=("china",))
+    post(sqlite_record, source, story)
+    desk.work()
+    imported(desk, source)
+    pages_at_the_kill: list[int] = []
+
+    def pages_made() -> int:
+        return sum(each.archived for each in feeds.open_feeds(sqlite_record))
+
+    def goes_on() -> bool:
+        if pages_made() == 1 and not pages_at_the_kill:
+            killed = an_article(
+                external_id="wrong", status="killed", headline="Wrong", sections=("china",)
+            )
+            post(sqlite_record, source, killed, now=desk.now)
+            routing.route(sqlite_record, desk.now)
+            pages_at_the_kill.append(-1)
+        elif pages_at_the_kill == [-1] and "Wrong" not in desk.headlines("china"):
+            pages_at_the_kill[:] = [pages_made()]
+        return True
+
+    desk.builder.drain(goes_on)
+    assert pages_at_the_kill[0] in (1, 2)
+    assert pages_made() > 10
+
+
+def test_several_pages_of_a_feed_are_made_between_two_builds_of_it(sqlite_record: Record) -> None:
     desk = FeedDesk(sqlite_record)
     imported(desk, a_desk(sqlite_record))
     made = []
     while desk.builder.drain():
         [world] = [each for each in feeds.open_feeds(sqlite_record) if each.slug == "world"]
         made.append(world.archived)
-    assert made[:2] == [5, PAGES]
+    assert made[0] == PAGES

@@ -119,9 +119,7 @@ def _missing(record: Record, public_url: str, address: PageAddress, fmt: str) ->
         page = "" if address.page is None else f"/{address.page}"
         return redirect(f"{base}{page}{ending}", 301)
     if address.page is not None and found.pages < address.page <= found.complete + 1:
-        return redirect(
-            f"{base}{ending}", 307
-        )  # not made yet: its stories are in the feed, or soon on this page
+        return redirect(f"{base}{ending}", 307)  # not made yet: its stories are in the feed itself
     if address.page is not None and address.page > found.pages:
         raise _unknown(record, name)
     words = f"the feed {name!r} is being built for the first time"

@@ -19,7 +19,7 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.errors import NotFound, NotPossible, UnknownSections
-from service.store.feeds import archives, documents, partner_feeds
+from service.store.feeds import documents, listings, partner_feeds
 from service.store.feeds.contents import NEWEST
 from service.store.feeds.feeds import due_feeds, open_feeds
 from service.store.feeds.partner_contents import MOST_CHANGED, UNREAD_STAYS
@@ -125,7 +125,7 @@ def test_a_partners_feed_is_in_no_list_and_at_no_public_address(
     record = desk.record
     assert slug not in {each.slug for each in open_feeds(record)}
     assert slug not in {feed for feed, _ in documents.listing(record)}
-    assert slug not in {each.feed for each in archives.listing(record)}
+    assert slug not in {each.feed for each in listings.listing(record)}
     assert all(documents.get_document(record, slug, fmt) is None for fmt in FORMATS)
     for page in (catalogue.outline(record, URL), catalogue.index(record, URL)):
         assert b"Herald" not in page

@@ -66,7 +66,7 @@ def feed_of(publisher: Publisher, due: FeedDue) -> feeds.Feed:
         masthead=publisher.masthead,
         updated=due.made_at.replace(microsecond=0),
         language=due.language,
-        pages=due.archived,
+        pages=due.pages,
         private=due.private,
     )
 

@@ -121,7 +121,7 @@ def placements(record: Record, due: FeedDue, now: datetime, *, withdrawn_stays: 
     stories = newest(record, due.slug, now, withdrawn_stays=withdrawn_stays)
     withdrawn = notices(record, [due.slug], now, withdrawn_stays=withdrawn_stays)
     full = len(stories) == NEWEST or len(withdrawn) == MOST_NOTICES
-    if full and due.sequence > due.pages_left_out * ARCHIVE_PAGE:
+    if full and due.sequence > due.pages * ARCHIVE_PAGE:
         stories = [*stories, *_unarchived(record, due, now, withdrawn_stays)]
     return in_order({each.article_id: each for each in (*stories, *withdrawn)}.values())
 
@@ -131,7 +131,7 @@ def archived_stories(record: Record, due: FeedDue) -> frozenset[int]:
     if due.private:
         return frozenset()
     with record.reading() as connection:
-        rows = _ARCHIVED.rows(connection, feed=due.slug, last=due.archived * ARCHIVE_PAGE, limit=MOST_SHOWN)
+        rows = _ARCHIVED.rows(connection, feed=due.slug, last=due.pages * ARCHIVE_PAGE, limit=MOST_SHOWN)
     return frozenset(article_id for (article_id,) in rows)
 
 
@@ -188,7 +188,7 @@ def _unarchived(record: Record, due: FeedDue, now: datetime, withdrawn_stays: ti
     moments = _moments(now, withdrawn_stays)
     with record.reading() as connection:
         rows = _UNARCHIVED.rows(
-            connection, feed=due.slug, first=due.pages_left_out * ARCHIVE_PAGE, last=due.sequence, **moments
+            connection, feed=due.slug, first=due.pages * ARCHIVE_PAGE, last=due.sequence, **moments
         )
         return list(map(_placement, rows))
 

@@ -21,7 +21,7 @@ ARCHIVE_PAGE = (
 )
 # SQL, of the feed f: a story of it was public, or it is no secret
 VISIBLE = "(f.sequence > 0 OR NOT f.hidden)"
-# A feed holds the stories of so many complete pages until these are made.
+# A feed holds the stories of so many complete pages until these are made: it leads to no page that is not there.
 PAGES_UNMADE = 20
 NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
 
@@ -30,8 +30,8 @@ NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
 class FeedDue:
     """A feed to build. `wanted` counts the requests up to when it was read: a later one asks again.
 
-    `born` is the slug it was made with, `archived` the number of pages of its archive that are made: it leads to the
-    last of these.
+    `born` is the slug it was made with, `pages` the number of pages of its archive
+    to which it leads: all later stories stand in it.
     """
 
     slug: str
@@ -50,10 +50,8 @@ class FeedDue:
         return self.sequence > 0 or not self.hidden
 
     @property
-    def pages_left_out(self) -> int:
-        """The pages whose stories need not stand in it: those that are made; and where over a thousand stories are on
-        none yet, as after an import, those that are not among the last few. A reader finds these once they are made."""
-        return max(self.archived, self.sequence // ARCHIVE_PAGE - PAGES_UNMADE)
+    def pages(self) -> int:
+        return pages(self.sequence, self.archived)
 
     @property
     def private(self) -> bool:
@@ -89,6 +87,11 @@ _OPEN = Query(
     FeedDue,
     FEED_DUE_SQL + f"{VISIBLE} AND f.slug NOT LIKE '{kinds.PRIVATE_SLUGS}' ORDER BY s.id IS NULL, s.id",
 )
+
+
+def pages(sequence: int, archived: int) -> int:
+    """Pages that are made; where over a thousand stories are on none yet, those that are not among the last few."""
+    return max(archived, sequence // ARCHIVE_PAGE - PAGES_UNMADE)
 
 
 def want(

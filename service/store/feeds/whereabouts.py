@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from service.store.database.record import Record
 from service.store.database.sql import Query
-from service.store.feeds.feeds import ARCHIVE_PAGE, VISIBLE
+from service.store.feeds.feeds import ARCHIVE_PAGE, VISIBLE, pages
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ def whereabouts(record: Record, slug: str) -> Whereabouts | None:
         row = _HERE.one(connection, slug=slug) or _MOVED.one(connection, slug=slug)
     if row is None:
         return None
-    return Whereabouts(row.slug, row.title, row.closed, row.archived, row.sequence // ARCHIVE_PAGE)
+    return Whereabouts(
+        row.slug, row.title, row.closed, pages(row.sequence, row.archived), row.sequence // ARCHIVE_PAGE
+    )
 
 
 class _WhereaboutsRow(NamedTuple):

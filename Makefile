@@ -8,6 +8,8 @@ DEV_STAMP := $(VENV)/.installed-dev
 MUTANTS_STAMP := $(VENV)/.installed-mutants
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?= tests
+# Bytecode is kept, also where the environment says not to: the tests start hundreds of interpreters.
+export PYTHONDONTWRITEBYTECODE :=
 # Two processes: the tests that start whole desks wait more than they work.
 JOBS ?= 2
 

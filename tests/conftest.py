@@ -27,6 +27,23 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives all tests that share a module's fixture to one process: else each process makes it anew."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
+            found = item._fixtureinfo.name2fixturedefs
+            shared = sorted(name for name, each in found.items() if each[-1].scope == "module")
+            if shared:
+                item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {_shared_values(item, shared)}"))
+
+
+def _shared_values(item: pytest.Function, names: list[str]) -> str:
+    """The values with which the shared fixtures are made, such as the database."""
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    return " ".join(str(values[name]) for name in names if name in values)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
     with postgres.server() as handle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -65,9 +66,15 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def dateline(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    redis_url: str,
+    sqlite_template: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> Dateline:
-    """Runs `dateline WORDS` on a desk of its own."""
+    """Runs `dateline WORDS` on a desk of its own, which is empty and at the newest schema."""
+    (tmp_path / "desk").mkdir(mode=0o700)
+    shutil.copy(sqlite_template, tmp_path / "desk" / "dateline.db")
     for name in list(os.environ):
         if name.startswith("DATELINE_"):
             monkeypatch.delenv(name)
@@ -600,8 +607,9 @@ def test_sources_and_partners_are_listed_without_their_secrets(dateline: Datelin
     }
 
 
-def test_migrate_run_twice_changes_nothing(dateline: Dateline) -> None:
-    first, second = dateline("migrate", "--json").json, dateline("migrate", "--json").json
+def test_migrate_run_twice_changes_nothing(dateline: Dateline, tmp_path: Path) -> None:
+    new = ("--data-dir", str(tmp_path / "new"))
+    first, second = dateline("migrate", "--json", *new).json, dateline("migrate", "--json", *new).json
     assert first["before"] is None
     assert second == {"before": first["schema"], "schema": first["schema"]}
 
@@ -721,7 +729,7 @@ def test_help_and_version_cost_little_more_than_the_library_of_commands(option: 
     ],
 )
 def test_a_command_imports_only_what_it_needs(
-    words: tuple[str, ...], unneeded: set[str], tmp_path: Path
+    words: tuple[str, ...], unneeded: set[str], tmp_path: Path, sqlite_template: Path
 ) -> None:
     code = (
         "import sys\nfrom service.cli import main\n"
@@ -730,8 +738,7 @@ def test_a_command_imports_only_what_it_needs(
     )
     environment = {**os.environ, "DATELINE_DATA_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
     command = [sys.executable, "-c", code, *words]
-    migrate = [sys.executable, "-m", "service.cli.main", "migrate"]
-    subprocess.run(migrate, env=environment, check=True, capture_output=True)
+    shutil.copy(sqlite_template, tmp_path / "dateline.db")
     ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     imported = {name.partition(".")[0] for name in ran.stderr.split()}
     assert "click" in imported

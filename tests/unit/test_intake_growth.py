@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -137,8 +138,25 @@ PLAIN = body_of(body_html=STORY * (MIB // len(STORY)))
 FILLER = "An ordinary paragraph, as stories have them, of a dozen words. "
 
 
+def once(act: Callable[[], None]) -> float:
+    started = time.process_time()
+    act()
+    return time.process_time() - started
+
+
+@cache
+def plain_at_best() -> float:
+    """The shortest time of a plain story: what takes three times this takes three times any other."""
+    return min(once(lambda: read(PLAIN)) for _ in range(5))
+
+
 def is_at_most_three_times_a_plain_story(hostile: bytes) -> bool:
-    """By the medians of the processor's time, in turns in one process; another go where the machine was disturbed."""
+    """By the medians of the processor's time, in turns in one process; another go where the machine was disturbed.
+
+    The first look is stricter, and ends most of them.
+    """
+    if once(lambda: read(hostile)) <= 3 * plain_at_best():
+        return True
     return any(seconds(lambda: read(hostile)) <= 3 * seconds(lambda: read(PLAIN)) for _ in range(4))
 
 

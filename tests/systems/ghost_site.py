@@ -64,7 +64,9 @@ class GhostServer:
         programs.start("ghost", [str(tools.node), "index.js"], package)
         programs.until("ghost", f"{self.url}/ghost/api/admin/site/", lambda answer: answer.ok)
         self._set_up()
-        for each in self.admin("GET", "posts")["posts"]:  # a new Ghost has one, "Coming soon", as our page says
+        for each in self.admin("GET", "posts")[
+            "posts"
+        ]:  # a new Ghost has one, "Coming soon", as our page says
             self.admin("DELETE", f"posts/{each['id']}")
         self.version = str(self.admin("GET", "config")["config"]["version"])
 

@@ -10,11 +10,12 @@ import os
 import sys
 
 from tests.systems import runner
+from tests.systems.directus_day import DIRECTUS
 from tests.systems.ghost_day import GHOST
 from tests.systems.wagtail_day import WAGTAIL
 from tests.systems.wordpress import WORDPRESS
 
-SYSTEMS = (WORDPRESS, GHOST, WAGTAIL)
+SYSTEMS = (WORDPRESS, GHOST, WAGTAIL, DIRECTUS)
 
 if __name__ == "__main__":
     sys.exit(runner.run(SYSTEMS, os.environ.get("SYSTEMS", "").split()))

@@ -100,7 +100,7 @@ class WagtailNewsroom:
 
     def _bulk(self, action: str, stories: Sequence[str], **form: str) -> None:
         ids = "&".join(f"id={each}" for each in stories)
-        self._server.post(f"bulk/wagtailcore/page/{action}/?{ids}", form)
+        self._server.post(f"bulk/wagtailcore/page/{action}/?{ids}&next=/admin/", form)
 
     def public(self) -> list[ShownStory]:
         query = "type=newsroom.ArticlePage&fields=body&limit=20"

@@ -27,9 +27,10 @@ test-fast: JOBS = 3
 test-fast: $(DEV_STAMP)
 	$(BIN)/pytest $(TESTS) -n $(JOBS) --dist loadgroup -m "not slow and not chaos" -k "not postgresql"
 
-# Real content systems on loopback, against a running desk with a real partner: some three minutes, by hand and before a
-# release. It installs them in a folder of its own, and skips those whose programs are missing. SYSTEMS="wordpress" takes
-# some of them only. On Debian: apt-get install wordpress mariadb-server php-cli php-mysql php-mbstring
+# Real content systems on loopback, against a running desk with a real partner: some three minutes each, by hand and
+# before a release. It skips those that cannot be installed. SYSTEMS="wordpress ghost" takes some of them only.
+# WordPress is Debian's: apt-get install wordpress mariadb-server php-cli php-mysql php-mbstring. The others are installed
+# into ~/.cache/dateline-systems, once, by npm (with g++ and make: up to 20 minutes each) and pip.
 test-systems: $(DEV_STAMP)
 	@nice $(BIN)/python -m tests.systems
 

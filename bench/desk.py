@@ -99,9 +99,21 @@ class BenchDesk:
             return
         started = processes(self.settings)
         for name, tasks in started:
-            part = f"worker-{name}" if "deliver" in tasks else name
-            self._processes.start(part, module("workers", "--name", name, "--tasks", tasks), shared)
-        self._processes.wait(part, lambda: len(workers_now(self.record)) == len(started))
+            self._start_worker(name, tasks)
+        self._processes.wait(_part(name, tasks), lambda: len(workers_now(self.record)) == len(started))
+
+    def replace_workers(self) -> float:
+        """Kills all workers that deliver, and starts them again at once; returns the Unix time of the kill."""
+        at = time.time()
+        killed = self._processes.kill("worker-")
+        for name, tasks in processes(self.settings):
+            if _part(name, tasks) in killed:
+                self._start_worker(name, tasks)
+        return at
+
+    def _start_worker(self, name: str, tasks: str) -> None:
+        command = module("workers", "--name", name, "--tasks", tasks)
+        self._processes.start(_part(name, tasks), command, settings.environment(self.settings))
 
     def add_endpoints(self, urls: Iterable[str], max_in_flight: int = 4) -> None:
         """Adds endpoints, each with its own partner, that take everything: the first by the store, others as copies."""
@@ -255,6 +267,10 @@ class BenchDesk:
                 " + (SELECT count(*) FROM delivery WHERE state = 'sending')"
             )
             return int(connection.execute(query).scalar_one())
+
+
+def _part(name: str, tasks: str) -> str:
+    return f"worker-{name}" if "deliver" in tasks else name
 
 
 def _now() -> datetime:

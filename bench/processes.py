@@ -55,6 +55,15 @@ class Processes:
             process.kill()
             process.wait()
 
+    def kill(self, *prefixes: str) -> list[str]:
+        """Kills the children with these prefixes, all at once; returns their names."""
+        killed = [name for name in self._started if name.startswith(prefixes)]
+        for name in killed:
+            self._started[name].kill()
+        for name in killed:
+            self._started.pop(name).wait()
+        return killed
+
     def log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 

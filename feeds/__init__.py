@@ -34,6 +34,7 @@ from feeds.model import (
     Masthead,
     Tombstone,
     Withdrawal,
+    feed_address,
 )
 from feeds.public import anchor
 
@@ -64,6 +65,7 @@ __all__ = [
     "document",
     "entries",
     "entry",
+    "feed_address",
     "fingerprints",
     "frame",
     "render",

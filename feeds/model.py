@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from urllib.parse import quote
 
 Format = Literal["rss", "atom", "json", "html"]
 Withdrawal = Literal["withheld", "killed", "unpublished"]
@@ -164,4 +165,9 @@ class Feed:
 
     @property
     def _base(self) -> str:
-        return f"{self.public_url.rstrip('/')}/feeds/{self.slug}"
+        return feed_address(self.public_url, self.slug)
+
+
+def feed_address(public_url: str, slug: str) -> str:
+    """The address of a feed's page, in ASCII: a slug of another script is percent-encoded. Documents add an ending."""
+    return f"{public_url.rstrip('/')}/feeds/{quote(slug)}"

@@ -22,7 +22,7 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.hook_intake import settings_of
+from service.intake.hook_reading import settings_of
 from service.intake.section_map import KnownSections
 from service.intake.story_intake import StorySource, Unusable, read_story
 from service.store.articles.source_settings import SourceOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -56,12 +57,13 @@ class RunningDesk:
         self.url = ""
         self.source: dict[str, Any] = {}
         self.endpoints: dict[str, int] = {}  # by the outlet's path
+        self._listen = "127.0.0.1:0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> RunningDesk:
         with self._out_file.open("wb") as out, self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                [*_DATELINE, "up", "--listen", "127.0.0.1:0"],
+                [*_DATELINE, "up", "--listen", self._listen],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=out,
@@ -91,6 +93,16 @@ class RunningDesk:
             assert "did not end by itself" not in self.output() + self.log()
             assert [name for name, pid in children.items() if _runs(pid)] == []
             assert not (self.data_dir / supervise.SUPERVISOR_STATE_FILE).exists()
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """The desk does not run within `with`; afterwards it does again, at the same address."""
+        self._listen = self.url.removeprefix("http://")
+        self._end()
+        try:
+            yield
+        finally:
+            self.__enter__()
 
     def _end(self) -> int:
         assert self._process

@@ -185,9 +185,3 @@ def problem_of(body: bytes) -> dict[str, object]:
     read: dict[str, object] = json.loads(body)
     assert {"type", "title", "status", "detail"} <= read.keys()
     return read
-
-
-def raise_open_files(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))

@@ -84,8 +84,8 @@ class GhostSite:
                 (each for each in shown if each["visibility"] == "public"), key=lambda each: str(each["id"])
             )
         else:
-            since = times.from_iso(query["filter"].partition("'")[2].rstrip("'"))
-            listed = [each for each in shown if times.from_iso(each["updated_at"]) >= since]
+            since = query["filter"].partition("'")[2].rstrip("'")  # SQLite compares the texts
+            listed = [each for each in shown if _as_stored(each["updated_at"]) >= since]
             listed.sort(key=lambda each: str(each["updated_at"]))
         number = int(query["page"])
         end = number * self.page
@@ -96,6 +96,10 @@ class GhostSite:
 
     def close(self) -> None:
         """There is no connection."""
+
+
+def _as_stored(moment: str) -> str:
+    return f"{times.from_iso(moment):%Y-%m-%d %H:%M:%S}"
 
 
 def _answer(status: int, value: Any) -> ApiAnswer:

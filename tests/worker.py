@@ -21,10 +21,14 @@ URL = "https://news.example.org"
 
 
 def a_delivery_loop(
-    record: Record, worker: str, clock: Callable[[], datetime], timeouts: Timeouts = DEFAULT_TIMEOUTS
+    record: Record,
+    worker: str,
+    clock: Callable[[], datetime],
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    capacity: int = 256,
 ) -> DeliveryLoop:
     """It can reach 127.0.0.1 alone, and spreads no retries."""
-    sender = Sender(LOOPBACK, user_agent="test", timeouts=timeouts)
+    sender = Sender(LOOPBACK, user_agent="test", timeouts=timeouts, capacity=capacity)
     return DeliveryLoop(record, sender, worker, clock, lambda: 0.5)
 
 

@@ -42,8 +42,9 @@ from workers.sweep import Sweep
 
 log = logs.get("worker")
 
-# A push takes one open file, and as many connections may be kept open.
-OPEN_FILES = 2 * CAPACITY + 512
+# A push takes one open file, as many connections may be kept open, and a third part is for all else.
+FILES_OF_A_SLOT = 3
+OPEN_FILES = FILES_OF_A_SLOT * CAPACITY
 # Nobody waits for a worker as a client waits for the web; and it routes one event to thousands of endpoints at once.
 WORKER_STATEMENT_SECONDS = 10.0
 
@@ -173,7 +174,7 @@ def _tasks(
         sender = Sender(
             settings.allow_networks,
             user_agent=_user_agent(),
-            capacity=min(CAPACITY, _allow_open_files(OPEN_FILES) // 3),
+            capacity=min(CAPACITY, _allow_open_files(OPEN_FILES) // FILES_OF_A_SLOT),
             stalls=stall_detector.stalls,
         )
         done_here[DELIVER] = DeliveryLoop(

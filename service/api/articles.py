@@ -96,9 +96,13 @@ def _part() -> HistoryPart:
     number = HistoryPart.before if before is None else _revision_number(before)
     place = FIRST_PLACE if after is None else read_place(after)
     if number is None:
-        raise Problem(400, "query", "?revisions_before= is the number of a revision: take it from `next`")
+        raise parameters.wrong_value(
+            "revisions_before", "the number of a revision, such as 12 (take it from `next`)"
+        )
     if place is None:
-        raise Problem(400, "query", "?partners_after= is no place in the list: take it from `next`")
+        raise parameters.wrong_value(
+            "partners_after", "a place in the list, such as 0.3.7 (take it from `next`)"
+        )
     return HistoryPart(number, place)
 
 
@@ -111,7 +115,7 @@ def _after() -> DeliveryName | None:
     text = request.args.get("after")
     after = None if text is None else names.read_delivery_id(text)
     if text is not None and after is None:
-        raise Problem(400, "query", "?after= is the id of a delivery, dlv_…: take it from `next`")
+        raise parameters.wrong_value("after", "the id of a delivery, dlv_… (take it from `next`)")
     return after
 
 
@@ -170,6 +174,7 @@ def _article(trace: ArticleTrace, part: HistoryPart) -> ArticleHistory:
             PartnerHolding(
                 partner=each.partner,
                 revision=each.revision,
+                state=each.state,
                 since=each.since,
                 channel=each.channel,
                 endpoint=each.endpoint_id or None,

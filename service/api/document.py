@@ -21,7 +21,7 @@ from openapi_pydantic import (
 )
 from openapi_pydantic.util import construct_open_api_with_schema_class
 
-from feeds import CONTENT_TYPES
+from service.api.document_feeds import feed_paths
 from service.api.document_parts import (
     ARTICLE_ID,
     EVENT_ID,
@@ -33,6 +33,7 @@ from service.api.document_parts import (
     Security,
     get,
     header,
+    lines,
     links,
     media,
     one_of,
@@ -43,12 +44,12 @@ from service.api.document_parts import (
     response,
     schema,
     security_schemes,
-    served,
-    words,
 )
 from service.api.models import (
     JSON,
+    ArticleBatch,
     ArticleHistory,
+    BatchAnswer,
     EventHistory,
     IntakeAnswer,
     PartnerEvents,
@@ -66,18 +67,12 @@ from service.api.status_models import DeskStatus, Readiness
 from service.http.parameters import NUMBER_MAX
 from service.http.problems import CONTENT_TYPE as PROBLEM
 from service.http.problems import ProblemDetails
+from service.intake.article_batch import LINES_MOST
 
 _OPERATOR: Security = [{"operator": []}]
 _SOURCE: Security = [{"apiKey": []}, {"signature": []}]
 _OPERATOR_OR_SOURCE: Security = [*_OPERATOR, {"apiKey": []}]
 _PARTNER: Security = [{"apiKey": []}]
-
-_JSON_FEED = schema(type="object", description="A JSON Feed; a closed one says `expired`.")
-_FEED_TYPES = {
-    kind.partition(";")[0]: _JSON_FEED if fmt == "json" else TEXT
-    for fmt, kind in CONTENT_TYPES.items()
-    if fmt != "html"
-}
 
 
 def describe(public_url: str) -> dict[str, Any]:
@@ -91,7 +86,7 @@ def describe(public_url: str) -> dict[str, Any]:
             license=License(name="Apache-2.0", identifier="Apache-2.0"),
         ),
         servers=[Server(url=public_url)],
-        paths={**_intake(), **_histories(), **_feeds(), **_monitoring()},
+        paths={**_intake(), **_histories(), **feed_paths(), **_monitoring()},
         components=Components(securitySchemes=security_schemes()),
     )
     whole = construct_open_api_with_schema_class(document)
@@ -106,19 +101,28 @@ def _intake() -> dict[str, PathItem]:
         ("readEvent", {"id": "$response.body#/event"}),
     )
     accepted.headers = {"Location": Header(description="The article, if there is one.", schema=TEXT)}
-    tried = response("With `validate=1`: nothing was kept.", {JSON: IntakeAnswer})
+    each_line = lines(
+        "For each line of a batch, in their order, an answer with its number and its status.", BatchAnswer
+    )
+    tried = response(
+        "With `validate=1`: nothing was kept; or the answers to a batch.", {JSON: IntakeAnswer, **each_line}
+    )
     answers: Responses = {"200": tried, "202": accepted, **refusals(403, 409, 413, 415, 422)}
     body = RequestBody(required=True, content=media({JSON: PostedArticleBody}))
+    batch = lines(f"Up to {LINES_MOST:,} articles, one a line.", ArticleBatch)
+    body_or_batch = RequestBody(required=True, content=media({JSON: PostedArticleBody, **batch}))
     key = header("Idempotency-Key", "A repeat of the key gets the first answer again.", IDEMPOTENCY_KEY)
     signer = query("source", "The source that signs the body.", SOURCE_SLUG)
     validate = query("validate", "1: only try it, and keep nothing.", one_of("0", "1"))
-    summary = "Post an article's current state, or those of many, one a line (application/x-ndjson)"
+    summary = "Post an article's current state, or those of many, one a line"
     post = operation("postArticle", summary, answers, key, signer, validate, security=_SOURCE)
     taken = response("Committed, or known already; by a source's adapter: kept.", {JSON: SourceAnswer})
     source = path("source", "The source's slug.", SOURCE_SLUG)
     answers = {**answers, "200": taken, "202": taken, **refusals(404)}
     hook = operation("postHook", "A content system's own webhook", answers, source, key, security=_SOURCE)
-    post.requestBody = hook.requestBody = body
+    post.requestBody, hook.requestBody = body_or_batch, body
+    file = path("file", "The system's own name of it.")
+    file_answers: Responses = {"200": response("It is.", {"text/plain": TEXT}), **refusals(404)}
     find = operation(
         "findArticle",
         "Find an article by its source's own id",
@@ -130,6 +134,9 @@ def _intake() -> dict[str, PathItem]:
     return {
         "/v1/articles": PathItem(post=post, get=find),
         "/v1/hooks/{source}": PathItem(post=hook),
+        "/v1/hooks/{source}/{file}": get(
+            "hasFile", "The file is here: a system that asks sends none", file_answers, source, file
+        ),
         SECTIONS_PATH: get(
             "readSections",
             "The sections of the desk",
@@ -202,65 +209,6 @@ def _partner_events() -> PathItem:
     )
 
 
-def _feeds() -> dict[str, PathItem]:
-    feed = path(
-        "feed",
-        "A section's slug, all, package/…, language/… or source/…; with /1, /2… a page of its archive.",
-    )
-    fmt = path("format", "An archive has rss and atom.", one_of("rss", "atom", "json"))
-    documents = served(_FEED_TYPES)
-    moved: Responses = {
-        "301": Response(description="The feed was renamed: its new address, for ever."),
-        "307": Response(description="This page is not complete: its stories are in the feed."),
-    }
-    logo: Responses = {"302": Response(description="The desk's logo, which is elsewhere.")}
-    parts: Responses = {  # docs/serving.md
-        "206": Response(description="The range asked for, of the uncompressed feed."),
-        "226": Response(description="The stories new since the ETag given, if A-IM: feed is asked."),
-    }
-    gone: Responses = {
-        "410": response(words(410), {PROBLEM: ProblemDetails, "application/feed+json": _JSON_FEED})
-    }
-    feed_refusals = refusals(404, 405, 406, 416)
-    token = path("token", "feed_…, from the address that the desk gave.")
-    return {
-        "/feeds": get("listFeeds", "All feeds, as a page to read", served({"text/html": TEXT})),
-        "/favicon.ico": get("readIcon", "An icon", {**served({"image/svg+xml": TEXT}), **logo}),
-        "/feeds.opml": get("listFeedsAsOpml", "All feeds, as OPML 2.0", served({"text/x-opml": TEXT})),
-        "/feeds/{feed}.{format}": get(
-            "readFeed",
-            "A feed, or a page of its archive",
-            {**documents, **moved, **parts, **gone, **feed_refusals},
-            feed,
-            fmt,
-        ),
-        "/feeds/{feed}": get(
-            "readFeedPage",
-            "A feed, as a page to read and to subscribe from",
-            {**served({"text/html": TEXT}), **moved, **refusals(404, 410)},
-            feed,
-        ),
-        "/partner/feeds/{token}.{format}": get(
-            "readPartnerFeed",
-            "A partner's own feed, for every client that has its address; each fetch is recorded",
-            {**documents, **refusals(404, 406, 410, 429)},
-            token,
-            fmt,
-        ),
-        "/sitemaps/news.xml": get(
-            "readSitemap",
-            "The stories of the last two days for Google News, or an index of files",
-            {**served({"application/xml": TEXT}), **refusals(404)},
-        ),
-        "/sitemaps/news-{number}.xml": get(
-            "readSitemapPart",
-            "A thousand of them, if there are more",
-            {**served({"application/xml": TEXT}), **refusals(404)},
-            path("number", "From 1.", schema(type="integer", minimum=1)),
-        ),
-    }
-
-
 def _monitoring() -> dict[str, PathItem]:
     text, row = {"text/plain": TEXT}, schema(type="integer", minimum=0, maximum=NUMBER_MAX)
     status: Responses = {"200": response("The facts.", {JSON: DeskStatus}), **refusals(404)}
@@ -282,9 +230,7 @@ def _monitoring() -> dict[str, PathItem]:
         "/healthz": get("isAlive", "The process is alive", {"200": response("It is.", text)}),
         "/readyz": get("isReady", "All parts answer and nothing is stalled", readiness),
         "/metrics": get(
-            "readMetrics",
-            "Prometheus metrics",
-            {"200": response("Metrics.", text), **refusals(401, 429)},
+            "readMetrics", "Prometheus metrics", {"200": response("All.", text), **refusals(401, 429)}
         ),
         "/openapi.json": get(
             "describe",

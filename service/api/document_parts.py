@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from service.http.problems import CONTENT_TYPE as PROBLEM
 from service.http.problems import PROBLEMS, ProblemDetails
 from service.intake.article_schema import IDENTIFIER
+from service.intake.routes import NDJSON
 
 Responses = dict[str, Response | Reference]
 Content = Mapping[str, type[BaseModel] | Schema]
@@ -108,6 +109,17 @@ def media(content: Content) -> dict[str, MediaType]:
 def _model(model: type[BaseModel]) -> PydanticSchema[BaseModel]:
     """Stands for the model until the document is constructed, and is a reference to its schema then."""
     return PydanticSchema[BaseModel].model_validate({"schema_class": model})
+
+
+def lines(words: str, model: type[BaseModel]) -> dict[str, Schema]:
+    """A body of one JSON object a line; the model is the list of them."""
+    each = {
+        "type": "string",
+        "contentMediaType": NDJSON,
+        "contentSchema": _model(model),
+        "description": words,
+    }
+    return {NDJSON: schema(**each)}
 
 
 def query(name: str, words: str, schema: Schema = TEXT, *, required: bool = False) -> Parameter:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from flask import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
-from service.http.problems import FieldError
+from service.http.problems import FieldError, ProblemDetails
 from service.intake.article import Article, Takedown
+from service.intake.article_batch import LINES_MOST
 from service.store.schema.deliveries import DELIVERY_STATES
 
 JSON = "application/json"
@@ -55,6 +56,28 @@ class IntakeAnswer(Body):
     """The outcome if it were posted; only of what was tried."""
     warnings: list[FieldError] = []
     """What was changed or ignored, each with a JSON pointer; absent if there is nothing."""
+
+
+class BatchLine(IntakeAnswer):
+    """The answer to a line of a batch that was taken."""
+
+    line: Annotated[int, Field(ge=1)]
+    """The number of the line, from 1."""
+    status: Literal[202]
+
+
+class RefusedBatchLine(ProblemDetails):
+    """The answer to a line of a batch that was refused: nothing of it was kept."""
+
+    line: Annotated[int, Field(ge=1)]
+
+
+class BatchAnswer(RootModel[list[BatchLine | RefusedBatchLine]]):
+    """The lines of the answer to a batch, one for each article, in their order."""
+
+
+class ArticleBatch(RootModel[Annotated[list[PostedArticleBody], Field(max_length=LINES_MOST)]]):
+    """The lines of a batch: an article each."""
 
 
 class HookStory(Body):
@@ -112,6 +135,8 @@ class PartnerHolding(Body):
     partner: str
     revision: Revision
     """The revision that the partner is known to hold."""
+    state: Literal["held", "removed"]
+    """held: it has the text; removed: this revision told it to remove the article."""
     since: Moment
     channel: str
     """push: sent to the endpoint; pull: fetched with its key; feed: fetched in its own feed."""

@@ -66,7 +66,7 @@ class _EventsQuery:
 def _query(partner_id: int) -> _EventsQuery:
     include = request.args.get("include")
     if include not in (None, "data"):
-        raise Problem(400, "query", "?include= can only be data")
+        raise parameters.wrong_value("include", "data, or left out")
     most = MAX_LIMIT_WITH_DATA if include else MAX_LIMIT  # `more` says that there is more than fits
     endpoint = parameters.whole_number("endpoint") if "endpoint" in request.args else None
     limit = max(min(parameters.whole_number("limit", DEFAULT_LIMIT, MAX_LIMIT), most), 1)

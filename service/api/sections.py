@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Annotated
 
 from flask import Blueprint, Response
+from pydantic import Field
 
 from service.api.models import Body, json_response
 from service.http import auth, parameters
 from service.store.database.record import Record
-from service.store.feeds import sections
+from service.store.feeds import sections, slugs
 
 SECTIONS_PATH = "/v1/sections"
+
+
+SectionName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=slugs.CHARACTERS_MAX,
+        pattern=slugs.SHAPE,
+        examples=["world", "中国"],
+        description="Letters and digits of any script, and hyphens; in addresses it is percent-encoded.",
+    ),
+]
 
 
 class DeskSection(Body):
     """A section. A source names it by its slug."""
 
-    slug: str
+    slug: SectionName
     title: str
     language: str | None
 

@@ -18,6 +18,7 @@ from service.runtime import celery_app, embedded_redis, key_files, supervise
 from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import Record, open_record
+from service.store.feeds import slugs
 
 # A Redis that is away keeps a command no longer than this.
 WAKE_SECONDS = 0.7
@@ -25,9 +26,9 @@ WAKE_SECONDS = 0.7
 COMMAND_STATEMENT_SECONDS = 60.0
 
 
-def names_in(listed: str | None) -> list[str] | None:
-    """The names that an option lists, separated by commas; None without the option."""
-    return None if listed is None else [each.strip() for each in listed.split(",") if each.strip()]
+def sections_in(listed: str | None) -> list[str] | None:
+    """The sections that an option lists, separated by commas; None without the option."""
+    return None if listed is None else [slugs.fold(each) for each in listed.split(",") if each.strip()]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import click
 
 from service import times
 from service.cli import rotation
 from service.cli.command import CommandContext, CommandResult, with_context
-from service.cli.parameter_types import Language, Slug, Text
+from service.cli.parameter_types import Language, SectionSlug, Slug, Text
 from service.http import credentials
 from service.store import operations
 from service.store.access.replaced_keys import KeyOwner
@@ -25,7 +27,7 @@ def section() -> None:
 
 
 @section.command("add")
-@click.argument("slug", type=Slug())
+@click.argument("slug", type=SectionSlug())
 @click.option("--title", required=True, type=Text(), help="The name that readers see, such as 'World'.")
 @click.option("--language", type=Language(), help="Its language, as a BCP 47 tag: en, zh-Hans, ur.")
 @with_context
@@ -34,7 +36,7 @@ def section_add(context: CommandContext, slug: str, title: str, language: str | 
     with context.record() as record:
         operations.add_section(record, slug, title, language, actor=OPERATOR, now=times.now())
     context.wake()
-    feeds = {form: f"{context.url}/feeds/{slug}.{form}" for form in ("rss", "atom", "json")}
+    feeds = {form: f"{context.url}/feeds/{quote(slug)}.{form}" for form in ("rss", "atom", "json")}
     facts = {"section": slug, "title": title, "language": language, "feeds": feeds}
     return CommandResult(
         facts, [f"Section {slug} added. Its feeds:", *(f"  {url}" for url in feeds.values())]
@@ -53,8 +55,8 @@ def section_list(context: CommandContext) -> CommandResult:
 
 
 @section.command("rename")
-@click.argument("old", type=Slug())
-@click.argument("new", type=Slug())
+@click.argument("old", type=SectionSlug())
+@click.argument("new", type=SectionSlug())
 @with_context
 def section_rename(context: CommandContext, old: str, new: str) -> CommandResult:
     """Give a section another address; the old one leads there for ever."""
@@ -62,14 +64,14 @@ def section_rename(context: CommandContext, old: str, new: str) -> CommandResult
         operations.rename_section(record, old, new, actor=OPERATOR, now=times.now())
     context.wake()
     lines = [
-        f"Section {old} is now {new}: {context.url}/feeds/{new}.rss",
+        f"Section {old} is now {new}: {context.url}/feeds/{quote(new)}.rss",
         f"Its old addresses lead there for ever. Sources may still use the name {old}.",
     ]
     return CommandResult({"section": new, "was": old}, lines)
 
 
 @section.command("close")
-@click.argument("slug", type=Slug())
+@click.argument("slug", type=SectionSlug())
 @with_context
 def section_close(context: CommandContext, slug: str) -> CommandResult:
     """End a section's feed for good: its addresses answer 410."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from service import times
-from service.cli.command import CommandContext, CommandResult, names_in, with_context
+from service.cli.command import CommandContext, CommandResult, sections_in, with_context
 from service.cli.keys import KEEP_KEY_NOW, public_key_lines, rotate_secret, switch_ed25519
 from service.cli.parameter_types import RATE, Moment, RateOrNone, Schedule, ScheduleOrDefault, Slug
 from service.store import operations
@@ -196,7 +196,7 @@ def _check_url(context: CommandContext, url: str) -> None:
 
 
 def _slugs(wanted: str | None) -> list[str] | None:
-    slugs = names_in(wanted)
+    slugs = sections_in(wanted)
     if slugs == []:
         raise click.BadParameter("it names no section", param_hint="--sections")
     return slugs

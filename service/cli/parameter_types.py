@@ -11,8 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from service import times
 from service.intake import article
+from service.plain_text import printable
 from service.store.deliveries import rates
 from service.store.deliveries.attempts import CAUSES
+from service.store.feeds import slugs
 
 ATTEMPTS_MAX = 50
 WAIT_MAX = timedelta(days=3)  # between two attempts
@@ -22,7 +24,7 @@ RATE = click.FloatRange(rates.LOWEST, rates.HIGHEST)
 
 
 class Slug(click.ParamType[str]):
-    """A short name for URLs: small letters, digits and hyphens."""
+    """The short name of a source or a partner: small letters, digits and hyphens."""
 
     name = "slug"
 
@@ -34,6 +36,22 @@ class Slug(click.ParamType[str]):
                 ctx,
             )
         return str(value)
+
+
+class SectionSlug(click.ParamType[str]):
+    """A section's name for URLs, in any script; it is read in its one form: `Ελλάδα` is `ελλάδα`."""
+
+    name = "slug"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        slug = slugs.fold(str(value))
+        if reason := slugs.fault(slug):
+            words = f"{printable(str(value))!r} does not work as a name: {reason}. {_SLUG_RULE}"
+            self.fail(words, param, ctx)
+        return slug
+
+
+_SLUG_RULE = "Use letters and digits of any script, and hyphens between them."
 
 
 class HostPort(click.ParamType[str]):

@@ -9,7 +9,7 @@ import click
 
 from feeds import FORMATS
 from service import times
-from service.cli.command import CommandContext, CommandResult, names_in, with_context
+from service.cli.command import CommandContext, CommandResult, sections_in, with_context
 from service.cli.parameter_types import Overlap, Slug, Text
 from service.console import words_desk
 from service.http import credentials
@@ -36,7 +36,7 @@ def feed_add(
     context: CommandContext, partner_slug: str, wanted: str | None, title: str | None
 ) -> CommandResult:
     """Make a partner a feed of its own; print its addresses, once."""
-    slugs = names_in(wanted)
+    slugs = sections_in(wanted)
     if slugs == []:
         raise click.UsageError("--sections names none; leave it out for all sections")
     token = credentials.new_feed_token()

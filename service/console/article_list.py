@@ -8,6 +8,7 @@ from flask import redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from service import times
+from service.http.problems import Problem
 from service.store import names
 from service.store.articles import search_index
 from service.store.database.record import Record
@@ -20,6 +21,10 @@ SEARCH_MAX = 200  # characters
 def articles(record: Record, now: datetime) -> str | AnyResponse:
     """The page that the address asks for; the id of a delivery or an event leads to its own page."""
     words = request.args.get("q", "").strip()[:SEARCH_MAX].replace("\0", "")
+    for name, elsewhere in (("after", not words), ("before", bool(words))):
+        if elsewhere and name in request.args:
+            fits = "goes with the words of a search, ?q=" if name == "after" else "goes without a search, ?q="
+            raise Problem(400, "query", f"?{name}= {fits}")
     if names.read_delivery_id(words):
         return redirect(url_for("pages.delivery", name=words))
     if names.read_event_id(words):
@@ -41,13 +46,7 @@ def _found(record: Record, now: datetime, words: str) -> str:
 
 
 def _latest(record: Record, now: datetime) -> str:
-    found = latest_articles(record, now, before=_moment(request.args.get("before")))
+    text = request.args.get("before")
+    found = latest_articles(record, now, before=None if text is None else times.from_iso(text))
     older = {"before": found[-1].changed_at.isoformat()} if len(found) == LIST_LENGTH else None
     return render_template("status/articles.html", articles=found, words="", older=older)
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return times.from_iso(text) if text else None
-    except ValueError:
-        return None

@@ -20,10 +20,9 @@ Row = tuple[DeliveryNow, dict[int, DeliveryNow]]
 
 def article(record: Record, name: str) -> str:
     """Those that have not confirmed the newest come first: after a kill they are the ones to call."""
-    before = request.args.get("revisions", type=int)
+    before = request.args.get("revisions", HistoryPart.before, type=int)
     after = read_place(request.args.get("holdings", "")) or FIRST_PLACE
-    usable = before is not None and 0 < before < HistoryPart.before
-    part = HistoryPart(before if usable and before else HistoryPart.before, after, TABLE_ROWS)
+    part = HistoryPart(before, after, TABLE_ROWS)
     trace = history.article_trace(record, name, part)
     columns = trace.revisions[:COLUMNS]
     return render_template(
@@ -59,7 +58,7 @@ def _revisions(trace: ArticleTrace) -> ListPage[RevisionNow]:
 def _matrix(record: Record, trace: ArticleTrace, revisions: list[int]) -> ListPage[Row]:
     """Per endpoint its deliveries by revision: of a revision sent again, the last one."""
     after = request.args.get("after", 0, type=int)
-    found = delivery_matrix(record, trace.row, revisions, after if names.is_row(after) else 0, TABLE_ROWS)
+    found = delivery_matrix(record, trace.row, revisions, after, TABLE_ROWS)
     rows: dict[int, Row] = {}
     for each in found.deliveries:
         rows.setdefault(each.endpoint_id, (each, {}))[1][each.revision] = each

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 from flask import request
 
+from service.http import parameters
+
 Each = TypeVar("Each")
 ROWS_SHOWN = 25
 
@@ -25,10 +27,12 @@ class ListPage(Generic[Each]):
 def list_page(
     every: Sequence[Each], key: Callable[[Each], object], parameter: str, size: int = ROWS_SHOWN
 ) -> ListPage[Each]:
-    """The page that the address asks for: what comes after the item of that key; from the start if there is none."""
+    """The page that the address asks for: what comes after the item of that key. Raises a 400 for a key of no item."""
     wanted = request.args.get(parameter)
     places = (number for number, each in enumerate(every, 1) if str(key(each)) == wanted)
-    start = next(places, 0) if wanted else 0
+    start = 0 if wanted is None else next(places, None)
+    if start is None:
+        raise parameters.wrong_value(parameter, "the last item of a page of this list")
     shown = every[start : start + size]
     more = start + size < len(every)
     return ListPage(shown, start, len(every), key(shown[-1]) if more else None)

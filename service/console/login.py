@@ -175,7 +175,7 @@ def harden(response: Response) -> Response:
 def own_path(path: str) -> str:
     """A path below /status to go on to after the login; anything else becomes /status."""
     below = path == "/status" or path.startswith(("/status/", "/status?"))
-    plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path
+    plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path.partition("?")[0]
     return path if below and plain else "/status"
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from flask import Blueprint, Flask, Response, abort, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NotFoundPage
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response as AnyResponse
 
 from service import times
@@ -19,6 +20,7 @@ from service.console import (
     article_list,
     history_pages,
     login,
+    page_parameters,
     source_pages,
     words_delivery,
     words_desk,
@@ -27,7 +29,7 @@ from service.console import (
 from service.console import words as wording
 from service.console.list_page import list_page
 from service.console.login import OperatorSession
-from service.http import parameters, problems
+from service.http import problems
 from service.http.guess_limits import GuessLimits
 from service.http.problems import Problem
 from service.plain_text import printable
@@ -47,18 +49,6 @@ NOTICES_SHOWN = 20
 FETCHES_SHOWN = 10
 PARTNERS_SHOWN = 50
 _OPEN = {"pages.login", "pages.log_in", "pages.style"}
-# The parameters that each page reads. All others are refused, but of a page that is not there, and of the style sheet,
-# whose stamp is one.
-_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "pages.overview": ("after", "refresh"),
-    "pages.partner": ("after", "feeds_after"),
-    "pages.articles": ("q", "after", "before"),
-    "pages.article": ("revisions", "holdings", "after"),
-    "pages.event": ("after",),
-    "pages.dead": ("endpoint",),
-    "pages.login": ("next",),
-}
-_ANY_PARAMETER = {"pages.nothing", "pages.style"}
 
 
 def create_blueprint(
@@ -78,7 +68,7 @@ def create_blueprint(
     operator, views = OperatorSession(settings, record, clock), StatusViews(record, clock, feeds)
     pages.record_once(lambda state: operator.prepare(cast(Flask, state.app)))
     pages.before_request(lambda: _ask_for_login(operator))
-    pages.before_request(_refuse_unknown_parameters)
+    pages.before_request(page_parameters.refuse_wrong)
     pages.after_request(login.harden)
     pages.register_error_handler(HTTPException, _refusal)
     pages.register_error_handler(Problem, _query_refusal)
@@ -106,14 +96,9 @@ def create_blueprint(
 def _ask_for_login(operator: OperatorSession) -> AnyResponse | None:
     if request.endpoint in _OPEN or operator.is_logged_in():
         return None
-    target = request.full_path.rstrip("?") if request.method == "GET" else "/status"
+    asked = iri_to_uri(request.full_path.rstrip("?")) if request.method == "GET" else "/status"
+    target = login.own_path(asked)
     return redirect(url_for("pages.login", next=None if target == "/status" else target))
-
-
-def _refuse_unknown_parameters() -> None:
-    page = request.endpoint or ""
-    if page not in _ANY_PARAMETER:
-        parameters.require_known(*_PARAMETERS.get(page, ()))
 
 
 def _add_style(pages: Blueprint) -> None:
@@ -203,7 +188,7 @@ class StatusViews:
         ranked = words_desk.worst_first(partners, now)
         return render_template(
             "status/overview.html",
-            refresh=None if request.args.get("refresh") == "off" else REFRESH_SECONDS,
+            refresh=None if "refresh" in request.args else REFRESH_SECONDS,
             summary=words_desk.summary(partners, pipeline, now),
             partners=list_page(ranked, lambda each: each.slug, "after", PARTNERS_SHOWN),
             pipeline=pipeline,
@@ -274,12 +259,12 @@ class StatusViews:
 
     def dead(self) -> str:
         chosen = request.args.get("endpoint", type=int)
-        known = chosen is not None and names.is_row(chosen)
         return render_template(
             "status/dead.html",
             groups=trouble.dead_groups(self._record),
+            looked_at=trouble.LOOKED_AT,
             chosen=chosen,
-            deliveries=deliveries.dead_of(self._record, chosen or 0) if known else [],
+            deliveries=deliveries.dead_of(self._record, chosen) if chosen else [],
         )
 
 

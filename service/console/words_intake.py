@@ -33,7 +33,7 @@ def silence(pipeline: PipelineNow, now: datetime) -> Summary | None:
     found = [each for each in pipeline.sources if each.silent_since is not None]
     if not found:
         return None
-    longest = min(each.silent_since for each in found if each.silent_since is not None)
+    longest = min(each.last_post_at for each in found if each.last_post_at is not None)
     also = f" and {count(len(found) - 1, 'other source')}" if len(found) > 1 else ""
     words = f"{found[0].name}{also} sent nothing for {span(now - longest)}, longer than usual"
     return Summary("warn", words, f"dateline source show {found[0].slug}")

@@ -31,7 +31,10 @@ def _quieter_word(source: SourceNow, now: datetime) -> Word:
         return Word("warn", "retry", "Its API fails", f"it {source.failure}{since}")
     if source.silent_since is not None:
         return Word(
-            "warn", "silent", "Silent", f"for {span(now - source.silent_since)}: longer than it uses to be"
+            "warn",
+            "silent",
+            "Silent",
+            f"for {span(now - (source.last_post_at or source.silent_since))}: longer than it uses to be",
         )
     if source.last_post_at is None:
         return Word("quiet", "none", "Nothing came yet")

@@ -32,8 +32,15 @@ def whole_number(name: str, default: int = 0, most: int = NUMBER_MAX) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS_MAX or int(text) > most:
-        raise Problem(400, "query", f"?{name}= is a whole number from 0 to {most}")
+        raise wrong_value(name, f"a whole number from 0 to {most}")
     return int(text)
+
+
+def wrong_value(name: str, right: str) -> Problem:
+    """A 400 that names the parameter, says in words what it is, and shows the value that it has."""
+    value = request.args.get(name, "")
+    more = "…" if len(value) > _LETTERS_MAX else ""
+    return Problem(400, "query", f"?{name}= is {right}: {printable(value[:_LETTERS_MAX]) + more!r} is none")
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

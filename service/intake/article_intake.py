@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from service import logs
 from service.http.problems import Problem
@@ -16,7 +17,7 @@ from service.intake.adapters.native import ARTICLE_BYTES, Reading
 from service.intake.adapters.posted_fields import Note
 from service.intake.section_map import KnownSections, map_reading
 from service.intake.story_intake import NEVER_HERE
-from service.store.articles import accept, preview
+from service.store.articles import accept, idempotency, preview
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.posts import Post
 from service.store.articles.source_settings import SourceOptions
@@ -28,6 +29,7 @@ from service.store.feeds import sections
 log = logs.get("intake")
 
 VALID = "valid"
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class ArticleResult:
 
     def facts(self) -> dict[str, Any]:
         """As it is sent. What is not there, or would be there only if it were posted, has no name."""
-        facts: dict[str, Any] = {name: value or None for name, value in vars(self.answer).items()}
+        facts: dict[str, Any] = {name: value or None for name, value in self.answer.facts().items()}
         if self.validated:
             facts |= {"event": None, "outcome": VALID, "would_be": self.answer.outcome}
             if self.answer.revision == 1 and self.answer.outcome == "accepted":
@@ -74,31 +76,50 @@ class ArticleIntake:
 
     def take(self, posted: ArticlePost) -> ArticleResult:
         """Raises Problem for what cannot be taken; then nothing was changed."""
-        reading = _read(posted.source, posted.body)
-        if posted.options is not None:
-            reading = self._mapped(reading, posted.options)
+        as_sent = _read(posted.source, posted.body)
         now = self._clock()
-        reading = native.as_received(reading, now)
         body_hash = hashlib.sha256(posted.body).hexdigest()
-        post = Post(posted.source, reading.posted, posted.key, body_hash, self._authority, now)
-        try:
-            answer = self._accept(post, validate=posted.validate)
-        except UnknownSections as error:
-            reading = self._with_known_sections(reading, error)
-            post = replace(post, article=reading.posted)
-            answer = self._accept(post, validate=posted.validate)
-        warnings = (*reading.warnings, *native.date_warnings(post.article, now))
+        post = Post(posted.source, as_sent.posted, posted.key, body_hash, self._authority, now)
+        reading, answer = self._answered(posted, post, as_sent)
+        if answer.given_at is not None:
+            now, reading = answer.given_at, self._as_read_first(as_sent, posted.options, answer.given_at)
+        warnings = (*reading.warnings, *native.date_warnings(reading.posted, now))
         if answer == NOTHING_TO_DO:
             warnings = (*warnings, Note("/id", f"{NEVER_HERE[0].upper()}{NEVER_HERE[1:]}."))
         if not posted.validate:
             self._note(posted.source, answer)
         return ArticleResult(answer, warnings, posted.validate)
 
-    def _accept(self, post: Post, *, validate: bool) -> Answer:
+    def _answered(self, posted: ArticlePost, post: Post, as_sent: Reading) -> tuple[Reading, Answer]:
+        """The article as it was taken, and the answer."""
+        mapped = as_sent
+        if posted.options is not None:
+            try:
+                mapped = self._mapped(as_sent, posted.options)
+            except Problem:  # the source's settings may be others than when its key got the first answer
+                if (first := _unless_reused(lambda: idempotency.first_answer(self._record, post))) is None:
+                    raise
+                return as_sent, first
+        reading = native.as_received(mapped, post.now)
         try:
-            return preview.preview(self._record, post) if validate else accept.accept(self._record, post)
-        except KeyReused as error:
-            raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
+            return reading, self._accept(replace(post, article=reading.posted), validate=posted.validate)
+        except UnknownSections as error:
+            reading = native.as_received(self._with_known_sections(mapped, error), post.now)
+            return reading, self._accept(replace(post, article=reading.posted), validate=posted.validate)
+
+    def _as_read_first(self, as_sent: Reading, options: SourceOptions | None, then: datetime) -> Reading:
+        """As it was read when its key got the first answer: by the clock and the sections of that moment."""
+        titles = sections.titles(self._record, until=then)
+        known = KnownSections.of_slugs(titles) if options is None else KnownSections.of(titles)
+        reading = as_sent
+        if options is not None or not known.slugs.issuperset(as_sent.posted.sections):
+            with suppress(native.Invalid):
+                reading = map_reading(as_sent, options or SourceOptions(), known)
+        return native.as_received(reading, then)
+
+    def _accept(self, post: Post, *, validate: bool) -> Answer:
+        taken_by = preview.preview if validate else accept.accept
+        return _unless_reused(lambda: taken_by(self._record, post))
 
     def _mapped(self, reading: Reading, options: SourceOptions) -> Reading:
         try:
@@ -109,7 +130,7 @@ class ArticleIntake:
     def _with_known_sections(self, reading: Reading, error: UnknownSections) -> Reading:
         """With those that are known, and a warning for each that is not; none being known, a 422."""
         try:
-            return map_reading(reading, SourceOptions(), KnownSections(frozenset(error.known)))
+            return map_reading(reading, SourceOptions(), KnownSections.of_slugs(error.known))
         except native.Invalid:
             names = f"this desk has: {', '.join(error.known) or 'none yet'}"
             raise _invalid(
@@ -130,6 +151,13 @@ class ArticleIntake:
             type=answer.type,
             outcome=answer.outcome,
         )
+
+
+def _unless_reused(answer: Callable[[], Given]) -> Given:
+    try:
+        return answer()
+    except KeyReused as error:
+        raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
 
 
 def _read(source: Source, body: bytes) -> Reading:

@@ -11,22 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from service import logs
 from service.intake import text
 from service.intake.adapters import registry
 from service.intake.adapters.adapter import (
     Adapter,
     Event,
-    FieldRule,
     Gone,
     Hint,
     HookRequest,
     Ignore,
-    SourceSettings,
     StoryRead,
-    Unreadable,
 )
 from service.intake.hook_privacy import stored_request
+from service.intake.hook_reading import HookReading, can_fetch, read, settings_of
 from service.intake.story_intake import (
     HELD_WORDS,
     Stamp,
@@ -35,7 +32,7 @@ from service.intake.story_intake import (
     StorySource,
     is_takedown,
 )
-from service.store.articles import hooks, source_settings, source_sync
+from service.store.articles import hook_acceptance, hooks, source_sync
 from service.store.articles.hooks import (
     HELD,
     HOOK_DONE,
@@ -46,23 +43,13 @@ from service.store.articles.hooks import (
     HookResult,
     NewHook,
 )
+from service.store.articles.idempotency import Answer
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import Source
 from service.store.schema.base import EPOCH
 
-log = logs.get("intake")
-
-EVENTS_MOST = 1_000  # of one request; one with more is held
 IDS_MOST = 1_000
 _BY_WEIGHT = ("held", "queued", "accepted", "stale", "repeat", "ignored")
-
-
-@dataclass(frozen=True)
-class HookReading:
-    """The events of a request, or why it is held."""
-
-    events: Sequence[Event] = ()
-    fault: str | None = None
 
 
 @dataclass
@@ -74,22 +61,47 @@ class _Tally:
     ids: list[str] = field(default_factory=list)
     sweep: bool | None = None  # the system is to be compared, with a sweep of its ids or without
 
-    def result(self) -> HookResult:
+    def result(self, *, ask_again: bool = False) -> HookResult:
+        """The hook's result. `ask_again`: the system is asked for what seems to be stale."""
+        ids = list(self.ids)
+        if ask_again:
+            ids += [each.external_id for each in self.stories if each.outcome == "stale"]
         outcomes = {each.outcome for each in self.stories} | {outcome for outcome, _ in self.notes}
-        if self.ids:
+        if ids:
             outcomes.add("queued")
         outcome = next((each for each in _BY_WEIGHT if each in outcomes), "ignored")
         reasons = [each.why for each in self.stories if each.outcome == outcome and each.why]
         reasons += [why for of, why in self.notes if of == outcome]
         held = "held" in outcomes
-        state = QUEUED if self.ids else HELD if held else IGNORED if outcome == "ignored" else HOOK_DONE
+        state = QUEUED if ids else HELD if held else IGNORED if outcome == "ignored" else HOOK_DONE
         return HookResult(
             state=state,
             outcome=outcome,
             why="; ".join(dict.fromkeys(reasons))[:HELD_WORDS] or None,
             articles=[each.facts() for each in self.stories],
             takedown=any(each.takedown for each in self.stories if each.outcome == "held"),
-            ids=list(dict.fromkeys(self.ids)) or None,
+            ids=list(dict.fromkeys(ids)) or None,
+        )
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """An authenticated request as it came. `content_hash` tells it from another."""
+
+    source: Source
+    request: HookRequest
+    secrets: Sequence[str] = field(repr=False)
+    content_hash: str
+    at: datetime
+
+    def as_kept(self, result: HookResult) -> NewHook:
+        """The hook for the record. Of one that is done the story is there: it is kept without its body."""
+        if result.state == HOOK_DONE:
+            stored = stored_request(replace(self.request, body=b""), self.secrets)
+        else:
+            stored = stored_request(self.request, self.secrets)
+        return NewHook(
+            self.source.id, self.content_hash, stored.method, stored.target, stored.headers, stored.body
         )
 
 
@@ -105,31 +117,54 @@ class HookIntake:
     ) -> tuple[int, HookResult]:
         """Keeps an authenticated request and does all that needs no network. Returns its number, and what became of it.
 
-        A process that dies in between leaves it in the record, from where a worker takes it.
+        A request with one story, as nearly all have, is one transaction. One with several, and one whose story cannot
+        be accepted, is kept first: a process that dies then leaves it in the record, from where a worker takes it.
         """
-        now = self._stories.clock()
-        options = source_settings.options(self._record, source.id)
-        reading = read(adapter, request, settings_of(options))
-        planned = self._planned(adapter, options, reading)
-        unsettled = any(isinstance(each, StoryRead | Gone) for each in reading.events)
-        first = HookResult(QUEUED, "queued", "it is being worked on") if unsettled else planned.result()
-        new = _new_hook(source, request, secrets)
-        if planned.sweep is not None:  # first: of a hook that is kept as done nothing is to be left
-            source_sync.ask(self._record, source.id, now, sweep=planned.sweep)
-        claim = hooks.keep(self._record, new, first, now)
-        if not unsettled:
-            return claim.id, first
-        of = StorySource(source, options, self._stories.known_sections())
-        stamps = _stamps(claim, new.content_hash)
+        of = self._stories.source_now(source)
+        reading = read(adapter, request, settings_of(of.options))
+        planned = self._planned(adapter, of.options, reading)
+        arrival = _Arrival(source, request, secrets, _content_hash(request), self._stories.clock())
+        stories = [each for each in reading.events if isinstance(each, StoryRead | Gone)]
+        if not stories:
+            result = planned.result()
+            return self._keep(arrival, result, planned.sweep).id, result
         # Hooks overtake each other. Where the system can be asked, a story that does not say itself that it is newer
         # than the one here is asked for: it may be older, and bring back what was taken down since.
-        asks = can_fetch(adapter, options)
-        self._take_stories(of, reading.events, planned, replace(stamps, received_at=EPOCH if asks else None))
-        if asks:
-            planned.ids += [each.external_id for each in planned.stories if each.outcome == "stale"]
-        result = planned.result()
-        hooks.settle(self._record, claim, result, next_try_at=now if result.state == QUEUED else None)
+        asks = can_fetch(adapter, of.options)
+        stamps = _Stamps("", arrival.content_hash, EPOCH if asks else None)
+        if len(stories) == 1 and (end := self._at_once(arrival, of, stories[0], stamps, planned)) is not None:
+            return end
+        claim = self._keep(arrival, HookResult(QUEUED, "queued", "it is being worked on"), planned.sweep)
+        self._take_stories(of, reading.events, planned, replace(stamps, prefix=_prefix(claim)))
+        result = planned.result(ask_again=asks)
+        next_try_at = arrival.at if result.state == QUEUED else None
+        hooks.settle(self._record, claim, result, next_try_at=next_try_at)
         return claim.id, result
+
+    def _keep(self, arrival: _Arrival, result: HookResult, sweep: bool | None) -> HookClaim:
+        return hooks.keep(self._record, arrival.as_kept(result), result, arrival.at, sweep=sweep)
+
+    def _at_once(
+        self, arrival: _Arrival, of: StorySource, event: StoryRead | Gone, stamps: _Stamps, planned: _Tally
+    ) -> tuple[int, HookResult] | None:
+        """Accepts a hook's only story and keeps the hook, in one transaction; None where that fails. It needs no
+        idempotency key: a hook that was not answered comes anew."""
+        ready = self._stories.ready(of, event, stamps.of(0, event))
+        if isinstance(ready, StoryResult):
+            result = replace(planned, stories=[ready]).result()
+            return self._keep(arrival, result, planned.sweep).id, result
+
+        def described(answer: Answer) -> tuple[NewHook, HookResult]:
+            tally = replace(planned, stories=[ready.result(answer)])
+            result = tally.result(ask_again=stamps.received_at is not None)
+            return arrival.as_kept(result), result
+
+        try:
+            end = hook_acceptance.accept_and_keep(self._record, ready.post, described, sweep=planned.sweep)
+        except Exception:  # kept for itself it has another chance, and says what is wrong
+            return None
+        self._stories.announce(of.source, end.answer)
+        return end.claim.id, end.result
 
     def resume(self, source: Source, hook: Hook) -> HookResult:
         """Works on a hook that is kept: one that was held, or whose process died. What it says may be old by now: a
@@ -137,22 +172,19 @@ class HookIntake:
         adapter = registry.ADAPTERS.get(hook.adapter)
         if adapter is None:
             return HookResult(HELD, "held", registry.unknown_words(hook.adapter))
-        options = source_settings.options(self._record, source.id)
+        of = self._stories.source_now(source)
         request = HookRequest(hook.method, hook.target, hook.headers, hook.body)
         reading = (
             HookReading([Hint(json.loads(hook.body))])
             if hook.method == hooks.FETCHED
-            else read(adapter, request, settings_of(options))
+            else read(adapter, request, settings_of(of.options))
         )
-        tally = self._planned(adapter, options, reading)
+        tally = self._planned(adapter, of.options, reading)
         if tally.sweep is not None:
             source_sync.ask(self._record, source.id, self._stories.clock(), sweep=tally.sweep)
-        of = StorySource(source, options, self._stories.known_sections())
-        stamps = replace(_stamps(hook.claim, hook.content_hash), received_at=hook.last_received_at)
+        stamps = _Stamps(_prefix(hook.claim), hook.content_hash, hook.last_received_at)
         self._take_stories(of, reading.events, tally, stamps)
-        if can_fetch(adapter, options):
-            tally.ids += [each.external_id for each in tally.stories if each.outcome == "stale"]
-        return tally.result()
+        return tally.result(ask_again=can_fetch(adapter, of.options))
 
     def _planned(self, adapter: Adapter, options: SourceOptions, reading: HookReading) -> _Tally:
         """Counts the events that are no stories: they change nothing, or are work for later."""
@@ -176,7 +208,8 @@ class HookIntake:
 
 @dataclass(frozen=True)
 class _Stamps:
-    """The stamps of a hook's events: each has an idempotency key of its own, the same however often it is tried."""
+    """The stamps of a hook's events: each has an idempotency key of its own, the same however often it is tried; none
+    without a prefix."""
 
     prefix: str
     body_hash: str
@@ -185,45 +218,12 @@ class _Stamps:
     def of(self, place: int, event: StoryRead | Gone) -> Stamp:
         """A takedown is taken at its word, unless it waited."""
         at_once = self.received_at == EPOCH and is_takedown(event)
-        return Stamp(f"{self.prefix}:{place}", self.body_hash, None if at_once else self.received_at)
+        key = f"{self.prefix}:{place}" if self.prefix else None
+        return Stamp(key, self.body_hash, None if at_once else self.received_at)
 
 
-def _stamps(claim: HookClaim, body_hash: str) -> _Stamps:
-    return _Stamps(f"hook:{claim.id}:{claim.repeats}", body_hash)
-
-
-def read(adapter: Adapter, request: HookRequest, settings: SourceSettings) -> HookReading:
-    """The events of a request; a fault of the adapter holds it too, so that nothing authenticated is ever lost."""
-    try:
-        events = list(adapter.read(request, settings))
-    except Unreadable as error:
-        return HookReading(fault=text.line(str(error))[:HELD_WORDS] or "it cannot be read")
-    except Exception as error:
-        log.exception("hook.read_failed", adapter=adapter.name)
-        return HookReading(
-            fault=f"the adapter {adapter.name} has a fault: {type(error).__name__}; it was logged"
-        )
-    if len(events) > EVENTS_MOST:
-        return HookReading(
-            fault=f"it has {len(events):,} events; {EVENTS_MOST:,} at the most are taken at once"
-        )
-    return HookReading(events)
-
-
-def settings_of(options: SourceOptions) -> SourceSettings:
-    """A source's settings as its adapter sees them."""
-    return SourceSettings(
-        base_url=options.base_url,
-        language=options.language,
-        content_type=options.content_type,
-        fields={name: FieldRule(*rule) for name, rule in options.fields.items()},
-        has_token=bool(options.api_token),
-    )
-
-
-def can_fetch(adapter: Adapter, options: SourceOptions) -> bool:
-    """Whether a story can be asked for by its id."""
-    return adapter.fetch is not None and adapter.fetched is not None and bool(options.base_url)
+def _prefix(claim: HookClaim) -> str:
+    return f"hook:{claim.id}:{claim.repeats}"
 
 
 def _plan_hint(adapter: Adapter, options: SourceOptions, hint: Hint, tally: _Tally) -> None:
@@ -256,11 +256,11 @@ def _plan_hint(adapter: Adapter, options: SourceOptions, hint: Hint, tally: _Tal
         tally.notes.append(("queued", "its system is compared with the record"))
 
 
-def _new_hook(source: Source, request: HookRequest, secrets: Sequence[str]) -> NewHook:
-    stored = stored_request(request, secrets)
+def _content_hash(request: HookRequest) -> str:
     digest = hashlib.sha256(repr((request.method, request.target, _telling(request.headers))).encode())
+    digest.update(b"2")  # the version before finds no hook of this one: of a repeat it would keep no body
     digest.update(request.body)
-    return NewHook(source.id, digest.hexdigest(), stored.method, stored.target, stored.headers, stored.body)
+    return digest.hexdigest()
 
 
 def _telling(headers: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from service.intake.adapters import registry
 from service.intake.adapters.adapter import Adapter, HookRequest
 from service.intake.authenticate import SourceAuthenticator
 from service.intake.hook_intake import HookIntake
-from service.intake.refusal_counter import name_source
+from service.intake.refusal_counter import count_nothing, name_source
 from service.intake.story_intake import StoryIntake
 from service.store.articles.hooks import HookResult
 
@@ -55,6 +55,17 @@ class HookReceiver:
             stories=len(result.articles),
         )
         return _answer(adapter, number, result)
+
+    def has_file(self, slug: str) -> Response:
+        """The answer to a system that asks for a picture's file before it sends a story: it is here, so that none is
+        sent. Pictures are linked, wherever they are. A 404 where no system asks."""
+        count_nothing()
+        source = self._authenticator.find(slug)
+        adapter = registry.ADAPTERS.get(source.adapter) if source else None
+        if adapter is None or not adapter.asks_for_files:
+            raise Problem(404, "not-found", f"the source {slug!r} is asked for no files")
+        words = "pictures are linked, not kept: no file is wanted\n"
+        return Response(words, 200, {"Cache-Control": "no-store"}, content_type="text/plain; charset=utf-8")
 
 
 def _hook_request() -> HookRequest:

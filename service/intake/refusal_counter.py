@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask import Flask, Response, g, request
 
@@ -23,6 +23,7 @@ from service.store.errors import RecordUnavailable
 log = logs.get("intake")
 
 WRITE_EVERY = 1.0  # seconds
+NOTE_EVERY = timedelta(minutes=5)  # a repeat changes nothing, and is a sign that its source lives
 MOST_KEYS = 1_000  # sources, reasons and hours that wait to be written
 _BLUEPRINT = "intake"
 _SHOWING = frozenset(
@@ -57,6 +58,7 @@ class RefusalCounter:
         self._lock = threading.Lock()
         self._waiting: Counter[RefusalKey] = Counter()
         self._accepted: set[str] = set()  # sources of which nothing was refused since something was accepted
+        self._noted: dict[str, datetime] = {}  # source → the last post that was written as a sign of its life
         self._written_at = float("-inf")  # steady
 
     def refused(self, source: str, reason: str) -> None:
@@ -71,17 +73,21 @@ class RefusalCounter:
             self.write_due()
 
     def accepted(self, source: str) -> None:
-        """Costs a write only for the first post after a refusal, or after the start of this process."""
+        """Costs a write for the first post after a refusal, after the start of this process, and every five minutes."""
+        now = self._clock()
         with self._lock:
-            if source in self._accepted and "" in self._accepted:
+            noted = self._noted.get(source)
+            fresh = noted is not None and abs(now - noted) < NOTE_EVERY
+            if fresh and source in self._accepted and "" in self._accepted:
                 return
         self.flush()
         try:
-            refusals.end_row(self._record, source)
+            refusals.note_taken(self._record, source, now)
         except RecordUnavailable:
             return
         with self._lock:
             self._accepted |= {source, ""}
+            self._noted[source] = now
 
     def write_due(self) -> None:
         """Writes what waits, unless that was done within the last second: as the pages that show it are asked for."""

@@ -72,13 +72,19 @@ def create_blueprint(
         parameters.require_known()
         return _answer(articles.take(posted(source)))
 
+    @blueprint.get("/v1/hooks/<source>/<path:file>")
+    def get_file(source: str, file: str) -> Response:  # noqa: ARG001 - every file is answered alike
+        """Whether a picture's file is here, for the content systems that ask before they send a story."""
+        parameters.require_known()
+        return receiver.has_file(source)
+
     return blueprint
 
 
 def _is_validation() -> bool:
     value = request.args.get("validate", "0")
     if value not in ("0", "1"):
-        raise Problem(400, "query", "validate is 1 to try a post without keeping it, or 0")
+        raise parameters.wrong_value("validate", "1 to try a post without keeping it, or 0")
     return value == "1"
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
 from service.intake import text
 from service.intake.adapters.native import Invalid, Reading
 from service.intake.adapters.posted_fields import Note
 from service.intake.article import TAKEDOWN_STATUSES
 from service.store.articles.source_settings import HOLD, SourceOptions
+from service.store.feeds import slugs
 
 SectionNames = str | Sequence[str]
 """A section of theirs: its name, or all the names that it has there (its title, its slug)."""
@@ -17,7 +19,7 @@ SectionNames = str | Sequence[str]
 
 @dataclass(frozen=True)
 class KnownSections:
-    """Every name of a section of the desk, its titles too, in lower case → a slug that it may be posted under."""
+    """Every name of a section of the desk, its titles too, folded → a slug that it may be posted under."""
 
     slugs: frozenset[str]
     by_name: Mapping[str, str] = field(default_factory=dict)
@@ -25,8 +27,18 @@ class KnownSections:
     @classmethod
     def of(cls, titles: Mapping[str, tuple[str, str]]) -> KnownSections:
         """From `sections.titles`. A slug comes before a title of the same words."""
-        by_title = {title.casefold(): slug for slug, title in titles.values()}
-        return cls(frozenset(titles), {**by_title, **{slug.casefold(): slug for slug in titles}})
+        by_title = {slugs.fold(title): slug for slug, title in titles.values()}
+        return cls(frozenset(titles), by_title | _folded(titles))
+
+    @classmethod
+    def of_slugs(cls, names: Iterable[str]) -> KnownSections:
+        """Without titles: what a source names in Dateline's own JSON is a slug."""
+        known = frozenset(names)
+        return cls(known, _folded(known))
+
+
+def _folded(names: Iterable[str]) -> dict[str, str]:
+    return {slugs.fold(name): name for name in names}
 
 
 @dataclass(frozen=True)
@@ -113,13 +125,17 @@ def _mapped(name: str, section_map: Mapping[str, str]) -> str | None:
     bare = name.strip()
     mapped = section_map.get(name, section_map.get(bare))
     if mapped is None:
-        folded = bare.casefold()
-        mapped = next((ours for theirs, ours in section_map.items() if theirs.casefold() == folded), None)
+        folded = slugs.fold(bare)
+        mapped = next((ours for theirs, ours in section_map.items() if slugs.fold(theirs) == folded), None)
     return mapped
 
 
 def _known(wanted: str, known: KnownSections) -> str | None:
-    return wanted if wanted in known.slugs else known.by_name.get(wanted.casefold())
+    """In any of its forms: decomposed, in capitals, or percent-encoded, as WordPress has a slug of another script."""
+    if wanted in known.slugs:
+        return wanted
+    found = known.by_name.get(slugs.fold(wanted))
+    return known.by_name.get(slugs.fold(unquote(wanted))) if found is None and "%" in wanted else found
 
 
 def _none_known(names: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from service.intake.adapters.native import Reading
 from service.intake.adapters.posted_fields import Note
 from service.intake.article import LIMITS, TAKEDOWN_STATUSES, Slug
 from service.intake.section_map import KnownSections, SectionNames, map_sections
-from service.store.articles import accept, hooks, preview
+from service.store.articles import accept, hooks, preview, source_settings
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.posts import Post, PostedArticle
 from service.store.articles.source_settings import SourceOptions
@@ -61,7 +61,7 @@ class StoryResult:
 
     def facts(self) -> dict[str, Any]:
         """For answers and for the record."""
-        facts: dict[str, Any] = {"id": self.external_id, **(vars(self.answer) if self.answer else {})}
+        facts: dict[str, Any] = {"id": self.external_id, **(self.answer.facts() if self.answer else {})}
         facts["outcome"] = self.outcome
         if self.why:
             facts["why"] = self.why
@@ -77,6 +77,30 @@ class StorySource:
     source: Source
     options: SourceOptions
     known: KnownSections
+
+
+@dataclass(frozen=True)
+class ReadyStory:
+    """A story that was read by the native rules and is ready to be accepted, with the warnings that came of it."""
+
+    post: Post
+    notes: tuple[Note, ...]
+
+    def result(self, answer: Answer) -> StoryResult:
+        """The end of its way in, by the record's answer."""
+        posted, warnings = self.post.article, self.notes
+        takedown = posted.status in TAKEDOWN_STATUSES
+        if answer == NOTHING_TO_DO:
+            why = f"{NEVER_HERE} ({posted.reason})"[:HELD_WORDS] if posted.reason else NEVER_HERE
+            return StoryResult(posted.external_id, "ignored", why, warnings=warnings, takedown=True)
+        warnings += native.date_warnings(posted, self.post.now)
+        return StoryResult(posted.external_id, answer.outcome, None, answer, warnings, takedown)
+
+    def held(self, why: Exception) -> StoryResult:
+        """The same where the record does not take it."""
+        posted = self.post.article
+        takedown = posted.status in TAKEDOWN_STATUSES
+        return StoryResult(posted.external_id, "held", str(why), warnings=self.notes, takedown=takedown)
 
 
 class StoryIntake:
@@ -99,16 +123,48 @@ class StoryIntake:
         self._authority = authority
         self._wake = wake
 
-    def known_sections(self) -> KnownSections:
-        return KnownSections.of(sections.titles(self.record))
+    def source_now(self, source: Source) -> StorySource:
+        """A source with its settings and the desk's sections as they are now."""
+        with self.record.reading() as connection:
+            options = source_settings.options_within(connection, self.record.keyring, source.id)
+            titles = sections.titles_within(connection)
+        return StorySource(source, options, KnownSections.of(titles))
 
     def take(self, of: StorySource, event: StoryRead | Gone, stamp: Stamp) -> StoryResult:
         """Accepts a story or its end. Raises ChangedMeanwhile for a stamp with a revision."""
+        ready = self.ready(of, event, stamp)
+        if isinstance(ready, StoryResult):
+            return ready
+        try:
+            answer = self._accept_post(self.record, ready.post)
+        except (UnknownSections, KeyReused) as error:
+            return ready.held(error)
+        if not self.dry_run:
+            self.announce(of.source, answer)
+        return ready.result(answer)
+
+    def ready(self, of: StorySource, event: StoryRead | Gone, stamp: Stamp) -> ReadyStory | StoryResult:
+        """A story, or its end, as it is to be accepted; or why it is held. Nothing is asked of the record."""
         if isinstance(event, Gone):
             return self._gone(of, event, stamp)
         return self._story(of, event, stamp)
 
-    def _gone(self, of: StorySource, gone: Gone, stamp: Stamp) -> StoryResult:
+    def announce(self, source: Source, answer: Answer) -> None:
+        """Logs an answer, and wakes the workers for a change. After its commit."""
+        if answer == NOTHING_TO_DO:
+            return
+        if answer.outcome == "accepted":
+            self._wake()
+        log.info(
+            "event.accepted",
+            source=source.slug,
+            article=answer.article,
+            revision=answer.revision,
+            type=answer.type,
+            outcome=answer.outcome,
+        )
+
+    def _gone(self, of: StorySource, gone: Gone, stamp: Stamp) -> ReadyStory | StoryResult:
         if (fault := _fault_of_id(gone.id)) is not None:
             return StoryResult(text.shown(str(gone.id)), "held", fault, takedown=True)
         posted = PostedArticle(
@@ -122,9 +178,9 @@ class StoryIntake:
             updated_at=gone.updated_at,
             reason=text.prose(gone.reason)[: LIMITS["prose"]] or None if gone.reason else None,
         )
-        return self._accept(of, posted, stamp, ())
+        return self._ready(of, posted, stamp, ())
 
-    def _story(self, of: StorySource, story: StoryRead, stamp: Stamp) -> StoryResult:
+    def _story(self, of: StorySource, story: StoryRead, stamp: Stamp) -> ReadyStory | StoryResult:
         external_id = text.shown(str(story.fields.get("id", "")))
         takedown = is_takedown(story)
         notes = tuple(Note("", each) for each in story.warnings)
@@ -140,38 +196,15 @@ class StoryIntake:
                 reading = read_story(bare, of)
             except Unusable as still:
                 return StoryResult(external_id, "held", str(still), warnings=notes, takedown=True)
-        return self._accept(of, reading.posted, stamp, (*notes, *reading.warnings))
+        return self._ready(of, reading.posted, stamp, (*notes, *reading.warnings))
 
-    def _accept(
+    def _ready(
         self, of: StorySource, posted: PostedArticle, stamp: Stamp, notes: tuple[Note, ...]
-    ) -> StoryResult:
+    ) -> ReadyStory:
         now = self.clock()
         received = native.as_received(Reading(posted, notes), now)
-        posted, notes = received.posted, received.warnings
-        post = Post(of.source, posted, authority=self._authority, now=now, **vars(stamp))
-        takedown = posted.status in TAKEDOWN_STATUSES
-        try:
-            answer = self._accept_post(self.record, post)
-        except (UnknownSections, KeyReused) as error:
-            return StoryResult(posted.external_id, "held", str(error), warnings=notes, takedown=takedown)
-        if answer == NOTHING_TO_DO:
-            return StoryResult(posted.external_id, "ignored", NEVER_HERE, warnings=notes, takedown=True)
-        if not self.dry_run:
-            self._note(of, answer)
-        warnings = (*notes, *native.date_warnings(posted, now))
-        return StoryResult(posted.external_id, answer.outcome, None, answer, warnings, takedown)
-
-    def _note(self, of: StorySource, answer: Answer) -> None:
-        if answer.outcome == "accepted":
-            self._wake()
-        log.info(
-            "event.accepted",
-            source=of.source.slug,
-            article=answer.article,
-            revision=answer.revision,
-            type=answer.type,
-            outcome=answer.outcome,
-        )
+        post = Post(of.source, received.posted, authority=self._authority, now=now, **vars(stamp))
+        return ReadyStory(post, received.warnings)
 
 
 def is_takedown(event: StoryRead | Gone) -> bool:

@@ -14,6 +14,8 @@ _ILLEGAL = re.compile(f"[{FORBIDDEN}]")
 # A class of 16 bits alone is one look into a table. With those above it each character is compared with every one of
 # them, which takes twenty times as long: so the runs of the two kinds have a class each.
 _LEGAL = re.compile(f"(?:[^{_WITHIN_16_BITS}\U00010000-\U0010ffff]++|[^\x00-\uffff{_ABOVE}]++)*+")
+# Of a text of ASCII alone its bytes are looked at, which takes a tenth of the time.
+_ILLEGAL_BYTES = bytes([each for each in range(128) if _ILLEGAL.match(chr(each))])
 _NEWLINE = re.compile("\r\n?")
 _BREAK = re.compile("[\t\r\n]+")
 _TAG = re.compile(r'<[a-zA-Z/!](?:[^<>"]|"[^"]*")*>')
@@ -29,6 +31,10 @@ _PARAGRAPH = re.compile("\n{2,}")
 
 def legal(text: str) -> str:
     """The text without the characters that no document may hold."""
+    if text.isascii():
+        raw = text.encode()
+        rest = raw.translate(None, _ILLEGAL_BYTES)
+        return text if len(rest) == len(raw) else rest.decode()
     # Seeing that there are none takes half as long as removing them.
     return text if _LEGAL.fullmatch(text) else _ILLEGAL.sub("", text)
 

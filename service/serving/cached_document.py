@@ -36,23 +36,36 @@ _TAG_SUFFIXES: dict[Coding, str] = {"br": ".br", "zstd": ".zst", "gzip": ".gz", 
 
 @dataclass(frozen=True)
 class DocumentAddress:
-    """The place of a document: `/feeds/{slug}.{fmt}` below the public URL. A slug may have slashes in it."""
+    """The place of a document: `/feeds/{slug}.{fmt}` below the public URL. A slug may have slashes in it.
+
+    `path` is as in WSGI: the bytes of the address (UTF-8), decoded as Latin-1.
+    """
 
     slug: str
     fmt: feeds.Format
 
     @property
     def path(self) -> str:
-        return f"/feeds/{self.slug}.{self.fmt}"
+        path = f"/feeds/{self.slug}.{self.fmt}"
+        return path if path.isascii() else path.encode().decode("latin-1")
 
     @classmethod
     def of_path(cls, path: str) -> DocumentAddress | None:
-        """None if no document can be at this path. The path is as in WSGI: bytes, decoded as Latin-1."""
+        """None if no document can be at this path."""
         if not path.startswith("/feeds/"):
             return None
-        slug, _, ending = path[len("/feeds/") :].rpartition(".")
+        name, _, ending = path[len("/feeds/") :].rpartition(".")
+        try:
+            slug = name if name.isascii() else name.encode("latin-1").decode()
+        except UnicodeError:
+            return None
+        return cls.of(slug, ending) if slug and slug.isprintable() else None
+
+    @classmethod
+    def of(cls, slug: str, ending: str) -> DocumentAddress | None:
+        """None if no document has this ending."""
         fmt = next((each for each in feeds.FORMATS if each == ending), None)
-        return cls(slug, fmt) if fmt and slug and slug.isascii() and slug.isprintable() else None
+        return None if fmt is None else cls(slug, fmt)
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,7 @@ def public_policy(address: DocumentAddress, public_url: str) -> CachePolicy:
         ("Cache-Control", CACHE_CONTROL),
         ("CDN-Cache-Control", CDN_CACHE_CONTROL),
         ("Vary", "Accept-Encoding"),
-        ("Link", format_links(f"{public_url}/feeds/{slug}", address.fmt)),
+        ("Link", format_links(feeds.feed_address(public_url, address.slug), address.fmt)),
         ("Access-Control-Allow-Origin", "*"),
     ]
     with_body = [

@@ -171,8 +171,8 @@ class DocumentCache:
     def _want_new(self, listing: Mapping[tuple[str, str], str]) -> None:
         """Notes the documents that the former list had not: all at the start, later those of new feeds."""
         former = self._listing or {}
-        paths = [f"/feeds/{slug}.{fmt}" for slug, fmt in listing if (slug, fmt) not in former]
-        new = [address for path in paths if (address := DocumentAddress.of_path(path))]
+        fresh = (DocumentAddress.of(*each) for each in listing if each not in former)
+        new = [address for address in fresh if address is not None]
         self._wanted = (self._wanted if self._first else 0) + len(new)
         self._first = [*reversed(new), *self._first]
 

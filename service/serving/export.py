@@ -36,7 +36,7 @@ from service.serving.export_files import (
     write,
 )
 from service.store.database.record import Record
-from service.store.feeds import archives, documents
+from service.store.feeds import documents, listings
 
 log = logs.get("export")
 
@@ -51,7 +51,9 @@ EXPORT_AGAIN_SECONDS = 30.0
 # A document is made some time after its story was taken down.
 TAKEDOWN_MARGIN = timedelta(minutes=5)
 TAKEDOWN_LONGEST = timedelta(hours=1)
-_SAFE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+_SAFE = re.compile(
+    r"[\w\x80-\U0010ffff-][\w.\x80-\U0010ffff-]*(/[\w\x80-\U0010ffff-][\w.\x80-\U0010ffff-]*)*", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class Exporter:
         now = self._clock()
         since = max(min(now, self._complete_at or now) - TAKEDOWN_MARGIN, now - TAKEDOWN_LONGEST)
         found: dict[str, ExportFile] = {}
-        for listed in archives.takedown_listing(self._record, since):
+        for listed in listings.takedown_listing(self._record, since):
             path = path_of(listed)
             if _SAFE.fullmatch(path):
                 found[path] = ExportFile(listed.etag, partial(read_listed, self._record, listed))
@@ -214,7 +216,7 @@ class Exporter:
 
     def _files(self) -> Iterator[tuple[str, ExportFile]]:
         """Every file that there should be, by its path."""
-        for listed in archives.listing(self._record):
+        for listed in listings.listing(self._record):
             path = path_of(listed)
             if _SAFE.fullmatch(path):
                 # An archive's page stays the same for years; a feed changes within minutes.

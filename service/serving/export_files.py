@@ -13,7 +13,7 @@ from service.runtime import files
 from service.serving.compression import SUFFIXES, Coding, compress
 from service.store.database.record import Record
 from service.store.feeds import archives, documents
-from service.store.feeds.archives import Listing
+from service.store.feeds.listings import Listing
 
 
 @dataclass(frozen=True)

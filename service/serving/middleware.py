@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIApplication
 
 from service import logs
@@ -135,7 +136,9 @@ class FeedMiddleware:
         try:
             return self._documents.fetch(address)
         except RecordUnavailable as error:
-            log.warning("document.unavailable", path=address.path, error=str(error))
+            log.warning(
+                "document.unavailable", path=quote(f"/feeds/{address.slug}.{address.fmt}"), error=str(error)
+            )
             return None
 
 

@@ -12,12 +12,12 @@ from urllib.parse import quote
 from flask import Blueprint, Response, redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, NAMELESS, Masthead, closed_feed
+from feeds import ARCHIVED, CONTENT_TYPES, FORMATS, NAMELESS, Masthead, closed_feed, feed_address
 from feeds.page import content_security_policy
 from service.http.problems import Problem
 from service.serving.answers import Content, answer, public_headers
 from service.store.database.record import Record
-from service.store.feeds import archives, documents, kinds, sections
+from service.store.feeds import archives, documents, kinds, sections, slugs
 from service.store.feeds.documents import Document
 from service.store.feeds.kinds import ALL
 from service.store.feeds.whereabouts import Whereabouts, whereabouts
@@ -58,7 +58,7 @@ def create_blueprint(record: Record, public_url: str, masthead: Masthead = NAMEL
         document = documents.get_document(record, address.slug, "html")
         if document is None:
             return _missing(record, public_url, address, "html")
-        response = _serve(document, "html", f"{public_url}/feeds/{address.slug}")
+        response = _serve(document, "html", feed_address(public_url, address.slug))
         response.headers["Content-Security-Policy"] = content_security_policy(masthead)
         return response
 
@@ -66,7 +66,7 @@ def create_blueprint(record: Record, public_url: str, masthead: Masthead = NAMEL
         document = archives.get_page(record, slug, page, fmt)
         if document is None:
             return _missing(record, public_url, PageAddress(slug, page), fmt)
-        response = _serve(document, fmt, f"{public_url}/feeds/{slug}/{page}.{fmt}")
+        response = _serve(document, fmt, f"{feed_address(public_url, slug)}/{page}.{fmt}")
         response.headers["Cache-Control"] = _PAGE_CACHE_CONTROL
         return response
 
@@ -105,7 +105,7 @@ def _address(name: str) -> PageAddress | None:
 
 def _missing(record: Record, public_url: str, address: PageAddress, fmt: str) -> AnyResponse:
     """The answer if there is no document: the new address of a renamed feed, or a problem that says why."""
-    found = whereabouts(record, address.slug)
+    found = whereabouts(record, address.slug) or whereabouts(record, slugs.fold(address.slug))
     name = address.slug if address.page is None else f"{address.slug}/{address.page}"
     if found is None:
         raise _unknown(record, name)
@@ -114,7 +114,7 @@ def _missing(record: Record, public_url: str, address: PageAddress, fmt: str) ->
         if fmt == "json":
             return _ended(found, public_url, words)
         raise Problem(410, "closed", words)
-    base, ending = f"{public_url}/feeds/{found.slug}", "" if fmt == "html" else f".{fmt}"
+    base, ending = feed_address(public_url, found.slug), "" if fmt == "html" else f".{fmt}"
     if found.slug != address.slug:
         page = "" if address.page is None else f"/{address.page}"
         return redirect(f"{base}{page}{ending}", 301)
@@ -128,7 +128,8 @@ def _missing(record: Record, public_url: str, address: PageAddress, fmt: str) ->
 
 def _ended(found: Whereabouts, public_url: str, words: str) -> Response:
     """A 410 whose body is a JSON Feed that says so, for readers that look at the body alone."""
-    body = closed_feed(found.title, f"{public_url}/feeds/{found.slug}.json", f"{public_url}/feeds", words)
+    address = f"{feed_address(public_url, found.slug)}.json"
+    body = closed_feed(found.title, address, f"{public_url}/feeds", words)
     headers = {**public_headers(), "Cache-Control": "no-store"}
     return Response(body, 410, headers, content_type=CONTENT_TYPES["json"])
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from service.store import names
 from service.store.content import canonical, glance
+from service.store.database.joint_writes import Write
 from service.store.database.sql import Statement, insert
 from service.store.schema.articles import event
 from service.store.schema.base import from_micros
@@ -20,7 +20,8 @@ from service.store.schema.base import from_micros
 class NewEvent:
     """An event to write. `places` are the fields of the revision's content that name its feeds (kinds.FEED_FIELDS)."""
 
-    article_id: int
+    public_id: str
+    article_id: int | object  # or joint_writes.ID_OF_FIRST
     revision: int
     type: str
     occurred_at: datetime
@@ -29,11 +30,9 @@ class NewEvent:
     places: Mapping[str, Any]
 
 
-def append(connection: Connection, new: NewEvent) -> str:
-    """Writes the event, in the transaction of its revision; returns its public id."""
-    public_id = names.new_event_id()
-    _APPEND.run(connection, {**vars(new), "public_id": public_id, "places": canonical(dict(new.places))})
-    return public_id
+def appended(new: NewEvent) -> Write:
+    """The writing of the event, for the transaction of its revision."""
+    return Write(_APPEND, {**vars(new), "places": canonical(dict(new.places))})
 
 
 _APPEND = insert(event, "public_id article_id revision type occurred_at actor reason places")

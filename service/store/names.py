@@ -78,6 +78,12 @@ def is_row(number: int) -> bool:
     return 0 < number <= ROW_MAX
 
 
+def is_article(text: str) -> bool:
+    """Whether an article can have this public id, or this last part of it."""
+    shape = text.isascii() and len(text) <= NAME_MAX and _ULID.fullmatch(last_part(text.upper())) is not None
+    return shape and ("/" not in text or text.startswith("tag:"))
+
+
 def is_storable(text: str) -> bool:
     """Whether both databases can hold this text: without NUL and without half a character (a lone surrogate)."""
     return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from service.console.page_parameters import PAGE_PARAMETERS
 from service.http.problems import PROBLEMS
 from service.store.database.record import Record
 from tests.web import OPERATOR as OPERATORS_TOKEN
-from tests.web import TOKEN, an_app
+from tests.web import TOKEN, a_newsroom, a_partner, an_app
 
 EVERYBODY, OPERATOR, SOURCE, PARTNER, SESSION = "everybody", "operator", "source", "partner", "session"
 ADDRESS = "the address's holder"  # a token is part of the address: for all others there is nothing
@@ -19,6 +22,7 @@ ADDRESS = "the address's holder"  # a token is part of the address: for all othe
 USERS: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/articles"): {SOURCE},
     ("POST", "/v1/hooks/<source>"): {SOURCE},
+    ("GET", "/v1/hooks/<source>/<path:file>"): {EVERYBODY},
     ("GET", "/v1/articles"): {OPERATOR, SOURCE},
     ("GET", "/v1/articles/<path:name>"): {OPERATOR, SOURCE},
     ("GET", "/v1/sections"): {OPERATOR, SOURCE, PARTNER},
@@ -174,11 +178,103 @@ def test_a_parameter_that_a_route_does_not_read_is_refused_by_its_name(
 def test_every_link_of_the_pages_has_parameters_that_its_page_reads(app: Flask) -> None:
     client = app.test_client()
     client.post("/status/login", data={"token": TOKEN})
-    for path in ("?after=x&refresh=off", "/articles?q=x&after=x", "/articles?before=x", "/dead?endpoint=1"):
+    for path in (
+        "?refresh=off",
+        "/articles?q=x&after=01KDYH8H7ZJ4T0M4YQ2W9S5E6C",
+        "/articles?before=2026-01-02T08:00:00Z",
+        "/dead?endpoint=1",
+    ):
         assert client.get(f"/status{path}").status_code == 200
     assert client.get("/status/login?next=/status/dead").status_code == 302
     assert client.get("/status.json?after=nobody").status_code == 404
     assert client.get("/status.json?endpoints_after=1&feeds_after=0").status_code == 200
+
+
+WRONG = (
+    "abc",
+    "",
+    "-1",
+    "1.5",
+    "0x1",
+    "١",
+    "9" * 30,
+    "9" * 5000,
+    "a b",
+    "\0",
+    "<b>",
+    "%ff",
+    "https://a.example",
+    "//",
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "name"), [(page, name) for page, names in PAGE_PARAMETERS.items() for name in names]
+)
+def test_a_wrong_value_of_a_pages_parameter_is_refused_in_the_pages_design(
+    app: Flask, page: str, name: str
+) -> None:
+    client = app.test_client()
+    if page != "pages.login":
+        client.post("/status/login", data={"token": TOKEN})
+    [rule] = [
+        each.rule
+        for each in app.url_map.iter_rules()
+        if each.endpoint == page and "GET" in (each.methods or ())
+    ]
+    path, known = re.sub(r"<[^>]+>", "x", rule), PAGE_PARAMETERS[page][name]
+    more = {"q": "x"} if (page, name) == ("pages.articles", "after") else {}
+    right = client.get(path, query_string={name: known.example, **more})
+    assert right.status_code in ({200, 302, 404} if (page, name) != ("pages.overview", "after") else {400})
+    wrong = [each for each in WRONG if not known.is_right(each)]
+    assert len(wrong) > 7 or (name == "q" and not wrong)  # any text may be searched for
+    for value in wrong:
+        answer = client.get(path, query_string={name: value, **more})
+        assert (answer.status_code, answer.mimetype) == (400, "text/html"), value
+        assert f"?{name}= is {known.words}, such as ?{name}={known.example}: " in unescape(answer.text)
+        assert 'href="/status/style.css?v=' in answer.text
+        assert "<b>" not in answer.text
+
+
+def test_every_parameter_that_a_page_reads_has_a_rule() -> None:
+    read = re.compile(
+        r"""request\.args(?:\.get\(|\[)["'](\w+)["']|list_page\([^"]*"(\w+)"|"(\w+)" in request\.args"""
+    )
+    found = {
+        name
+        for path in (Path("service/console")).glob("*.py")
+        if path.name not in {"probes.py"}
+        for names in read.findall(path.read_text())
+        for name in names
+        if name
+    }
+    assert found == {name for names in PAGE_PARAMETERS.values() for name in names}
+
+
+def test_a_wrong_value_of_a_parameter_of_the_api_is_refused_by_its_name(
+    sqlite_record: Record, app: Flask, api: dict[str, Any]
+) -> None:
+    keys = {SOURCE: a_newsroom(sqlite_record).bearer, PARTNER: a_partner(sqlite_record, "herald")}
+    described = {(method, shape(rule)): min(users) for (method, rule), users in USERS.items()}
+    tried = 0
+    for (method, path), operation in operations(api).items():
+        headers = keys.get(described[method, shape(path)], OPERATORS_TOKEN)
+        for each in operation.get("parameters", []):
+            bounded = each["schema"].keys() & {"enum", "minimum", "pattern"}
+            if each["in"] != "query" or not bounded or each["name"] in {"source", "external_id"}:
+                continue
+            tried += 1
+            answer = app.test_client().open(
+                re.sub(r"{[^}]+}", "x", path),
+                method=method,
+                query_string={each["name"]: "~wrong"},
+                headers=headers,
+                json={} if method == "POST" else None,
+            )
+            assert (answer.status_code, answer.mimetype) == (400, "application/problem+json"), (path, each)
+            assert f"?{each['name']}= is " in answer.json["detail"]
+            assert "'~wrong'" in answer.json["detail"]
+    assert tried > 8
 
 
 def test_a_number_of_the_status_that_is_none_is_refused(app: Flask) -> None:

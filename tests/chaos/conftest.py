@@ -9,11 +9,18 @@ from typing import Any
 import pytest
 
 from tests import postgres
+from tests.chaos.siege import besieged
 from tests.desk import RunningDesk
 from tests.outlet import Outlet
 
 LONG = os.environ.get("CHAOS") == "long"
 WORKERS = 3
+# Connections that want nothing, while a ledger is kept.
+CLIENTS = (
+    {"idle": 2_000, "half_sent": 500, "dripping": 200}
+    if LONG
+    else {"idle": 300, "half_sent": 100, "dripping": 50}
+)
 IN_FLIGHT = 12  # the most pushes on the wire to one endpoint at once
 
 
@@ -58,3 +65,10 @@ def any_desk(request: pytest.FixtureRequest) -> RunningDesk:
     """A running desk for faults that do not concern the database: in the short form on SQLite alone."""
     running: RunningDesk = request.getfixturevalue(f"{request.param}_desk")
     return running
+
+
+@pytest.fixture
+def siege(desk: RunningDesk) -> Iterator[None]:
+    """Clients that want nothing, all through the test, and bodies of no story; the probe and a feed are answered."""
+    with besieged(desk, **CLIENTS):
+        yield

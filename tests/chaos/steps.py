@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import redis
@@ -15,6 +15,8 @@ import requests
 from service.runtime import embedded_redis
 from service.settings import Settings
 from tests.chaos import ledger, load
+from tests.chaos.conftest import CLIENTS, LONG
+from tests.chaos.siege import besieged
 from tests.desk import RunningDesk, eventually
 from tests.outlet import Outlet
 
@@ -66,8 +68,8 @@ def post_all(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: floa
 
 @contextmanager
 def under_load(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float) -> Iterator[None]:
-    """Posts the stories in the background; at the end all of them have their 202."""
-    with ThreadPoolExecutor(1) as newsroom:
+    """Posts the stories in the background; they all have their 202 at the end. In the long form clients besiege it."""
+    with besieged(desk, **CLIENTS) if LONG else nullcontext(), ThreadPoolExecutor(1) as newsroom:
         posted = newsroom.submit(post_all, desk, stories, seconds)
         yield
         posted.result()

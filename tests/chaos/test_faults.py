@@ -69,6 +69,7 @@ class Saboteur:
         return {name: at for at, name in started if at > self._killed_at.get(name, "")}
 
 
+@pytest.mark.usefixtures("siege")
 def test_the_ledger_balances_after_a_worker_was_killed_each_second_and_redis_wiped_twice(
     desk: RunningDesk, outlet: Outlet
 ) -> None:

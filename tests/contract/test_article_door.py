@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from service.intake.article_batch import LINES_MOST
 from service.intake.routes import MAX_BYTES, NDJSON, REQUEST_BYTES
 from service.store import operations
 from service.store.articles import refusals
+from service.store.articles.source_settings import SourceOptions
 from service.store.database.record import Record
+from service.store.operations.sources import SourceChange
 from service.store.views import pipeline
 from service.times import to_iso
 from tests.web import (
@@ -22,6 +25,7 @@ from tests.web import (
     WebDesk,
     a_partner,
     a_web_desk,
+    an_app,
     encoded,
     nothing_changes,
     now,
@@ -215,6 +219,43 @@ def test_a_source_of_whose_batch_some_lines_are_taken_is_not_one_that_is_refused
     assert [each.source for each in pipeline.pipeline_now(desk.record).refused] == ["wire"]
     answers_of(send_lines(desk, b"{}", encoded()))
     assert pipeline.pipeline_now(desk.record).refused == ()
+
+
+def test_a_repeat_of_a_key_gets_the_first_answer_with_its_warnings(record: Record) -> None:
+    clock = [now() + timedelta(minutes=1)]
+    desk = a_web_desk(record, clock=lambda: clock[0])
+    ahead = (clock[0] + timedelta(days=2)).isoformat()
+    body = encoded(
+        id=42, language="en_US", sections=["world", "sport"], updated_at=ahead, published_at=ahead, url=""
+    )
+    first = desk.post(body, idempotency_key="k1").json
+    assert {"/id", "/language", "/sections/1", "/updated_at", "/published_at"} <= set(warned(first))
+    clock[0] += timedelta(days=3)
+    operations.add_section(record, "sport", "Sport", None, actor="operator", now=clock[0])
+    again = desk.post(body, idempotency_key="k1")
+    assert (again.status_code, again.json) == (202, first)
+    tried = desk.post(body, path="/v1/articles?validate=1", idempotency_key="k1").json
+    assert tried["warnings"] == first["warnings"]
+    assert "/sections/1" not in warned(desk.post(body, idempotency_key="k2").json)
+
+
+def test_a_repeat_of_a_key_is_no_refusal_after_the_sources_settings_changed(desk: WebDesk) -> None:
+    give = partial(operations.change_source, desk.record, desk.wire.slug, actor="operator", now=now())
+    give(change=SourceChange(lambda _: SourceOptions(section_map={"Wirtschaft": "business"})))
+    body = encoded(sections=["Wirtschaft"])
+    first = desk.post(body, idempotency_key="k1").json
+    assert first["outcome"] == "accepted"
+    give(change=SourceChange(lambda _: SourceOptions(unknown_sections="hold")))
+    fresh = an_app(desk.record).test_client()
+    headers = {**desk.wire.bearer, "Content-Type": "application/json"}
+    assert fresh.post("/v1/articles", data=body, headers={**headers, "Idempotency-Key": "k1"}).json == first
+    the_problem(fresh.post("/v1/articles", data=body, headers={**headers, "Idempotency-Key": "k2"}), 422)
+    other = fresh.post(
+        "/v1/articles",
+        data=encoded(id="9", sections=["Wirtschaft"]),
+        headers={**headers, "Idempotency-Key": "k1"},
+    )
+    the_problem(other, 409)
 
 
 def test_a_batch_sent_twice_with_its_key_gets_the_first_answers_again(desk: WebDesk) -> None:

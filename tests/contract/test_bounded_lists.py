@@ -312,8 +312,8 @@ def test_page_of_a_story_with_a_thousand_revisions_leads_to_all_of_them(sqlite_r
     assert "51 to 60 of 60 holders" in rest.text_content()
     oldest = page(sqlite_record, path + "?revisions=3&after=50")
     assert "51 to 60 of 60 endpoints" in oldest.text_content()
-    for odd in ("revisions=0", "revisions=x", "holdings=x", "after=-1", "after=" + "9" * 30):
-        page(sqlite_record, f"{path}?{odd}")
+    beyond = page(sqlite_record, path + "?after=60")
+    assert "Revision" in beyond.text_content()
 
 
 def test_status_as_json_of_many_partners_and_endpoints_comes_in_parts(sqlite_record: Record) -> None:

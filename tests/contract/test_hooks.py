@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from datetime import timedelta
 from typing import Any
@@ -14,44 +15,17 @@ from service.http.guess_limits import MOST_WRONG, SIGNATURE
 from service.intake.adapters.adapter import HookRequest
 from service.store import operations
 from service.store.articles import hooks, source_settings, source_sync
-from service.store.articles.hooks import Hook
 from service.store.articles.source_sync import SweepEnd
-from service.store.database.record import Record
 from service.store.operations.sources import SourceChange
 from tests import paper_system
+from tests.paper_hooks import kept, send, status_of, told
 from tests.paper_system import PAPER_SECRET, a_paper_source, a_story, signed
-from tests.web import OPERATOR, WebDesk, the_problem
+from tests.web import OPERATOR, WebDesk, a_newsroom, rows, the_problem
 
 
 @pytest.fixture(autouse=True)
 def _paper(monkeypatch: pytest.MonkeyPatch) -> None:
     paper_system.install(monkeypatch)
-
-
-def send(desk: WebDesk, hook: Any, *, secret: str = PAPER_SECRET, **headers: str) -> Any:
-    body = hook if isinstance(hook, bytes) else json.dumps(hook).encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return desk.client.post("/v1/hooks/paper", data=body, headers={**signed(body, secret), **named})
-
-
-def told(answer: Any, outcome: str) -> dict[str, Any]:
-    assert answer.status_code == 202, answer.text
-    assert answer.content_type == "application/json"
-    facts: dict[str, Any] = answer.json
-    assert facts["outcome"] == outcome, facts
-    return facts
-
-
-def kept(record: Record) -> list[Hook]:
-    with record.reading() as connection:
-        return hooks._read(
-            connection, [number for (number,) in hooks.Statement("SELECT id FROM hook").rows(connection)]
-        )
-
-
-def status_of(desk: WebDesk, story: str = "7") -> str:
-    answer = desk.get(f"/v1/articles?source=paper&external_id={story}", OPERATOR)
-    return str(answer.json["status"]) if answer.status_code == 200 else "none"
 
 
 def test_a_story_of_a_content_system_becomes_an_article(desk: WebDesk) -> None:
@@ -105,6 +79,12 @@ def test_a_takedown_of_a_story_that_was_never_here_is_ignored(desk: WebDesk) -> 
     a_paper_source(desk.record)
     facts = told(send(desk, {"gone": ["12"]}), "ignored")
     assert "nothing to take down" in facts["why"]
+
+
+def test_a_story_that_was_never_here_says_why_it_is_not_for_readers(desk: WebDesk) -> None:
+    a_paper_source(desk.record)
+    hook = {"stories": [{"id": "12", "status": "unpublished", "reason": "for members only"}]}
+    assert "for members only" in told(send(desk, hook), "ignored")["why"]
 
 
 def test_a_test_ping_is_answered_and_ignored(desk: WebDesk) -> None:
@@ -239,13 +219,14 @@ def test_a_hook_may_have_eight_mebibytes_and_no_more(desk: WebDesk) -> None:
     the_problem(send(desk, padded + b" " * 200), 413)
 
 
-def test_credentials_and_what_is_no_part_of_a_story_are_not_kept(desk: WebDesk) -> None:
+@pytest.mark.parametrize(("outcome", "section"), [("accepted", "world"), ("held", "no section of ours")])
+def test_credentials_and_what_is_no_part_of_a_story_are_not_kept(
+    desk: WebDesk, outcome: str, section: str
+) -> None:
     a_paper_source(desk.record)
-    hook = {
-        "stories": [a_story(post_revisions=["older text"], author={"email": "staff@example.org"})],
-        "secret": PAPER_SECRET,
-    }
-    told(send(desk, hook, Authorization="Bearer abc", X_Paper_Event="story.changed"), "accepted")
+    story = a_story(sections=[section], post_revisions=["older text"], author={"email": "staff@example.org"})
+    hook = {"stories": [story], "secret": PAPER_SECRET}
+    told(send(desk, hook, Authorization="Bearer abc", X_Paper_Event="story.changed"), outcome)
     [found] = kept(desk.record)
     assert found.headers["x-paper-event"] == "story.changed"
     text = f"{found.headers} {found.target} {found.body.decode()}"
@@ -302,6 +283,30 @@ def test_the_token_of_a_system_is_sealed_and_read_back(desk: WebDesk) -> None:
     with desk.record.reading() as connection:
         row = connection.exec_driver_sql("SELECT secret_sealed FROM source_settings").scalar_one()
     assert b"very-secret" not in bytes(row)
+
+
+def test_a_system_that_asks_for_a_pictures_file_is_told_that_it_is_here_and_sends_the_story(
+    sqlite_desk: WebDesk,
+) -> None:
+    newsroom = a_newsroom(sqlite_desk.record, "agency", "superdesk")
+    before = rows(sqlite_desk.record)
+    for file in ("5f3c.jpg", "2026/11/28/5f3c?", "%E4%B8%AD.png"):
+        assert sqlite_desk.get(f"/v1/hooks/agency/{file}").status_code == 200
+    assert rows(sqlite_desk.record) == before
+    item = {"guid": "urn:a", "version": "1", "type": "text", "headline": "Ferry", "body_html": "<p>At dawn.</p>",
+            "service": [{"name": "World", "code": "w"}]}  # fmt: skip
+    body = json.dumps(item).encode()
+    mark = hmac.digest(newsroom.secret.encode(), body, "sha1").hex()
+    answer = sqlite_desk.client.post(
+        "/v1/hooks/agency", data=body, headers={"x-superdesk-signature": f"sha1={mark}"}
+    )
+    assert (answer.status_code, answer.json["outcome"]) == (201, "accepted")
+
+
+def test_a_file_is_asked_for_at_no_other_source(sqlite_desk: WebDesk) -> None:
+    a_paper_source(sqlite_desk.record)
+    for slug in ("paper", "wire", "nobody"):
+        the_problem(sqlite_desk.get(f"/v1/hooks/{slug}/5f3c.jpg"), 404)
 
 
 def test_every_answer_to_a_hook_is_described(sqlite_desk: WebDesk) -> None:

@@ -193,7 +193,8 @@ WRONG_FIELDS = [
     wrong("101 sections", "/sections", sections=[f"s{number}" for number in range(101)]),
     wrong("a section of 201 characters", "/sections/0", sections=["w" * 201]),
     wrong("an unknown section", "/sections/0", sections=["sports"]),
-    wrong("a section in capitals", "/sections/0", sections=["World"]),
+    wrong("a section that is like none but in part", "/sections/0", sections=["Worlds"]),
+    wrong("a section with an unseen character", "/sections/0", sections=["wor\u200bld"]),
     wrong("an unknown section twice", "/sections/0", sections=["sports", "sports"]),
     wrong("a section that is SQL", "/sections/0", sections=["world'; DROP TABLE article; --"]),
     wrong("51 authors", "/authors", authors=[{"name": "A"}] * 51),
@@ -278,7 +279,10 @@ PLACES = [
     RefusedPost("a source that is not UTF-8", 403, path="/v1/hooks/%ff%fe", kind="not-yours"),
     RefusedPost("a source that climbs", 403, path="/v1/hooks/%2e%2e", kind="not-yours"),
     RefusedPost(
-        "a source that climbs further", 404, path="/v1/hooks/..%2f..%2fetc%2fpasswd", kind="not-found"
+        "a source that climbs further",
+        405,
+        path="/v1/hooks/..%2f..%2fetc%2fpasswd",
+        kind="method-not-allowed",
     ),
     RefusedPost("a source of 10,000 characters", 403, path="/v1/hooks/" + "x" * 10_000, kind="not-yours"),
     RefusedPost("no source", 404, path="/v1/hooks/", kind="not-found"),

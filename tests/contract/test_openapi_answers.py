@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from service.api.models import ArticleHistory, EventHistory, IntakeAnswer, PartnerEvents
+from service.api.models import (
+    ArticleHistory,
+    BatchAnswer,
+    BatchLine,
+    EventHistory,
+    IntakeAnswer,
+    PartnerEvents,
+    RefusedBatchLine,
+)
 from service.api.status_models import DeskStatus, Readiness
 from service.http.problems import ProblemDetails
 from service.store.database.record import Record
@@ -90,3 +99,29 @@ def test_date_that_no_calendar_has_is_ignored(desk: WebDesk, path: str) -> None:
 def test_description_is_not_sent_again_to_a_client_that_has_it(desk: WebDesk) -> None:
     etag = desk.get("/openapi.json").headers["ETag"]
     assert desk.get("/openapi.json", {"If-None-Match": etag}).status_code == 304
+
+
+def test_a_batch_is_described_as_a_content_type_of_its_own(desk: WebDesk) -> None:
+    described_post = desk.get("/openapi.json").json["paths"]["/v1/articles"]["post"]
+    body = described_post["requestBody"]["content"]["application/x-ndjson"]["schema"]
+    answer = described_post["responses"]["200"]["content"]["application/x-ndjson"]["schema"]
+    for each, model in ((body, "ArticleBatch"), (answer, "BatchAnswer")):
+        assert (each["type"], each["contentMediaType"]) == ("string", "application/x-ndjson")
+        assert each["contentSchema"] == {"$ref": f"#/components/schemas/{model}"}
+    lines = [
+        the_article(id="b1"),
+        the_article(id="b2", headline=""),
+        the_article(id="b3", sections=["world", "x"]),
+    ]
+    sent = b"\n".join(json.dumps(each).encode() for each in lines)
+    taken = desk.client.post(
+        "/v1/articles", data=sent, content_type="application/x-ndjson", headers=desk.wire.bearer
+    )
+    assert (taken.status_code, taken.content_type) == (200, "application/x-ndjson")
+    answers = [json.loads(line) for line in taken.text.splitlines()]
+    found = BatchAnswer.model_validate(answers, extra="forbid").root
+    assert [type(each) for each in found] == [BatchLine, RefusedBatchLine, BatchLine]
+    assert (
+        "application/x-ndjson"
+        not in desk.get("/openapi.json").json["paths"]["/v1/hooks/{source}"]["post"]["requestBody"]["content"]
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from flask import Flask
@@ -18,7 +19,7 @@ from lxml import html
 
 from service.console.login import own_path
 from service.store.database.record import Record, open_record
-from service.store.views import deliveries
+from service.store.views import deliveries, trouble
 from tests import postgres, seeded
 from tests.web import OPERATOR, PUBLIC_URL, SECRET_KEY, TOKEN, CutOff, an_app, nothing_changes, the_problem
 from workers.publish.builder import FeedBuilder
@@ -374,8 +375,8 @@ def test_articles_are_found_by_each_of_their_ids_and_by_words(office: Office) ->
 
 
 ODD_SEARCHES = (
-    "q=%00", "q=%ff", "q=" + "x" * 5000, "q=<script>alert(1)</script>", "q=dlv_../../x", "q=evt_%2f%2fevil", "before=x",
-    "before=", "before=0001-01-01T00:00:00%2B23:59", "before=9999-12-31T23:59:59-23:59", "before=2026-01-01",
+    "q=%00", "q=%ff", "q=" + "x" * 5000, "q=<script>alert(1)</script>", "q=dlv_../../x", "q=evt_%2f%2fevil",
+    "before=2026-01-01",
 )  # fmt: skip
 
 
@@ -388,8 +389,45 @@ def test_odd_searches_are_answered(office: Office, query: str) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["0", "-1", "x", "", "9" * 30, "9" * 5000, "%00", "1.5"])
-def test_an_endpoint_that_is_none_shows_the_list_of_what_was_given_up(office: Office, endpoint: str) -> None:
-    assert "Flaky Times" in text_of(office.page(f"/status/dead?endpoint={endpoint}"))
+def test_a_value_that_is_no_endpoint_is_told_with_how_to_write_it(office: Office, endpoint: str) -> None:
+    answer = office.browser.get(f"/status/dead?endpoint={endpoint}")
+    assert answer.status_code == 400
+    page = html.document_fromstring(answer.data)
+    assert "?endpoint= is the number of an endpoint, such as ?endpoint=3: " in text_of(page)
+    assert page.xpath("//nav")
+
+
+def test_an_endpoint_of_which_nothing_was_given_up_is_told(office: Office) -> None:
+    page = text_of(office.page("/status/dead?endpoint=999"))
+    assert "Nothing was given up at endpoint 999" in page
+    assert "Flaky Times" in page
+
+
+def test_a_cursor_that_its_list_does_not_have_is_told(office: Office) -> None:
+    for path in ("/status?after=nobody", "/status/partners/flaky-times?after=999", "/status/articles?before=x",
+                 "/status/articles?before=0001-01-01T00:00:00%2B23:59",
+                 "/status/articles?before=9999-12-31T23:59:59-23:59",
+                 "/status/partners/flaky-times?feeds_after=7", "/status/articles?q=x&before=2026-01-01",
+                 "/status/articles?after=01KDYH8H7ZJ4T0M4YQ2W9S5E6C"):  # fmt: skip
+        answer = office.browser.get(path)
+        assert (answer.status_code, answer.mimetype) == (400, "text/html"), path
+        assert path.rpartition("=")[0].rpartition("?")[2].rpartition("&")[2] in answer.text
+
+
+def test_a_search_of_any_script_survives_the_login(office: Office) -> None:
+    for query in ("q=%E6%B8%AF%E5%8F%A3", "q=https://a.example/b"):
+        door = office.app.test_client().get(f"/status/articles?{query}").headers["Location"]
+        asked = unquote(unquote(parse_qs(urlsplit(door).query)["next"][0]))
+        assert asked == f"/status/articles?{unquote(query)}"
+    assert office.app.test_client().get("/status/login?next=https://evil.example").status_code == 400
+
+
+def test_page_of_what_was_given_up_says_where_it_counts_the_latest_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "of the latest" not in text_of(office.page("/status/dead"))
+    monkeypatch.setattr(trouble, "LOOKED_AT", 1)
+    assert "of the latest 1 there" in text_of(office.page("/status/dead"))
 
 
 def hostile_page(office: Office) -> Any:

@@ -21,9 +21,9 @@ from tests.front import (
     ask,
     p95,
     post,
-    raise_open_files,
     seconds_of,
 )
+from tests.open_files import raise_open_files
 from tests.wire import Wire
 
 IDLE, HALF_SENT, DRIPPING = 2_000, 500, 200

@@ -14,7 +14,7 @@ from service.store import migrations, notices
 from service.store.articles import search_index
 from service.store.database.record import Record, open_record
 from service.store.schema.base import to_micros
-from service.store.views import articles, deliveries, events, feeds, history, search
+from service.store.views import articles, deliveries, events, feeds, history, partners, search, trouble
 from tests import postgres
 from tests.builders import NOW, a_desk, an_article, an_endpoint, later, post
 from tests.conftest import KEY
@@ -117,6 +117,10 @@ LISTS: dict[str, Callable[[Record], Any]] = {
     "an endpoint's latest": lambda record: deliveries.latest_deliveries(record, 1),
     "what waits at an endpoint": lambda record: deliveries.undelivered(record, 1),
     "what was given up at an endpoint": lambda record: deliveries.dead_of(record, 1),
+    "what was given up, by its reason": trouble.dead_groups,
+    "a partner that has nothing, beside two that have much": lambda record: partners.partners_now(
+        record, NOW, "gazette"
+    ),
     "an article": lambda record: history.article_trace(record, "tag:x:item/300"),
     "an article's matrix": matrix,
     "latest notices": notices.latest,
@@ -134,7 +138,8 @@ def rows_read(record: Record, look: Callable[[Record], Any]) -> int:
     with listening(record) as said:
         look(record)
     found = 0
-    with record.surveying() as connection:
+    with record.reading() as connection:
+        connection.begin()
         for statement, parameters in said:
             if "set_config" in statement:  # how the next ones are planned
                 connection.exec_driver_sql(statement, parameters)

@@ -19,7 +19,7 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.errors import NotFound, NotPossible, UnknownSections
-from service.store.feeds import archives, documents, partner_feeds
+from service.store.feeds import documents, listings, partner_feeds
 from service.store.feeds.contents import NEWEST
 from service.store.feeds.feeds import due_feeds, open_feeds
 from service.store.feeds.partner_contents import MOST_CHANGED, UNREAD_STAYS
@@ -47,6 +47,16 @@ def test_a_partner_reads_the_stories_of_its_sections_once_each_the_last_changed_
     assert both.headlines() == ["Story 1", "Story 0"]
     assert everything.headlines() == ["Story 2", "Story 1", "Story 0"]
     assert everything.read() == desk.items("all")  # entries are the public ones, byte for byte
+
+
+def test_a_partner_reads_a_section_of_any_script(desk: FeedDesk, source: Source) -> None:
+    for slug in ("中国", "اردو"):
+        operations.add_section(desk.record, slug, slug, None, actor="operator", now=NOW)
+    reader = Reader(desk, ["中国"])
+    publish(desk, source, "1", sections=("中国",))
+    publish(desk, source, "2", sections=("اردو",))
+    assert reader.headlines() == ["Story 1"]
+    assert reader.get("json").headers["Link"].isascii()
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -115,7 +125,7 @@ def test_a_partners_feed_is_in_no_list_and_at_no_public_address(
     record = desk.record
     assert slug not in {each.slug for each in open_feeds(record)}
     assert slug not in {feed for feed, _ in documents.listing(record)}
-    assert slug not in {each.feed for each in archives.listing(record)}
+    assert slug not in {each.feed for each in listings.listing(record)}
     assert all(documents.get_document(record, slug, fmt) is None for fmt in FORMATS)
     for page in (catalogue.outline(record, URL), catalogue.index(record, URL)):
         assert b"Herald" not in page

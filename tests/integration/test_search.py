@@ -250,4 +250,4 @@ def test_the_page_shows_outlets_and_stories_in_pages_that_lead_to_each_other(rec
     rest = html.fromstring(browser.get(older).text)
     assert "The next 10 articles found" in rest.text_content()
     assert not rest.xpath("//a[text()='Older articles']")
-    assert browser.get("/status/articles?q=harbour&after=%00").status_code == 200
+    assert browser.get("/status/articles?q=harbour&after=%00").status_code == 400

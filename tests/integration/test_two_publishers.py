@@ -240,6 +240,6 @@ def everything(desk: FeedDesk) -> dict[tuple[str, int | None, str], bytes]:
     return whole | {
         (each.slug, page, fmt): desk.body(each.slug, fmt, page)
         for each in public
-        for page in range(1, each.pages + 1)
+        for page in range(1, each.archived + 1)
         for fmt in feeds.ARCHIVED
     }

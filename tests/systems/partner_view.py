@@ -49,6 +49,17 @@ class PartnerView:
             if data["status"] == "usable"
         }
 
+    def shown_by_headline(self) -> dict[str, ShownStory]:
+        """The same by headline, for systems whose stories have no address of their own."""
+        return {each.headline: each for each in self._shown()}
+
+    def _shown(self) -> list[ShownStory]:
+        return [
+            ShownStory.of(str(data["headline"]), str(data["body_html"]))
+            for data in self.newest().values()
+            if data["status"] == "usable"
+        ]
+
     def article_at(self, address: str) -> str:
         """The story's name; empty while the partner has no story of that address."""
         return next((name for name, data in self.newest().items() if data.get("url") == address), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Thread
@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.desk import RunningDesk, eventually
 from tests.systems.partner_view import PartnerView, ShownStory, difference
+from tests.systems.runner import Step
 from tests.systems.wordpress_admin import WpAdmin
 from tests.systems.wordpress_site import WpSite
 
@@ -30,7 +31,7 @@ class WpJourney:
     partner: PartnerView
     scheduled: dict[str, Any] = field(default_factory=dict)
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def steps(self) -> Iterator[Step]:
         """The name of each step, and the step."""
         yield "schedule, for a minute later", self.schedule
         yield "publish, with entities in the headline", self.publish

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -17,13 +14,14 @@ from typing import Any
 
 import requests
 
+from tests.systems.ports import free_port
+from tests.systems.processes import START_LIMIT, Programs
+
 PROGRAM = Path("/usr/share/wordpress")
 PLUGIN = Path(__file__).parents[2] / "integrations" / "wordpress" / "dateline"
 DATABASE_TOOLS = ("mariadbd", "mariadb-install-db", "mariadb")
 PHP_EXTENSIONS = ("mysqli", "mbstring")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-START_LIMIT = 60.0
-STOP_LIMIT = 20.0
 ZONE = "Asia/Karachi"
 
 _CONFIG = """<?php
@@ -90,12 +88,6 @@ def missing_parts() -> list[str]:
     return [*lacking, *(names.get(each, f"php-{each}") for each in PHP_EXTENSIONS if each not in loaded)]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class WpSite:
     """Runs within `with`, in a folder of its own; it sends to the source that `desk_source` describes."""
 
@@ -106,7 +98,7 @@ class WpSite:
         self.password = secrets.token_hex(12)
         self._source = desk_source
         self._site = folder / "wordpress"
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._programs = Programs(folder, {"PATH": PATH, "PHP_CLI_SERVER_WORKERS": "4"})
 
     def __enter__(self) -> WpSite:
         try:
@@ -114,14 +106,14 @@ class WpSite:
             self._install()
             self._start_server()
         except BaseException:
-            self._end()
+            self._programs.end()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._programs.end()
 
     @property
     def versions(self) -> str:
@@ -197,7 +189,7 @@ class WpSite:
         )  # fmt: skip
         daemon = shutil.which("mariadbd", path=PATH)
         assert daemon
-        self._spawn("database", [
+        self._programs.start("database", [
             daemon, "--no-defaults", f"--datadir={data}", f"--socket={self._socket}", "--skip-networking",
             "--innodb-flush-log-at-trx-commit=0", f"--pid-file={self.folder / 'database.pid'}", *user,
         ])  # fmt: skip
@@ -205,7 +197,7 @@ class WpSite:
         command = ["mariadb", "--no-defaults", f"--socket={self._socket}", "--user=root", "--execute"]
         statement = "CREATE DATABASE IF NOT EXISTS wordpress CHARACTER SET utf8mb4"
         while subprocess.run([*command, statement], capture_output=True, check=False).returncode:
-            assert time.monotonic() < deadline, (self.folder / "database.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, self._programs.log("database")
             time.sleep(0.2)
 
     @property
@@ -230,43 +222,8 @@ class WpSite:
 
     def _start_server(self) -> None:
         address = self.url.removeprefix("http://")
-        self._spawn(
+        self._programs.start(
             "server",
             ["php", "-d", "display_errors=0", "-d", "log_errors=1", "-S", address, "-t", str(self._site)],
         )
-        deadline = time.monotonic() + START_LIMIT
-        while True:
-            try:
-                if requests.get(f"{self.url}/wp-json/", timeout=30).ok:
-                    return
-            except requests.ConnectionError:
-                pass
-            assert time.monotonic() < deadline, (self.folder / "server.log").read_text()[-2000:]
-            time.sleep(0.1)
-
-    def _spawn(self, name: str, command: list[str]) -> None:
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self._children.append(
-                subprocess.Popen(
-                    command,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # the server's own workers end with it
-                    env={**os.environ, "PHP_CLI_SERVER_WORKERS": "4"},
-                )
-            )
-
-    def _end(self) -> None:
-        """The server first, then the database; nothing outlives the test."""
-        for child in reversed(self._children):
-            _signal(child, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(STOP_LIMIT)
-            _signal(child, signal.SIGKILL)
-            child.wait()
-
-
-def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """To the child's own group, that it made itself."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, number)
+        self._programs.until("server", f"{self.url}/wp-json/")

@@ -105,6 +105,29 @@ def test_section_is_added_once(dateline: Dateline) -> None:
     }
 
 
+def test_section_of_any_script_is_added_in_its_one_form(dateline: Dateline) -> None:
+    added = dateline("section", "add", "Ελλάδα", "--title", "Ελλάδα", "--json")
+    assert added.json["section"] == "ελλάδα"
+    assert added.json["feeds"]["rss"].endswith("/feeds/%CE%B5%CE%BB%CE%BB%CE%AC%CE%B4%CE%B1.rss")
+    dateline("partner", "add", "herald", "--name", "Herald")
+    endpoint = dateline(
+        "endpoint", "add", "herald", "https://a.example", "--sections", "ΕΛΛΑΔΑ, Ελλάδα", "--json"
+    )
+    assert "unknown sections: ελλαδα" in endpoint.json["error"]
+    chosen = dateline("endpoint", "add", "herald", "https://a.example", "--sections", "Ελλάδα", "--json").json
+    assert chosen["sections"] == ["ελλάδα"]
+    assert dateline("feed", "add", "herald", "--sections", "ΕΛΛΆΔΑ", "--json").json["sections"] == ["ελλάδα"]
+    assert "/feeds/%E4%B8%AD%E5%9B%BD.rss" in dateline("section", "rename", "Ελλάδα", "中国").out
+    assert dateline("section", "close", "中国").status == 0
+
+
+def test_section_is_refused_with_the_character_that_no_address_has(dateline: Dateline) -> None:
+    refused = dateline("section", "add", "中\u202e国", "--title", "China")
+    assert refused.status == 2
+    assert "U+202E RIGHT-TO-LEFT OVERRIDE" in refused.err
+    assert "\u202e" not in refused.err
+
+
 def test_wake_up_that_cannot_be_sent_keeps_no_command(
     dateline: Dateline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ def a_state(**changes: Any) -> LoopState:
         (a_state(may_claim_more=True), Claim(CLAIM_BATCH)),
         (a_state(may_claim_more=True, in_flight=IN_HAND - 160), Claim(160)),
         (a_state(may_claim_more=True, queued=IN_HAND - 200, in_flight=40), Claim(160)),
-        (a_state(may_claim_more=True, in_flight=IN_HAND, slow=IN_HAND), Claim(CLAIM_BATCH)),
+        (a_state(may_claim_more=True, in_flight=IN_HAND, apart=IN_HAND), Claim(CLAIM_BATCH)),
         (a_state(may_claim_more=True, in_flight=IN_HAND - 159), Wait(NOW + SETTLE_AFTER)),
         (a_state(may_claim_more=True, in_flight=IN_HAND - 1, transaction_at=NOW - 1), Claim(1)),
         (a_state(may_claim_more=True, in_flight=IN_HAND, transaction_at=NOW - 1), Wait(NOW + IDLE_POLL)),
@@ -122,7 +122,7 @@ def test_it_never_claims_more_than_there_is_room_for_and_nothing_once_it_is_clos
     step = next_step(state, NOW)
     if isinstance(step, Claim):
         assert 0 < step.limit <= CLAIM_BATCH
-        assert state.queued + state.in_flight - state.slow + step.limit <= IN_HAND
+        assert state.queued + state.in_flight - state.apart + step.limit <= IN_HAND
         assert not state.closing
 
 

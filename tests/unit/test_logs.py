@@ -106,7 +106,9 @@ def test_a_loggers_own_facts_are_in_each_line_of_a_batch(capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().err)["desk"] == "night"
 
 
-def test_a_logger_used_before_logs_are_configured_anew_follows_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_logger_used_before_logs_are_configured_anew_follows_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     log = logs.get("test")
     logs.configure("info", json=False)
     log.info("worker.started")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import pytest
@@ -15,6 +16,8 @@ KNOWN = KnownSections.of(
         "china": ("china", "中国"),
         "foreign": ("world", "World"),
         "中文": ("中文", "Chinese"),
+        "ελλάδα": ("ελλάδα", "Greece"),
+        "money": ("money", "100%"),
     }
 )
 
@@ -32,6 +35,9 @@ def mapped(theirs: Sequence[SectionNames], **options: object) -> MappedSections:
         (["中文"], ("中文",)),
         (["foreign"], ("foreign",)),
         (["CHINESE"], ("中文",)),
+        (["%e4%b8%ad%e6%96%87"], ("中文",)),
+        (["ΕΛΛΆΔΑ", unicodedata.normalize("NFD", "Ελλάδα")], ("ελλάδα",)),
+        (["100%"], ("money",)),
         (["world", "World"], ("world",)),
     ],
 )

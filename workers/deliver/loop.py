@@ -18,7 +18,6 @@ from service.store.deliveries.capacity import Allowance, Lane
 from service.store.deliveries.claims import ClaimedDelivery, Cursor
 from service.store.deliveries.push_content import PushContent
 from service.store.errors import RecordUnavailable
-from service.store.redirect_words import with_host_alone
 from workers.deliver.prefetch import PrefetchWindow
 from workers.deliver.push_requests import PushBuilder
 from workers.deliver.send_queue import Queued, SendQueue
@@ -27,10 +26,11 @@ from workers.deliver.settle import (
     HealthWriteThrottle,
     endpoints_to_update,
     ends_by_age,
+    facts_of,
     settlement_of,
     verdict_on,
 )
-from workers.deliver.slots import WireSlots
+from workers.deliver.slots import WireSlots, key_of
 from workers.deliver.steps import Claim, LoopState, Settle, Step, Stop, Wait, next_step
 from workers.net import outcome
 from workers.net.outcome import Outcome
@@ -43,6 +43,7 @@ CONTENDED = 0.05  # seconds: how long to leave alone what another worker claims 
 # Seconds that a drain waits for a rate-limited endpoint, at least and at most: the sweep finds what takes longer.
 SHORTEST_REST, LONGEST_REST = 0.02, 1.0
 HANG_UP_AFTER = 3.0  # seconds after it is stopped: the partners' time to answer what is on the wire
+CUT_OFF = outcome.lost("cut off after a second: others waited for their first push")
 LONGEST_OUTAGE = 60.0  # seconds without the record; then the leases run out and another worker sends again
 
 
@@ -140,7 +141,7 @@ class DeliveryLoop:
             returning=len(drain.returning),
             queued=len(self._queue),
             in_flight=self._sender.in_flight,
-            slow=self._slots.slow,
+            apart=self._slots.apart,
             may_claim_more=drain.may_claim_more,
             look_again_at=drain.look_again_at,
             closing=self._flight.stopped(),
@@ -185,6 +186,8 @@ class DeliveryLoop:
                 return
             push = self._pushes.build(queued.claimed, queued.body, self._clock())
             self._sender.submit(push, stalls_seen=self._stalls_seen)
+        if in_the_way := set(self._queue.in_the_way(at)):
+            self._sender.drop(CUT_OFF, lambda push: key_of(push.token[0]) in in_the_way)
 
     def _stood_still(self, drain: _Drain) -> bool:
         """True if this process stood still since its last claim: others may have its claims, so they go back unsent."""
@@ -261,7 +264,7 @@ class DeliveryLoop:
         self._cursor = cursor
         self._throttle.committed(attempts, ids, now)
         ends = zip(attempts, settled, strict=True)
-        logs.info_each(log, "delivery.attempted", (_facts(each, end.state) for each, end in ends))
+        logs.info_each(log, "delivery.attempted", (facts_of(each, end.state) for each, end in ends))
         for turn in turns:
             log.warning(turn.what, endpoint=turn.endpoint_id, words=turn.words)
         return _Claims(claimed, content, token_at)
@@ -286,15 +289,3 @@ class DeliveryLoop:
 def _seconds(answer: Outcome) -> float | None:
     """How long the partner took; None where the end was our own doing."""
     return None if answer.kind in ("lost", "unsent") else answer.timings.total / 1000
-
-
-def _facts(attempt: Attempt, state: str) -> dict[str, object]:
-    return {
-        "delivery": attempt.claimed.public_id,
-        "endpoint": attempt.claimed.endpoint_id,
-        "attempt": attempt.claimed.attempts,
-        "outcome": attempt.outcome.kind,
-        "status": attempt.outcome.status,
-        "state": state,
-        "words": with_host_alone(attempt.outcome.words),
-    }

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from service.store.deliveries.capacity import Lane
 from service.store.deliveries.claims import ClaimedDelivery
-from workers.deliver.slots import WireSlots, lane_of
+from workers.deliver.slots import ClaimKey, WireSlots, lane_of
 
 LONGEST_QUEUED = 0.5  # seconds; a delivery that was not sent by then is given back
 
@@ -78,6 +78,18 @@ class SendQueue:
             if self._ready[lane]:
                 return lane, next(iter(self._ready[lane]))
         return None
+
+    def in_the_way(self, at: float) -> list[ClaimKey]:
+        """The pushes to be cut off, for they keep endpoints that nothing was sent to yet from their first one."""
+        return [
+            claim
+            for lane in Lane
+            if (blocked := self._blocked_first_pushes(lane))
+            for claim in self._slots.overdue_first_pushes(lane, at, blocked)
+        ]
+
+    def _blocked_first_pushes(self, lane: Lane) -> int:
+        return sum(of is lane and self._slots.is_unknown(endpoint_id) for of, endpoint_id in self._blocked)
 
     def waiting(self, lane: Lane) -> set[int]:
         """The endpoints that have something in the queue which keeps more of this lane from being claimed."""

@@ -14,6 +14,7 @@ from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.health import Health
 from service.store.deliveries.settlements import Settlement
 from service.store.deliveries.states import State
+from service.store.redirect_words import with_host_alone
 from workers.deliver import breaker, retry
 from workers.net.outcome import Outcome
 
@@ -119,6 +120,19 @@ def _columns(attempt: Attempt) -> dict[str, Any]:
         "address": outcome.address,
         "response_headers": headers,
         "response_body": outcome.body or None,
+    }
+
+
+def facts_of(attempt: Attempt, state: str) -> dict[str, object]:
+    """An attempt as the log has it."""
+    return {
+        "delivery": attempt.claimed.public_id,
+        "endpoint": attempt.claimed.endpoint_id,
+        "attempt": attempt.claimed.attempts,
+        "outcome": attempt.outcome.kind,
+        "status": attempt.outcome.status,
+        "state": state,
+        "words": with_host_alone(attempt.outcome.words),
     }
 
 

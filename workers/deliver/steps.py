@@ -22,7 +22,7 @@ class LoopState(NamedTuple):
     returning: int = 0  # deliveries that were claimed and are to be given back unsent
     queued: int = 0  # deliveries that wait here for their turn on the wire
     in_flight: int = 0  # pushes on the wire
-    slow: int = 0  # of these, those to slow partners: they keep nothing else from being claimed
+    apart: int = 0  # of these, those to slow and unknown partners: they keep nothing else from being claimed
     may_claim_more: bool = False  # the record may have more that is due
     look_again_at: float | None = None  # when it may have, though nobody says so
     closing: bool = False
@@ -34,7 +34,7 @@ class LoopState(NamedTuple):
     @property
     def room(self) -> int:
         """How many more deliveries may be in hand."""
-        return max(0, IN_HAND - self.queued - self.in_flight + self.slow)
+        return max(0, IN_HAND - self.queued - self.in_flight + self.apart)
 
     @property
     def claim_limit(self) -> int:

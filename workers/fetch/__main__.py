@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from service import logs, settings, times
 from service.intake.adapters import registry
-from service.intake.story_intake import StoryIntake, StorySource
+from service.intake.story_intake import StoryIntake
 from service.settings import Settings
-from service.store.articles import source_settings, source_sync, sources
+from service.store.articles import source_sync, sources
 from service.store.articles.source_sync import DueComparison
 from service.store.database.record import Record, open_record
 from service.store.errors import StoreError
@@ -63,8 +63,7 @@ def compare(
     client = ApiClient(config.allow_networks, user_agent=f"Dateline/{metadata.version('dateline')}")
     authority = urlsplit(config.public_url).hostname or "localhost"
     stories = StoryIntake(record, authority=authority, clock=times.now, dry_run=dry_run)
-    of = StorySource(source, source_settings.options(record, source.id), stories.known_sections())
-    system = System(of, registry.ADAPTERS[source.adapter], client, stories, times.now)
+    system = System(stories.source_now(source), registry.ADAPTERS[source.adapter], client, stories, times.now)
     try:
         if dry_run:
             comparison, waiting = _preview(record, system, since)

@@ -21,7 +21,7 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.hook_intake import can_fetch
+from service.intake.hook_reading import can_fetch
 from service.intake.story_intake import StoryResult
 from service.store.articles import standings
 from service.store.articles.source_sync import SweepEnd, SyncState

@@ -10,7 +10,8 @@ from typing import Any
 
 from service import logs
 from service.intake import text
-from service.intake.hook_intake import HookIntake, can_fetch
+from service.intake.hook_intake import HookIntake
+from service.intake.hook_reading import can_fetch
 from service.store.articles import hooks, source_sync
 from service.store.articles.hooks import HELD, HOOK_DONE, QUEUED, Hook, HookResult
 from service.store.articles.source_sync import DueComparison

@@ -17,7 +17,7 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.hook_intake import settings_of
+from service.intake.hook_reading import settings_of
 from service.intake.story_intake import Stamp, StoryIntake, StoryResult, StorySource
 from service.store.articles import standings
 from service.store.errors import ChangedMeanwhile

@@ -14,8 +14,8 @@ from datetime import datetime
 from service import logs
 from service.intake.adapters import registry
 from service.intake.hook_intake import HookIntake
-from service.intake.story_intake import StoryIntake, StorySource
-from service.store.articles import hooks, source_settings, source_sync, sources
+from service.intake.story_intake import StoryIntake
+from service.store.articles import hooks, source_sync, sources
 from service.store.articles.hooks import Hook
 from service.store.articles.source_sync import DueComparison
 from service.store.articles.sources import Source
@@ -126,8 +126,7 @@ class FetchTask:
         adapter = registry.ADAPTERS.get(source.adapter)
         if adapter is None:
             return None
-        options = source_settings.options(self._record, source.id)
-        of = StorySource(source, options, self._stories.known_sections())
+        of = self._stories.source_now(source)
         return System(of, adapter, self._client(), self._stories, self._clock)
 
     def _client(self) -> ApiClient:

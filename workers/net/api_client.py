@@ -7,10 +7,8 @@ Redirects, proxies, cookies and netrc are never used: a redirect is the answer.
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 import certifi
@@ -18,7 +16,7 @@ import pycurl
 
 from service.intake.adapters.adapter import ApiAnswer, ApiRequest
 from service.settings import Network
-from workers.net import address_guard
+from workers.net.socket_guard import SocketGuard
 
 API_BYTES_MOST = 8 * 1024 * 1024  # of an answer, after decompression
 API_HEADERS_MOST = 100
@@ -37,13 +35,11 @@ class ApiClient:
     def __init__(
         self, allowed: Sequence[Network], *, user_agent: str, seconds: float = API_TOTAL_SECONDS
     ) -> None:
-        self._allowed = tuple(allowed)
+        self._guard = SocketGuard(allowed)
         self._curl = pycurl.Curl()
         self._user_agent = user_agent
         self._seconds = seconds
         self._ca_file = ssl.get_default_verify_paths().cafile or certifi.where()
-        self._blocked: str | None = None
-        self._sockets: list[socket.socket] = []
 
     def ask(self, request: ApiRequest, base_url: str, token: str) -> ApiAnswer:
         """The system's answer, whatever its status. Raises ApiUnreachable."""
@@ -64,37 +60,32 @@ class ApiClient:
         except pycurl.error as error:
             if len(body) > API_BYTES_MOST:
                 raise ApiUnreachable(f"answered with more than {API_BYTES_MOST:,} bytes") from None
-            words = (
-                f"was not called: {self._blocked}" if self._blocked else f"did not answer: {error.args[1]}"
-            )
+            blocked = self._guard.blocked
+            words = f"was not called: {blocked}" if blocked else f"did not answer: {error.args[1]}"
             raise ApiUnreachable(words[:300]) from None
         finally:
-            self._close_sockets()
+            self._guard.end()
         return ApiAnswer(self._curl.getinfo(pycurl.RESPONSE_CODE), _headers(lines), bytes(body))
 
     def close(self) -> None:
-        self._close_sockets()
+        self._guard.end()
         self._curl.close()
 
     def _prepare(self, request: ApiRequest, token: str) -> None:
-        curl, self._blocked = self._curl, None
+        curl = self._curl
         curl.reset()  # the connections stay
+        self._guard.begin()
+        self._guard.set_up(curl)
         headers = {name: value.replace("{token}", token) for name, value in request.headers.items()}
         if request.body is not None:
             headers.setdefault("Content-Type", "application/json")
         for option, value in (
             (pycurl.URL, request.url.replace("{token}", quote(token, safe="")).encode()),
-            (pycurl.NOSIGNAL, 1),
-            (pycurl.FOLLOWLOCATION, 0),
-            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
-            (pycurl.PROXY, ""),
-            (pycurl.NETRC, pycurl.NETRC_IGNORED),
             (pycurl.ACCEPT_ENCODING, "gzip, deflate"),
             (pycurl.USERAGENT, self._user_agent),
             (pycurl.CONNECTTIMEOUT_MS, int(API_CONNECT_SECONDS * 1000)),
             (pycurl.TIMEOUT_MS, int(self._seconds * 1000)),
             (pycurl.CAINFO, self._ca_file),
-            (pycurl.OPENSOCKETFUNCTION, self._open_socket),
             (
                 pycurl.HTTPHEADER,
                 ["Expect:", *[f"{name}: {value}".encode() for name, value in headers.items()]],
@@ -106,26 +97,6 @@ class ApiClient:
         elif request.method == "POST":
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDS, b"" if request.body is None else json.dumps(request.body).encode())
-
-    def _open_socket(self, _purpose: int, address: Any) -> socket.socket | int:
-        """The guard: libcurl asks for a socket to the very address that it is about to connect to."""
-        family, kind, protocol, target = address
-        self._close_sockets()
-        if not isinstance(target, tuple):
-            self._blocked = "its address is not an internet address"
-            return int(pycurl.SOCKET_BAD)
-        if words := address_guard.refusal(str(target[0]), int(target[1]), self._allowed):
-            self._blocked = words
-            return int(pycurl.SOCKET_BAD)
-        self._blocked = None
-        opened = socket.socket(family, kind, protocol)
-        self._sockets.append(opened)
-        return opened
-
-    def _close_sockets(self) -> None:
-        """pycurl works with a duplicate of the socket that it gets: ours is to be closed, but afterwards."""
-        while self._sockets:
-            self._sockets.pop().close()
 
 
 def _fault(request: ApiRequest, base_url: str) -> str | None:

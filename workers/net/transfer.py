@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,8 +10,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import pycurl
 
 from service.settings import Network
-from workers.net import address_guard, outcome
+from workers.net import outcome
 from workers.net.exchange import Exchange
+from workers.net.socket_guard import SocketGuard
 
 BODY_READ = 64 * 1024  # bytes of an answer's body, after decompression
 _CONNECTION_LIFETIME = 300  # seconds; a partner that moves to another address is followed within this time
@@ -52,14 +52,11 @@ class Transfer:
 
     def __init__(self, options: TransferOptions) -> None:
         self.curl = pycurl.Curl()
-        self._allowed = options.allowed
+        self._guard = SocketGuard(options.allowed)
         self._push: Push | None = None
         self._header_lines: list[bytes] = []
         self._body = bytearray()
         self._read = 0
-        self._blocked: str | None = None
-        self._dialled = False
-        self._sockets: list[socket.socket] = []  # our ends, which pycurl has duplicated
         self._set_up(options)
 
     def begin(self, push: Push) -> None:
@@ -73,14 +70,19 @@ class Transfer:
         self._header_lines.clear()
         self._body.clear()
         self._read = 0
-        self._blocked = None
-        self._dialled = False
+        self._guard.begin()
+
+    @property
+    def push(self) -> Push:
+        """The push that it is at."""
+        assert self._push is not None
+        return self._push
 
     def end(self, code: int, error: str) -> tuple[Push, Exchange]:
         """The push and the facts of its exchange; the handle is free for the next one."""
         assert self._push is not None
         push, self._push = self._push, None
-        self._close_sockets()
+        self._guard.end()
         info = self.curl.getinfo
         new_connections = info(pycurl.NUM_CONNECTS)
         # An answer over a connection that was there has no times of the connection's making to ask for.
@@ -92,7 +94,7 @@ class Transfer:
             header_lines=self._header_lines,
             body=bytes(self._body),
             cut=self._read > BODY_READ,
-            blocked=None if self._dialled else self._blocked,
+            blocked=self._guard.blocked,
             verify=info(pycurl.SSL_VERIFYRESULT) if code else 0,
             request_bytes=info(pycurl.REQUEST_SIZE),
             new_connections=new_connections,
@@ -108,27 +110,22 @@ class Transfer:
         )
 
     def close(self) -> None:
-        self._close_sockets()
+        self._guard.end()
         self.curl.close()
 
     def _set_up(self, options: TransferOptions) -> None:
         curl = self.curl
+        self._guard.set_up(curl)
         for option, value in (
             (pycurl.POST, 1),
-            (pycurl.NOSIGNAL, 1),
             (pycurl.TCP_NODELAY, 1),
-            (pycurl.FOLLOWLOCATION, 0),
-            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
-            (pycurl.PROXY, ""),
-            (pycurl.NETRC, pycurl.NETRC_IGNORED),
             (pycurl.ACCEPT_ENCODING, "gzip, deflate"),
             (pycurl.USERAGENT, options.user_agent),
             (pycurl.CONNECTTIMEOUT_MS, int(options.timeouts.connect * 1000)),
             (pycurl.TIMEOUT_MS, int(options.timeouts.total * 1000)),
             (pycurl.MAXLIFETIME_CONN, _CONNECTION_LIFETIME),
             (pycurl.CAINFO, options.ca_file),
-            (pycurl.OPENSOCKETFUNCTION, self._open_socket),
             (pycurl.HEADERFUNCTION, self._header_lines.append),
             (pycurl.WRITEFUNCTION, self._read_body),
         ):
@@ -140,26 +137,6 @@ class Transfer:
         if len(self._body) < outcome.BODY_LIMIT:
             self._body += chunk[: outcome.BODY_LIMIT]
         return len(chunk) if self._read <= BODY_READ else 0
-
-    def _open_socket(self, _purpose: int, address: Any) -> socket.socket | int:
-        """The guard: libcurl asks for a socket to the very address it is about to connect to."""
-        family, kind, protocol, target = address
-        self._close_sockets()
-        if not isinstance(target, tuple):
-            self._blocked = "its address is not an internet address"
-            return int(pycurl.SOCKET_BAD)
-        if words := address_guard.refusal(str(target[0]), int(target[1]), self._allowed):
-            self._blocked = words
-            return int(pycurl.SOCKET_BAD)
-        self._dialled = True
-        opened = socket.socket(family, kind, protocol)
-        self._sockets.append(opened)
-        return opened
-
-    def _close_sockets(self) -> None:
-        """pycurl works with a duplicate of the socket that it gets: ours is to be closed, but afterwards."""
-        while self._sockets:
-            self._sockets.pop().close()
 
 
 def _zero(_: int) -> int:

@@ -124,16 +124,16 @@ class Sender:
         if (wakeup := self._wakeup) is not None:
             wakeup.notify()
 
-    def drop(self, result: Outcome) -> None:
-        """Hangs up on everybody: poll() returns all pushes on the wire as `result`, which says if each was reached."""
-        for transfer in self._busy.values():
+    def drop(self, result: Outcome, which: Callable[[Push], bool] = lambda _: True) -> None:
+        """Hangs up: poll() returns these of the pushes on the wire as `result`, which says if each was reached."""
+        for transfer in [each for each in self._busy.values() if which(each.push)]:
+            del self._busy[transfer.curl]
             push, exchange = transfer.end(pycurl.E_OK, "")
             self._multi.remove_handle(transfer.curl)
             transfer.close()
             reached = exchange.request_bytes > 0
             words = f"{result.words}; it may have arrived" if reached else result.words
             self._failed.append((push, result._replace(words=words, reached=reached)))
-        self._busy.clear()
 
     def close(self) -> None:
         """Drops all connections and all pushes in flight; drain with poll() first to lose no outcome."""

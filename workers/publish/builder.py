@@ -33,6 +33,8 @@ PRUNE_AFTER = 2_000  # new entries
 REPORTS_REMEMBERED = 10_000  # feeds
 # Takedowns are looked for so often while other feeds are built.
 TAKEDOWN_SECONDS = 0.25
+# For pages that feeds are to lead to, as after an import of over a thousand stories, before these feeds are written.
+PAGES_FIRST_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -100,19 +102,8 @@ class FeedBuilder:
         built = 0
         if further():
             self._renewal.compare(self._style)
-        if further() and (due := due_feeds(self._record)):
-            publisher = self._publisher()
-            looked_at, done = float("-inf"), set[str]()
-            for each in takewhile(further, due):
-                if self._steady() - looked_at >= TAKEDOWN_SECONDS:
-                    first = self._build_takedowns(publisher, further)
-                    done |= first
-                    built += len(first)
-                    looked_at = self._steady()
-                if each.slug in done:
-                    continue  # built meanwhile; if it was asked for again, it is the next call's
-                self.build(publisher, each, self._clock())
-                built += 1
+        if further():
+            built += self._build_feeds(further)
         # Asked again: the last document may have taken long, and the lease on the publishing ends by itself.
         pages = archives.due_pages(self._record, self._clock()) if further() else []
         if pages:
@@ -129,6 +120,48 @@ class FeedBuilder:
             self._renewal.advance(self._style)
         self._prune()
         return built
+
+    def _build_feeds(self, further: Callable[[object], bool]) -> int:
+        due = due_feeds(self._record)
+        if not due:
+            return 0
+        publisher, built = self._publisher(), 0
+        takedowns = _Takedowns(lambda: self._build_takedowns(publisher, further), self._steady)
+        # Those whose pages are made first come last: they keep no other waiting.
+        due.sort(key=_lacks_pages)
+        pages_until: float | None = None
+        for wanted in takewhile(further, due):
+            each = wanted
+            takedowns.look()
+            if _lacks_pages(each):
+                pages_until = pages_until or self._steady() + PAGES_FIRST_SECONDS
+
+                def goes_on(until: float = pages_until) -> bool:
+                    takedowns.look()
+                    return further(None) and self._steady() < until
+
+                each = self._with_pages(publisher, each, goes_on)
+                if not further(None):
+                    break
+            if each.slug in takedowns.built:
+                continue  # built meanwhile; if it was asked for again, it is the next call's
+            self.build(publisher, each, self._clock())
+            built += 1
+        return built + len(takedowns.built)
+
+    def _with_pages(self, publisher: Publisher, due: FeedDue, goes_on: Callable[[], bool]) -> FeedDue:
+        """The feed, with the pages made that it leads to. Until then readers have the former one, which is whole too.
+
+        If there are more than can be made while it `goes_on`, it leads to one that is answered 503 for a while: news
+        does not wait for the archive of years.
+        """
+        while _lacks_pages(due) and goes_on():
+            with suppress(Overtaken):
+                if self._build_page(publisher, due, archives.next_page(self._record, due), self._clock()):
+                    due = replace(due, archived=due.archived + 1)
+                    continue
+            break  # a story changed meanwhile, or another process made it
+        return due
 
     def _build_takedowns(self, publisher: Publisher, further: Callable[[object], bool]) -> set[str]:
         """Builds the feeds from which a story was taken down, and makes such pages; returns the feeds' slugs."""
@@ -209,7 +242,8 @@ class FeedBuilder:
         shown = contents.placements(self._record, due, now, withdrawn_stays=stays)
         return due, shown, contents.next_change(self._record, due, shown, now, withdrawn_stays=stays)
 
-    def _build_page(self, publisher: Publisher, due: FeedDue, page: PageDue, now: datetime) -> None:
+    def _build_page(self, publisher: Publisher, due: FeedDue, page: PageDue, now: datetime) -> bool:
+        """Makes a page; False if it stays due, for it was made of an older state."""
         shown = contents.page_placements(self._record, page.feed, page.page, now)
         entries, new = self._cache.entries(publisher, shown)
         feed = replace(feed_of(publisher, due), page=page.page)
@@ -218,9 +252,11 @@ class FeedBuilder:
         due_at = archives.opens_at(self._record, page.feed, page.page, now)
         stored = archives.store_page(self._record, page, bodies, due_at=due_at, now=now, made=new)
         self._new_entries += len(new)
-        if not stored:
-            return
-        log.info("page.rendered", feed=page.feed, page=page.page, stories=len(shown), again=bool(page.due_at))
+        if stored:
+            log.info(
+                "page.rendered", feed=page.feed, page=page.page, stories=len(shown), again=bool(page.due_at)
+            )
+        return stored
 
     def _publisher(self) -> Publisher:
         named = sections.titles(self._record)
@@ -232,3 +268,23 @@ class FeedBuilder:
         if self._new_entries >= PRUNE_AFTER:
             self._new_entries = 0
             log.info("entries.pruned", count=prune_entries(self._record))
+
+
+class _Takedowns:
+    """Looks for takedowns now and then, and has their feeds built; `built` are the feeds' slugs."""
+
+    def __init__(self, build: Callable[[], set[str]], steady: Callable[[], float]) -> None:
+        self.built: set[str] = set()
+        self._build = build
+        self._steady = steady
+        self._looked_at = float("-inf")
+
+    def look(self) -> None:
+        if self._steady() - self._looked_at >= TAKEDOWN_SECONDS:
+            self.built |= self._build()
+            self._looked_at = self._steady()
+
+
+def _lacks_pages(due: FeedDue) -> bool:
+    """Whether it is to lead to a page that is not made yet."""
+    return due.pages > due.archived

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import feeds
 from feeds.public import description
@@ -50,19 +50,19 @@ class Publisher:
         names = story.content.get("sections", ()) if story.status == "usable" else ()
         slugs = (self.sections.get(name, (name, name))[0] for name in names)
         slug = next((slug for slug in slugs if slug not in self.closed), ALL)
-        return f"{self.public_url}/feeds/{slug}#{feeds.anchor(story.public_id)}"
+        return f"{feeds.feed_address(self.public_url, slug)}#{feeds.anchor(story.public_id)}"
 
 
 def feed_of(publisher: Publisher, due: FeedDue) -> feeds.Feed:
-    """The feed's definition. Its id is a tag: URI that never changes (RFC 4151)."""
+    """The feed's definition. Its id is a tag: URI that never changes, in ASCII as every URI (RFC 4151)."""
     return feeds.Feed(
         slug=due.slug,
         title=due.title,
-        id=f"tag:{publisher.authority},{due.made_at.date().isoformat()}:feed/{due.born}",
+        id=f"tag:{publisher.authority},{due.made_at.date().isoformat()}:feed/{quote(due.born)}",
         public_url=publisher.public_url,
         home_url=f"{publisher.public_url}/feeds"
         if due.private
-        else f"{publisher.public_url}/feeds/{due.slug}",
+        else feeds.feed_address(publisher.public_url, due.slug),
         masthead=publisher.masthead,
         updated=due.made_at.replace(microsecond=0),
         language=due.language,

@@ -169,3 +169,6 @@ class Adapter:
     fetched: Fetched | None = None
     reconciliation: Reconciliation | None = None
     answer_status: int = 202  # of every authenticated hook; a few systems take nothing but a 200
+    asks_for_files: bool = (
+        False  # before it sends a story it asks below its address for each file of its pictures
+    )

@@ -37,6 +37,7 @@ from service.webhooks import signatures
 
 _ENDINGS = ("story:unpublish", "story:delete")
 _PUBLISHINGS = ("story:first-publish", "story:republish", "story:publish")
+_OPEN = ("", "free")  # of content_code; all others are a site's own words for those who may read
 _MILLISECONDS = 10**11  # times in seconds are smaller until the year 5138
 
 _SETUP = """In an integration of yours (IFX), subscribe to story:first-publish, story:update, story:republish,
@@ -69,6 +70,10 @@ def _read(request: HookRequest, settings: SourceSettings) -> Sequence[Event]:
     published = part(story, "revision", "published")
     if published is not True and (published is not None or key not in _PUBLISHINGS):
         return [Ignore("it is a revision that is not published")]
+    code = words(story, "content_restrictions", "content_code").strip()
+    if code.lower() not in _OPEN:
+        reason = f"its content_code is {code[:60]!r}: not everybody may read it"
+        return [Gone(story_id, updated_at=_changed_at(event, story), reason=reason)]
     return [_story(story_id, event, story, settings)]
 
 

@@ -32,8 +32,9 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.adapters.field_map import RecordHabits, is_story_type, read_record
+from service.intake.adapters.field_map import RecordHabits, read_record
 from service.intake.adapters.json_values import a_moment, an_id, an_object, decoded, objects, part, words
+from service.intake.adapters.story_types import is_story_type
 
 ENTRIES_CHANGED, ENTRIES_LISTED = 50, 1_000
 _SIGNED_MOST = 60

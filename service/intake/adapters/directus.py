@@ -30,8 +30,9 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.adapters.field_map import RecordHabits, is_public, is_story_type, read_record
+from service.intake.adapters.field_map import RecordHabits, is_public, read_record
 from service.intake.adapters.json_values import an_id, an_object, decoded, objects, words
+from service.intake.adapters.story_types import is_story_type
 
 ITEMS_CHANGED, ITEMS_LISTED = 50, 1_000
 _EDITED, _MADE = "date_updated", "date_created"

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from service import times
+from service.intake import text
 from service.intake.adapters.adapter import SourceSettings, Unreadable
-from service.intake.adapters.json_values import a_moment, an_id, filled, part, plain, words
+from service.intake.adapters.json_values import a_moment, an_id, at_pointer, filled, part, plain, words
 from service.intake.article import Article
-from service.intake.rich_text import converters, markup
+from service.intake.rich_text import converters
 
-USUAL_TYPES = frozenset((
-    "article", "articles", "newsarticle", "post", "posts", "blogpost", "newspost", "news", "newsitem", "story",
-    "stories", "newsstory", "report", "blogarticle", "articlepage", "blogpage", "newspage",
-))  # fmt: skip
 USUAL_NAMES: Mapping[str, Sequence[str]] = {
     "headline": ("headline", "title", "name"),
     "summary": ("summary", "excerpt", "teaser", "intro", "standfirst", "lead", "description", "dek", "subtitle"),
@@ -51,19 +48,6 @@ class DocumentStyle:
     of_text: str = ""
 
 
-def is_story(kind: str, settings: SourceSettings) -> bool:
-    """Whether a document of this type is a story: by the source's content types, else by the usual names."""
-    wanted = [each.strip() for each in settings.content_type.split(",") if each.strip()]
-    if wanted:
-        return kind in wanted
-    return kind.casefold().replace("_", "").replace("-", "").replace(" ", "") in USUAL_TYPES
-
-
-def no_story(kind: str) -> str:
-    """Says that a type has no stories, and how it would."""
-    return f"the type {kind[:60]!r} has no stories; if it has: dateline source set SLUG --content-type TYPE"
-
-
 def read(
     document: Mapping[str, Any], values: Mapping[str, Any], settings: SourceSettings, style: DocumentStyle
 ) -> dict[str, Any]:
@@ -81,15 +65,6 @@ def read(
                 found[field] = shaped
                 break
     return filled(found)
-
-
-def at_pointer(document: Any, pointer: str) -> Any:
-    """The value at a JSON pointer (RFC 6901); None if there is none."""
-    for step in pointer.split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        digits = name.isascii() and name.isdigit() and len(name) < 7
-        document = part(document, int(name) if isinstance(document, list) and digits else name)
-    return document
 
 
 def _shaped(field: str, value: Any, style: DocumentStyle, converter: str) -> Any:
@@ -160,7 +135,7 @@ def body_of(value: Any, style: DocumentStyle) -> str:
         return ""
     if "</" in value:
         return value
-    return _converted(value, style.of_text) if style.of_text else markup.paragraphs(value)
+    return _converted(value, style.of_text) if style.of_text else text.to_html(value)
 
 
 def moment_of(value: Any) -> str:
@@ -182,9 +157,8 @@ def name_of(value: Any, depth: int = 0) -> str:
     values = value.get("content") if isinstance(value.get("content"), Mapping) else value
     for name in _NAMES:
         found = part(values, name)
-        text = found if isinstance(found, str) else ""
-        if text:
-            return text
+        if isinstance(found, str) and found:
+            return found
     both = " ".join(filter(None, (words(values, "firstName"), words(values, "lastName"))))
     return both or words(value, "name")
 

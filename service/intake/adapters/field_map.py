@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from service import times
 from service.intake import text
 from service.intake.adapters.adapter import FieldRule, SourceSettings, StoryRead, Unreadable
-from service.intake.adapters.json_values import a_moment, an_object, filled, part, words
+from service.intake.adapters.json_values import a_moment, an_object, at_pointer, filled, words
 from service.intake.rich_text.converters import NoRichText, converted
 from service.intake.rich_text.html_writing import plain_address
 
@@ -33,10 +33,6 @@ HABITS: Mapping[str, Sequence[str]] = {
     "language": ("/language", "/locale", "/lang"),
     "embargo_until": ("/embargoUntil", "/embargo_until", "/embargo"),
 }  # fmt: skip
-_TYPES = frozenset((
-    "article", "articles", "post", "posts", "story", "stories", "news", "newsarticle", "newsarticles", "blogpost",
-    "blogposts", "newsitem", "newsitems", "newsstory",
-))  # fmt: skip
 _PUBLIC = frozenset(("published", "publish", "public", "live", "usable", "visible"))
 _NAMES = (
     "name",
@@ -96,7 +92,12 @@ def _certain(known: Mapping[str, Any], settings: SourceSettings) -> dict[str, An
 
 
 def has_headline(record: Mapping[str, Any], settings: SourceSettings, habits: RecordHabits) -> bool:
-    return bool(_found(record, "headline", settings, habits)[1])
+    return bool(first_value(record, "headline", settings, habits))
+
+
+def first_value(record: Mapping[str, Any], name: str, settings: SourceSettings, habits: RecordHabits) -> Any:
+    """The record's own value of a field of ours, as it is there."""
+    return _found(record, name, settings, habits)[1]
 
 
 def _found(
@@ -110,21 +111,6 @@ def _found(
         if value not in (None, "", [], {}):
             return FieldRule(pointer), value
     return FieldRule(""), None
-
-
-def at_pointer(value: Any, pointer: str) -> Any:
-    """The value at a JSON pointer (RFC 6901). Through a list without a number: that part of each of its items."""
-    tokens = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
-    for place, token in enumerate(tokens):
-        if isinstance(value, list) and not (token.isascii() and token.isdigit()):
-            rest = "".join(f"/{each.replace('~', '~0').replace('/', '~1')}" for each in tokens[place:])
-            return [
-                found
-                for found in (at_pointer(each, rest) for each in value if isinstance(each, dict))
-                if found is not None
-            ]
-        value = part(value, int(token) if isinstance(value, list) and len(token) < 10 else token)
-    return value  # fmt: skip
 
 
 def _value(
@@ -260,14 +246,6 @@ def _is_size(value: Any) -> bool:
 
 def _first(facts: Mapping[str, Any], names: Iterable[str]) -> str:
     return next((words(facts, each) for each in names if words(facts, each)), "")
-
-
-def is_story_type(name: str, settings: SourceSettings) -> bool:
-    """Whether a type of the system's has stories: the one of `--content-type`, else one that is called like it."""
-    short = name.rpartition(".")[2]
-    if settings.content_type:
-        return settings.content_type in (name, short)
-    return re.sub(r"[^a-z]", "", short.lower()) in _TYPES
 
 
 def is_public(record: Mapping[str, Any], settings: SourceSettings, default: str = "/status") -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
@@ -50,8 +50,8 @@ _KEY = "&key={token}"
 
 _SETUP = """1. Settings → Integrations → Add custom integration: call it Dateline.
 2. Add webhooks to it, each with the target URL {url} and the secret {secret}
-   for these events: Post published, Published post updated, Post unpublished, Post deleted, Post tag added to post,
-   Post tag removed from post, and Site changed (rebuild): bulk actions fire only that.
+   for these events: Post published, Published post updated, Post unpublished, Post deleted, Tag added to post,
+   Tag removed from post, and Site changed (rebuild): bulk actions fire only that.
 3. Its Content API key and the API URL are what --api-token and --base-url want."""
 
 
@@ -164,12 +164,14 @@ def _fetched(answer: ApiAnswer, story_id: str, _settings: SourceSettings) -> Sto
 
 
 def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
-    return _changes(times.to_iso(since, timespec="seconds"), 1, settings)
+    return _changes(since, 1, settings)
 
 
-def _changes(since: str, page: int, settings: SourceSettings) -> ApiRequest:
+def _changes(since: datetime, page: int, settings: SourceSettings) -> ApiRequest:
+    # As the database keeps it: SQLite compares texts, and every time of a day is before one that has a T.
+    moment = since.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
     query = {
-        "filter": f"updated_at:>='{since}'",
+        "filter": f"updated_at:>='{moment}'",
         "order": "updated_at asc",
         "fields": "id,updated_at",
         "limit": str(PAGE_POSTS),
@@ -188,10 +190,10 @@ def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettin
     if not part(an_object(_json(answer), "meta", "pagination"), "next"):
         return ChangedPage(events)
     query = parse_qs(urlsplit(request.url).query)
-    since = query["filter"][0].partition("'")[2].rstrip("'")
+    since = times.from_iso(query["filter"][0].partition("'")[2].rstrip("'"))
     last = a_moment(posts[-1], "updated_at") if posts else None
-    if last is not None and last > times.from_iso(since):
-        return ChangedPage(events, _changes(times.to_iso(last, timespec="seconds"), 1, settings))
+    if last is not None and last.replace(microsecond=0) > since:
+        return ChangedPage(events, _changes(last, 1, settings))
     return ChangedPage(events, _changes(since, int(query["page"][0]) + 1, settings))
 
 

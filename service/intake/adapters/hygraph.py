@@ -35,6 +35,7 @@ from service.intake.adapters.json_values import (
     objects,
     words,
 )
+from service.intake.adapters.story_types import is_story_type, no_story_type
 from service.intake.rich_text import hygraph as rich_text
 
 _STYLE = DocumentStyle(rich_text.is_rich_text, rich_text.to_html)
@@ -86,8 +87,8 @@ def _read(request: HookRequest, settings: SourceSettings) -> Sequence[Event]:
             raise Unreadable("it has no data: let the webhook include its payload")
         return [Ignore(f"{operation[:60]} of what has no id")]
     # One model is asked for: an entry of another would not be found there, and be taken for gone.
-    if not document_fields.is_story(kind, settings) or (settings.base_url and kind != _model(settings)):
-        return [Ignore(document_fields.no_story(kind))]
+    if not is_story_type(kind, settings) or (settings.base_url and kind != _model(settings)):
+        return [Ignore(no_story_type(kind))]
     match operation:
         case "unpublish" | "delete":
             return [Gone(story_id)]

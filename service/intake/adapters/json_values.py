@@ -50,6 +50,21 @@ def part(value: Any, *names: str | int) -> Any:
     return value
 
 
+def at_pointer(value: Any, pointer: str) -> Any:
+    """The value at a JSON pointer (RFC 6901). Through a list without a number: that part of each of its items."""
+    tokens = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
+    for place, token in enumerate(tokens):
+        if isinstance(value, list) and not (token.isascii() and token.isdigit()):
+            rest = "".join(f"/{each.replace('~', '~0').replace('/', '~1')}" for each in tokens[place:])
+            return [
+                found
+                for found in (at_pointer(each, rest) for each in value if isinstance(each, dict))
+                if found is not None
+            ]
+        value = part(value, int(token) if isinstance(value, list) and len(token) < 10 else token)
+    return value
+
+
 def an_object(value: Any, *names: str | int) -> dict[str, Any]:
     found = part(value, *names)
     return found if isinstance(found, dict) else {}

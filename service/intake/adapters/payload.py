@@ -1,7 +1,7 @@
 """Payload 3: two hooks of a collection, as docs/connect/payload.md has them, and its REST API.
 
 A draft that is saved over a published story looks like an unpublished one: only the API tells them apart. A hook has
-one locale of the document: a source has one language, and of another locale it asks for its own.
+one locale of the document. Each is a story of its own, unless the source has a language: then it has that one alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from service import times
-from service.intake.adapters import api_pages, signed_bodies
+from service.intake.adapters import api_pages, signed_bodies, translations
 from service.intake.adapters.adapter import (
     Adapter,
     ApiAnswer,
@@ -30,10 +30,14 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.adapters.field_map import RecordHabits, is_story_type, read_record
+from service.intake.adapters.field_map import HABITS, RecordHabits, first_value, read_record
 from service.intake.adapters.json_values import an_id, an_object, decoded, objects, words
+from service.intake.adapters.story_types import is_story_type
 
 DOCS_CHANGED, DOCS_LISTED = 50, 500
+LOCALES_MOST = 50  # of one document
+_USUAL_LOCALE = "en"  # of Payload as it is installed: the story in it has the document's id alone
+_ALL_LOCALES = "all"  # of a change by code: each field has all its languages
 _SHA256 = re.compile(r"(?:sha256=)?([0-9a-fA-F]{64})", re.ASCII)
 # SQLite gives a deleted document's id to the next one: the time of its making tells them apart.
 _HABITS = RecordHabits(
@@ -69,29 +73,51 @@ def _read(request: HookRequest, settings: SourceSettings) -> Sequence[Event]:
         return [Ignore(f"{collection[:60]} is no collection of stories here; if it is: --content-type")]
     if not event or not story_id:
         raise Unreadable("it is none of the hooks of docs/connect/payload.md: no event, or no id")
-    if event == "afterDelete":
-        return [Gone(story_id)]
-    return [_change(hook, story_id, settings)]
+    if event == "afterDelete" or an_object(hook, "doc").get("deletedAt") is not None:
+        return _gone(hook, story_id, settings)
+    return _change(hook, story_id, settings)
 
 
-def _change(hook: dict[str, Any], story_id: str, settings: SourceSettings) -> Event:
-    doc, locale = an_object(hook, "doc"), words(hook, "locale")
-    if doc.get("deletedAt") is not None:
-        return Gone(story_id)
+def _gone(hook: dict[str, Any], record_id: str, settings: SourceSettings) -> list[Event]:
+    """A deletion is that of all translations: where the hook does not name them, the ids are compared."""
+    ids = dict.fromkeys((record_id, *_ids(hook, record_id, settings)))
+    is_whole = bool(settings.language) or "locales" in hook or not settings.base_url
+    return [*map(Gone, ids), *([] if is_whole else [Hint(sweep=True)])]
+
+
+def _change(hook: dict[str, Any], record_id: str, settings: SourceSettings) -> list[Event]:
+    doc, locale, before = an_object(hook, "doc"), words(hook, "locale"), hook.get("previousStatus")
+    ids = _ids(hook, record_id, settings)
     if doc.get("_status", "published") != "published":
-        return Hint([story_id]) if hook.get("previousStatus") == "published" else Ignore("it is a draft")
-    if not locale or _is_ours(locale, settings):
-        return _story(doc, story_id, settings, locale)
-    if settings.language:
-        return Ignore(f"it is in {locale[:40]}, and this source is in {settings.language}")
-    return Hint([story_id])
+        # The draft that a published story was saved as may be unpublished later: then it was a draft before, too.
+        may_be_public = before == "published" or (before is not None and settings.base_url)
+        return [Hint(ids) if may_be_public else Ignore("it is a draft")]
+    if locale == _ALL_LOCALES:
+        return [Hint(ids)]
+    if settings.language and locale and not _is_ours(locale, settings):
+        return [Ignore(f"it is in {locale[:40]}, and this source is in {settings.language}")]
+    story = _story(doc, _id_in(record_id, locale, settings), settings, locale)
+    # With the first publication all translations become public, and the hook has one.
+    others = [each for each in ids if each != story.fields["id"]]
+    return [story, Hint(others)] if others and before != "published" and settings.base_url else [story]
+
+
+def _ids(hook: dict[str, Any], record_id: str, settings: SourceSettings) -> list[str]:
+    """The ids of a document's stories: in the hook's locale, and in those that the hook names."""
+    named = hook.get("locales")
+    locales = [hook.get("locale"), *(named[:LOCALES_MOST] if isinstance(named, list) else [])]
+    found = [each for each in locales if translations.is_locale(each) and each != _ALL_LOCALES]
+    return list(dict.fromkeys(_id_in(record_id, each, settings) for each in found)) or [record_id]
+
+
+def _id_in(record_id: str, locale: str, settings: SourceSettings) -> str:
+    is_own = bool(settings.language) or locale.lower() == _USUAL_LOCALE
+    return record_id if is_own else translations.story_id(record_id, locale)
 
 
 def _is_ours(locale: str, settings: SourceSettings) -> bool:
-    """Whether a locale is the source's language. Without one, the API says which is the system's own."""
-    if not settings.language:
-        return not settings.base_url
-    return locale.lower() == settings.language.lower() or _main(locale) == _main(settings.language)
+    ours = settings.language or ""
+    return locale.lower() == ours.lower() or _main(locale) == _main(ours)
 
 
 def _main(language: str) -> str:
@@ -99,20 +125,25 @@ def _main(language: str) -> str:
 
 
 def _story(doc: dict[str, Any], story_id: str, settings: SourceSettings, locale: str = "") -> StoryRead:
-    known = {"id": story_id, **({"language": locale} if locale and locale != "all" else {})}
+    """A look-up of the usual locale's story does not tell its language: then the hook's locale is not taken either."""
+    in_id = translations.id_parts(story_id)[1]
+    language = settings.language or in_id or ("" if settings.base_url else locale)
+    known = {"id": story_id, **({"language": language} if language else {})}
     return read_record(doc, settings, _HABITS, known)
 
 
-def _state(doc: dict[str, Any], story_id: str, settings: SourceSettings) -> StoryRead | Gone:
-    """A document as the API gives it without drafts: what is `draft` there is not published."""
-    if doc.get("_status", "published") != "published" or doc.get("deletedAt") is not None:
-        return Gone(story_id)
-    return _story(doc, story_id, settings)
+def _is_public(doc: dict[str, Any]) -> bool:
+    """Of a document as the API gives it without drafts: what is `draft` there is not published."""
+    return doc.get("_status", "published") == "published" and doc.get("deletedAt") is None
 
 
 def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:
     """Asked for as a list: of one document, a 404 may come from a collection that is not there."""
-    return _request(settings, [("where[id][equals]", story_id), ("depth", "1"), ("limit", "2")])
+    record_id, locale = translations.id_parts(story_id)
+    query = [("where[id][equals]", record_id), ("depth", "1"), ("limit", "2")]
+    if not settings.language:
+        query += [("locale", locale or _USUAL_LOCALE), ("fallback-locale", "none")]
+    return _request(settings, query)
 
 
 def _id_of(doc: dict[str, Any]) -> str:
@@ -120,34 +151,72 @@ def _id_of(doc: dict[str, Any]) -> str:
 
 
 def _fetched(answer: ApiAnswer, story_id: str, settings: SourceSettings) -> StoryRead | Gone:
-    found = api_pages.the_one(_docs(answer), _id_of, story_id, "document")
-    return Gone(story_id) if found is None else _state(found, story_id, settings)
+    record_id, locale = translations.id_parts(story_id)
+    doc = api_pages.the_one(_docs(answer), _id_of, record_id, "document")
+    if doc is None or not _is_public(doc) or (settings.language and locale):
+        return Gone(story_id)
+    if not settings.language and not any(first_value(doc, each, settings, _HABITS) for each in _CONTENT):
+        return Gone(story_id)  # it is not translated, or not any more
+    return _story(doc, story_id, settings)
+
+
+_CONTENT = ("headline", "body_html")
 
 
 def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:
     query = [
         ("where[updatedAt][greater_than_equal]", times.to_iso(since)), ("depth", "1"), ("sort", "id"),
-        ("limit", str(DOCS_CHANGED)), ("page", "1"),
+        ("limit", str(DOCS_CHANGED)), ("page", "1"), *_every_locale(settings),
     ]  # fmt: skip
     return _request(settings, query)
+
+
+def _every_locale(settings: SourceSettings) -> list[tuple[str, str]]:
+    return [] if settings.language else [("locale", _ALL_LOCALES)]
 
 
 def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -> ChangedPage:
-    return ChangedPage(api_pages.events(_state, _docs(answer), _id_of, settings), _next(answer, request))
+    return ChangedPage(api_pages.events(_listed, _docs(answer), _id_of, settings), _next(answer, request))
+
+
+def _listed(doc: dict[str, Any], record_id: str, settings: SourceSettings) -> Event:
+    """A document of a list. One that has several languages is asked for in each."""
+    if _locales(doc, settings) is not None:
+        return Hint(_listed_ids(doc, settings) or [record_id])
+    return _story(doc, record_id, settings) if _is_public(doc) else Gone(record_id)
+
+
+def _listed_ids(doc: dict[str, Any], settings: SourceSettings) -> list[str]:
+    locales = _locales(doc, settings)
+    if locales is None:
+        return [_id_of(doc)]
+    return [_id_in(_id_of(doc), each, settings) for each in locales[:LOCALES_MOST]]
+
+
+def _locales(doc: dict[str, Any], settings: SourceSettings) -> list[str] | None:
+    """The locales that a document's headline has; None for a document without translations."""
+    return (
+        None
+        if settings.language
+        else translations.locales_of(first_value(doc, "headline", settings, _HABITS))
+    )
 
 
 def _all_ids(settings: SourceSettings) -> ApiRequest:
+    rule = settings.fields.get("headline")
+    pointers = [rule.pointer] if rule else HABITS["headline"]
+    names = [] if settings.language else [pointer.split("/")[1] for pointer in pointers if "/" in pointer]
     query = [
-        ("depth", "0"), ("select[createdAt]", "true"), ("select[_status]", "true"), ("sort", "id"),
-        ("limit", str(DOCS_LISTED)), ("page", "1"),
+        ("depth", "0"), ("sort", "id"), ("limit", str(DOCS_LISTED)), ("page", "1"), *_every_locale(settings),
+        *((f"select[{each}]", "true") for each in ("createdAt", "_status", "deletedAt", *names)),
     ]  # fmt: skip
     return _request(settings, query)
 
 
-def _ids_page(answer: ApiAnswer, request: ApiRequest, _settings: SourceSettings) -> IdsPage:
-    public = [each for each in _docs(answer) if each.get("_status", "published") == "published"]
-    ids = [an_id(each, "id") for each in public if each.get("deletedAt") is None]
-    return IdsPage([each for each in ids if each], _next(answer, request))
+def _ids_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -> IdsPage:
+    public = [each for each in _docs(answer) if _id_of(each) and _is_public(each)]
+    ids = [story_id for each in public for story_id in _listed_ids(each, settings)]
+    return IdsPage(ids, _next(answer, request))
 
 
 def _next(answer: ApiAnswer, request: ApiRequest) -> ApiRequest | None:

@@ -28,6 +28,7 @@ from service.intake.adapters.adapter import (
 )
 from service.intake.adapters.document_fields import DocumentStyle
 from service.intake.adapters.json_values import an_id, an_object, decoded, filled, objects, part, words
+from service.intake.adapters.story_types import is_story_type
 from service.intake.rich_text import prismic as rich_text
 
 _STYLE = DocumentStyle(rich_text.is_rich_text, rich_text.to_html)
@@ -100,7 +101,7 @@ def _search(api: dict[str, Any], story_id: str, settings: SourceSettings) -> Api
 
 
 def _story(document: dict[str, Any], story_id: str, settings: SourceSettings) -> StoryRead | Gone:
-    if not document_fields.is_story(words(document, "type"), settings):
+    if not is_story_type(words(document, "type"), settings):
         return Gone(story_id)
     found = document.get("tags")
     tags = [each for each in found if isinstance(each, str) and each] if isinstance(found, list) else []

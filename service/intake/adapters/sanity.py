@@ -32,8 +32,9 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.adapters.field_map import RecordHabits, has_headline, is_story_type, read_record
+from service.intake.adapters.field_map import RecordHabits, has_headline, read_record
 from service.intake.adapters.json_values import an_id, decoded, objects, words
+from service.intake.adapters.story_types import is_story_type
 
 DOCUMENTS_CHANGED, DOCUMENTS_LISTED = 50, 1_000
 _SIGNATURE_PARTS = re.compile(r"t=(\d{1,20}),\s*v1=([A-Za-z0-9_=-]{20,90})", re.ASCII)

@@ -28,12 +28,12 @@ def fits(sent: bytes | None, secrets: Sequence[str], *messages: bytes, digest: s
     """Whether one of the secrets made this signature of one of the messages."""
     if not sent:
         return False
-    marks = [
+    marks = (
         hmac.digest(secret.encode("utf-8", "surrogatepass"), message, digest)
+        for message in messages
         for secret in secrets
         if secret
-        for message in messages
-    ]
+    )
     return any(hmac.compare_digest(each, sent) for each in marks)
 
 

@@ -27,6 +27,7 @@ from service.intake.adapters.adapter import (
 )
 from service.intake.adapters.document_fields import DocumentStyle
 from service.intake.adapters.json_values import an_id, an_object, decoded, filled, part, words
+from service.intake.adapters.story_types import is_story_type
 from service.intake.rich_text import storyblok as rich_text
 
 _STYLE = DocumentStyle(rich_text.is_rich_text, rich_text.to_html)
@@ -97,7 +98,7 @@ def _story_request(story_id: str, version: str, settings: SourceSettings) -> Api
 
 def _story(story: dict[str, Any], story_id: str, settings: SourceSettings) -> StoryRead | Gone:
     content = an_object(story, "content")
-    if not document_fields.is_story(words(content, "component"), settings):
+    if not is_story_type(words(content, "component"), settings):
         return Gone(story_id)
     fields = document_fields.read(story, content, settings, _STYLE)
     path = words(story, "full_slug").strip("/").split("/")

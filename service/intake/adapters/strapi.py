@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from service import times
-from service.intake.adapters import api_pages, signed_bodies
+from service.intake.adapters import api_pages, signed_bodies, translations
 from service.intake.adapters.adapter import (
     Adapter,
     ApiAnswer,
@@ -29,11 +29,11 @@ from service.intake.adapters.adapter import (
     StoryRead,
     Unreadable,
 )
-from service.intake.adapters.field_map import RecordHabits, is_story_type, read_record
+from service.intake.adapters.field_map import RecordHabits, read_record
 from service.intake.adapters.json_values import a_moment, an_id, an_object, decoded, objects, part, words
+from service.intake.adapters.story_types import is_story_type
 
 ROWS_CHANGED, ROWS_LISTED = 50, 100  # Strapi gives 100 at most, unless its site says otherwise
-_BETWEEN = "."
 _HABITS = RecordHabits(
     {"published_at": ("/firstPublishedAt", "/publishDate", "/publish_date")}, media_path="/uploads/"
 )
@@ -82,8 +82,7 @@ def _story_id(entry: dict[str, Any]) -> str:
     document = an_id(entry, "documentId")
     if not document:
         return an_id(entry, "id")
-    locale = words(entry, "locale")
-    return an_id([f"{document}{_BETWEEN}{locale}" if locale else document], 0)
+    return translations.story_id(document, entry.get("locale"))
 
 
 def _story(entry: dict[str, Any], story_id: str, settings: SourceSettings) -> StoryRead:
@@ -97,7 +96,7 @@ def _story(entry: dict[str, Any], story_id: str, settings: SourceSettings) -> St
 
 def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:
     """Asked for as a list: of one entry, Strapi's 404 is the same as for a type that it does not have."""
-    document, _, locale = story_id.partition(_BETWEEN)
+    document, locale = translations.id_parts(story_id)
     is_row = document.isdigit()  # of Strapi 4, where each locale is a row with a number of its own
     where = "filters[id][$eq]" if is_row else "filters[documentId][$eq]"
     in_locale = [("locale", "all" if is_row else locale)] if is_row or locale else []

@@ -49,7 +49,7 @@ _SETUP = """Settings → Subscribers → your subscriber for this → Destinatio
    delivery type HTTP Push, format Superdesk ninjs,
    Resource URL {url}
    Secret token {secret}
-   and leave the Assets URL empty: pictures are linked, not sent."""
+   Leave the Assets URL empty, or give it the same address: pictures are linked, not sent."""
 
 
 def _verify(request: HookRequest, secrets: Sequence[str], _now: datetime) -> str | None:
@@ -68,7 +68,7 @@ def _verify(request: HookRequest, secrets: Sequence[str], _now: datetime) -> str
 
 def _read(request: HookRequest, _settings: SourceSettings) -> Sequence[Event]:
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        return [Ignore("it is a picture's file, and pictures are linked here: leave the Assets URL empty")]
+        return [Ignore("it is a picture's file, and pictures are linked here")]
     return _events(decoded(request.body))
 
 
@@ -229,4 +229,5 @@ ADAPTER = Adapter(
     read=_read,
     setup=_SETUP,
     answer_status=201,  # its older versions take nothing else
+    asks_for_files=True,  # a 404 would have it send them all, a 4xx give up on the story
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-DEPTH_MAX = 40  # levels of nodes in each other; what is deeper is left out
+DEPTH_MAX = 60  # levels of nodes in each other; no story has a third of them
 _NAME_LETTERS = 60
 ImageAddress = Callable[[Any], str]
 """The address of an image out of a node's own word for it: an object, a reference; empty if there is none."""
@@ -31,20 +31,21 @@ class Writing:
         return ""
 
     def image(self, value: Any, alt: Any = "", caption: Any = "") -> str:
-        address = self.image_address(value)
-        if not address:
-            return self.leave_out("image without an address")
-        shown = f'<img src="{escaped(address)}" alt="{escaped(alt)}">'
-        return f"<figure>{shown}{tagged('figcaption', escaped(caption))}</figure>"
-
-
-def escaped(text: Any) -> str:
-    return html.escape(text) if isinstance(text, str) else ""
+        return figure(self.image_address(value), alt, caption) or self.leave_out("image without an address")
 
 
 def lines(text: Any) -> str:
-    """Text with its line breaks."""
+    """A text for the inside of an element, with its line breaks; empty for what is no text."""
     return escaped(text).replace("\n", "<br>")
+
+
+def escaped(text: Any) -> str:
+    """The same without its line breaks: for one line, or for code."""
+    return html.escape(text, quote=False) if isinstance(text, str) else ""
+
+
+def _quoted(text: Any) -> str:
+    return html.escape(text) if isinstance(text, str) else ""
 
 
 def tagged(tag: str, inner: str) -> str:
@@ -60,9 +61,24 @@ def marked(inner: str, tags: Iterable[str]) -> str:
 
 
 def linked(inner: str, address: Any) -> str:
+    """A link; without an address nothing but its words."""
     if not isinstance(address, str) or not address.strip() or not inner.strip():
         return inner
-    return f'<a href="{escaped(address)}">{inner}</a>'
+    return f'<a href="{_quoted(address)}">{inner}</a>'
+
+
+def figure(address: Any, alt: Any = "", caption: Any = "") -> str:
+    """A picture with its caption; empty without an address."""
+    if not isinstance(address, str) or not address:
+        return ""
+    image = f'<img src="{_quoted(address)}" alt="{_quoted(alt)}">'
+    return f"<figure>{image}{tagged('figcaption', lines(caption))}</figure>"
+
+
+def heading(level: Any, inner: str) -> str:
+    """A heading below the story's own: h1 is the headline's."""
+    known = isinstance(level, int) and not isinstance(level, bool)
+    return tagged(f"h{min(max(level, 2), 4)}" if known else "h2", inner)
 
 
 def nodes(value: Any, name: str = "children") -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.intake.adapters.adapter import Unreadable
-from service.intake.rich_text import markup
+from service.intake.rich_text.html_writing import DEPTH_MAX, figure, heading, lines, linked, marked, tagged
 
 _ELEMENTS = {
     "paragraph": "p",
@@ -37,7 +37,7 @@ def is_rich_text(value: Any) -> bool:
 
 
 def _children(node: Any, depth: int) -> str:
-    if depth > markup.DEEPEST_TREE:
+    if depth > DEPTH_MAX:
         raise Unreadable("its rich text is nested too deep")
     children = node.get("children") if isinstance(node, Mapping) else None
     return "".join(_node(each, depth + 1) for each in children) if isinstance(children, list) else ""
@@ -48,13 +48,13 @@ def _node(node: Any, depth: int) -> str:
         return ""
     if isinstance(node.get("text"), str):
         marks = [name for mark, name in _MARKS.items() if node.get(mark) is True]
-        return markup.marked(markup.escaped(node["text"]), marks)
+        return marked(lines(node["text"]), marks)
     kind = str(node.get("type"))
     inner = _children(node, depth)
     if kind == "link":
-        return markup.link(inner, node.get("href"))
+        return linked(inner, node.get("href"))
     if kind == "image":
-        return markup.picture(node.get("src"), node.get("altText"), node.get("title"))
+        return figure(node.get("src"), node.get("altText"), node.get("title"))
     if kind.startswith("heading-"):
-        return markup.heading(_HEADINGS.get(kind.removeprefix("heading-")), inner)
-    return markup.element(_ELEMENTS[kind], inner) if inner and kind in _ELEMENTS else inner
+        return heading(_HEADINGS.get(kind.removeprefix("heading-")), inner)
+    return tagged(_ELEMENTS[kind], inner) if kind in _ELEMENTS else inner

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from service.intake.rich_text import markup
+from service.intake.rich_text.html_writing import figure, heading, lines, linked, marked, tagged
 
 _BLOCKS = {"paragraph": "p", "preformatted": "pre", "list-item": "li", "o-list-item": "li"}
 _LISTS = {"list-item": "ul", "o-list-item": "ol"}
@@ -72,12 +72,12 @@ def _block(block: Mapping[str, Any]) -> str:
     inner = _spanned(block.get("text"), spans if isinstance(spans, list) else [])
     if kind.startswith("heading"):
         level = kind.removeprefix("heading")
-        return markup.heading(int(level) if level in "123456" and level else None, inner)
-    return markup.element(_BLOCKS.get(kind, "p"), inner) if inner else ""
+        return heading(int(level) if level in "123456" and level else None, inner)
+    return tagged(_BLOCKS.get(kind, "p"), inner)
 
 
 def _image(block: Mapping[str, Any]) -> str:
-    return markup.picture(block.get("url"), block.get("alt"), block.get("copyright"))
+    return figure(block.get("url"), block.get("alt"), block.get("copyright"))
 
 
 def _embed(oembed: Any) -> str:
@@ -85,8 +85,8 @@ def _embed(oembed: Any) -> str:
     if not isinstance(oembed, Mapping):
         return ""
     address = oembed.get("embed_url")
-    words = markup.escaped(oembed.get("title")) or markup.escaped(address)
-    return markup.element("p", markup.link(words, address)) if words else ""
+    words = lines(oembed.get("title")) or lines(address)
+    return tagged("p", linked(words, address))
 
 
 def _spanned(text: Any, spans: Sequence[Any]) -> str:
@@ -104,11 +104,11 @@ def _spanned(text: Any, spans: Sequence[Any]) -> str:
     ]
     edges = sorted({0, length, *(edge for start, end, _ in usable for edge in (start, end))})
     if len(edges) > SPANS_MOST:
-        return markup.escaped(text)
+        return lines(text)
     out = []
     for start, end in pairwise(edges):
         piece = units[2 * start : 2 * end].decode("utf-16-le", "replace")
-        inner = markup.escaped(piece)
+        inner = lines(piece)
         for first, last, span in usable:
             if first <= start and end <= last:
                 inner = _span(inner, span)
@@ -120,5 +120,5 @@ def _span(inner: str, span: Mapping[str, Any]) -> str:
     kind = str(span.get("type"))
     data = span.get("data")
     if kind == "hyperlink" and isinstance(data, Mapping):
-        return markup.link(inner, data.get("url"))
-    return markup.element(_SPANS[kind], inner) if kind in _SPANS else inner
+        return linked(inner, data.get("url"))
+    return marked(inner, [_SPANS[kind]]) if kind in _SPANS else inner

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.intake.adapters.adapter import Unreadable
-from service.intake.rich_text import markup
+from service.intake.rich_text.html_writing import DEPTH_MAX, figure, heading, lines, linked, marked, tagged
 
 _ELEMENTS = {
     "paragraph": "p",
@@ -49,7 +49,7 @@ def is_rich_text(value: Any) -> bool:
 
 
 def _node(node: Any, depth: int) -> str:
-    if depth > markup.DEEPEST_TREE:
+    if depth > DEPTH_MAX:
         raise Unreadable("its rich text is nested too deep")
     if not isinstance(node, Mapping):
         return ""
@@ -61,21 +61,21 @@ def _node(node: Any, depth: int) -> str:
     content = node.get("content")
     inner = "".join(_node(each, depth + 1) for each in content) if isinstance(content, list) else ""
     if kind == "heading":
-        return markup.heading(given.get("level") if isinstance(given, Mapping) else None, inner)
-    return markup.element(_ELEMENTS[kind], inner) if inner and kind in _ELEMENTS else inner
+        return heading(given.get("level") if isinstance(given, Mapping) else None, inner)
+    return tagged(_ELEMENTS[kind], inner) if kind in _ELEMENTS else inner
 
 
 def _leaf(node: Mapping[str, Any], kind: str, attributes: Mapping[str, Any], depth: int) -> str | None:
     """The HTML of a node that has no other nodes in it; None for one that may."""
     if kind in _EMPTY:
-        return markup.element(_EMPTY[kind], "")
+        return f"<{_EMPTY[kind]}>"
     match kind:
         case "text":
             return _text(node)
         case "image":
-            return markup.picture(attributes.get("src"), attributes.get("alt"), attributes.get("title"))
+            return figure(attributes.get("src"), attributes.get("alt"), attributes.get("title"))
         case "emoji":
-            return markup.escaped(attributes.get("emoji"))
+            return lines(attributes.get("emoji"))
         case "blok":
             return _components(attributes.get("body"), depth + 1)
         case _:
@@ -90,20 +90,20 @@ def _components(bloks: Any, depth: int) -> str:
             if is_rich_text(field):
                 found.append(_node(field, depth + 1))
             elif isinstance(field, Mapping) and field.get("fieldtype") == "asset":
-                found.append(markup.picture(field.get("filename"), field.get("alt"), field.get("title")))
+                found.append(figure(field.get("filename"), field.get("alt"), field.get("title")))
     return "".join(found)
 
 
 def _text(node: Mapping[str, Any]) -> str:
-    inner = markup.escaped(node.get("text"))
+    inner = lines(node.get("text"))
     marks = node.get("marks")
     for mark in marks if isinstance(marks, list) else []:
         if not isinstance(mark, Mapping):
             continue
         if mark.get("type") == "link":
-            inner = markup.link(inner, _address(mark.get("attrs")))
+            inner = linked(inner, _address(mark.get("attrs")))
         elif (name := _MARKS.get(str(mark.get("type")))) is not None:
-            inner = markup.element(name, inner)
+            inner = marked(inner, [name])
     return inner
 
 

@@ -52,6 +52,8 @@ class HttpProtocol(RequestSequence):
 
     def _parse(self, data: bytes) -> None:
         fresh, self._between = self._between, False
+        if fresh and not data.isascii():
+            data = _in_ascii(data)
         self._start_chunk()
         try:
             self._parser.feed_data(data)
@@ -234,6 +236,15 @@ class HttpProtocol(RequestSequence):
         else:
             log.error("protocol.failed", exc_info=cause)
             self.refuse_head(FAULT)
+
+
+def _in_ascii(data: bytes) -> bytes:
+    """The first line of a request with its address percent-encoded: curl sends one of another script as it is typed."""
+    line, end, rest = data.partition(b"\r\n")
+    if not end or line.isascii():
+        return data
+    encoded = b"".join(bytes((each,)) if each < 0x80 else b"%%%02X" % each for each in line)
+    return encoded + end + rest
 
 
 def _size(request: Request) -> int:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from service.store import audit, names
-from service.store.articles import early_takedowns, idempotency, judgement, posts, revisions
+from service.store.articles import current_article, early_takedowns, idempotency, judgement, posts, revisions
+from service.store.articles.current_article import CurrentArticle
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.lifecycle import (
     KILLED_BY_DESK,
@@ -25,7 +26,7 @@ from service.store.articles.lifecycle import (
     with_status,
 )
 from service.store.articles.posts import Post, PostedRevision
-from service.store.articles.revisions import CurrentArticle, NewArticle, RevisionDraft
+from service.store.articles.revisions import NewArticle, RevisionDraft
 from service.store.database.record import Record
 from service.store.database.sql import Statement
 from service.store.errors import ChangedMeanwhile, NotFound, NotPossible
@@ -39,8 +40,7 @@ def accept(record: Record, post: Post) -> Answer:
     revision = posts.posted_revision(post.article)
     for last in range(_TRIES, 0, -1):
         try:
-            with record.writing() as connection:
-                return accept_within(connection, post, revision)
+            return record.write(lambda connection: accept_within(connection, post, revision))
         except IntegrityError:
             if last == 1:
                 raise
@@ -65,7 +65,7 @@ def expire_due(record: Record, now: datetime, limit: int = 100) -> int:
     with record.writing() as connection:
         ids = [number for (number,) in _EXPIRED.rows(connection, now=now, limit=limit)]
         for article_id in ids:
-            current = revisions.lock_by_id(connection, article_id)
+            current = current_article.lock_by_id(connection, article_id)
             if current is not None:
                 _set_status(connection, current, "unpublished", "system", "expired", now)
     return len(ids)
@@ -76,7 +76,7 @@ def return_due(record: Record, now: datetime, limit: int = 100) -> int:
     with record.writing() as connection:
         ids = [number for (number,) in _RETURNING.rows(connection, now=now, limit=limit)]
         for article_id in ids:
-            current = revisions.lock_by_id(connection, article_id)
+            current = current_article.lock_by_id(connection, article_id)
             if current is None:
                 continue
             if current.state.returns_at is None:
@@ -103,7 +103,7 @@ def accept_within(connection: Connection, post: Post, revision: PostedRevision |
     """The same in a transaction of the caller's; an IntegrityError says that another was faster."""
     if (answer := idempotency.find_answer(connection, post)) is not None:
         return answer
-    current = revisions.lock_by_source(connection, post.source.id, post.article.external_id)
+    current = current_article.lock_by_source(connection, post.source.id, post.article.external_id)
     if current is not None and (state := not_ahead(current.state, post.now)) is not current.state:
         current = replace(current, state=state)
     if post.of_revision is not None and post.of_revision != (current.revision if current else 0):
@@ -117,7 +117,7 @@ def accept_within(connection: Connection, post: Post, revision: PostedRevision |
         current = None
     revision, killed = judgement.complete(connection, post, revision, current)
     if killed is not None:
-        answer = revisions.current_answer(connection, killed, "stale")
+        answer = current_article.current_answer(connection, killed, "stale")
         _note_stale(connection, post, killed, KILLED_BY_DESK)
         idempotency.store_answer(connection, post, answer)
         return answer
@@ -128,13 +128,13 @@ def accept_within(connection: Connection, post: Post, revision: PostedRevision |
             revisions.raise_version(connection, current, revision.state)
             # No revision is stored, but the key's answer is: a client that had none posts the same again, perhaps
             # after a newer story, and its old content must not become a revision then.
-            answer = revisions.current_answer(connection, current, "repeat")
+            answer = current_article.current_answer(connection, current, "repeat")
         case Stale(why=why):
             assert current is not None
-            answer = revisions.current_answer(connection, current, "stale")
+            answer = current_article.current_answer(connection, current, "stale")
             _note_stale(connection, post, current, why)
         case Change(type=kind):
-            answer = _change(connection, post, revision, current, kind)
+            return _change(connection, post, revision, current, kind)
     idempotency.store_answer(connection, post, answer)
     return answer
 
@@ -172,6 +172,7 @@ def _change(
         now=post.now,
         actor=f"source:{post.source.slug}",
         reason=posted.reason,
+        answered=lambda answer: idempotency.stored(post, answer),
     )
     if current is None:
         return revisions.create(connection, _new_article(post), new)
@@ -194,13 +195,13 @@ def _by_desk(
     connection: Connection, name: str, status: str, actor: str, reason: str | None, now: datetime
 ) -> Answer:
     number = names.find_article(connection, name)
-    current = None if number is None else revisions.lock_by_id(connection, number)
+    current = None if number is None else current_article.lock_by_id(connection, number)
     if current is None:
         raise NotFound("article", name)
     if current.state.status == status == "usable":
         raise NotPossible(f"the article {name!r} is usable already: there is nothing to restore")
     if current.state.status == status and current.state.killed_by_desk:
-        return revisions.current_answer(connection, current, "repeat")
+        return current_article.current_answer(connection, current, "repeat")
     if status == "usable" and current.state.returns_at is not None and current.state.returns_at > now:
         raise NotPossible(
             f"the article {name!r} is under embargo: it returns by itself at {to_iso(current.state.returns_at)};"
@@ -217,7 +218,7 @@ def _set_status(
     reason: str | None,
     now: datetime,
 ) -> Answer:
-    content = revisions.current_content(connection, current)
+    content = current_article.current_content(connection, current)
     state = replace(
         with_status(current.state, status, content),
         killed_by_desk=status == "killed" and actor != "system",

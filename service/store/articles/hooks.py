@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from service.store.articles import source_sync
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.schema.base import to_micros
@@ -83,9 +84,19 @@ class Hook:
     next_try_at: datetime | None
 
 
-def keep(record: Record, new: NewHook, result: HookResult, now: datetime) -> HookClaim:
+def keep(
+    record: Record, new: NewHook, result: HookResult, now: datetime, *, sweep: bool | None = None
+) -> HookClaim:
     """Keeps a hook with what is to become of it. One that waits is a worker's after REQUEST_LASTS, or at once if it is
-    to be fetched."""
+    to be fetched. `sweep`: its system is to be compared too, with a sweep of its ids or without."""
+    with record.writing() as connection:
+        return keep_within(connection, new, result, now, sweep=sweep)
+
+
+def keep_within(
+    connection: Connection, new: NewHook, result: HookResult, now: datetime, *, sweep: bool | None = None
+) -> HookClaim:
+    """The same in a transaction of the caller's."""
     body = zlib.compress(new.body, _LEVEL)
     next_try_at = None
     if result.state == QUEUED:
@@ -104,9 +115,10 @@ def keep(record: Record, new: NewHook, result: HookResult, now: datetime) -> Hoo
         "next_try_at": next_try_at,
         **_columns(result),
     }
-    with record.writing() as connection:
-        row = _KEEP.row(connection, **values)
+    row = _KEEP.row(connection, **values)
     assert row is not None
+    if sweep is not None:
+        source_sync.ask_within(connection, new.source_id, now, sweep=sweep)
     return HookClaim(*row)
 
 
@@ -224,8 +236,9 @@ _KEEP = Statement(
     " :body, :bytes, :state, :outcome, :why, :articles, :takedown, :ids_left, :next_try_at)"
     " ON CONFLICT (source_id, content_hash, period) DO UPDATE SET repeats = hook.repeats + 1,"
     " last_received_at = excluded.last_received_at, state = excluded.state, outcome = excluded.outcome,"
-    " why = excluded.why, takedown = excluded.takedown, ids_left = excluded.ids_left,"
-    " next_try_at = excluded.next_try_at"
+    " why = excluded.why, articles = excluded.articles, takedown = excluded.takedown,"
+    " ids_left = excluded.ids_left, next_try_at = excluded.next_try_at, body = excluded.body,"
+    " bytes = excluded.bytes"
     " RETURNING id, repeats, attempts"
 )
 _SETTLE = Statement(

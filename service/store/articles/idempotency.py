@@ -8,13 +8,14 @@ of an older revision has no version or an older one; a source that sends no vers
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from service.store.articles.posts import Post
+from service.store.database.joint_writes import Write
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement, insert
 from service.store.errors import KeyReused
@@ -27,13 +28,18 @@ ANSWERS_AT_ONCE = 500  # answers that are looked at in one transaction
 @dataclass(frozen=True)
 class Answer:
     """The answer to a source: `outcome` is accepted, repeat, stale, or ignored, where all else is empty: it was the
-    takedown of what was never here."""
+    takedown of what was never here. `given_at`: of a key's first answer that is given again, the time of the post."""
 
     article: str
     revision: int
     event: str
     type: str
     outcome: str
+    given_at: datetime | None = field(default=None, compare=False)
+
+    def facts(self) -> dict[str, Any]:
+        """As it is sent and stored."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "given_at"}
 
 
 NOTHING_TO_DO = Answer(article="", revision=0, event="", type="", outcome="ignored")
@@ -43,24 +49,45 @@ def find_answer(connection: Connection, post: Post) -> Answer | None:
     """The answer that the post's key got before, if it did. Raises KeyReused when that was for another body."""
     if post.key is None:
         return None
-    row = _FIND.row(connection, source=post.source.id, key=post.key)
+    row = _FIND.one(connection, source=post.source.id, key=post.key)
     if row is None:
         return None
-    body_hash, body = row
-    if body_hash != post.body_hash:
+    if row.body_hash != post.body_hash:
         raise KeyReused(post.key)
-    return Answer(**json.loads(body))
+    return Answer(**json.loads(row.body), given_at=row.given_at)
 
 
-_FIND = Statement("SELECT body_hash, body FROM answer WHERE source_id = :source AND key = :key")
+def first_answer(record: Record, post: Post) -> Answer | None:
+    """The same in a transaction of its own."""
+    if post.key is None:
+        return None
+    with record.reading() as connection:
+        return find_answer(connection, post)
+
+
+class _FirstAnswer(NamedTuple):
+    body_hash: str
+    body: str
+    given_at: datetime
+
+
+_FIND = Query(
+    _FirstAnswer, "SELECT body_hash, body, given_at FROM answer WHERE source_id = :source AND key = :key"
+)
 
 
 def store_answer(connection: Connection, post: Post, answer: Answer) -> None:
     """Stores the answer to the post's key, in the transaction of the change that it answers. Nothing for no key."""
+    for each in stored(post, answer):
+        each.run(connection)
+
+
+def stored(post: Post, answer: Answer) -> list[Write]:
+    """The same, to be written together with the change."""
     if post.key is None:
-        return
+        return []
     values = {"source_id": post.source.id, "key": post.key, "body_hash": post.body_hash, "given_at": post.now}
-    _STORE.run(connection, {**values, "body": json.dumps(asdict(answer))})
+    return [Write(_STORE, {**values, "body": json.dumps(answer.facts())})]
 
 
 _STORE = insert(answer_table, "source_id key body_hash body given_at")

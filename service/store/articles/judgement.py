@@ -7,7 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from service.store.articles import posts, revisions
+from service.store.articles import current_article, posts
+from service.store.articles.current_article import CurrentArticle
 from service.store.articles.lifecycle import (
     CHANGED_SINCE,
     ArticleState,
@@ -24,7 +25,6 @@ from service.store.articles.lifecycle import (
     with_status,
 )
 from service.store.articles.posts import Post, PostedRevision
-from service.store.articles.revisions import CurrentArticle
 from service.store.content import read
 from service.store.database.sql import Statement
 from service.store.errors import UnknownSections
@@ -65,7 +65,7 @@ def terms(
 ) -> Terms:
     """The times that an article is to have, with whether it was public."""
     embargoed = current is not None and embargo_until is not None and embargo_until > now
-    public = embargoed and current is not None and revisions.was_public(connection, current.id, now)
+    public = embargoed and current is not None and current_article.was_public(connection, current.id, now)
     return Terms(embargo_until, expires_at, public)
 
 
@@ -77,7 +77,7 @@ def is_reused(connection: Connection, post: Post, current: CurrentArticle) -> bo
         return False
     if posted.created_at is None and "published_at" not in posted.content:
         return False
-    content = read(revisions.current_content(connection, current))
+    content = read(current_article.current_content(connection, current))
     held = StoryIdentity(current.created_at, _moment(content.get("published_at")), content.get("headline"))
     new = _moment(posted.content.get("published_at"))
     return is_another(held, StoryIdentity(posted.created_at, new, posted.content.get("headline")))
@@ -97,7 +97,7 @@ def complete(
     """
     if revision is None:
         assert current is not None, "a takedown of what was never here has nothing to be made whole by"
-        return posts.with_content(post.article, revisions.current_content(connection, current)), None
+        return posts.with_content(post.article, current_article.current_content(connection, current)), None
     known = _known(connection, post, revision.content)
     if unknown := [slug for slug in post.article.sections if slug not in known.names]:
         raise UnknownSections(unknown, sorted(known.names))
@@ -106,7 +106,7 @@ def complete(
     if known.taken_down is not None and is_surely_newer(revision.state, known.taken_down):
         ended = with_status(known.taken_down, known.taken_down.status, revision.content)
         revision = PostedRevision(revision.content, ended)
-    return revision, None if known.killed is None else revisions.lock_by_id(connection, known.killed)
+    return revision, None if known.killed is None else current_article.lock_by_id(connection, known.killed)
 
 
 @dataclass(frozen=True)

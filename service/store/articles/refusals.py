@@ -1,6 +1,7 @@
 """Refusals of the intake, counted by source, reason and hour: a bounded number of rows, whatever comes.
 
-The source is empty where the sender is not known. Reasons are the kinds of problems.
+The source is empty where the sender is not known. Reasons are the kinds of problems. One row of each source has no
+reason, and counts nothing: it says when something of the source was last taken, a repeat too.
 """
 
 from __future__ import annotations
@@ -54,10 +55,15 @@ def add(record: Record, counts: Mapping[RefusalKey, int], now: datetime) -> None
         _ADD.run_all(connection, rows)
 
 
-def end_row(record: Record, source: str) -> None:
-    """Something of this source was accepted: its refusals are in a row no more, nor are those of unknown senders."""
+def note_taken(record: Record, source: str, now: datetime) -> None:
+    """Something of this source was taken: its refusals are in a row no more, nor are those of unknown senders."""
     with record.writing() as connection:
         _END_ROW.run(connection, {"source": source})
+        _NOTE_TAKEN.run(connection, {"source": source, "always": EPOCH, "now": now})
+
+
+# SQL: when something of the source `s` was last taken, as its refusals' counter knows; NULL if it does not.
+TAKEN_AT = "(SELECT max(last_at) FROM intake_refusal WHERE source = s.slug AND reason = '')"
 
 
 def add_up(record: Record, now: datetime) -> None:
@@ -82,6 +88,10 @@ _ADD = Statement("""
     ON CONFLICT (source, reason, hour) DO UPDATE SET count = intake_refusal.count + excluded.count,
         in_a_row = intake_refusal.in_a_row + excluded.in_a_row, last_at = excluded.last_at""")
 _END_ROW = Statement("UPDATE intake_refusal SET in_a_row = 0 WHERE source IN ('', :source) AND in_a_row > 0")
+_NOTE_TAKEN = Statement("""
+    INSERT INTO intake_refusal (source, reason, hour, count, in_a_row, last_at)
+    VALUES (:source, '', :always, 0, 0, :now)
+    ON CONFLICT (source, reason, hour) DO UPDATE SET last_at = excluded.last_at""")
 _OLD = Statement("SELECT 1 FROM intake_refusal WHERE hour > :always AND hour < :before LIMIT 1")
 _ADD_UP = Statement("""
     INSERT INTO intake_refusal (source, reason, hour, count, in_a_row, last_at)
@@ -92,7 +102,8 @@ _ADD_UP = Statement("""
 _DELETE_OLD = Statement("DELETE FROM intake_refusal WHERE hour > :always AND hour < :before")
 _TOTALS = Query(
     RefusalCount,
-    "SELECT source, reason, sum(count) FROM intake_refusal GROUP BY source, reason ORDER BY source, reason",
+    "SELECT source, reason, sum(count) FROM intake_refusal WHERE reason <> ''"
+    " GROUP BY source, reason ORDER BY source, reason",
 )
 # For the status page, which reads it with all else about the pipeline (views/pipeline.py).
 REFUSED_NOW = Query(

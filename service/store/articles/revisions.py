@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
-from service.store import events
+from service.store import events, names
 from service.store.articles import search_index
+from service.store.articles.current_article import CurrentArticle
 from service.store.articles.idempotency import Answer
 from service.store.articles.lifecycle import ArticleState, later
 from service.store.articles.search_index import SearchedArticle
 from service.store.content import glance
-from service.store.database.sql import Row, Statement, insert
+from service.store.database import joint_writes
+from service.store.database.joint_writes import Write
+from service.store.database.sql import Statement, insert
 from service.store.deliveries import due_times, state_writes, withdrawn_answers
 from service.store.events import NewEvent
 from service.store.feeds import kinds
 from service.store.schema.articles import article, revision
-from service.store.schema.base import from_micros
-
-_TICK = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True)
-class CurrentArticle:
-    """An article as read, and locked, for a change."""
-
-    id: int
-    public_id: str
-    external_id: str
-    revision: int
-    embargo_until: datetime | None
-    expires_at: datetime | None
-    changed_at: datetime
-    state: ArticleState
-    created_at: datetime | None = None  # by its system
-
-    def next_change(self, now: datetime) -> datetime:
-        """The time of its next revision: times of an article strictly increase."""
-        return max(now, self.changed_at + _TICK)
 
 
 @dataclass(frozen=True)
@@ -56,7 +38,10 @@ class NewArticle:
 
 @dataclass(frozen=True)
 class RevisionDraft:
-    """A revision to write, with its event. `content` is canonical JSON; `reason` is never sent to anyone."""
+    """A revision to write, with its event. `content` is canonical JSON; `reason` is never sent to anyone.
+
+    `answered`: what else is to be written with it, once its answer is known.
+    """
 
     type: str
     content: str
@@ -67,6 +52,7 @@ class RevisionDraft:
     now: datetime  # `changed_at` is later where a clock was ahead when the article last changed
     actor: str
     reason: str | None
+    answered: Callable[[Answer], Sequence[Write]] = lambda _: ()
 
     def columns(self) -> dict[str, Any]:
         """Its values by the names of the article's columns."""
@@ -83,119 +69,10 @@ class RevisionDraft:
         }
 
 
-class _CurrentRow(NamedTuple):
-    """A row as the driver returns it: times are in microseconds, and SQLite's booleans are 0 and 1."""
-
-    id: int
-    public_id: str
-    external_id: str
-    revision: int
-    embargo_until: int | None
-    expires_at: int | None
-    changed_at: int
-    status: str
-    content_hash: str
-    version: int | None
-    source_updated_at: int | None
-    killed_by_desk: bool
-    returns_at: int | None
-    source_created_at: int | None
-
-
-# Locked by itself: joined to its newest revision, the lock's waiting would end on a row that is the newest no more.
-_ARTICLE = (
-    "SELECT id, public_id, external_id, revision, embargo_until, expires_at, changed_at,"
-    " status, content_hash, version, source_updated_at, killed_by_desk, returns_at, source_created_at"
-    " FROM article WHERE "
-)
-_LOCK = " FOR NO KEY UPDATE"
-_BY_ID = Statement(_ARTICLE + "id = :article", locking=_LOCK)
-_BY_SOURCE = Statement(_ARTICLE + "source_id = :source AND external_id = :external_id", locking=_LOCK)
-
-
-def lock_by_id(connection: Connection, article_id: int) -> CurrentArticle | None:
-    """The article as it is, locked against other changes until the transaction ends."""
-    return _current(_BY_ID.row(connection, article=article_id))
-
-
-def lock_by_source(connection: Connection, source_id: int, external_id: str) -> CurrentArticle | None:
-    """The same, by the source and the source's own id."""
-    return _current(_BY_SOURCE.row(connection, source=source_id, external_id=external_id))
-
-
-def _current(values: Row | None) -> CurrentArticle | None:
-    if values is None:
-        return None
-    row = _CurrentRow._make(values)
-    state = ArticleState(
-        status=row.status,
-        fingerprint=row.content_hash,
-        version=row.version,
-        updated_at=_moment(row.source_updated_at),
-        killed_by_desk=bool(row.killed_by_desk),
-        returns_at=_returns_at(row),
-    )
-    return CurrentArticle(
-        id=row.id,
-        public_id=row.public_id,
-        external_id=row.external_id,
-        revision=row.revision,
-        embargo_until=_moment(row.embargo_until),
-        expires_at=_moment(row.expires_at),
-        changed_at=from_micros(row.changed_at),
-        state=state,
-        created_at=_moment(row.source_created_at),
-    )
-
-
-def _returns_at(row: _CurrentRow) -> datetime | None:
-    """A program of the version before leaves the column as it was when it withholds the article for another reason."""
-    holds = row.status == "withheld" and row.returns_at == row.embargo_until
-    return _moment(row.returns_at) if holds else None
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
-
-
-def current_content(connection: Connection, current: CurrentArticle) -> str:
-    """The canonical content of the newest revision."""
-    content = _CONTENT.value(connection, article=current.id, number=current.revision)
-    assert content is not None, "every article has its newest revision"
-    return str(content)
-
-
-_CONTENT = Statement("SELECT content FROM revision WHERE article_id = :article AND number = :number")
-
-
-def was_public(connection: Connection, article_id: int, now: datetime) -> bool:
-    """Whether any revision of the article was public, or is: then some outlet may hold it, and readers know it."""
-    return _WAS_PUBLIC.value(connection, article=article_id, now=now) is not None
-
-
-_WAS_PUBLIC = Statement("""
-    SELECT 1 FROM revision r LEFT JOIN revision n ON n.article_id = r.article_id AND n.number = r.number + 1
-    WHERE r.article_id = :article AND r.status = 'usable'
-        AND (r.embargo_until IS NULL OR r.embargo_until < coalesce(n.accepted_at, :now + 1)) LIMIT 1""")
-
-
-def current_answer(connection: Connection, current: CurrentArticle, outcome: str) -> Answer:
-    """The answer to a post that changes nothing: it names the newest revision and its event."""
-    row = _NEWEST_EVENT.row(connection, article=current.id, number=current.revision)
-    assert row is not None, "every revision has its event"
-    event_id, kind = row
-    return Answer(current.public_id, current.revision, event_id, kind, outcome)
-
-
-_NEWEST_EVENT = Statement(
-    "SELECT public_id, type FROM event WHERE article_id = :article AND revision = :number"
-)
-
-
 def create(connection: Connection, new: NewArticle, first: RevisionDraft) -> Answer:
     """Writes a new article with its first revision."""
-    number = int(_CREATE.value(connection, **vars(new), revision=1, words_revision=1, **first.columns()))
-    return _write(connection, number, new, 1, first)
+    values = {**vars(new), "revision": 1, "words_revision": 1, **first.columns()}
+    return _write(connection, joint_writes.ID_OF_FIRST, new, 1, first, Write(_CREATE, values))
 
 
 _CREATE = insert(
@@ -210,8 +87,8 @@ _CREATE = insert(
 def advance(connection: Connection, current: CurrentArticle, new: RevisionDraft) -> Answer:
     """Writes the article's next revision; what waits of the former ones is superseded."""
     number = current.revision + 1
-    values = {"article": current.id, "current": current.revision, "revision": number}
-    changed = _ADVANCE.run(connection, {**values, **new.columns()})
+    place = {"article": current.id, "current": current.revision, "revision": number}
+    changed = _ADVANCE.run(connection, {**place, **new.columns()})
     assert changed == 1, "the article was locked, so nobody else advanced it"
     if new.state.status == "killed":
         withdrawn_answers.wipe(connection, current.id)
@@ -265,30 +142,35 @@ _FORGET_RETURN = Statement("UPDATE article SET returns_at = NULL WHERE id = :art
 
 
 def _write(
-    connection: Connection, row: int, of: NewArticle | CurrentArticle, number: int, new: RevisionDraft
+    connection: Connection,
+    row: int | object,
+    of: NewArticle | CurrentArticle,
+    number: int,
+    new: RevisionDraft,
+    *before: Write,
 ) -> Answer:
-    values = {
-        "article_id": row,
-        "number": number,
-        "content": new.content,
-        "accepted_at": new.changed_at,
-    }
-    _REVISION.run(connection, {**new.columns(), **values})
     content = glance(new.content)
-    search_index.write(connection, SearchedArticle(row, of.external_id, new.state.status, content))
-    event_id = events.append(
-        connection,
-        NewEvent(
-            article_id=row,
-            revision=number,
-            type=new.type,
-            occurred_at=new.changed_at,
-            actor=new.actor,
-            reason=new.reason,
-            places={name: content[name] for name in kinds.FEED_FIELDS if name in content},
-        ),
+    answer = Answer(of.public_id, number, names.new_event_id(), new.type, "accepted")
+    happened = NewEvent(
+        public_id=answer.event,
+        article_id=row,
+        revision=number,
+        type=new.type,
+        occurred_at=new.changed_at,
+        actor=new.actor,
+        reason=new.reason,
+        places={name: content[name] for name in kinds.FEED_FIELDS if name in content},
     )
-    return Answer(of.public_id, number, event_id, new.type, "accepted")
+    itself = {"article_id": row, "number": number, "content": new.content, "accepted_at": new.changed_at}
+    writes = [
+        *before,
+        Write(_REVISION, {**new.columns(), **itself}),
+        search_index.written(SearchedArticle(row, of.external_id, new.state.status, content)),
+        events.appended(happened),
+        *new.answered(answer),
+    ]
+    joint_writes.run(connection, writes)
+    return answer
 
 
 _REVISION = insert(

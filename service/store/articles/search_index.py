@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from service.store.articles.search_words import article_words
 from service.store.content import glance
+from service.store.database.joint_writes import Write
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 
@@ -24,16 +23,16 @@ SORTED_AT_ONCE = 500
 class SearchedArticle(NamedTuple):
     """An article with what tells its words."""
 
-    row: int
+    row: int | object  # or joint_writes.ID_OF_FIRST
     external_id: str
     status: str
     content: Mapping[str, Any]
 
 
-def write(connection: Connection, new: SearchedArticle) -> None:
-    """Replaces an article's words, in the caller's transaction; the article's row names the revision they are of."""
+def written(new: SearchedArticle) -> Write:
+    """The writing of an article's words in place of its former ones; its row names the revision that they are of."""
     words = article_words(new.external_id, new.status, new.content)
-    _WRITE.run(connection, {"article": new.row, "words": words})
+    return Write(_WRITE, {"article": new.row, "words": words})
 
 
 _WRITE_WORDS = (
@@ -86,7 +85,8 @@ def _write_missing(record: Record) -> bool:
     with record.writing() as connection:
         rows = _WORDLESS.all(connection, limit=WRITTEN_AT_ONCE)
         for each in rows:
-            write(connection, SearchedArticle(each.row, each.external_id, each.status, glance(each.content)))
+            article = SearchedArticle(each.row, each.external_id, each.status, glance(each.content))
+            written(article).run(connection)
         _NOTE.run_all(connection, [{"revision": each.revision, "row": each.row} for each in rows])
     return bool(rows)
 

@@ -1,6 +1,7 @@
 """Silence of sources: one from which nothing comes for much longer than it uses to is an alarm.
 
-A key that was withdrawn, a webhook that was deleted, an address that is wrong: none of them sends a refusal.
+A key that was withdrawn, a webhook that was deleted, an address that is wrong: none of them sends a refusal. What
+changes nothing, such as a repeat, is a sign of life too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from service.store import notices
+from service.store.articles.refusals import TAKEN_AT
 from service.store.database.record import Record
 from service.store.database.sql import Query
 from service.store.notices import NewNotice
@@ -40,14 +42,15 @@ class _Habit(NamedTuple):
 # Of an older time than that nothing is said: it was said when it began, and the notice stands until something comes.
 _QUIET = Query(
     _QuietSource,
-    """
+    f"""
     SELECT id, slug, name, last_at FROM (
         SELECT s.id, s.slug, s.name,
             (SELECT max(changed_at) FROM article WHERE source_id = s.id) AS changed_at,
             (SELECT max(last_received_at) FROM hook WHERE source_id = s.id) AS hook_at,
             (SELECT max(each) FROM (
                 SELECT max(changed_at) AS each FROM article WHERE source_id = s.id
-                UNION ALL SELECT max(last_received_at) FROM hook WHERE source_id = s.id) b) AS last_at
+                UNION ALL SELECT max(last_received_at) FROM hook WHERE source_id = s.id
+                UNION ALL SELECT {TAKEN_AT}) b) AS last_at
         FROM source s WHERE s.active) q
     WHERE last_at < :before AND changed_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notice n
         WHERE n.about = 'source:' || q.slug AND n.kind = 'source.silent' AND n.created_at > q.last_at)

@@ -71,10 +71,15 @@ def begin(connection: Connection, source_id: int, now: datetime) -> None:
 
 def ask(record: Record, source_id: int, now: datetime, *, sweep: bool) -> None:
     """Has a source compared at once; with `sweep` all its ids too, some seconds later."""
+    with record.writing() as connection:
+        ask_within(connection, source_id, now, sweep=sweep)
+
+
+def ask_within(connection: Connection, source_id: int, now: datetime, *, sweep: bool) -> None:
+    """The same in a transaction of the caller's."""
     values = {"source": source_id, "now": now, "sweep": now + SWEEP_AFTER if sweep else None}
     values["asked"] = now if sweep else None
-    with record.writing() as connection:
-        _ASK.run(connection, values)
+    _ASK.run(connection, values)
 
 
 def stop(record: Record, source_id: int) -> None:

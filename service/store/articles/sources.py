@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.store.access import replaced_keys
 from service.store.access.replaced_keys import KeyOwner, ReplacedKey
+from service.store.articles.refusals import TAKEN_AT
 from service.store.database.keyring import Keyring
 from service.store.database.record import Record
 from service.store.database.sql import Statement
@@ -172,17 +173,20 @@ def active(record: Record) -> list[Source]:
 
 
 def activity(record: Record, source_id: int) -> datetime | None:
-    """When a source last sent something that was kept or changed an article."""
+    """When a source last sent something that was kept, changed an article, or was a repeat."""
     with record.surveying() as connection:
         found = [
             _ACTIVITY_OF_HOOKS.value(connection, source=source_id),
             _ACTIVITY_OF_ARTICLES.value(connection, source=source_id),
+            _ACTIVITY_OF_POSTS.value(connection, source=source_id),
         ]
     return max((from_micros(int(each)) for each in found if each is not None), default=None)
 
 
 _ACTIVITY_OF_HOOKS = Statement("SELECT max(last_received_at) FROM hook WHERE source_id = :source")
 _ACTIVITY_OF_ARTICLES = Statement("SELECT max(changed_at) FROM article WHERE source_id = :source")
+
+_ACTIVITY_OF_POSTS = Statement(f"SELECT {TAKEN_AT} FROM source s WHERE s.id = :source")
 
 
 def _where(record: Record, condition: Any) -> list[Source]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -18,8 +18,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from service.store.database import postgresql
 from service.store.database.circuit import RecordCircuit
 from service.store.database.keyring import Keyring
+from service.store.database.shared_writing import SharedWriting
 from service.store.database.sql import Statement
 from service.store.errors import RecordUnavailable
+
+_Result = TypeVar("_Result")
 
 SQLITE_BUSY_SECONDS = 10
 STATEMENT_SECONDS = 4.0  # how long a statement may take on PostgreSQL, unless a process has more time
@@ -32,7 +35,8 @@ class Record:
     """Opened with `open_record`. Safe to share between threads, not between forked processes.
 
     On SQLite one writer at a time is let in per process, in the order they came: threads that fight for the file's
-    lock wait up to a second, threads that queue for ours wait for the commits ahead of them.
+    lock wait up to a second, threads that queue for ours wait for the commits ahead of them. Acts given to `write`
+    share their transactions.
     """
 
     def __init__(self, engine: Engine, keyring: Keyring) -> None:
@@ -41,6 +45,7 @@ class Record:
         self.dialect = engine.dialect.name
         self._writing = engine.execution_options(**{_WRITING: True})
         self._turn = threading.Lock()
+        self._shared = SharedWriting(self._begin)
         # Connections made before the database fell silent are of no use: the probe makes a new one.
         self._circuit = RecordCircuit(on_open=engine.dispose)
 
@@ -79,13 +84,30 @@ class Record:
         Raises RecordUnavailable when the database is away, stands still or ends it, and then nothing of it stands;
         only of a commit that was not answered it is unknown.
         """
-        with self._available(), self._in_turn(), self._writing.begin() as connection:
+        with self._available(), self._begin() as connection:
             if patient and not self.is_sqlite:
                 postgresql.wait_for_ever(connection)
             yield connection
 
+    def write(self, act: Callable[[Connection], _Result]) -> _Result:
+        """Runs `act` in a transaction; returns what it returned, once that is committed. Raises as `writing` does.
+
+        For short acts that come often: on SQLite those that wait for their turn share a transaction. Nothing of one
+        that raises stands; its error is passed on.
+        """
+        with self._available():
+            if self.is_sqlite:
+                return self._shared.run(act)
+            with self._begin() as connection:
+                return act(connection)
+
     def close(self) -> None:
         self.engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self._in_turn(), self._writing.begin() as connection:
+            yield connection
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:

@@ -47,6 +47,16 @@ class Statement:
         self._sql = {"sqlite": sql, "postgresql": (postgresql or sql) + locking}
         self._rendered: dict[str, tuple[str, _Given]] = {}
 
+    @property
+    def postgresql(self) -> str:
+        """Its text there."""
+        return self._sql["postgresql"]
+
+    @property
+    def returns(self) -> bool:
+        """Whether it is an INSERT that returns something."""
+        return " RETURNING " in self.postgresql
+
     def rows(self, connection: Connection, **values: Any) -> list[Row]:
         """All that a query, or RETURNING, gives."""
         rows: list[Row] = self._ran(connection, values).fetchall()

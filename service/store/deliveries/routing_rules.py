@@ -107,7 +107,10 @@ def _holders(connection: Connection, articles: list[int]) -> dict[int, set[int]]
 
 
 def _read_told_to_remove(connection: Connection, snapshot: RoutingSnapshot) -> None:
-    """Which of the endpoints that want to remove what leaves their sections were told so last."""
+    """Which of the endpoints that want to remove what leaves their sections were told so last.
+
+    A removal that was given up told nobody: it may have arrived, and the next revision tells it again.
+    """
     removing = {each for each, wish in snapshot.on_leave.items() if wish == OnLeave.TAKEDOWN}
     articles = [number for number, holders in snapshot.holders.items() if holders & removing]
     if not articles:
@@ -116,6 +119,7 @@ def _read_told_to_remove(connection: Connection, snapshot: RoutingSnapshot) -> N
         select(delivery.c.article_id, delivery.c.endpoint_id, delivery.c.priority)
         .where(delivery.c.article_id.in_(articles), delivery.c.endpoint_id.in_(removing))
         .where(delivery.c.reached | (delivery.c.state == State.SENDING.value))
+        .where(delivery.c.state != State.DEAD.value)
         .order_by(delivery.c.revision, delivery.c.replay)
     )
     last = {(article, endpoint): priority for article, endpoint, priority in connection.execute(query)}
@@ -168,20 +172,8 @@ def _deliveries_of(event: Event, snapshot: RoutingSnapshot, now: datetime) -> It
         is_owed = endpoint_id in owed or (owing and endpoint_id in holders)
         if stale and is_owed:
             _owe(snapshot, event.article_id, event.newest, endpoint_id, priority)
-        yield {
-            "endpoint_id": endpoint_id,
-            "event_id": event.id,
-            "article_id": event.article_id,
-            "revision": event.revision,
-            "priority": priority,
-            "owed": is_owed,
-            "ordered": ordered,
-            "state": _SUPERSEDED if stale else _PENDING,
-            "superseded_by": event.newest if stale else None,
-            "settled_at": moment if stale else None,
-            "due_at": due_at,
-            "created_at": moment,
-        }
+        stand = {"priority": priority, "owed": is_owed, "ordered": ordered, "due_at": due_at}
+        yield _row(event, endpoint_id, stand, moment, stale=stale)
     for endpoint_id in sorted(leaving):
         if (event.article_id, endpoint_id) not in snapshot.told_to_remove:
             yield _removal(event, endpoint_id, snapshot, moment)
@@ -192,18 +184,23 @@ def _removal(event: Event, endpoint_id: int, snapshot: RoutingSnapshot, moment: 
     stale = event.revision < event.newest
     if stale:
         _owe(snapshot, event.article_id, event.newest, endpoint_id, _TAKEDOWN)
+    stand = {"priority": _TAKEDOWN, "owed": True, "ordered": False, "due_at": moment}
+    return _row(event, endpoint_id, stand, moment, stale=stale)
+
+
+def _row(
+    event: Event, endpoint_id: int, stand: dict[str, Any], moment: int, *, stale: bool
+) -> dict[str, Any]:
+    """A delivery of the event; a stale one is superseded by the article's newest revision from the start."""
     return {
         "endpoint_id": endpoint_id,
         "event_id": event.id,
         "article_id": event.article_id,
         "revision": event.revision,
-        "priority": _TAKEDOWN,
-        "owed": True,
-        "ordered": False,
+        **stand,
         "state": _SUPERSEDED if stale else _PENDING,
         "superseded_by": event.newest if stale else None,
         "settled_at": moment if stale else None,
-        "due_at": moment,
         "created_at": moment,
     }
 

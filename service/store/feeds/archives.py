@@ -12,9 +12,8 @@ from sqlalchemy import Connection
 
 from service.store.database.record import Record
 from service.store.database.sql import Query, Statement, insert
-from service.store.feeds import feeds, kinds
+from service.store.feeds import feeds
 from service.store.feeds.documents import (
-    MOST_TAKEDOWNS_LOOKED_AT,
     Document,
     Overtaken,
     Rendering,
@@ -22,13 +21,15 @@ from service.store.feeds.documents import (
     begin,
 )
 from service.store.feeds.entries import NewEntry, store_entries
-from service.store.feeds.feeds import ARCHIVE_PAGE
+from service.store.feeds.feeds import ARCHIVE_PAGE, FeedDue
 from service.store.feeds.packing import pack, unpack
 from service.store.schema.base import from_micros
 from service.store.schema.feeds import archive
 
 # Pages of takedowns are due since so long before they are asked for: they go first.
 BEFORE_ALL_OTHERS = timedelta(days=3650)
+# Complete pages of one feed that are made between two looks at what is due.
+FIRST_PAGES_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
@@ -56,52 +57,6 @@ _GET = Query(
 )
 
 
-class Listing(NamedTuple):
-    """A document or, with `page`, a page of an archive, and its version."""
-
-    feed: str
-    page: int | None
-    format: str
-    etag: str
-
-
-def listing(record: Record) -> list[Listing]:
-    """All public documents and pages there are, without their bodies."""
-    with record.reading() as connection:
-        return [*_DOCUMENTS.all(connection), *_PAGES.all(connection)]
-
-
-_DOCUMENTS = Query(
-    Listing, f"SELECT feed, NULL, format, etag FROM document WHERE feed NOT LIKE '{kinds.PRIVATE_SLUGS}'"
-)
-_PAGES = Query(Listing, "SELECT feed, page, format, etag FROM archive")
-
-
-def takedown_listing(record: Record, since: datetime, limit: int = MOST_TAKEDOWNS_LOOKED_AT) -> list[Listing]:
-    """The public documents, and the pages, in which a story stood that was taken down since then."""
-    with record.reading() as connection:
-        return [
-            *_TAKEDOWN_DOCUMENTS.all(connection, since=since, limit=limit),
-            *_TAKEDOWN_PAGES.all(connection, since=since, limit=limit),
-        ]
-
-
-_TAKEN_DOWN = f"""
-    SELECT DISTINCT p.feed AS feed, (p.sequence - 1) / {ARCHIVE_PAGE} + 1 AS page FROM (
-        SELECT a.id FROM article a WHERE a.status <> 'usable' AND a.changed_at > :since
-        ORDER BY a.changed_at DESC LIMIT :limit) t
-    JOIN placement p ON p.article_id = t.id"""
-_TAKEDOWN_DOCUMENTS = Query(
-    Listing,
-    f"SELECT DISTINCT d.feed, NULL, d.format, d.etag FROM ({_TAKEN_DOWN}) f JOIN document d ON d.feed = f.feed",
-)
-_TAKEDOWN_PAGES = Query(
-    Listing,
-    f"SELECT a.feed, a.page, a.format, a.etag FROM ({_TAKEN_DOWN}) f"
-    " JOIN archive a ON a.feed = f.feed AND a.page = f.page",
-)
-
-
 def due_takedowns(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
     """Pages that a takedown asks for."""
     before = now - BEFORE_ALL_OTHERS / 2
@@ -120,6 +75,13 @@ def due_pages(record: Record, now: datetime, limit: int = 20) -> list[PageDue]:
     return [PageDue(*each) for each in again.values()] + first
 
 
+def next_page(record: Record, due: FeedDue) -> PageDue:
+    """The first page of this feed that is not made yet."""
+    page = due.archived + 1
+    with record.reading() as connection:
+        return PageDue(due.slug, page, None, _revisions(connection, due.slug, page))
+
+
 class _PageAgain(NamedTuple):
     feed: str
     page: int
@@ -130,9 +92,13 @@ _AGAIN = Query(
     _PageAgain,
     "SELECT feed, page, due_at FROM archive WHERE due_at <= :now ORDER BY due_at, feed, page LIMIT :limit",
 )
+# The first page of each feed before the second of any.
 _COMPLETE = Statement(
-    f"SELECT slug, archived + 1 FROM feed WHERE sequence >= (archived + 1) * {ARCHIVE_PAGE} AND closed_at IS NULL"
-    " ORDER BY slug LIMIT :limit"
+    f"SELECT f.slug, f.archived + n.number FROM feed f JOIN"
+    f" ({' UNION ALL '.join(f'SELECT {each} AS number' for each in range(1, FIRST_PAGES_AT_ONCE + 1))}) n"
+    f" ON f.sequence >= (f.archived + n.number) * {ARCHIVE_PAGE}"
+    f" WHERE f.sequence >= (f.archived + 1) * {ARCHIVE_PAGE} AND f.closed_at IS NULL"
+    " ORDER BY n.number, f.slug LIMIT :limit"
 )
 _ON_PAGE = "p.feed = :feed AND p.sequence > :first AND p.sequence <= :last"
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.store.database import locks
 from service.store.database.record import Record
+from service.store.database.sql import Statement
 from service.store.errors import AlreadyExists, NotFound, NotPossible, UnknownSections
-from service.store.feeds import archives, documents, feeds, kinds, placements
+from service.store.feeds import archives, documents, feeds, kinds, placements, slugs
 from service.store.feeds.feeds import make_feed, want
 from service.store.feeds.kinds import ALL, Definition
 from service.store.schema.articles import section
@@ -83,16 +84,23 @@ def all_sections(record: Record) -> list[Section]:
         return [Section(*row) for row in rows]
 
 
-def titles(record: Record) -> dict[str, tuple[str, str]]:
-    """From every name that any section has or had, closed ones too, to (slug, title) as they are now."""
+def titles(record: Record, *, until: datetime | None = None) -> dict[str, tuple[str, str]]:
+    """From every name that any section has or had, closed ones too, to (slug, title) as they are now; `until`: only
+    of sections that were there then."""
     with record.reading() as connection:
-        known = {
-            slug: (slug, title) for slug, title in connection.execute(select(section.c.slug, section.c.title))
-        }
-        former = connection.execute(select(moved.c.slug, moved.c.feed)).all()
-    return known | {old: known[new] for old, new in former if new in known}
+        return titles_within(connection, until)
 
 
+def titles_within(connection: Connection, until: datetime | None = None) -> dict[str, tuple[str, str]]:
+    """The same in a transaction of the caller's."""
+    rows = _TITLES.rows(connection, until=until or datetime.max.replace(tzinfo=UTC))
+    return {name: (slug, title) for name, slug, title in rows}
+
+
+_TITLES = Statement("""
+    SELECT slug, slug, title FROM section WHERE created_at <= :until
+    UNION ALL SELECT m.slug, s.slug, s.title FROM moved m JOIN section s ON s.slug = m.feed
+    WHERE s.created_at <= :until""")
 # Every name under which an article may be posted: those of all sections, and those they had.
 NAMES = "SELECT slug FROM section UNION ALL SELECT slug FROM moved"
 
@@ -117,6 +125,9 @@ def add_package(connection: Connection, name: str, title: str, now: datetime) ->
 
 
 def _check_name(connection: Connection, slug: str, *, of: str | None = None) -> None:
+    reason = slugs.fault(slug) if slug == slugs.fold(slug) else f"its one form is {slugs.fold(slug)!r}"
+    if reason is not None:
+        raise NotPossible(f"{slug!r} does not work as the name of a section: {reason}")
     if slug == ALL:
         raise NotPossible("the name 'all' belongs to the feed of all sections: choose another")
     if slug in kinds.RESERVED:
@@ -126,6 +137,20 @@ def _check_name(connection: Connection, slug: str, *, of: str | None = None) -> 
         raise NotPossible(
             f"the name {slug!r} was that of the section {leads_to!r}, to which it leads: choose another"
         )
+    _check_likeness(connection, slug, of)
+
+
+def _check_likeness(connection: Connection, slug: str, of: str | None) -> None:
+    """Two names that a file system takes for one would have one file between them in the export."""
+    known = [(each, each) for (each,) in connection.execute(select(section.c.slug))]
+    known += [(each.slug, each.feed) for each in connection.execute(select(moved.c.slug, moved.c.feed))]
+    known += [(each, each) for each in kinds.RESERVED]
+    if (slug, slug) in known:
+        return  # it is not like another's: it is another's
+    like = slugs.likeness(slug)
+    for name, feed in known:
+        if feed != of and slugs.likeness(name) == like:
+            raise NotPossible(f"the name {slug!r} is too like {name!r}, which is taken: choose another")
 
 
 def _find(connection: Connection, slug: str) -> datetime | None:

@@ -226,7 +226,8 @@ answer = Table(
 
 
 # How often the intake refused a source in an hour, by the kind of problem. `source`: its slug; empty where the sender
-# is not known. Of what is older than three days one row each is left, of the hour 0. Written by articles/refusals.py.
+# is not known. The row without a reason counts nothing: its `last_at` is when something of the source was last taken.
+# Of what is older than three days one row each is left, of the hour 0. Written by articles/refusals.py.
 intake_refusal = Table(
     "intake_refusal",
     metadata,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection
 
 from service.store.database.sql import Query
+from service.store.deliveries.states import Priority
 
 
 class HoldingPlace(NamedTuple):
@@ -35,7 +36,8 @@ def read_place(text: str) -> HoldingPlace | None:
 @dataclass(frozen=True)
 class HoldingNow:
     """A revision that a partner is known to hold, `confirmed` if it is the newest. `channel`: push or pull (at
-    `endpoint_id`) or feed (`endpoint_id` is 0)."""
+    `endpoint_id`) or feed (`endpoint_id` is 0). `removed`: the revision told this holder to remove the article, by a
+    takedown of it or because it left the holder's sections."""
 
     partner: str
     partner_name: str
@@ -46,6 +48,12 @@ class HoldingNow:
     since: datetime
     partner_id: int
     confirmed: bool
+    removed: bool
+
+    @property
+    def state(self) -> Literal["held", "removed"]:
+        """`removed`, or `held`: it has the text."""
+        return "removed" if self.removed else "held"
 
     @property
     def place(self) -> HoldingPlace:
@@ -81,10 +89,15 @@ def holdings_of(
 _RECEIPTS = """(SELECT partner_id, endpoint_id, channel, revision, held_since,
         CASE WHEN revision >= :newest THEN 1 ELSE 0 END AS confirmed FROM receipt WHERE article_id = :article)"""
 _AFTER = "(confirmed, partner_id, endpoint_id) > (:confirmed, :partner, :endpoint)"
+# A delivery that told one endpoint to remove a story which is public elsewhere.
+_REMOVAL = f"""SELECT 1 FROM delivery d WHERE d.article_id = :article AND d.endpoint_id = r.endpoint_id
+    AND d.revision = r.revision AND d.priority = {Priority.TAKEDOWN.value}"""
 _HOLDINGS = Query(
     HoldingNow,
     f"""
-    SELECT p.slug, p.name, r.endpoint_id, e.url, r.channel, r.revision, r.held_since, r.partner_id, r.confirmed
+    SELECT p.slug, p.name, r.endpoint_id, e.url, r.channel, r.revision, r.held_since, r.partner_id, r.confirmed,
+        EXISTS (SELECT 1 FROM revision v WHERE v.article_id = :article AND v.number = r.revision
+            AND v.status <> 'usable') OR EXISTS ({_REMOVAL})
     FROM (SELECT * FROM {_RECEIPTS} q WHERE {_AFTER}
         ORDER BY confirmed, partner_id, endpoint_id LIMIT :limit) r
     JOIN partner p ON p.id = r.partner_id LEFT JOIN endpoint e ON e.id = r.endpoint_id

@@ -1,26 +1,28 @@
 """Partners and their endpoints as they stand now. Read-only.
 
 Nothing here reads the settled past: backlog, what is on the wire and what was given up each have an index of
-their own.
+their own. Of one partner, nothing of the others is read. The figures are exact, so what all partners have is counted
+whole: operators watch a backlog fall.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, RowMapping, select
 
 from service.store import names
 from service.store.database.record import Record
 from service.store.database.sql import Query
-from service.store.schema.articles import section
-from service.store.schema.partners import endpoint, partner, subscription
+from service.store.schema.partners import endpoint, partner
 from service.store.views.feeds import FeedNow, read_feeds
 from service.store.views.thresholds import BEHIND_AFTER
+
+EndpointRow = TypeVar("EndpointRow")
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,11 @@ def partners_now(record: Record, now: datetime, slug: str | None = None) -> list
         ids = [each.id for each in owners] if slug is not None else None
         endpoints = _endpoints(connection, now, ids)
         feeds = read_feeds(connection, ids)
+    feeds_of: dict[int, list[FeedNow]] = defaultdict(list)
+    for one in feeds:
+        feeds_of[one.partner_id].append(one)
     return [
-        PartnerNow(
-            each.slug,
-            each.name,
-            tuple(endpoints.get(each.id, ())),
-            tuple(one for one in feeds if one.partner_id == each.id),
-        )
+        PartnerNow(each.slug, each.name, tuple(endpoints.get(each.id, ())), tuple(feeds_of[each.id]))
         for each in owners
     ]
 
@@ -179,7 +179,8 @@ def _endpoints(
     if partner_ids is not None:
         query = query.where(endpoint.c.partner_id.in_(partner_ids))
     rows = connection.execute(query).mappings().all()
-    sections, counts = _sections(connection), _counts(connection, now)
+    ids = None if partner_ids is None else [row["id"] for row in rows]
+    sections, counts = _sections(connection, ids), _counts(connection, now, ids)
     by_partner: dict[int, list[EndpointNow]] = defaultdict(list)
     for row in rows:
         by_partner[row["partner_id"]].append(_endpoint(row, sections, counts.get(row["id"], {})))
@@ -192,14 +193,43 @@ def _endpoint(row: RowMapping, sections: Mapping[int, list[str]], counts: Mappin
     return EndpointNow(**columns, sections=None if chosen is None else tuple(chosen), **counts)
 
 
-def _sections(connection: Connection) -> dict[int, list[str]]:
-    """The sections of each endpoint that does not want them all."""
-    some = select(endpoint.c.id).where(~endpoint.c.all_sections)
-    chosen: dict[int, list[str]] = {each: [] for each in connection.execute(some).scalars()}
-    pairs = select(subscription.c.endpoint_id, section.c.slug).join(section).order_by(section.c.id)
-    for endpoint_id, slug in connection.execute(pairs):
-        chosen.setdefault(endpoint_id, []).append(slug)
+def _sections(connection: Connection, ids: Sequence[int] | None) -> dict[int, list[str]]:
+    """The sections of each of these endpoints, or of all, that does not want them all."""
+    chosen: dict[int, list[str]] = defaultdict(list)
+    for each in _SECTIONS.all(connection, ids):
+        chosen[each.endpoint_id] += [] if each.section is None else [each.section]
     return chosen
+
+
+class _OfEndpoints(Generic[EndpointRow]):
+    """A query of all endpoints, and the same of some, which reads nothing of the others. `{}` is where these are named,
+    by the column `endpoint_id` of d."""
+
+    def __init__(self, kind: Callable[..., EndpointRow], sql: str) -> None:
+        self._of_all = Query(kind, sql.format(""))
+        self._of_some = Query(kind, sql.format(" AND d.endpoint_id IN :ids[]"))
+
+    def all(self, connection: Connection, ids: Sequence[int] | None, **values: Any) -> list[EndpointRow]:
+        if ids is None:
+            return self._of_all.all(connection, **values)
+        return self._of_some.all(connection, ids=list(ids), **values)
+
+
+class _Choice(NamedTuple):
+    endpoint_id: int
+    section: str | None  # None: it does not want them all
+
+
+_SECTIONS = _OfEndpoints(
+    _Choice,
+    """
+    SELECT c.endpoint_id, c.section FROM (
+        SELECT d.endpoint_id, s.slug AS section, s.id AS place FROM subscription d JOIN section s ON s.id = d.section_id
+        WHERE true{0}
+        UNION ALL SELECT d.endpoint_id, NULL, 0 FROM (SELECT id AS endpoint_id, all_sections FROM endpoint) d
+        WHERE NOT d.all_sections{0}) c
+    ORDER BY place""",
+)
 
 
 class _Backlog(NamedTuple):
@@ -225,7 +255,7 @@ class _DeadCounts(NamedTuple):
 # Per endpoint, so that each count is a range of its index. What waits for an embargo is not late; once the embargo
 # is over, it is late since then and not since it was accepted. Only articles with an embargo are joined: they are few
 # and have an index of their own, where all articles would be read from end to end.
-_BACKLOG = Query(
+_BACKLOG = _OfEndpoints(
     _Backlog,
     """
     SELECT w.endpoint_id, sum(1 - w.scheduled), sum(w.scheduled), sum(w.retrying),
@@ -235,31 +265,32 @@ _BACKLOG = Query(
             CASE WHEN d.state = 'waiting' THEN 1 ELSE 0 END AS retrying,
             CASE WHEN a.embargo_until > d.created_at THEN a.embargo_until ELSE d.created_at END AS since
           FROM delivery d LEFT JOIN article a ON a.id = d.article_id AND a.embargo_until IS NOT NULL
-          WHERE d.state IN ('pending', 'waiting')) w
+          WHERE d.state IN ('pending', 'waiting'){}) w
     GROUP BY w.endpoint_id""",
 )
-_ON_THE_WIRE = Query(
-    _OnTheWire, "SELECT endpoint_id, count(*) FROM delivery WHERE state = 'sending' GROUP BY endpoint_id"
+_ON_THE_WIRE = _OfEndpoints(
+    _OnTheWire,
+    "SELECT d.endpoint_id, count(*) FROM delivery d WHERE d.state = 'sending'{} GROUP BY d.endpoint_id",
 )
 MADE_UP = (
     "EXISTS (SELECT 1 FROM delivery o WHERE o.article_id = d.article_id AND o.endpoint_id = d.endpoint_id"
     " AND o.revision > d.revision)"
 )
-_DEAD_COUNTS = Query(
+_DEAD_COUNTS = _OfEndpoints(
     _DeadCounts,
     f"""
     SELECT d.endpoint_id, count(*), sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END)
-    FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id""",
+    FROM delivery d WHERE d.state = 'dead'{{}} GROUP BY d.endpoint_id""",
 )
 
 
-def _counts(connection: Connection, now: datetime) -> dict[int, dict[str, Any]]:
+def _counts(connection: Connection, now: datetime, ids: Sequence[int] | None) -> dict[int, dict[str, Any]]:
     """By endpoint, for those fields of EndpointNow that count deliveries."""
     counts: dict[int, dict[str, Any]] = defaultdict(dict)
     rows: tuple[_Backlog | _OnTheWire | _DeadCounts, ...] = (
-        *_BACKLOG.all(connection, now=now),
-        *_ON_THE_WIRE.all(connection),
-        *_DEAD_COUNTS.all(connection),
+        *_BACKLOG.all(connection, ids, now=now),
+        *_ON_THE_WIRE.all(connection, ids),
+        *_DEAD_COUNTS.all(connection, ids),
     )
     for row in rows:
         facts = row._asdict()

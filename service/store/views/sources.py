@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+from service.store.articles.refusals import TAKEN_AT
 from service.store.database.record import Record
 from service.store.database.sql import Query
 
@@ -19,6 +20,7 @@ class SourceNow(NamedTuple):
     adapter: str
     changed_at: datetime | None
     hook_at: datetime | None
+    taken_at: datetime | None  # something of it was taken, a repeat too; written every five minutes
     held: int
     held_takedowns: int
     queued: int
@@ -33,8 +35,9 @@ class SourceNow(NamedTuple):
 
     @property
     def last_post_at(self) -> datetime | None:
-        """When it last sent a hook, or changed an article."""
-        return max((each for each in (self.changed_at, self.hook_at) if each), default=None)
+        """When it last sent a hook, changed an article, or posted what was a repeat."""
+        moments = (self.changed_at, self.hook_at, self.taken_at)
+        return max((each for each in moments if each), default=None)
 
 
 class HeldHook(NamedTuple):
@@ -58,10 +61,11 @@ def held_hooks(record: Record, limit: int = HELD_HOOKS_SHOWN) -> list[HeldHook]:
 # The active sources, in the order in which they were added.
 SOURCES_NOW = Query(
     SourceNow,
-    """
+    f"""
     SELECT s.slug, s.name, s.adapter,
         (SELECT max(changed_at) FROM article WHERE source_id = s.id),
         (SELECT max(last_received_at) FROM hook WHERE source_id = s.id),
+        {TAKEN_AT},
         (SELECT count(*) FROM hook WHERE source_id = s.id AND state = 'held'),
         (SELECT count(*) FROM hook WHERE source_id = s.id AND state = 'held' AND takedown),
         (SELECT count(*) FROM hook WHERE source_id = s.id AND state = 'queued'),
@@ -70,6 +74,7 @@ SOURCES_NOW = Query(
         (SELECT max(changed_at) FROM article a WHERE a.source_id = s.id AND EXISTS (SELECT 1 FROM notice n
             WHERE n.about = 'source:' || s.slug AND n.kind = 'source.silent'
             AND n.created_at > coalesce((SELECT max(last_received_at) FROM hook WHERE source_id = s.id), 0)
+            AND n.created_at > coalesce({TAKEN_AT}, 0)
             AND n.created_at > (SELECT max(changed_at) FROM article WHERE source_id = s.id)))
     FROM source s LEFT JOIN source_sync y ON y.source_id = s.id WHERE s.active ORDER BY s.id""",
 )

@@ -13,11 +13,14 @@ from service.store.deliveries.attempts import CAUSES, LAST_OUTCOME
 from service.store.deliveries.states import may_go
 from service.store.views.partners import MADE_UP
 
+LOOKED_AT = 500  # of the dead deliveries of an endpoint
+
 
 @dataclass(frozen=True)
 class DeadGroup:
     """Dead deliveries of one endpoint that ended with the same words. `missing`: nothing newer makes up for them.
-    `event`, `replay` and `outcome`, that of its last attempt, are of the newest of them."""
+    `event`, `replay` and `outcome`, that of its last attempt, are of the newest of them. `latest_alone`: the endpoint
+    has more than are looked at, which are the latest."""
 
     endpoint_id: int
     partner: str
@@ -30,6 +33,7 @@ class DeadGroup:
     event: str
     replay: int
     outcome: str | None
+    latest_alone: bool
 
     @property
     def cause(self) -> str | None:
@@ -42,29 +46,39 @@ class DeadGroup:
         return names.delivery_id(self.event, self.endpoint_id, self.replay)
 
 
-_GROUPS = Query(
-    DeadGroup,
-    f"""
+# The latest of each endpoint, by the index of the dead. It is asked for as a range: of an endpoint that is equal
+# PostgreSQL knows that all of it are in the order of their ids, and reads those of all endpoints in that order.
+_LATEST_DEAD = """
+    SELECT y.id FROM delivery y WHERE y.endpoint_id BETWEEN e.id AND e.id AND y.state = 'dead'
+    ORDER BY y.endpoint_id DESC, y.id DESC LIMIT :most"""
+_LATEST_OF_EACH = f"delivery d ON d.id IN ({_LATEST_DEAD})"
+_LATEST_OF_EACH_POSTGRESQL = f"LATERAL ({_LATEST_DEAD}) l ON true JOIN delivery d ON d.id = l.id"
+_GROUPS_SQL = f"""
     SELECT g.endpoint_id, p.slug, p.name, g.last_words, g.count, g.missing, g.first_at, g.last_at, v.public_id,
-        x.replay, {LAST_OUTCOME.format(delivery="x")}
+        x.replay, {LAST_OUTCOME.format(delivery="x")}, g.all_groups >= :most
     FROM (
         SELECT d.endpoint_id, d.last_words, count(*) AS count, min(d.settled_at) AS first_at,
             max(d.settled_at) AS last_at, max(d.id) AS example,
-            sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END) AS missing
-        FROM delivery d WHERE d.state = 'dead' GROUP BY d.endpoint_id, d.last_words) g
+            sum(CASE WHEN {MADE_UP} THEN 0 ELSE 1 END) AS missing,
+            sum(count(*)) OVER (PARTITION BY d.endpoint_id) AS all_groups
+        FROM endpoint e JOIN {{}} GROUP BY d.endpoint_id, d.last_words) g
     JOIN endpoint e ON e.id = g.endpoint_id JOIN partner p ON p.id = e.partner_id AND p.removed_at IS NULL
     JOIN delivery x ON x.id = g.example JOIN event v ON v.id = x.event_id
-    ORDER BY g.missing DESC, g.last_at DESC LIMIT :limit""",
+    ORDER BY g.missing DESC, g.last_at DESC LIMIT :limit"""
+_GROUPS = Query(
+    DeadGroup,
+    _GROUPS_SQL.format(_LATEST_OF_EACH),
+    postgresql=_GROUPS_SQL.format(_LATEST_OF_EACH_POSTGRESQL),
 )
 
 
 def dead_groups(record: Record, limit: int = 200) -> list[DeadGroup]:
-    """The dead deliveries by endpoint and last words; groups in which something is missing first.
+    """The latest dead deliveries by endpoint and last words; groups in which something is missing first.
 
     A removed partner gets nothing any more, so it misses nothing.
     """
-    with record.surveying() as connection:
-        return _GROUPS.all(connection, limit=limit)
+    with record.reading() as connection:  # without bitmaps, for which all dead of an endpoint would be read
+        return _GROUPS.all(connection, limit=limit, most=LOOKED_AT)
 
 
 class StalledPartner(NamedTuple):

@@ -108,6 +108,26 @@ def test_a_story_that_is_forwarded_without_its_event_is_read_if_it_is_published(
     assert arc_story(without_revision).fields["id"] == ARC_ID
 
 
+@pytest.mark.parametrize("code", ["premium", "metered", "cerrada", " Paid "])
+def test_a_story_of_arc_xp_that_not_everybody_may_read_is_gone(code: str) -> None:
+    [event] = arc_events(arc_event("03", content_restrictions={"content_code": code}))
+    assert isinstance(event, Gone)
+    assert (event.id, event.status, event.updated_at) == (ARC_ID, "unpublished", FORWARDED_AT)
+    assert code.strip() in str(event.reason)
+
+
+@pytest.mark.parametrize(
+    "restrictions", [None, {}, "premium", {"content_code": ""}, {"content_code": "Free"}]
+)
+def test_a_story_of_arc_xp_without_a_paywall_is_for_everybody(restrictions: Any) -> None:
+    assert arc_story(arc_event("03", content_restrictions=restrictions)).fields["id"] == ARC_ID
+
+
+def test_a_paywall_that_is_set_without_publishing_it_takes_nothing_down() -> None:
+    draft = arc_event("02", content_restrictions={"content_code": "premium"})
+    assert isinstance(arc_events(draft)[0], Ignore)
+
+
 def test_events_of_images_are_ignored_and_one_without_a_story_waits() -> None:
     assert isinstance(arc_events({"key": "image:update", "body": {"_id": "a"}})[0], Ignore)
     assert isinstance(arc_events({"_id": "a", "type": "gallery"})[0], Ignore)

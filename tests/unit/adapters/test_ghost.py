@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ from service.intake.adapters.adapter import (
 from service.intake.adapters.ghost import ADAPTER
 from service.intake.section_map import KnownSections
 from tests.captured_hooks import (
+    CAPTURES,
     CaptureOutcome,
     agrees,
     all_captured,
@@ -310,19 +312,32 @@ def test_changes_are_read_from_the_last_ones_time_on_and_by_number_within_one_se
     comparison = ADAPTER.reconciliation
     assert comparison is not None
     first = comparison.changed(AT, GHOST_SETTINGS)
-    assert "filter=updated_at%3A%3E%3D%272026-11-28T17%3A10%3A00Z%27" in first.url
+    assert "filter=updated_at%3A%3E%3D%272026-11-28%2017%3A10%3A00%27" in first.url
     assert "limit=100" in first.url
     later = {**PUBLIC, "id": "a2", "updated_at": "2026-11-28T17:11:00.000+00:00"}
     found = comparison.changed_page(page(PUBLIC, later, following=2), first, GHOST_SETTINGS)
     assert found.events == [Hint(["a1", "a2"])]
     assert found.next is not None
-    assert "17%3A11%3A00Z" in found.next.url
+    assert "2026-11-28%2017%3A11%3A00%27" in found.next.url
     assert "page=1&" in found.next.url
     again = comparison.changed_page(page(later, following=2), found.next, GHOST_SETTINGS)
     assert again.next is not None
-    assert "17%3A11%3A00Z" in again.next.url
+    assert "2026-11-28%2017%3A11%3A00%27" in again.next.url
     assert "page=2&" in again.next.url
     assert comparison.changed_page(page(later), again.next, GHOST_SETTINGS).next is None
+
+
+def test_a_list_of_changes_is_asked_for_as_a_ghost_with_sqlite_answers_it() -> None:
+    """Ghost 6.65 was asked for the same time in two forms: with a T in it there was no change on that day."""
+    comparison = ADAPTER.reconciliation
+    assert comparison is not None
+    without, changes = json.loads((CAPTURES / "ghost" / "api" / "changes.json").read_text(encoding="utf-8"))
+    assert without["answer"]["posts"] == []
+    asked = comparison.changed(datetime(2026, 11, 29, 10, 41, 40, 7, tzinfo=UTC), GHOST_SETTINGS)
+    assert parse_qs(urlsplit(asked.url).query)["filter"] == [changes["filter"]]
+    found = comparison.changed_page(answer(changes["answer"]), asked, GHOST_SETTINGS)
+    assert found.events == [Hint(["6b0c03bc8b68b976b8dc3413", "6b0c03bc8b68b976b8dc341a"])]
+    assert found.next is not None
 
 
 def test_ids_are_those_of_what_everybody_may_read() -> None:

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.intake.adapters.adapter import Gone, Hint, Ignore, SourceSettings, StoryRead, Unreadable
+from service.intake.adapters.adapter import (
+    FieldRule,
+    Gone,
+    Hint,
+    Ignore,
+    SourceSettings,
+    StoryRead,
+    Unreadable,
+)
 from service.intake.adapters.payload import ADAPTER
 from tests.adapter_checks import (
     CHECKED_AT,
@@ -39,7 +47,7 @@ def _of(kind: str, story_id: str = "") -> list[CaptureOutcome]:
 # By hand, from the captures, for a source in English that can ask Payload.
 PAYLOAD_EXPECTED = {
     "01": _of(_SKIP),
-    "02": _of(_SKIP),
+    "02": _of(_ASK, "1"),  # a draft that was one before: the document may have been published before that
     "04": _of(_ASK, "1"),
     "05": _doc("1", "The first ferry left at six."),
     "06": _doc("1", "The first ferry left at seven."),
@@ -69,18 +77,102 @@ def test_every_capture_of_payload_has_the_outcome_that_is_written_down() -> None
     assert wrong_outcomes(ADAPTER, PAYLOAD_EXPECTED, **options) == {}
 
 
-def test_without_its_api_and_a_language_payloads_published_documents_are_taken_as_they_come() -> None:
+def test_without_a_language_each_translation_is_a_story_of_its_own() -> None:
     whole = {
         **PAYLOAD_EXPECTED,
-        "08": _doc("1", "پہلی فیری", "world", "harbour"),
-        "14": _doc("1", "第一班渡轮在黎明启航。"),
+        "02": _of(_SKIP),  # and there is nobody to ask
+        "08": _doc("1.ur", "پہلی فیری", "world", "harbour"),
+        "14": _doc("1.zh-Hans", "第一班渡轮在黎明启航。"),
     }
     assert wrong_outcomes(ADAPTER, whole) == {}
+    compared = {"13": [*_of("gone", "1"), *_of("bell")], "28": [*_of("gone", "2"), *_of("bell")],
+                "29": [*_of("gone", "4"), *_of("bell")]}  # fmt: skip
+    asked = {**whole, **compared, "02": _of(_ASK, "1")}
+    assert wrong_outcomes(ADAPTER, asked, base_url="https://payload.example") == {}
 
 
-def test_a_document_in_another_locale_is_asked_for_in_the_sources_own() -> None:
-    no_language = SourceSettings(base_url="https://payload.example")
-    assert list(ADAPTER.read(captured("payload", "08-"), no_language)) == [Hint(["1"])]
+ANY_LANGUAGE = SourceSettings(base_url="https://payload.example")
+
+
+def _hook(document: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"event": "afterChange", "operation": "update", "doc": {"id": 7, "title": "T", **document}, **more}
+
+
+def test_the_end_of_a_document_is_that_of_all_its_translations() -> None:
+    hook = {**_hook({}), "event": "afterDelete", "locale": "ur", "locales": ["en", "ur", "zh-Hans"]}
+    ends = [Gone("7"), Gone("7.ur"), Gone("7.zh-Hans")]
+    trashed = _hook({"deletedAt": "2026-11-28T17:24:02.500Z"}, locale="en", locales=["en", "ur", "zh-Hans"])
+    for options in (ANY_LANGUAGE, SourceSettings()):
+        assert hook_events(ADAPTER, hook, options) == ends
+        assert hook_events(ADAPTER, trashed, options) == ends
+    assert hook_events(ADAPTER, hook, PAYLOAD_SETTINGS) == [Gone("7")]
+
+
+def test_a_draft_is_asked_for_in_all_its_languages_for_unpublishing_ends_them_all() -> None:
+    for before in ("draft", "published"):
+        hook = _hook({"_status": "draft"}, locale="ur", locales=["en", "ur"], previousStatus=before)
+        assert hook_events(ADAPTER, hook, ANY_LANGUAGE) == [Hint(["7.ur", "7"])]
+    assert isinstance(hook_events(ADAPTER, _hook({"_status": "draft"}), ANY_LANGUAGE)[0], Ignore)
+
+
+def test_a_first_publication_is_one_of_all_translations_and_a_change_of_one_alone() -> None:
+    first = _hook({}, locale="ur", locales=["en", "ur"], previousStatus="draft")
+    story, others = hook_events(ADAPTER, first, ANY_LANGUAGE)
+    assert isinstance(story, StoryRead)
+    assert (story.fields["id"], story.fields["language"], others) == ("7.ur", "ur", Hint(["7"]))
+    assert len(hook_events(ADAPTER, {**first, "previousStatus": "published"}, ANY_LANGUAGE)) == 1
+
+
+def test_a_change_in_all_languages_at_once_is_asked_for() -> None:
+    hook = _hook({"title": {"en": "T", "ur": "ط"}}, locale="all", locales=["en", "ur"])
+    assert hook_events(ADAPTER, hook, ANY_LANGUAGE) == [Hint(["7", "7.ur"])]
+    assert hook_events(ADAPTER, hook, PAYLOAD_SETTINGS) == [Hint(["7"])]
+
+
+def test_a_translation_is_asked_for_in_its_own_language_alone() -> None:
+    assert ADAPTER.fetch is not None
+    wanted = "where[id][equals]=7&depth=1&limit=2&locale={}&fallback-locale=none&draft=false"
+    for story_id, locale in (("7.zh-Hans", "zh-Hans"), ("7", "en")):
+        assert unquote(ADAPTER.fetch(story_id, ANY_LANGUAGE).url).endswith(wanted.format(locale))
+    found = fetched_story(ADAPTER, json_answer({"docs": [{"id": 7, "title": "ط"}]}), "7.ur", ANY_LANGUAGE)
+    assert isinstance(found, StoryRead)
+    assert (found.fields["id"], found.fields["language"]) == ("7.ur", "ur")
+    untranslated = json_answer({"docs": [{"id": 7, "title": None, "image": 3}]})
+    assert fetched_story(ADAPTER, untranslated, "7.ur", ANY_LANGUAGE) == Gone("7.ur")
+    english_now = json_answer({"docs": [{"id": 7, "title": "T"}]})
+    assert fetched_story(ADAPTER, english_now, "7.ur", PAYLOAD_SETTINGS) == Gone("7.ur")
+
+
+def test_a_hook_and_a_look_up_say_the_same_of_a_storys_language() -> None:
+    for options, language in ((ANY_LANGUAGE, None), (PAYLOAD_SETTINGS, "en")):
+        [story] = hook_events(ADAPTER, _hook({}, locale="en", previousStatus="published"), options)
+        assert isinstance(story, StoryRead)
+        found = fetched_story(ADAPTER, json_answer({"docs": [{"id": 7, "title": "T"}]}), "7", options)
+        assert isinstance(found, StoryRead)
+        assert story.fields.get("language") == found.fields.get("language") == language
+    [alone] = hook_events(ADAPTER, _hook({}, locale="en"), SourceSettings())
+    assert isinstance(alone, StoryRead)
+    assert alone.fields["language"] == "en"
+
+
+def test_a_comparison_has_every_translation_that_has_a_headline() -> None:
+    comparison = ADAPTER.reconciliation
+    assert comparison is not None
+    both = {"id": 7, "title": {"en": "T", "ur": "ط", "de": ""}, "_status": "published"}
+    plain = {"id": 8, "title": "One language", "content": _DOC["content"]}
+    answer = json_answer({"docs": [both, plain, {**both, "id": 9, "_status": "draft"}]})
+    changes = comparison.changed(CHECKED_AT, ANY_LANGUAGE)
+    assert "locale=all" in changes.url
+    first, second, third = comparison.changed_page(answer, changes, ANY_LANGUAGE).events
+    assert (first, third) == (Hint(["7", "7.ur"]), Hint(["9", "9.ur"]))
+    assert isinstance(second, StoryRead)
+    ids = comparison.all_ids(replace(ANY_LANGUAGE, fields={"headline": FieldRule("/meta/line")}))
+    assert "locale=all" in ids.url
+    assert "select[meta]=true" in unquote(ids.url)
+    assert list(comparison.ids_page(answer, ids, ANY_LANGUAGE).ids) == ["7", "7.ur", "8"]
+
+
+def test_a_source_with_a_language_has_no_story_in_another() -> None:
     urdu = replace(PAYLOAD_SETTINGS, language="ur")
     [event] = ADAPTER.read(captured("payload", "08-"), urdu)
     assert isinstance(event, StoryRead)

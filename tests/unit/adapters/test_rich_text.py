@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.intake.adapters.field_map import at_pointer
+from service.intake.adapters.json_values import at_pointer
 from service.intake.rich_text.converters import CONVERTERS, NoRichText, converted, fitting
 from tests.captured_hooks import any_json, spoiled
 

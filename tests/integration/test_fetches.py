@@ -24,7 +24,7 @@ from tests.builders import NOW, a_desk, a_takedown, later, post
 from tests.feed_desk import FeedDesk, publish
 from tests.reading import Reader
 
-BETWEEN_FETCHES = 0.005  # seconds: readers without a pause would keep the builder from its work
+BETWEEN_FETCHES = 0.03  # seconds: readers without a pause would keep the builder from its work
 NEWSBOAT = "newsboat/2.21.0 (Linux x86_64)"
 
 

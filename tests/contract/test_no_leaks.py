@@ -158,8 +158,9 @@ def test_no_route_of_the_web_shows_a_hidden_story_to_anyone_who_may_not_see_it(h
     assert {role.name for role in hidden.roles} == set(ROLES)
     assert unused(the_pages(), found) == []
     gets = {rule.rule for rule in hidden.app.url_map.iter_rules() if "GET" in (rule.methods or ())}
-    # Two lead elsewhere, one answers 404 to whatever is not there, and there are not a thousand stories.
+    # Two lead elsewhere, two answer 404 to whatever is not there, and there are not a thousand stories.
     elsewhere = {"/", "/status/", "/status/<path:name>", "/static/<path:filename>"}
+    elsewhere |= {"/v1/hooks/<source>/<path:file>"}
     assert gets - {each.partition(" GET ")[2] for each in answered} == {
         *elsewhere,
         "/sitemaps/news-<int:number>.xml",

@@ -137,4 +137,4 @@ def journey(folder: Path) -> Iterator[tuple[str, Iterator[Step]]]:
         yield f"Strapi {STRAPI_VERSION}, Node {install_cache.NODE_VERSION}, SQLite", day.steps()
 
 
-STRAPI = TestedSystem("strapi", install_cache.npm_missing, journey, strapi_site.installed, limit=600)
+STRAPI = TestedSystem("strapi", install_cache.npm_missing, journey, strapi_site.installed, limit=1800)

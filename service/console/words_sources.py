@@ -20,7 +20,13 @@ def source_word(source: SourceNow, now: datetime) -> Word:
         words = f"more stories are gone from its system than one sweep may take down, {waited}".rstrip(", ")
         return Word("bad", "paused", "Takedowns wait for you", words)
     if source.held:
-        return Word("warn", "paused", "Held", f"{count(source.held, 'hook')} cannot be mapped")
+        words = f"{count(source.held, 'hook')} cannot be mapped"
+        return Word(
+            "warn",
+            "paused",
+            "Held",
+            words + (f"; its API fails, too: it {source.failure}" if source.failures else ""),
+        )
     return _quieter_word(source, now)
 
 

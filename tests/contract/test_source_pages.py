@@ -73,6 +73,21 @@ def test_an_api_that_fails_is_said(desk: WebDesk) -> None:
     assert "answered 503" in desk.inside().get("/status").text
 
 
+def test_a_held_hook_does_not_hide_that_the_api_fails(desk: WebDesk) -> None:
+    paper = a_paper_source(desk.record, base_url="https://paper.example")
+    send(desk, {"stories": [a_story(sections=["sport"])]})
+    source_sync.note_failure(desk.record, paper.source.id, "answered 503", times.now(), times.now())
+    page = desk.inside().get("/status/sources").text
+    assert "1 hook cannot be mapped; its API fails, too: it answered 503" in page
+    assert "dateline source retry paper" in page
+
+
+def test_every_page_leads_to_the_sources(desk: WebDesk) -> None:
+    for page in ("/status", "/status/articles", "/status/dead"):
+        assert '<a href="/status/sources">Sources</a>' in desk.inside().get(page).text
+    assert '<a href="/status/sources" aria-current="page">' in desk.inside().get("/status/sources").text
+
+
 def test_a_desk_whose_sources_all_work_is_as_it_was(desk: WebDesk) -> None:
     assert desk.inside().get("/status/sources").status_code == 200
     assert {each["slug"] for each in desk.get("/status.json", OPERATOR).json["sources"]} == {"wire", "herald"}

@@ -127,4 +127,4 @@ def journey(folder: Path) -> Iterator[tuple[str, Iterator[Step]]]:
         yield f"Directus {DIRECTUS_VERSION}, Node {install_cache.NODE_VERSION}, SQLite", day.steps()
 
 
-DIRECTUS = TestedSystem("directus", install_cache.npm_missing, journey, directus_site.installed, limit=600)
+DIRECTUS = TestedSystem("directus", install_cache.npm_missing, journey, directus_site.installed, limit=1800)

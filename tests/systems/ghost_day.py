@@ -152,4 +152,4 @@ def journey(folder: Path) -> Iterator[tuple[str, Iterator[Step]]]:
         yield f"Ghost {server.version}, Node {install_cache.NODE_VERSION}, SQLite", day.steps()
 
 
-GHOST = TestedSystem("ghost", install_cache.npm_missing, journey, ghost_site.installed, limit=600)
+GHOST = TestedSystem("ghost", install_cache.npm_missing, journey, ghost_site.installed, limit=1800)

@@ -95,8 +95,8 @@ def _outcome(system: TestedSystem) -> str:
     except NotInstallable as why:
         print(f"{system.name}: skipped, cannot be installed: {why}", flush=True)
         return "skipped"
-    except (AssertionError, OSError) as fault:
-        print(f"{system.name}: FAILED before its first step or at its end: {fault}", flush=True)
+    except Exception as fault:
+        print(f"{system.name}: FAILED before its first step or at its end: {_words(fault)}", flush=True)
         return "failed"
 
 
@@ -115,11 +115,15 @@ def _passes(system: str, step: Step) -> bool:
     began = time.monotonic()
     try:
         act()
-    except (AssertionError, OSError) as fault:
-        print(f"{system}: FAILED {name}: {fault}", flush=True)
+    except Exception as fault:  # a fault of the test's own, too: the other systems are still tried
+        print(f"{system}: FAILED {name}: {_words(fault)}", flush=True)
         return False
     print(f"{system}: {name} ({time.monotonic() - began:.1f} s)", flush=True)
     return True
+
+
+def _words(fault: Exception) -> str:
+    return str(fault) if isinstance(fault, AssertionError) else f"{type(fault).__name__}: {fault}"
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

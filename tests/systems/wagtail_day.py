@@ -190,4 +190,4 @@ def journey(folder: Path) -> Iterator[tuple[str, Iterator[Step]]]:
             yield f"{', '.join(PACKAGES).replace('==', ' ')}, SQLite", day.steps()
 
 
-WAGTAIL = TestedSystem("wagtail", list, journey, wagtail_site.installed, limit=600)
+WAGTAIL = TestedSystem("wagtail", list, journey, wagtail_site.installed, limit=1800)

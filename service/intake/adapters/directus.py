@@ -111,7 +111,27 @@ def _keys(hook: dict[str, Any]) -> list[str]:
 def _state(item: dict[str, Any], story_id: str, settings: SourceSettings) -> StoryRead | Gone:
     if not is_public(item, settings):
         return Gone(story_id)
-    return read_record(item, settings, _HABITS, {"id": story_id})
+    return read_record(_without_itself(item, settings), settings, _HABITS, {"id": story_id})
+
+
+def _without_itself(item: dict[str, Any], settings: SourceSettings) -> dict[str, Any]:
+    """Each row of a junction also names the story that it belongs to, with all its fields."""
+    own_key = f"{settings.content_type}_id"
+
+    def is_itself(name: str, value: Any) -> bool:
+        if isinstance(value, dict):
+            return value.keys() == item.keys() and value.get("id") == item.get("id")
+        return name == own_key
+
+    def without(row: Any) -> Any:
+        if not isinstance(row, dict):
+            return row
+        return {name: value for name, value in row.items() if not is_itself(name, value)}
+
+    return {
+        name: [without(row) for row in value] if isinstance(value, list) else value
+        for name, value in item.items()
+    }
 
 
 def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:

@@ -8,6 +8,7 @@ locale. Neither an unpublication nor a publication in bulk moves `updatedAt`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -34,6 +35,11 @@ from service.intake.adapters.json_values import a_moment, an_id, an_object, deco
 from service.intake.adapters.story_types import is_story_type
 
 ROWS_CHANGED, ROWS_LISTED = 50, 100  # Strapi gives 100 at most, unless its site says otherwise
+_LOCALE_FIELD = "fields[2]"
+_PAGE_OF_IDS = (
+    ("fields[0]", "documentId"), ("fields[1]", "publishedAt"), ("status", "published"), ("locale", "*"),
+    ("sort", "documentId:asc"), ("pagination[pageSize]", str(ROWS_LISTED)), ("pagination[page]", "1"),
+)  # fmt: skip
 _HABITS = RecordHabits(
     {"published_at": ("/firstPublishedAt", "/publishDate", "/publish_date")}, media_path="/uploads/"
 )
@@ -132,15 +138,13 @@ def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettin
 
 
 def _all_ids(settings: SourceSettings) -> ApiRequest:
-    query = [
-        ("fields[0]", "documentId"), ("fields[1]", "locale"), ("fields[2]", "publishedAt"), ("status", "published"),
-        ("locale", "*"), ("sort", "documentId:asc"), ("pagination[pageSize]", str(ROWS_LISTED)),
-        ("pagination[page]", "1"),
-    ]  # fmt: skip
-    return _request(settings, query)
+    """Answered 400 where the type is not localized, which has no such field."""
+    return replace(_request(settings, [(_LOCALE_FIELD, "locale"), *_PAGE_OF_IDS]), expected=(400,))
 
 
-def _ids_page(answer: ApiAnswer, request: ApiRequest, _settings: SourceSettings) -> IdsPage:
+def _ids_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -> IdsPage:
+    if answer.status == 400 and quote(_LOCALE_FIELD, safe="") in request.url:
+        return IdsPage([], _request(settings, _PAGE_OF_IDS))
     return IdsPage([each for each in map(_story_id, _published(answer)) if each], _next(answer, request))
 
 

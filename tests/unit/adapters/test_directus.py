@@ -30,7 +30,7 @@ from tests.adapter_checks import (
     verifies_nothing_changed,
     wrong_outcomes,
 )
-from tests.captured_hooks import CaptureOutcome, all_captured, captured, reads_or_says_why, spoiled
+from tests.captured_hooks import CAPTURES, CaptureOutcome, all_captured, captured, reads_or_says_why, spoiled
 
 DIRECTUS_SETTINGS = SourceSettings(base_url="https://directus.example")
 
@@ -87,6 +87,23 @@ def test_an_item_of_directus_has_the_names_at_the_end_of_its_relations_and_no_ad
         "images": [{"url": "https://directus.example/assets/5c1f", "alt": "A ferry", "width": 1200, "height": 675}],
         "embargo_until": "2026-12-01T09:00:00Z", "updated_at": "2026-11-28T17:35:20.254000Z",
     }  # fmt: skip
+
+
+def test_a_row_of_a_junction_that_names_the_story_first_is_read_for_its_section() -> None:
+    """Directus 12.4 answered so for a token that may read the junction: each row has the whole story in it."""
+    file = CAPTURES / "directus" / "api" / "item-with-junction.json"
+    answer = json_answer(json.loads(file.read_text(encoding="utf-8")))
+    found = fetched_story(ADAPTER, answer, "1", DIRECTUS_SETTINGS)
+    assert isinstance(found, StoryRead)
+    assert found.fields["sections"] == [["World", "world"]]
+
+
+def test_a_row_of_a_junction_that_gives_the_storys_number_alone_is_read_for_its_section() -> None:
+    row = {"id": 4, "articles_id": 1, "sections_id": 7}
+    named = replace(DIRECTUS_SETTINGS, content_type="articles")
+    found = fetched_story(ADAPTER, json_answer({"data": [{**_ITEM, "sections": [row]}]}), "1", named)
+    assert isinstance(found, StoryRead)
+    assert found.fields["sections"] == [["7"]]
 
 
 @pytest.mark.parametrize("status", ["draft", "archived", "in review", 7])

@@ -21,7 +21,7 @@ from tests.adapter_checks import (
     verifies_nothing_changed,
     wrong_outcomes,
 )
-from tests.captured_hooks import CaptureOutcome, all_captured, captured, reads_or_says_why, spoiled
+from tests.captured_hooks import CAPTURES, CaptureOutcome, all_captured, captured, reads_or_says_why, spoiled
 
 STRAPI_SETTINGS = SourceSettings(base_url="https://strapi.example")
 _FERRY, _CHINESE_STORY = "e6isuod1pljy67h1066r2y49.en", "ip9y4bogo7sjs2gihbpmeti8.en"
@@ -230,6 +230,25 @@ def test_changes_and_ids_of_strapi_are_read_page_by_page() -> None:
         comparison.all_ids(STRAPI_SETTINGS), STRAPI_SETTINGS,
     )  # fmt: skip
     assert list(ids.ids) == ["a1", "a1.ur"]
+
+
+def test_the_ids_of_a_type_without_localization_are_asked_for_without_its_locale() -> None:
+    """Strapi 5.54 answered so: without that, an unpublished story of such a type was never found by a comparison."""
+    file = CAPTURES / "strapi" / "api" / "ids-without-localization.json"
+    refused, listed = json.loads(file.read_text(encoding="utf-8"))
+    comparison = ADAPTER.reconciliation
+    assert comparison is not None
+    first = comparison.all_ids(STRAPI_SETTINGS)
+    assert refused["status"] in first.expected
+    page = comparison.ids_page(json_answer(refused["answer"], 400), first, STRAPI_SETTINGS)
+    assert page.ids == []
+    assert page.next is not None
+    assert "]=locale" not in unquote(page.next.url)
+    found = comparison.ids_page(json_answer(listed["answer"]), page.next, STRAPI_SETTINGS)
+    assert list(found.ids) == ["i73s9pmgv21fwrhq63ve4feo"]
+    assert found.next is None
+    with pytest.raises(Unreadable):
+        comparison.ids_page(json_answer(refused["answer"], 400), page.next, STRAPI_SETTINGS)
 
 
 @given(value=spoiled([json.loads(each.body) for each in all_captured("strapi").values()]))

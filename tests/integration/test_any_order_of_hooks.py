@@ -132,6 +132,17 @@ def test_any_order_of_hooks_and_comparisons_ends_with_what_the_system_shows(
         assert story.newsroom.headlines() == words
 
 
+def test_an_edit_that_comes_after_the_word_of_a_later_takedown_brings_nothing_back(
+    sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper_system.install(monkeypatch)
+    story = PaperEditors(sqlite_record)
+    edits = [("publish", "b"), ("deliver", 0), ("publish", "b"), ("publish", "b"), ("deliver", 1)]
+    for step in (*edits, ("unpublish", "b"), ("deliver", 0), ("deliver", 2)):
+        story.take(step)
+    assert story.down == {"b"}
+
+
 def test_a_post_that_is_late_brings_back_nothing(
     sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:

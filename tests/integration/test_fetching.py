@@ -282,6 +282,27 @@ def test_a_day_of_outage_on_either_side_is_healed(newsroom: PaperNewsroom) -> No
     assert newsroom.public() == ["1", "2", "3", "9"]
 
 
+def test_what_was_taken_down_while_dateline_was_away_is_gone_at_once_when_it_is_back(
+    newsroom: PaperNewsroom,
+) -> None:
+    newsroom.paper.publish("7", at=later(newsroom))
+    for _ in range(7):
+        newsroom.work(A_MINUTE)
+    newsroom.now += source_sync.AWAY_AFTER  # of the hooks that were sent now, none comes again
+    newsroom.paper.hidden.add("7")
+    newsroom.work(timedelta(seconds=1))
+    assert newsroom.status("7") == "unpublished"
+
+
+def test_a_desk_whose_comparisons_are_late_sweeps_no_more_often(newsroom: PaperNewsroom) -> None:
+    newsroom.work(A_MINUTE)
+    swept = set()
+    for _ in range(12):
+        newsroom.work(source_sync.AWAY_AFTER + timedelta(seconds=1))
+        swept.add(newsroom.state().swept_at)
+    assert len(swept) <= 1 + 24 * A_MINUTE // source_sync.SWEPT_LATELY
+
+
 def test_a_story_that_a_comparison_cannot_map_is_held_once_and_goes_through_when_it_is_mended(
     newsroom: PaperNewsroom,
 ) -> None:

@@ -34,11 +34,18 @@ from service.times import from_iso
 
 
 def verdict(post: Post, revision: PostedRevision, current: CurrentArticle | None) -> Verdict:
-    """The event that the post makes; a post that waited makes none where the story went on without it."""
+    """The event that the post makes; a post that waited makes none where the story went on without it.
+
+    It brings back nothing that was taken down meanwhile, though it be newer than the last text: a takedown has no time
+    of its own in most systems, so that the post may be older than it.
+    """
     found = judge(current.state if current else None, revision.state, takedown=post.article.is_takedown)
     if not isinstance(found, Change) or current is None or post.received_at is None:
         return found
-    if current.changed_at < post.received_at or is_surely_newer(current.state, revision.state):
+    if current.changed_at < post.received_at:
+        return found
+    brings_back = current.state.status != "usable" and revision.state.status == "usable"
+    if is_surely_newer(current.state, revision.state) and not brings_back:
         return found
     return Stale(CHANGED_SINCE)
 

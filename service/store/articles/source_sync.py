@@ -21,6 +21,11 @@ from service.store.database.sql import Query, Statement
 CHANGES_EVERY = timedelta(minutes=1)
 SWEEPS_EVERY = timedelta(minutes=15)
 SWEEP_AFTER = timedelta(seconds=5)  # a system says "something changed" before its own lists show it
+# So long without a comparison, we were away: hooks were lost, and a takedown is in no list of changes.
+AWAY_AFTER = timedelta(minutes=2)
+SWEPT_LATELY = timedelta(
+    minutes=5
+)  # a desk whose comparisons are all late does not make them later by sweeps
 COMPARISON_LASTS = timedelta(minutes=10)  # then another worker may take it over
 
 
@@ -113,10 +118,14 @@ def claim(record: Record, limit: int, now: datetime, busy: Sequence[str] = ()) -
 
 def end_changes(record: Record, due: DueComparison, since: datetime, now: datetime) -> None:
     """Notes that all changes up to `since` are read; the next comparison is due in a minute. The first success after
-    failures has the ids swept too: what happened meanwhile may have left no trace in the changes."""
+    failures, or after we were away, has the ids swept too: what happened meanwhile may have left no trace in the
+    changes."""
     values = {"source": due.source_id, "until": due.until, "since": since, "now": now}
     with record.writing() as connection:
         _SWEEP_AFTER_FAILURES.run(connection, {"source": due.source_id, "now": now})
+        if not due.sweep:
+            away = {"away": now - AWAY_AFTER, "lately": now - SWEPT_LATELY}
+            _SWEEP_AFTER_ABSENCE.run(connection, {"source": due.source_id, "now": now, **away})
         _END_CHANGES.run(connection, {**values, "next": now + CHANGES_EVERY})
 
 
@@ -248,6 +257,9 @@ _FAIL = Statement("""
         failure = excluded.failure, not_before = excluded.not_before""")
 _SWEEP_AFTER_FAILURES = Statement("""
     UPDATE source_sync SET sweep_due_at = :now WHERE source_id = :source AND failures > 0 AND sweep_due_at > :now""")
+_SWEEP_AFTER_ABSENCE = Statement("""
+    UPDATE source_sync SET sweep_due_at = :now WHERE source_id = :source AND sweep_due_at > :now
+        AND changes_at < :away AND (swept_at IS NULL OR swept_at < :lately)""")
 _SUCCEED = Statement("""
     UPDATE source_sync SET failures = 0, failure = NULL, failed_at = NULL, not_before = NULL
     WHERE source_id = :source AND failures > 0""")

@@ -101,13 +101,25 @@ def test_each_endpoint_gets_what_it_has_room_for_however_different_their_rooms(t
     assert {number: taken.count(number) for number in rooms} == rooms
 
 
+def test_next_turn_begins_with_the_endpoint_that_the_limit_kept_out_whatever_their_rooms(
+    tables: BareTables,
+) -> None:
+    for endpoint_id, room in ((1, 10), (2, 2), (3, 2)):
+        tables.endpoint(endpoint_id, max_in_flight=room)
+    for endpoint_id, stories in ((1, 3), (2, 2), (3, 2)):
+        due(tables, endpoint_id, *[10] * stories)
+    claimed, cursor = claim(tables, limit=5)
+    assert [each.endpoint_id for each in claimed] == [1, 1, 1, 2, 2]
+    assert cursor.endpoint_id == 2
+
+
 # --- numbers
 
 
 def test_claim_numbers_what_has_no_number_yet_and_nothing_else(tables: BareTables) -> None:
     tables.endpoint(sequence=40)
     numbered = tables.delivery(sequence=7)
-    first = tables.delivery(sequence=-5, article_id=2, due_at=NOW + 2)
+    first = tables.delivery(sequence=-1, article_id=2, due_at=NOW + 2)
     second = tables.delivery(sequence=-6, article_id=3, due_at=NOW + 1)
     claimed = claim(tables)[0]
     assert {each.id: each.sequence for each in claimed} == {numbered: 7, first: 42, second: 41}

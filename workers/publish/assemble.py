@@ -108,7 +108,8 @@ def _bounded(lines: list[_Line], fmt: feeds.Format, bounds: Bounds, documents: D
     briefs: dict[int, Entry] = {}
     while True:
         fitted = fit([_candidate(line, briefs, archived) for line in lines], room)
-        missing = [place for place, _, _ in lines if place.article_id in fitted.brief - briefs.keys()]
+        unmade = fitted.brief - briefs.keys()
+        missing = [place for place, _, _ in lines if place.article_id in unmade]
         made = bounds.briefs(missing) if missing else {}
         briefs |= {article: entry for article, each in made.items() if (entry := each[fmt])}
         # A summary may be larger than was thought: then others follow.

@@ -228,7 +228,7 @@ def curl_line(intake: str, key: str, section_slug: str) -> str:
         "-H",
         "Content-Type: application/json",
     ]
-    return shlex.join([*parts, "-d", json.dumps(article)])
+    return shlex.join([*parts, "-d", json.dumps(article, ensure_ascii=False)])
 
 
 source.add_command(rotation.source_rotate)

@@ -85,7 +85,7 @@ def test_fractions_of_all_times_and_the_order_of_keywords_go_together() -> None:
         {"headline": "Storm."},
     ],
 )
-def test_what_readers_see_is_a_difference(changes: dict[str, object]) -> None:
+def test_change_that_readers_see_is_a_difference(changes: dict[str, object]) -> None:
     assert essence(content(**changes)) != content()
     assert fingerprints("usable", content(**changes)) != fingerprints("usable", content())
 

@@ -282,7 +282,7 @@ def test_a_day_of_outage_on_either_side_is_healed(newsroom: PaperNewsroom) -> No
     assert newsroom.public() == ["1", "2", "3", "9"]
 
 
-def test_what_was_taken_down_while_dateline_was_away_is_gone_at_once_when_it_is_back(
+def test_story_taken_down_while_dateline_was_away_is_gone_at_once_when_it_is_back(
     newsroom: PaperNewsroom,
 ) -> None:
     newsroom.paper.publish("7", at=later(newsroom))

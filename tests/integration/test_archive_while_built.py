@@ -46,6 +46,11 @@ def read(port: int, page: int) -> str:
     return body.decode() if status == 200 else ""
 
 
+def titles(port: int) -> set[str]:
+    feed = json.loads(ask(port, "/feeds/world.json")[2])
+    return {item["title"] for item in feed["items"]}
+
+
 STORY = re.compile(r"<title[^>]*>(First|Story [0-9]+\.)</title>")
 PREVIOUS = re.compile(rb'href="[^"]*(/feeds/world/[0-9]+)\.atom" rel="prev-archive"')
 
@@ -100,13 +105,22 @@ def test_no_page_of_an_archive_is_refused_while_an_import_is_built(
     desk.work()
     with a_server(sqlite_record, server) as port:
         imported(desk, source)
-        found = [read(port, page) for page in range(1, PAGES + 1)]
+
+        def pages() -> list[str]:
+            return [read(port, page) for page in range(1, PAGES + 1)]
+
+        def all_are_there() -> bool:
+            found = pages()
+            return all(found) and all(
+                any(f"Story {n}." in each for each in found) for n in range(IMPORTED - 1)
+            )
+
+        pages()
         while desk.builder.drain():
-            found = [read(port, page) for page in range(1, PAGES + 1)]
-        assert all(found)
-        assert all(any(f"Story {number}." in each for each in found) for number in range(IMPORTED - 1))
-        feed = json.loads(ask(port, "/feeds/world.json")[2])
-        assert f"Story {IMPORTED - 1}." in {item["title"] for item in feed["items"]}
+            pages()
+        # A server looks for what was built some times a second.
+        eventually(all_are_there, within=10, what="every story of the import")
+        eventually(lambda: f"Story {IMPORTED - 1}." in titles(port), within=10, what="the newest story")
 
 
 @pytest.mark.parametrize("server", ["web", "feeds"])

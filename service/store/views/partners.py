@@ -224,8 +224,8 @@ _SECTIONS = _OfEndpoints(
     _Choice,
     """
     SELECT c.endpoint_id, c.section FROM (
-        SELECT d.endpoint_id, s.slug AS section, s.id AS place FROM subscription d JOIN section s ON s.id = d.section_id
-        WHERE true{0}
+        SELECT d.endpoint_id, s.slug AS section, s.id AS place
+        FROM (SELECT endpoint_id, section_id FROM subscription) d JOIN section s ON s.id = d.section_id WHERE true{0}
         UNION ALL SELECT d.endpoint_id, NULL, 0 FROM (SELECT id AS endpoint_id, all_sections FROM endpoint) d
         WHERE NOT d.all_sections{0}) c
     ORDER BY place""",

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from service import logs
 from service.http.problems import Problem
 from service.intake.adapters import native, registry
 from service.intake.adapters.json_body import NotJson
 from service.intake.adapters.native import ARTICLE_BYTES, Reading
 from service.intake.adapters.posted_fields import Note
 from service.intake.section_map import KnownSections, map_reading
-from service.intake.story_intake import NEVER_HERE
+from service.intake.story_intake import NEVER_HERE, announce_answer
 from service.store.articles import accept, idempotency, preview
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.posts import Post
@@ -25,8 +24,6 @@ from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.errors import KeyReused, UnknownSections
 from service.store.feeds import sections
-
-log = logs.get("intake")
 
 VALID = "valid"
 Given = TypeVar("Given")
@@ -87,7 +84,7 @@ class ArticleIntake:
         if answer == NOTHING_TO_DO:
             warnings = (*warnings, Note("/id", f"{NEVER_HERE[0].upper()}{NEVER_HERE[1:]}."))
         if not posted.validate:
-            self._note(posted.source, answer)
+            announce_answer(posted.source, answer, self._wake)
         return ArticleResult(answer, warnings, posted.validate)
 
     def _answered(self, posted: ArticlePost, post: Post, as_sent: Reading) -> tuple[Reading, Answer]:
@@ -139,18 +136,6 @@ class ArticleIntake:
                     for slug in error.slugs
                 ]
             ) from None
-
-    def _note(self, source: Source, answer: Answer) -> None:
-        if answer.outcome == "accepted":
-            self._wake()
-        log.info(
-            "event.accepted",
-            source=source.slug,
-            article=answer.article,
-            revision=answer.revision,
-            type=answer.type,
-            outcome=answer.outcome,
-        )
 
 
 def _unless_reused(answer: Callable[[], Given]) -> Given:

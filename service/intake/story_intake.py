@@ -151,18 +151,8 @@ class StoryIntake:
 
     def announce(self, source: Source, answer: Answer) -> None:
         """Logs an answer, and wakes the workers for a change. After its commit."""
-        if answer == NOTHING_TO_DO:
-            return
-        if answer.outcome == "accepted":
-            self._wake()
-        log.info(
-            "event.accepted",
-            source=source.slug,
-            article=answer.article,
-            revision=answer.revision,
-            type=answer.type,
-            outcome=answer.outcome,
-        )
+        if answer != NOTHING_TO_DO:
+            announce_answer(source, answer, self._wake)
 
     def _gone(self, of: StorySource, gone: Gone, stamp: Stamp) -> ReadyStory | StoryResult:
         if (fault := _fault_of_id(gone.id)) is not None:
@@ -265,3 +255,17 @@ def _fault_of_id(value: object) -> str | None:
     except ValidationError as error:
         return f"/id: {error.errors()[0]['msg']}"
     return None
+
+
+def announce_answer(source: Source, answer: Answer, wake: Callable[[], None]) -> None:
+    """Logs an answer, and wakes the workers for a change. After its commit."""
+    if answer.outcome == "accepted":
+        wake()
+    log.info(
+        "event.accepted",
+        source=source.slug,
+        article=answer.article,
+        revision=answer.revision,
+        type=answer.type,
+        outcome=answer.outcome,
+    )

@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from service.store.coordination import heartbeats
@@ -65,12 +66,20 @@ def a_scripted_partner() -> Iterator[ScriptedPartner]:
 
 
 class WorkerByHand:
-    """Routes and delivers what is due at the moment to which its clock was moved."""
+    """Routes and delivers what is due at the moment to which its clock was moved.
+
+    The clock goes on by a microsecond with each look at it, so that the attempts say in which order they were sent:
+    a partner's threads may come to theirs in another.
+    """
 
     def __init__(self, record: Record) -> None:
         self._record = record
+        self._looks = count()
         self.seconds = 0.0
-        self.loop = a_delivery_loop(record, WORKER, lambda: self.now, Timeouts(0.5, 0.5))
+        self.loop = a_delivery_loop(record, WORKER, self._clock, Timeouts(0.5, 0.5))
+
+    def _clock(self) -> datetime:
+        return self.now + next(self._looks) * timedelta.resolution
 
     @property
     def now(self) -> datetime:

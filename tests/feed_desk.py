@@ -8,6 +8,7 @@ from typing import Any
 
 from lxml import etree
 
+from service.settings import FEED_BYTES
 from service.store.articles import accept
 from service.store.articles.sources import Source
 from service.store.database.record import Record
@@ -31,12 +32,17 @@ def publish(desk: FeedDesk, source: Source, external_id: str, **changes: Any) ->
 class FeedDesk:
     """Routes and publishes at a chosen moment, and reads the documents as readers would."""
 
-    def __init__(self, record: Record, *, withdrawn_stays: timedelta = timedelta(days=14)) -> None:
+    def __init__(
+        self,
+        record: Record,
+        *,
+        withdrawn_stays: timedelta = timedelta(days=14),
+        feed_bytes: int = FEED_BYTES,
+    ) -> None:
         self.record = record
         self.now = NOW
-        self.builder = FeedBuilder(
-            record, URL, lambda: self.now, rules=FeedRules(withdrawn_stays=withdrawn_stays)
-        )
+        rules = FeedRules(withdrawn_stays=withdrawn_stays, feed_bytes=feed_bytes)
+        self.builder = FeedBuilder(record, URL, lambda: self.now, rules=rules)
 
     def work(self, now: datetime | None = None) -> int:
         """Routes and builds as workers do at this moment; returns the number of built documents."""

@@ -7,15 +7,18 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import select
 
 from service.store.articles.sources import Source
 from service.store.database.record import Record
 from service.store.deliveries import routing
 from service.store.feeds import feeds
 from service.store.feeds.feeds import ARCHIVE_PAGE, wake_feeds
+from service.store.schema.operations import notice
 from tests.builders import a_desk, an_article, later, post
 from tests.desk import eventually
 from tests.feed_desk import FeedDesk
@@ -77,10 +80,10 @@ class BackwardReader:
         return len(self.stories)
 
 
-def imported(desk: FeedDesk, source: Source) -> None:
+def imported(desk: FeedDesk, source: Source, **fields: Any) -> None:
     """Takes an import in, without building its feeds."""
     for number in range(IMPORTED):
-        story = an_article(external_id=str(number), headline=f"Story {number}.")
+        story = an_article(external_id=str(number), headline=f"Story {number}.", **fields)
         post(desk.record, source, story, now=later(1 + number / 1000))
     desk.now = later(10)
     while routing.route(desk.record, desk.now).more:
@@ -153,6 +156,18 @@ def test_news_of_an_import_that_is_too_large_for_a_moment_does_not_wait_for_all_
     assert f"Story {IMPORTED - 1}." in desk.headlines("world")
     desk.work()
     assert desk.body("world", page=PAGES)
+
+
+def test_stories_of_an_import_that_is_too_large_for_a_feed_stand_on_pages_and_none_is_cut(
+    sqlite_record: Record,
+) -> None:
+    desk = FeedDesk(sqlite_record, feed_bytes=400_000)
+    imported(desk, a_desk(sqlite_record), body_html=f"<p>{'The ferry left at dawn. ' * 60}</p>")
+    desk.builder.drain()
+    assert len(desk.items("world")) < IMPORTED
+    assert all(len(item["content_html"]) > 1_400 for item in desk.items("world"))
+    with sqlite_record.reading() as connection:
+        assert connection.execute(select(notice.c.words).where(notice.c.kind == "feed.too_large")).all() == []
 
 
 def test_kill_in_another_feed_waits_for_no_page_of_an_import(

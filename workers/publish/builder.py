@@ -19,7 +19,7 @@ from service.store.feeds.archives import PageDue
 from service.store.feeds.contents import Placement
 from service.store.feeds.documents import Overtaken
 from service.store.feeds.entries import prune_entries
-from service.store.feeds.feeds import FeedDue, due_feeds, open_feeds
+from service.store.feeds.feeds import PAGES_BEHIND, FeedDue, due_feeds, open_feeds
 from service.store.feeds.takedowns import due_takedowns
 from service.store.notices import NewNotice
 from workers.publish.assemble import Bounds, Documents, Entries, compose
@@ -33,8 +33,8 @@ PRUNE_AFTER = 2_000  # new entries
 REPORTS_REMEMBERED = 10_000  # feeds
 # Takedowns are looked for so often while other feeds are built.
 TAKEDOWN_SECONDS = 0.25
-# For pages that feeds are to lead to, as after an import of over a thousand stories, before these feeds are written.
-PAGES_FIRST_SECONDS = 5.0
+# For pages that feeds are to lead to, as after an import of hundreds of stories, before these feeds are written.
+PAGES_FIRST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ class FeedBuilder:
     def _with_pages(self, publisher: Publisher, due: FeedDue, goes_on: Callable[[], bool]) -> FeedDue:
         """The feed, with the pages made that it leads to. Until then readers have the former one, which is whole too.
 
-        If there are more than can be made while it `goes_on`, it leads to one that is answered 503 for a while: news
-        does not wait for the archive of years.
+        If there are more than can be made while it `goes_on`, it holds the stories of some, and leads to one that is
+        answered 503 for a while if there are more still: news does not wait for the archive of years.
         """
         while _lacks_pages(due) and goes_on():
             with suppress(Overtaken):
@@ -286,5 +286,5 @@ class _Takedowns:
 
 
 def _lacks_pages(due: FeedDue) -> bool:
-    """Whether it is to lead to a page that is not made yet."""
-    return due.pages > due.archived
+    """Whether pages are to be made before it."""
+    return due.pages_behind > PAGES_BEHIND

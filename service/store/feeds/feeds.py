@@ -23,6 +23,9 @@ ARCHIVE_PAGE = (
 VISIBLE = "(f.sequence > 0 OR NOT f.hidden)"
 # A feed holds the stories of so many complete pages until these are made: it leads to no page that is not there.
 PAGES_UNMADE = 20
+# Where more than so many are complete, they are made before the feed, if there is time: each story is then written
+# once, on its page. A feed of a thousand would be too large, and each would be written a second time, as a summary.
+PAGES_BEHIND = 2
 NOTHING_NEW: Mapping[str, int] = MappingProxyType({})
 
 
@@ -52,6 +55,11 @@ class FeedDue:
     @property
     def pages(self) -> int:
         return pages(self.sequence, self.archived)
+
+    @property
+    def pages_behind(self) -> int:
+        """How many pages are complete and not made yet."""
+        return self.sequence // ARCHIVE_PAGE - self.archived
 
     @property
     def private(self) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench import (
     against,
+    backlog,
     comparison,
     databases,
     deliveries,
@@ -53,6 +54,7 @@ ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
     "hanging": hanging.measure,
     "killed": killed.measure,
     "snapshot": snapshot.measure,
+    "backlog": backlog.measure,
     "history": history.measure,
     "build": feeds.measure,
     "serving": serving.measure,

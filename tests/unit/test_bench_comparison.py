@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from bench.backlog import Arrivals
 from bench.comparison import ComparedLine, merge, rendered, turns
 from bench.costs import CostLines, CostReading
+from bench.sink import Sink
 
 
 def line(ours: list[float], *, what: str = "deliveries settled", **more: Any) -> dict[str, Any]:
@@ -97,3 +99,10 @@ def test_costs_of_the_processor_are_left_out_where_they_cannot_be_read() -> None
         "WAL written, each",
         "tables and indexes of deliveries, each",
     ]
+
+
+def test_arrivals_at_the_partner_that_is_back_are_told_from_those_at_healthy_ones() -> None:
+    event = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    arrivals = Arrivals(cast(Sink, None), {f"dlv_{event}_1": 5.0, f"dlv_{event}_2": 6.0, "bare_0_0": 7.0})
+    assert arrivals.of_the_one_back() == {f"evt_{event}": 5.0}
+    assert arrivals.healthy() == [(6.0, f"dlv_{event}_2", 200)]

@@ -53,8 +53,9 @@ golden: $(DEV_STAMP)
 readers: $(VENV)/.made
 	@nice $(BIN)/python -m tests.readers
 
+# AGAINST=REV measures that revision and the working tree by turns. ROWS="fanout single" takes some rows only.
 bench: $(DEV_STAMP)
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(ROWS) $(if $(AGAINST),--against $(AGAINST))
 
 # The long form of the fault tests, some eight minutes; `make test` runs a short one.
 chaos: $(DEV_STAMP)

@@ -1,4 +1,7 @@
-"""`python -m bench [NAME…] [--quick] [--database KIND] [--json FILE] [--list]`: docs/benchmarks.md."""
+"""`python -m bench [NAME…] [--against REV] [--rounds N] [--quick] [--database KIND] [--json FILE] [--list]`.
+
+docs/benchmarks.md.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import (
+    against,
+    backlog,
+    comparison,
     databases,
     deliveries,
     fairness,
@@ -24,11 +30,16 @@ from bench import (
     killed,
     latency,
     serving,
+    snapshot,
     sync,
 )
+from bench.against import ComparisonPlan
+from bench.comparison import ComparedLine
 from bench.processes import Failed
 from bench.run import Run
+from bench.signals import end_in_order
 from bench.table import Line, rendered
+from bench.trees import CannotCompare
 from service import logs
 
 ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
@@ -42,17 +53,54 @@ ROWS: dict[str, Callable[[Run, str], list[Line]]] = {
     "fairness": fairness.measure,
     "hanging": hanging.measure,
     "killed": killed.measure,
+    "snapshot": snapshot.measure,
+    "backlog": backlog.measure,
     "history": history.measure,
     "build": feeds.measure,
     "serving": serving.measure,
 }
 
 
+ROOT = Path(__file__).resolve().parents[1]
+
+
 def main() -> int:
+    end_in_order()
+    given = _arguments()
+    if given.list:
+        print("\n".join(ROWS))
+        return 0
+    logs.configure("warning", json=False)  # people read the table
+    _say(f"{os.cpu_count()} cores, Python {platform.python_version()}; trust the ratios, not the figures")
+    names = given.names or list(ROWS)
+    kinds = (given.database,) if given.database else databases.NAMES
+    lines: Sequence[Line] | Sequence[ComparedLine]
+    if given.against is None:
+        lines = measured = _measured(names, kinds, quick=given.quick, rounds=given.rounds)
+        print(rendered(measured))
+    else:
+        rounds = given.rounds or (1 if given.quick else against.ROUNDS_OF_A_COMPARISON)
+        plan = ComparisonPlan(names, kinds, tuple(ROWS), rounds, given.quick)
+        try:
+            lines = compared = against.compare(ROOT, given.against, plan)
+        except CannotCompare as error:
+            _say(f"bench: {error}")
+            return 2
+        print(comparison.rendered(compared))
+    if given.json:
+        given.json.write_text(json.dumps([line.facts() for line in lines], indent=1))
+    return 1 if any(line.void for line in lines) else 0
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Measures speed, beside the bare building block."
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"rows: {', '.join(ROWS)} (default: all)")
+    parser.add_argument(
+        "--against", metavar="REV", help="measure this revision, too, by turns: before and after in one table"
+    )
+    parser.add_argument("--rounds", type=_rounds, metavar="N", help="so many rounds (default: 3)")
     parser.add_argument("--quick", action="store_true", help="one small round each: under two minutes, rough")
     parser.add_argument("--database", choices=databases.NAMES, help="only this one (default: both)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there, too")
@@ -60,26 +108,22 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in ROWS]:
         parser.error(f"there is no row {unknown[0]!r}; there are: {', '.join(ROWS)}")
-    if given.list:
-        print("\n".join(ROWS))
-        return 0
-    logs.configure("warning", json=False)  # people read the table
-    kinds = (given.database,) if given.database else databases.NAMES
-    lines = _measured(given.names or list(ROWS), kinds, quick=given.quick)
-    print(rendered(lines))
-    if given.json:
-        given.json.write_text(json.dumps([line.facts() for line in lines], indent=1))
-    return 1 if any(line.void for line in lines) else 0
+    return given
 
 
-def _measured(names: list[str], kinds: tuple[str, ...], *, quick: bool) -> list[Line]:
-    _say(f"{os.cpu_count()} cores, Python {platform.python_version()}; trust the ratios, not the figures")
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rounds: give one from 1 to 100")
+    return int(text)
+
+
+def _measured(names: list[str], kinds: tuple[str, ...], *, quick: bool, rounds: int | None) -> list[Line]:
     lines: list[Line] = []
     with (
         tempfile.TemporaryDirectory(prefix="dateline-bench-", ignore_cleanup_errors=True) as folder,
         databases.databases(kinds) as found,
     ):
-        run = Run(Path(folder), found, quick)
+        run = Run(Path(folder), found, quick, rounds)
         for name in names:
             for kind in kinds:
                 started = time.monotonic()

@@ -29,6 +29,13 @@ class Databases:
         postgres.admin(self._server, f"CREATE DATABASE {name}")
         return postgres.database_url(self._server, name)
 
+    @property
+    def server_process(self) -> int | None:
+        """The id of PostgreSQL's first process, the parent of all the others; None without PostgreSQL."""
+        if self._server is None:
+            return None
+        return int((self._server.pgdata / "postmaster.pid").read_text().split()[0])
+
     def settle(self, kind: str) -> None:
         """Makes PostgreSQL write its dirty pages now, so that it does not do so in the middle of the next row."""
         if kind == POSTGRESQL:

@@ -8,29 +8,27 @@ from __future__ import annotations
 from bench import bare_push, load
 from bench.balance import Balance
 from bench.bare_push import BarePushes
+from bench.costs import CostLines, CostMeter
 from bench.desk import BenchDesk
-from bench.processes import Processes
 from bench.run import Run
 from bench.sink import Sink
-from bench.table import Line, at_least, at_most, at_most_times
+from bench.table import Line, at_least, at_most
 
 SIZE = 6 * 1024
-OURS = ("worker", "publisher", "web")
-_CPU = "CPU of our processes, each"
 
 
 def fanout(run: Run, database: str) -> list[Line]:
     """20 endpoints × 1,000 articles of 6 KB."""
     rate = Line("fanout", database, "deliveries settled", "1/s", at_least(4000))
-    cpu = Line("fanout", database, _CPU, "µs", at_most_times(6))
-    return _backlog(run, rate, cpu, endpoints=20, articles=run.scaled(1000, 200), cap=4)
+    costs = CostLines("fanout", database, most_times=6)
+    return _backlog(run, rate, costs, endpoints=20, articles=run.scaled(1000, 200), cap=4)
 
 
 def single(run: Run, database: str) -> list[Line]:
     """One endpoint, 5,000 articles of 6 KB, 64 at once."""
     rate = Line("single", database, "deliveries settled", "1/s", at_least(2500))
-    cpu = Line("single", database, _CPU, "µs")
-    return _backlog(run, rate, cpu, endpoints=1, articles=run.scaled(5000, 1000), cap=64)
+    costs = CostLines("single", database)
+    return _backlog(run, rate, costs, endpoints=1, articles=run.scaled(5000, 1000), cap=64)
 
 
 def wide(run: Run, database: str) -> list[Line]:
@@ -54,8 +52,12 @@ def wide(run: Run, database: str) -> list[Line]:
     return [line]
 
 
-def _backlog(run: Run, rate: Line, cpu: Line, *, endpoints: int, articles: int, cap: int) -> list[Line]:
+def _backlog(
+    run: Run, rate: Line, costs: CostLines, *, endpoints: int, articles: int, cap: int
+) -> list[Line]:
+    lines = [rate, *costs.lines.values()]
     with run.desk_and_sink(rate.database) as (desk, sink, children):
+        meter = CostMeter(run.databases, rate.database, desk.settings.database_url, children)
         urls = [sink.url(number) for number in range(endpoints)]
         desk.add_endpoints(urls, max_in_flight=cap)
         desk.hold()
@@ -64,33 +66,32 @@ def _backlog(run: Run, rate: Line, cpu: Line, *, endpoints: int, articles: int, 
             desk.hold()
             desk.feed(f"r{number}", articles, SIZE)
             pushes = BarePushes(urls, desk.bodies(), desk.secret, at_once=endpoints * cap)
-            _bare(pushes, sink, rate, cpu)
+            void = _bare(pushes, sink, rate, costs.lines["ours"])
             run.databases.settle(rate.database)
-            balance, seconds, spent = _drain(desk, sink, children, articles, endpoints)
-            rate.void = cpu.void = rate.void or balance.void
+            meter.empty_wal()
+            before = meter.read()
+            balance, seconds = drain(desk, sink, articles, endpoints)
+            costs.note(before, meter.read(), balance.delivered)
             rate.ours.append(balance.delivered / seconds)
-            if spent is not None:
-                cpu.ours.append(spent / max(1, balance.delivered) * 1e6)
-    return [rate, cpu]
+            for line in lines:
+                line.void = line.void or void or balance.void
+    return lines
 
 
-def _bare(pushes: BarePushes, sink: Sink, rate: Line, cpu: Line) -> None:
+def _bare(pushes: BarePushes, sink: Sink, rate: Line, cpu: Line) -> str:
+    """Measures the bare pushes; says in words what failed."""
     pushed = bare_push.run(pushes)
     rate.bare.append(len(pushed.took) / pushed.seconds)
     cpu.bare.append(pushed.cpu / len(pushed.took) * 1e6)
-    if pushed.failed:
-        rate.void = cpu.void = f"{pushed.failed} of the bare pushes failed"
     sink.arrivals()
+    return f"{pushed.failed} of the bare pushes failed" if pushed.failed else ""
 
 
-def _drain(
-    desk: BenchDesk, sink: Sink, children: Processes, articles: int, endpoints: int
-) -> tuple[Balance, float, float | None]:
-    """Lets the workers deliver the round: its balance, the seconds from the wake-up to the last settlement, the CPU."""
-    before = children.cpu(*OURS)
+def drain(
+    desk: BenchDesk, sink: Sink, articles: int, endpoints: int, *, within: float = 120
+) -> tuple[Balance, float]:
+    """Lets the workers deliver the round: its balance, and the seconds from the wake-up to the last settlement."""
     released = desk.release()
-    desk.wait_settled()
-    after = children.cpu(*OURS)
+    desk.wait_settled(within)
     balance = desk.balance(articles, endpoints, sink.arrivals())
-    spent = None if before is None or after is None else after - before
-    return balance, balance.settled - released, spent
+    return balance, balance.settled - released

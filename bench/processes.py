@@ -69,10 +69,11 @@ class Processes:
 
     def cpu(self, *prefixes: str) -> float | None:
         """The processor seconds so far of the children with these prefixes and of their descendants; None off Linux."""
-        if not _PROC.is_dir():
-            return None
-        roots = [each.pid for name, each in self._started.items() if name.startswith(prefixes)]
-        return sum(map(_seconds, _with_descendants(roots)))
+        return cpu_of([each.pid for name, each in self._started.items() if name.startswith(prefixes)])
+
+    def cpu_without(self, *prefixes: str) -> float | None:
+        """The same of all the other children."""
+        return cpu_of([each.pid for name, each in self._started.items() if not name.startswith(prefixes)])
 
     def wait(self, name: str, ready: Callable[[], bool], seconds: float = 30) -> None:
         """Returns when the process is ready; raises Failed if it ended, or is not ready in time."""
@@ -102,6 +103,11 @@ def ask(name: str, question: str, seconds: float = 300) -> tuple[str, float]:
     return ran.stdout, spent
 
 
+def cpu_of(roots: list[int]) -> float | None:
+    """The processor seconds so far of these processes and of their descendants; None off Linux."""
+    return sum(map(_seconds, _with_descendants(roots))) if _PROC.is_dir() else None
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -125,8 +131,8 @@ def _with_descendants(roots: list[int]) -> set[int]:
 
 
 def _seconds(pid: int) -> float:
-    facts = _facts(pid)
-    return (int(facts[11]) + int(facts[12])) / _TICKS if facts else 0.0
+    """Its own, and those of its children that have ended: PostgreSQL has some that live for one query."""
+    return sum(map(int, _facts(pid)[11:15])) / _TICKS
 
 
 def _facts(pid: int) -> list[str]:

@@ -27,12 +27,13 @@ class Run:
     root: Path
     databases: Databases
     quick: bool
+    most_rounds: int | None = None  # as many as asked for; otherwise three, or one if quick
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def rounds(self) -> Iterator[int]:
-        """The rounds' numbers: three, or one if quick; fewer on a machine so slow that a row would not end."""
+        """The rounds' numbers; fewer than wanted on a machine so slow that a row would not end."""
         started = time.monotonic()
-        for number in range(1 if self.quick else ROUNDS):
+        for number in range(self.most_rounds or (1 if self.quick else ROUNDS)):
             if number and time.monotonic() - started > ROW_SECONDS:
                 return
             yield number

@@ -21,6 +21,7 @@ _ANSWERS = {
     b"500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
 }
 _FLUSH_SECONDS = 0.1
+_MOST_LOOKS = 5
 LATE_SECONDS = 14.0  # a second before a push is given up
 _NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.error crit; {user}
@@ -62,12 +63,23 @@ class Sink:
 
     def arrivals(self) -> list[tuple[float, str, int]]:
         """(Unix time, webhook-id, status) of all that was answered since the last call."""
-        time.sleep(3 * _FLUSH_SECONDS)  # its log is flushed by then
-        with self.log.open() as lines:
-            lines.seek(self._read)
-            found = [line.split() for line in lines]
-            self._read = lines.tell()
-        return [(float(at), name, int(status)) for at, name, status in found]
+        found: list[tuple[float, str, int]] = []
+        for _ in range(_MOST_LOOKS):
+            time.sleep(3 * _FLUSH_SECONDS)  # its log is flushed by then, unless the machine is busy
+            more = self._read_on()
+            found += more
+            if not more:
+                break
+        return found
+
+    def _read_on(self) -> list[tuple[float, str, int]]:
+        """The whole lines that have been added to the log."""
+        with self.log.open("rb") as log:
+            log.seek(self._read)
+            whole, end, _ = log.read().rpartition(b"\n")
+        self._read += len(whole) + len(end)
+        lines = [line.split() for line in whole.decode().splitlines()]
+        return [(float(at), name, int(status)) for at, name, status in lines]
 
 
 def _nginx() -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 _HEADINGS = ("row", "database", "what", "ours", "bare", "ours:bare", "target", "")
-_NUMERIC = frozenset({"ours", "bare", "ours:bare"})
+_LEFT = frozenset({0, 1, 2, 6, 7})  # columns of words
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,28 @@ def at_least_times(value: float) -> Target:
 
 def rendered(lines: Sequence[Line]) -> str:
     """The table as text. A void line shows no figures: they would describe something that did not happen."""
-    rows = [_HEADINGS, *(_cells(line) for line in lines)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    table = aligned([_HEADINGS, *(_cells(line) for line in lines)], _LEFT)
     notes = [f"{line.row} on {line.database}: {note}" for line in lines for note in line.notes]
-    return "\n".join([*(_row(row, widths).rstrip() for row in rows), *notes])
+    return "\n".join([table, *notes])
+
+
+def aligned(rows: Sequence[Sequence[str]], left: frozenset[int]) -> str:
+    """Rows of cells as text in columns; those of `left` stand at the left, figures at the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def figure(value: float) -> str:
+    """A figure as the tables show it: three digits of it count."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -88,19 +106,6 @@ def _cells(line: Line) -> tuple[str, ...]:
     what = f"{line.what}, {line.unit}" if line.unit else line.what
     if line.void or not line.ours:
         return (line.row, line.database, what, "", "", "", target, line.verdict or "not measured")
-    bare = _number(statistics.median(line.bare)) if line.bare else ""
+    bare = figure(statistics.median(line.bare)) if line.bare else ""
     ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
-    return (line.row, line.database, what, _number(line.median), bare, ratio, target, line.verdict)
-
-
-def _number(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    pairs = zip(cells, widths, _HEADINGS, strict=True)
-    return "  ".join(
-        cell.rjust(width) if head in _NUMERIC else cell.ljust(width) for cell, width, head in pairs
-    )
+    return (line.row, line.database, what, figure(line.median), bare, ratio, target, line.verdict)

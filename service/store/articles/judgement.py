@@ -32,7 +32,7 @@ from service.store.feeds import sections
 from service.store.schema.base import from_micros
 from service.times import from_iso
 
-CLOCKS_APART = timedelta(minutes=1)  # a source's clock and ours, at the most
+SURELY_LATER = timedelta(minutes=1)  # after a takedown came: a source's clock may be so much ahead of ours
 
 
 def verdict(post: Post, revision: PostedRevision, current: CurrentArticle | None) -> Verdict:
@@ -128,7 +128,7 @@ def _is_taken_down_since(post: Post, state: ArticleState, known: _DeskFacts) -> 
         return False
     if state.status != "usable" or known.taken_down_at <= post.received_at:
         return False
-    is_later = state.updated_at is not None and state.updated_at > known.taken_down_at + CLOCKS_APART
+    is_later = state.updated_at is not None and state.updated_at > known.taken_down_at + SURELY_LATER
     return not (is_later or is_surely_newer(known.taken_down, state))
 
 

@@ -95,10 +95,11 @@ def an_endpoint(record: Record, partner: str | None = None, **options: Any) -> E
 
 
 def post(
-    record: Record, source: Source, posted: PostedArticle, *, key: str | None = None, now: datetime = NOW
-) -> Answer:
+    record: Record, source: Source, posted: PostedArticle, *, key: str | None = None, now: datetime = NOW,
+    received_at: datetime | None = None,
+) -> Answer:  # fmt: skip
     body_hash = hashlib.sha256(repr(posted).encode()).hexdigest()
-    return accept.accept(record, Post(source, posted, key, body_hash, AUTHORITY, now))
+    return accept.accept(record, Post(source, posted, key, body_hash, AUTHORITY, now, received_at))
 
 
 def pushes_for(record: Record, claimed: Sequence[ClaimedDelivery], now: datetime) -> list[Push]:

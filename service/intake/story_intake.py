@@ -20,7 +20,7 @@ from service.intake.adapters.posted_fields import Note
 from service.intake.article import LIMITS, TAKEDOWN_STATUSES, Slug
 from service.intake.section_map import KnownSections, SectionNames, map_sections
 from service.store.articles import accept, hooks, preview, source_settings
-from service.store.articles.idempotency import NOTHING_TO_DO, Answer
+from service.store.articles.idempotency import NOTHING_TO_DO, TAKEN_DOWN_BEFORE, Answer
 from service.store.articles.posts import Post, PostedArticle
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.sources import Source
@@ -35,6 +35,7 @@ _TAKEDOWN_FIELDS = ("id", "status", "version", "updated_at", "reason", "kill_rea
 
 
 NEVER_HERE = "it was never here: there is nothing to take down"
+TAKEDOWN_CAME = "its takedown came before it, and nothing says that the story is newer"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class ReadyStory:
         if answer == NOTHING_TO_DO:
             why = f"{NEVER_HERE} ({posted.reason})"[:HELD_WORDS] if posted.reason else NEVER_HERE
             return StoryResult(posted.external_id, "ignored", why, warnings=warnings, takedown=True)
+        if answer == TAKEN_DOWN_BEFORE:
+            return StoryResult(posted.external_id, "stale", TAKEDOWN_CAME, warnings=warnings)
         warnings += native.date_warnings(posted, self.post.now)
         return StoryResult(posted.external_id, answer.outcome, None, answer, warnings, takedown)
 
@@ -151,7 +154,7 @@ class StoryIntake:
 
     def announce(self, source: Source, answer: Answer) -> None:
         """Logs an answer, and wakes the workers for a change. After its commit."""
-        if answer != NOTHING_TO_DO:
+        if answer.article:
             announce_answer(source, answer, self._wake)
 
     def _gone(self, of: StorySource, gone: Gone, stamp: Stamp) -> ReadyStory | StoryResult:

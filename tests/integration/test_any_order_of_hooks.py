@@ -69,6 +69,7 @@ class PaperEditors:
         self.newsroom.work()
         self.hooks: list[dict[str, Any]] = []
         self.edits = itertools.count(1)
+        self.ended: set[str] = set()  # stories that are not public, as the desk was told
 
     def take(self, step: tuple[str, Any]) -> None:
         kind, what = step
@@ -92,6 +93,7 @@ class PaperEditors:
             return
         self.newsroom.now += timedelta(milliseconds=1 if same_second else 1500)
         at = times.to_iso(self.newsroom.now.replace(microsecond=0))
+        self.ended.discard(story_id)
         story = self.paper.publish(story_id, at=at, headline=f"Words {next(self.edits)}")
         self.hooks.append({"stories": [story]})
 
@@ -99,10 +101,14 @@ class PaperEditors:
         """A hook that is late brings back nothing that the system does not show."""
         down = self.down
         self.newsroom.send(hook)
+        self.ended |= set(hook.get("gone", ())) - set(self.paper.public())
         if self.paper.fails == 0:
             self.newsroom.work()
         for each in down & set(self.newsroom.public()):
             assert each in self.paper.public(), "an older post has undone a takedown"
+        assert not self.ended & set(self.newsroom.public()), (
+            "an older post came after the takedown and stands"
+        )
 
     @property
     def down(self) -> set[str]:
@@ -141,6 +147,19 @@ def test_an_edit_that_comes_after_the_word_of_a_later_takedown_brings_nothing_ba
     for step in (*edits, ("unpublish", "b"), ("deliver", 0), ("deliver", 2)):
         story.take(step)
     assert story.down == {"b"}
+
+
+def test_a_takedown_that_overtakes_the_first_post_of_its_story_is_not_lost(
+    sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper_system.install(monkeypatch)
+    story = PaperEditors(sqlite_record)
+    for step in (("publish", "a"), ("unpublish", "a"), ("deliver", 1), ("deliver", 0)):
+        story.take(step)
+    assert story.newsroom.status("a") == "none"
+    for step in (("publish", "a"), ("deliver", 2)):
+        story.take(step)
+    assert story.newsroom.status("a") == "usable"
 
 
 def test_a_post_that_is_late_brings_back_nothing(

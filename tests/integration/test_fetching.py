@@ -335,6 +335,21 @@ def test_a_hook_that_was_held_does_not_change_a_story_back(newsroom: PaperNewsro
     assert len(all_sections(newsroom.record)) == 3
 
 
+def test_a_story_that_was_held_is_not_published_if_it_was_taken_down_meanwhile(
+    newsroom: PaperNewsroom,
+) -> None:
+    assert newsroom.send({"stories": [a_story(sections=["sport"])]}).outcome == "held"
+    newsroom.now += A_MINUTE
+    assert newsroom.send({"gone": ["7"]}).outcome == "ignored"
+    operations.add_section(newsroom.record, "sport", "Sport", None, actor="operator", now=newsroom.now)
+    newsroom.now += A_MINUTE
+    [claimed] = operations.retry_hooks(newsroom.record, "paper", None, actor="operator", now=newsroom.now)
+    result = newsroom.hooks.resume(newsroom.source, claimed)
+    hooks.settle(newsroom.record, claimed.claim, result, next_try_at=newsroom.now)
+    newsroom.work()
+    assert newsroom.status("7") == "none"
+
+
 def test_nothing_changed_costs_two_lists(newsroom: PaperNewsroom) -> None:
     newsroom.paper.page = 1000
     for number in range(200):

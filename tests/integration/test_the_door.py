@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.store import operations
-from service.store.articles import early_takedowns, sources
+from service.store.articles import early_takedowns, judgement, sources
 from service.store.articles.idempotency import NOTHING_TO_DO, Answer
 from service.store.articles.lifecycle import BELIEVED_AHEAD, essence, fingerprints
 from service.store.content import canonical
@@ -89,6 +89,42 @@ def test_a_story_that_is_newer_than_its_early_takedown_is_published(record: Reco
     source = a_desk(record)
     post(record, source, a_takedown(version=2))
     assert post(record, source, an_article(version=3)).type == "article.published"
+
+
+@pytest.mark.parametrize(
+    "story", [{}, {"updated_at": later(-100)}, {"updated_at": later(30)}, {"version": 3}]
+)
+def test_a_story_that_waited_is_not_published_if_its_takedown_came_meanwhile(
+    record: Record, story: dict[str, Any]
+) -> None:
+    source = a_desk(record)
+    post(record, source, a_takedown("unpublished"))
+    answer = post(record, source, an_article(**story), received_at=later(-1))
+    assert (answer.outcome, answer.article) == ("stale", "")
+    assert post(record, source, an_article(**story), received_at=later(1)).type == "article.published"
+
+
+def test_a_story_that_says_that_it_is_newer_than_its_early_takedown_is_published_though_it_waited(
+    record: Record,
+) -> None:
+    source = a_desk(record)
+    post(record, source, a_takedown("unpublished"))
+    moment = later(judgement.SURELY_LATER.total_seconds() + 1)
+    story = an_article(updated_at=moment)
+    assert post(record, source, story, now=moment, received_at=later(-1)).type == "article.published"
+
+
+def test_a_takedown_without_an_order_that_was_never_here_keeps_no_native_post_back(record: Record) -> None:
+    source = a_desk(record)
+    post(record, source, a_takedown("unpublished"))
+    assert post(record, source, an_article()).type == "article.published"
+
+
+def test_a_takedown_without_an_order_leaves_the_order_of_the_one_before(record: Record) -> None:
+    source = a_desk(record)
+    post(record, source, a_takedown("killed", version=5))
+    post(record, source, a_takedown("unpublished"))
+    assert post(record, source, an_article(version=4)).type == "article.killed"
 
 
 def test_an_early_takedown_concerns_its_own_source_and_story_alone(record: Record) -> None:

@@ -12,11 +12,12 @@ import sys
 from tests.systems import runner
 from tests.systems.directus_day import DIRECTUS
 from tests.systems.ghost_day import GHOST
+from tests.systems.payload_day import PAYLOAD
 from tests.systems.strapi_day import STRAPI
 from tests.systems.wagtail_day import WAGTAIL
 from tests.systems.wordpress import WORDPRESS
 
-SYSTEMS = (WORDPRESS, GHOST, WAGTAIL, DIRECTUS, STRAPI)
+SYSTEMS = (WORDPRESS, GHOST, WAGTAIL, DIRECTUS, STRAPI, PAYLOAD)
 
 if __name__ == "__main__":
     sys.exit(runner.run(SYSTEMS, os.environ.get("SYSTEMS", "").split()))

@@ -129,7 +129,9 @@ class System:
         digest = hashlib.sha256(repr(look.event).encode("utf-8", "backslashreplace")).hexdigest()
         if look.of_revision is None:
             return Stamp(None, digest, received_at=look.asked_at)
-        return Stamp(None, digest, of_revision=look.of_revision)
+        # A takedown of what is not here makes no revision: its time alone says that it came meanwhile.
+        asked_at = look.asked_at if look.of_revision == 0 else None
+        return Stamp(None, digest, received_at=asked_at, of_revision=look.of_revision)
 
 
 def _hint(status: int) -> str:

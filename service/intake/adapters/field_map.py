@@ -214,6 +214,9 @@ def _first_named(value: Mapping[str, Any], depth: int) -> list[str]:
 
 
 def _author(value: Any) -> dict[str, str]:
+    """A relation that is its record's number alone names nobody."""
+    if isinstance(value, int):
+        return {}
     names = names_of(value)
     url = words(value, "url")
     return filled({"name": names[0], "url": url if url.startswith(_WEB) else ""}) if names else {}

@@ -1,7 +1,9 @@
 """Payload 3: two hooks of a collection, as docs/connect/payload.md has them, and its REST API.
 
-A draft that is saved over a published story looks like an unpublished one: only the API tells them apart. A hook has
-one locale of the document. Each is a story of its own, unless the source has a language: then it has that one alone.
+A hook says `shown` when it has the document as readers see it. One that does not, of sites that took its code from an
+older page, has what an editor saved: then a draft over a published story looks like an unpublished one, and what an
+editor's screen saves has bare ids for all that it refers to, so that the API is asked. A hook has one locale of the
+document. Each is a story of its own, unless the source has a language: then it has that one alone.
 """
 
 from __future__ import annotations
@@ -31,13 +33,17 @@ from service.intake.adapters.adapter import (
     Unreadable,
 )
 from service.intake.adapters.field_map import HABITS, RecordHabits, first_value, read_record
-from service.intake.adapters.json_values import an_id, an_object, decoded, objects, words
+from service.intake.adapters.json_values import a_moment, an_id, an_object, decoded, objects, words
 from service.intake.adapters.story_types import is_story_type
 
 DOCS_CHANGED, DOCS_LISTED = 50, 500
 LOCALES_MOST = 50  # of one document
 _USUAL_LOCALE = "en"  # of Payload as it is installed: the story in it has the document's id alone
 _ALL_LOCALES = "all"  # of a change by code: each field has all its languages
+RELATIONS_MOST = 100  # of one field: all of them are as bare as the first
+_RELATIONS = ("sections", "authors", "images", "keywords")
+# Of another document, in MongoDB or as a UUID.
+_AN_ID = re.compile(r"[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _SHA256 = re.compile(r"(?:sha256=)?([0-9a-fA-F]{64})", re.ASCII)
 # SQLite gives a deleted document's id to the next one: the time of its making tells them apart.
 _HABITS = RecordHabits(
@@ -88,18 +94,39 @@ def _gone(hook: dict[str, Any], record_id: str, settings: SourceSettings) -> lis
 def _change(hook: dict[str, Any], record_id: str, settings: SourceSettings) -> list[Event]:
     doc, locale, before = an_object(hook, "doc"), words(hook, "locale"), hook.get("previousStatus")
     ids = _ids(hook, record_id, settings)
+    is_shown = hook.get("shown") is True
+    if is_shown and not _is_public(doc):
+        return [Gone(each, updated_at=a_moment(doc, "updatedAt")) for each in ids]
     if doc.get("_status", "published") != "published":
         # The draft that a published story was saved as may be unpublished later: then it was a draft before, too.
         may_be_public = before == "published" or (before is not None and settings.base_url)
         return [Hint(ids) if may_be_public else Ignore("it is a draft")]
-    if locale == _ALL_LOCALES:
+    if locale == _ALL_LOCALES or (settings.base_url and not is_shown and _has_bare_ids(doc, settings)):
         return [Hint(ids)]
     if settings.language and locale and not _is_ours(locale, settings):
         return [Ignore(f"it is in {locale[:40]}, and this source is in {settings.language}")]
-    story = _story(doc, _id_in(record_id, locale, settings), settings, locale)
+    story_id = _id_in(record_id, locale, settings)
+    if is_shown and not _has_content(doc, settings):  # it has no translation, or none any more
+        return [Hint([story_id]) if settings.base_url else Gone(story_id)]
+    story = _story(doc, story_id, settings, locale)
     # With the first publication all translations become public, and the hook has one.
-    others = [each for each in ids if each != story.fields["id"]]
+    others = [each for each in ids if each != story_id]
     return [story, Hint(others)] if others and before != "published" and settings.base_url else [story]
+
+
+def _has_bare_ids(doc: dict[str, Any], settings: SourceSettings) -> bool:
+    return any(_is_bare(first_value(doc, each, settings, _HABITS)) for each in _RELATIONS)
+
+
+def _is_bare(value: Any) -> bool:
+    """Whether a relation, or one of several, is the other document's id alone."""
+    if isinstance(value, list):
+        return any(map(_is_bare, value[:RELATIONS_MOST]))
+    if isinstance(value, dict):
+        return "relationTo" in value and _is_bare(value.get("value"))
+    if isinstance(value, str):
+        return _AN_ID.fullmatch(value) is not None
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _ids(hook: dict[str, Any], record_id: str, settings: SourceSettings) -> list[str]:
@@ -155,12 +182,13 @@ def _fetched(answer: ApiAnswer, story_id: str, settings: SourceSettings) -> Stor
     doc = api_pages.the_one(_docs(answer), _id_of, record_id, "document")
     if doc is None or not _is_public(doc) or (settings.language and locale):
         return Gone(story_id)
-    if not settings.language and not any(first_value(doc, each, settings, _HABITS) for each in _CONTENT):
+    if not settings.language and not _has_content(doc, settings):
         return Gone(story_id)  # it is not translated, or not any more
     return _story(doc, story_id, settings)
 
 
-_CONTENT = ("headline", "body_html")
+def _has_content(doc: dict[str, Any], settings: SourceSettings) -> bool:
+    return any(first_value(doc, each, settings, _HABITS) for each in ("headline", "body_html"))
 
 
 def _changed(since: datetime, settings: SourceSettings) -> ApiRequest:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from service.store import audit, names
 from service.store.articles import current_article, early_takedowns, idempotency, judgement, posts, revisions
 from service.store.articles.current_article import CurrentArticle
-from service.store.articles.idempotency import NOTHING_TO_DO, Answer
+from service.store.articles.idempotency import NOTHING_TO_DO, TAKEN_DOWN_BEFORE, Answer
 from service.store.articles.lifecycle import (
     KILLED_BY_DESK,
     Change,
@@ -115,13 +115,16 @@ def accept_within(connection: Connection, post: Post, revision: PostedRevision |
     if current is not None and judgement.is_reused(connection, post, current):
         revisions.give_up_id(connection, current)
         current = None
-    revision, killed = judgement.complete(connection, post, revision, current)
-    if killed is not None:
-        answer = current_article.current_answer(connection, killed, "stale")
-        _note_stale(connection, post, killed, KILLED_BY_DESK)
+    complete = judgement.complete(connection, post, revision, current)
+    if complete.killed is not None:
+        answer = current_article.current_answer(connection, complete.killed, "stale")
+        _note_stale(connection, post, complete.killed, KILLED_BY_DESK)
         idempotency.store_answer(connection, post, answer)
         return answer
-    revision = judgement.as_of_now(connection, post, revision, current)
+    if complete.is_overtaken:
+        idempotency.store_answer(connection, post, TAKEN_DOWN_BEFORE)
+        return TAKEN_DOWN_BEFORE
+    revision = judgement.as_of_now(connection, post, complete.revision, current)
     match judgement.verdict(post, revision, current):
         case Repeat():
             assert current is not None

@@ -1,6 +1,7 @@
 """Early takedowns: of stories that are not here yet. Hooks overtake each other, and the older story may follow.
 
-Only one with an order, a version or a time, is noted: of another, nobody can say that the story that follows is older.
+One with an order, a version or a time, takes down an older story as it arrives. Of one without, nobody can say that the
+story that follows is older: its time of receipt is noted, so that a system that can be asked is asked.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ AWAITED_FOR = timedelta(days=30)
 
 
 def note(connection: Connection, post: Post) -> None:
-    """Notes a takedown of what was never here; the newest of several stays."""
+    """Notes a takedown of what was never here. The newest of several stays; one without an order leaves the other's."""
     posted = post.article
-    if posted.version is None and posted.updated_at is None:
-        return
     values = {
         "source": post.source.id,
         "external_id": posted.external_id,
@@ -28,13 +27,17 @@ def note(connection: Connection, post: Post) -> None:
         "updated_at": posted.updated_at,
         "now": post.now,
     }
-    _NOTE.run(connection, values)
+    has_order = posted.version is not None or posted.updated_at is not None
+    (_NOTE if has_order else _NOTE_RECEIPT).run(connection, values)
     _PRUNE.run(connection, {"before": post.now - AWAITED_FOR})
 
 
-_NOTE = Statement("""
+_NEW_ROW = """
     INSERT INTO early_takedown (source_id, external_id, status, version, source_updated_at, received_at)
-    VALUES (:source, :external_id, :status, :version, :updated_at, :now)
+    VALUES (:source, :external_id, :status, :version, :updated_at, :now)"""
+_NOTE_RECEIPT = Statement(f"""{_NEW_ROW}
+    ON CONFLICT (source_id, external_id) DO UPDATE SET received_at = excluded.received_at""")
+_NOTE = Statement(f"""{_NEW_ROW}
     ON CONFLICT (source_id, external_id) DO UPDATE SET status = excluded.status, version = excluded.version,
         source_updated_at = excluded.source_updated_at, received_at = excluded.received_at
     WHERE (early_takedown.version IS NULL OR excluded.version IS NULL OR early_takedown.version <= excluded.version)

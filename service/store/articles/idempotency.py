@@ -27,8 +27,11 @@ ANSWERS_AT_ONCE = 500  # answers that are looked at in one transaction
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a source: `outcome` is accepted, repeat, stale, or ignored, where all else is empty: it was the
-    takedown of what was never here. `given_at`: of a key's first answer that is given again, the time of the post."""
+    """The answer to a source: `outcome` is accepted, repeat, stale, or ignored.
+
+    All else is empty for the takedown of what was never here, which is ignored, and for a story that may be older than
+    such a takedown, which is stale. `given_at`: of a key's first answer that is given again, the time of the post.
+    """
 
     article: str
     revision: int
@@ -43,6 +46,7 @@ class Answer:
 
 
 NOTHING_TO_DO = Answer(article="", revision=0, event="", type="", outcome="ignored")
+TAKEN_DOWN_BEFORE = Answer(article="", revision=0, event="", type="", outcome="stale")
 
 
 def find_answer(connection: Connection, post: Post) -> Answer | None:

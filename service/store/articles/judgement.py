@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -31,6 +31,8 @@ from service.store.errors import UnknownSections
 from service.store.feeds import sections
 from service.store.schema.base import from_micros
 from service.times import from_iso
+
+SURELY_LATER = timedelta(minutes=1)  # after a takedown came: a source's clock may be so much ahead of ours
 
 
 def verdict(post: Post, revision: PostedRevision, current: CurrentArticle | None) -> Verdict:
@@ -96,34 +98,59 @@ def _moment(written: str | None) -> datetime | None:
 
 def complete(
     connection: Connection, post: Post, revision: PostedRevision | None, current: CurrentArticle | None
-) -> tuple[PostedRevision, CurrentArticle | None]:
+) -> CompletePost:
     """As posted, or with the article's own content when a takedown came without. Raises UnknownSections.
 
-    The very story that the desk killed does not come back because its source gave it another id: it is returned too. A
-    story whose takedown came before it is taken down, if that was the later of the two.
+    The very story that the desk killed does not come back because its source gave it another id. A story whose takedown
+    came before it is taken down, if that was the later of the two.
     """
     if revision is None:
         assert current is not None, "a takedown of what was never here has nothing to be made whole by"
-        return posts.with_content(post.article, current_article.current_content(connection, current)), None
+        return CompletePost(
+            posts.with_content(post.article, current_article.current_content(connection, current))
+        )
     known = _known(connection, post, revision.content)
     if unknown := [slug for slug in post.article.sections if slug not in known.names]:
         raise UnknownSections(unknown, sorted(known.names))
     if current is not None:
-        return revision, None
+        return CompletePost(revision)
     if known.taken_down is not None and is_surely_newer(revision.state, known.taken_down):
         ended = with_status(known.taken_down, known.taken_down.status, revision.content)
         revision = PostedRevision(revision.content, ended)
-    return revision, None if known.killed is None else current_article.lock_by_id(connection, known.killed)
+    killed = None if known.killed is None else current_article.lock_by_id(connection, known.killed)
+    return CompletePost(revision, killed, _is_taken_down_since(post, revision.state, known))
+
+
+def _is_taken_down_since(post: Post, state: ArticleState, known: _DeskFacts) -> bool:
+    """Whether a takedown has come since a story that waited, or whose hook may have been overtaken, and nothing says
+    that the story is newer. One that is taken down as it arrives is no such story."""
+    if post.received_at is None or known.taken_down is None or known.taken_down_at is None:
+        return False
+    if state.status != "usable" or known.taken_down_at <= post.received_at:
+        return False
+    is_later = state.updated_at is not None and state.updated_at > known.taken_down_at + SURELY_LATER
+    return not (is_later or is_surely_newer(known.taken_down, state))
+
+
+@dataclass(frozen=True)
+class CompletePost:
+    """A post made whole. `killed`: the article that the desk killed with this very content. `is_overtaken`: a takedown
+    came before this story, and nothing says which of the two was first."""
+
+    revision: PostedRevision
+    killed: CurrentArticle | None = None
+    is_overtaken: bool = False
 
 
 @dataclass(frozen=True)
 class _DeskFacts:
     """The names of sections that a post may use; the article that the desk killed with the post's very content, the
-    newest of several; and the state in which an early takedown leaves the post's story."""
+    newest of several; and the state in which an early takedown leaves the post's story, with the time when it came."""
 
     names: set[str]
     killed: int | None
     taken_down: ArticleState | None
+    taken_down_at: datetime | None
 
 
 def _known(connection: Connection, post: Post, content: str) -> _DeskFacts:
@@ -140,7 +167,8 @@ def _known(connection: Connection, post: Post, content: str) -> _DeskFacts:
     return _DeskFacts(
         names={row[0] for row in rows if row[0] is not None},
         killed=next((row[1] for row in rows if row[1] is not None), None),
-        taken_down=None if early is None else _state(*early[2:]),
+        taken_down=None if early is None else _state(*early[2:5]),
+        taken_down_at=None if early is None else from_micros(early[5]),
     )
 
 
@@ -149,9 +177,10 @@ def _state(status: str, version: int | None, updated_at: int | None) -> ArticleS
 
 
 _KNOWN = Statement(f"""
-    SELECT n.slug, CAST(NULL AS bigint), CAST(NULL AS text), CAST(NULL AS bigint), CAST(NULL AS bigint)
+    SELECT n.slug, CAST(NULL AS bigint), CAST(NULL AS text), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint)
     FROM ({sections.NAMES}) n
-    UNION ALL SELECT NULL, max(id), NULL, NULL, NULL FROM article
+    UNION ALL SELECT NULL, max(id), NULL, NULL, NULL, NULL FROM article
     WHERE killed_by_desk AND source_id = :source AND content_hash IN (:killed, :to_the_letter)
-    UNION ALL SELECT NULL, NULL, status, version, source_updated_at FROM early_takedown
+    UNION ALL SELECT NULL, NULL, status, version, source_updated_at, received_at FROM early_takedown
     WHERE source_id = :source AND external_id = :external_id""")

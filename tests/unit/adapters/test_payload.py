@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -170,6 +171,65 @@ def test_a_comparison_has_every_translation_that_has_a_headline() -> None:
     assert "locale=all" in ids.url
     assert "select[meta]=true" in unquote(ids.url)
     assert list(comparison.ids_page(answer, ids, ANY_LANGUAGE).ids) == ["7", "7.ur", "8"]
+
+
+def _shown(document: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A hook of the code on our page: it has the document as readers see it."""
+    return _hook({"updatedAt": "2026-11-28T17:24:02.500Z", **document}, shown=True, **more)
+
+
+@pytest.mark.parametrize("options", [SourceSettings(), ANY_LANGUAGE, PAYLOAD_SETTINGS])
+def test_a_story_that_is_unpublished_after_its_draft_was_saved_goes_at_once(options: SourceSettings) -> None:
+    hook = _shown({"_status": "draft"}, locale="en", previousStatus="draft")
+    assert hook_events(ADAPTER, hook, options) == [
+        Gone("7", updated_at=datetime(2026, 11, 28, 17, 24, 2, 500_000, UTC))
+    ]
+
+
+def test_unpublishing_ends_all_translations_though_nobody_can_be_asked() -> None:
+    hook = _shown({"_status": "draft"}, locale="ur", locales=["en", "ur"], previousStatus="published")
+    ends = hook_events(ADAPTER, hook, SourceSettings())
+    assert [each.id for each in ends if isinstance(each, Gone)] == ["7.ur", "7"]
+
+
+def test_a_draft_over_a_published_story_leaves_what_readers_see() -> None:
+    hook = _shown({"_status": "published"}, locale="en", previousStatus="draft")
+    [story] = hook_events(ADAPTER, hook, SourceSettings())
+    assert isinstance(story, StoryRead)
+    assert story.fields["headline"] == "T"
+
+
+def test_a_translation_that_was_taken_back_is_gone() -> None:
+    hook = _shown({"title": None, "_status": "published"}, locale="ur", previousStatus="published")
+    assert hook_events(ADAPTER, hook, SourceSettings()) == [Gone("7.ur")]
+    assert hook_events(ADAPTER, hook, ANY_LANGUAGE) == [Hint(["7.ur"])]
+
+
+_ROW_ID, _ROW_UUID = "64f0c0ffee64f0c0ffee64f0", "0190c0ff-ee00-7000-8000-0190c0ffee00"
+
+
+@pytest.mark.parametrize(
+    "bare",
+    [
+        {"sections": [1]},
+        {"category": _ROW_ID},
+        {"authors": [_ROW_UUID]},
+        {"heroImage": 3},
+        {"tags": [{"relationTo": "tags", "value": 2}]},
+    ],
+)
+def test_a_hook_with_bare_ids_from_an_editors_screen_is_asked_for(bare: dict[str, Any]) -> None:
+    hook = _hook(bare, locale="en", previousStatus="published")
+    assert hook_events(ADAPTER, hook, ANY_LANGUAGE) == [Hint(["7"])]
+    assert isinstance(hook_events(ADAPTER, {**hook, "shown": True}, ANY_LANGUAGE)[0], StoryRead)
+    named = {"sections": ["world"], "authors": [{"id": 1, "name": "A"}], "tags": "sea, port"}
+    assert isinstance(hook_events(ADAPTER, _hook(named, locale="en"), ANY_LANGUAGE)[0], StoryRead)
+
+
+def test_an_author_of_whom_a_hook_has_the_number_alone_has_no_name() -> None:
+    [story] = hook_events(ADAPTER, _hook({"authors": [1, {"name": "Ayesha Khan"}]}), SourceSettings())
+    assert isinstance(story, StoryRead)
+    assert story.fields["authors"] == [{"name": "Ayesha Khan"}]
 
 
 def test_a_source_with_a_language_has_no_story_in_another() -> None:

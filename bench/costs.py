@@ -112,6 +112,7 @@ class CostLines:
     def __post_init__(self) -> None:
         server = self.database != SQLITE
         names = [("ours", "CPU of our processes, each", "µs")]
+        names += [("built", "… until the feeds are built, each", "µs")]
         names += [("database", "CPU of PostgreSQL, each", "µs")] if server else []
         names += [("redis", "CPU of Redis, each", "µs"), ("whole", "CPU of all of them, each", "µs")]
         names += [("wal", "WAL written, each" if server else "WAL left at the end, each", "B")]
@@ -137,6 +138,11 @@ class CostLines:
         wal = after.wal if self.database == SQLITE else after.wal - before.wal
         self.lines["wal"].ours.append(wal / each)
         self.lines["disk"].ours.append((after.disk - before.disk) / each)
+
+    def note_built(self, before: CostReading, built: CostReading, delivered: int) -> None:
+        """Notes the processor time that a round took until its feeds and their archives were built, too."""
+        if (seconds := _difference(before.ours, built.ours)) is not None:
+            self.lines["built"].ours.append(seconds / max(1, delivered) * 1e6)
 
 
 def _difference(before: float | None, after: float | None) -> float | None:

@@ -5,6 +5,10 @@ Beside each row: one curl loop that signs and posts the very same bodies to the 
 
 from __future__ import annotations
 
+import time
+
+from sqlalchemy import text
+
 from bench import bare_push, load
 from bench.balance import Balance
 from bench.bare_push import BarePushes
@@ -13,6 +17,7 @@ from bench.desk import BenchDesk
 from bench.run import Run
 from bench.sink import Sink
 from bench.table import Line, at_least, at_most
+from service.store.database.record import Record
 
 SIZE = 6 * 1024
 
@@ -72,10 +77,35 @@ def _backlog(
             before = meter.read()
             balance, seconds = drain(desk, sink, articles, endpoints)
             costs.note(before, meter.read(), balance.delivered)
+            void = void or wait_built(desk.record)
+            costs.note_built(before, meter.read(), balance.delivered)
             rate.ours.append(balance.delivered / seconds)
             for line in lines:
                 line.void = line.void or void or balance.void
     return lines
+
+
+# `archived` counts the pages of 50 stories that are made.
+_UNBUILT = text(
+    "SELECT count(*) FROM feed WHERE closed_at IS NULL AND (wanted > built OR sequence >= (archived + 1) * 50)"
+)
+_MOST_BUILDING = 120.0  # seconds
+
+
+def wait_built(record: Record, seconds: float = _MOST_BUILDING) -> str:
+    """Waits until the feeds of a round are built, and their archives' pages: work that is put off is not saved.
+
+    Says in words what is left after so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        with record.reading() as connection:
+            unbuilt = int(connection.execute(_UNBUILT).scalar_one())
+        if not unbuilt:
+            return ""
+        if time.monotonic() > deadline:
+            return f"{unbuilt} feeds were not built after {seconds:g} s"
+        time.sleep(0.25)
 
 
 def _bare(pushes: BarePushes, sink: Sink, rate: Line, cpu: Line) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
+from redis import Redis
 from sqlalchemy import text
 
 from bench.balance import Balance, imbalance
@@ -101,6 +102,13 @@ class BenchDesk:
         for name, tasks in started:
             self._start_worker(name, tasks)
         self._processes.wait(_part(name, tasks), lambda: len(workers_now(self.record)) == len(started))
+        # Until they take hints they look for work by themselves, whoever holds the sweep.
+        self._processes.wait(_part(name, tasks), lambda: self._hint_takers() >= len(started))
+
+    def _hint_takers(self) -> int:
+        """How many processes wait for a hint at Redis."""
+        with Redis(unix_socket_path=str(embedded_redis.socket_path(self.settings))) as redis:
+            return sum(each["cmd"] == "brpop" for each in redis.client_list())
 
     def replace_workers(self) -> float:
         """Kills all workers that deliver, and starts them again at once; returns the Unix time of the kill."""

@@ -7,9 +7,14 @@ from typing import Any
 
 from bench.costs import CostMeter
 from bench.databases import POSTGRESQL, SQLITE, Databases
+from bench.deliveries import wait_built
 from bench.processes import Processes
 from bench.snapshot import open_snapshot
 from service.store.database.record import Record
+from service.store.deliveries import routing
+from service.store.feeds.feeds import ARCHIVE_PAGE
+from tests.builders import NOW, a_desk, an_article, post
+from tests.feed_desk import FeedDesk
 
 
 def url_of(record: Record) -> str:
@@ -48,6 +53,18 @@ def test_costs_of_postgresql_are_its_wal_its_tables_and_its_servers_processor(
     assert before.database is not None
     assert after.database is not None
     assert 0 < before.database <= after.database
+
+
+def test_feeds_that_are_not_built_are_counted_until_they_are(sqlite_record: Record) -> None:
+    desk = FeedDesk(sqlite_record)
+    source = a_desk(sqlite_record)
+    for number in range(ARCHIVE_PAGE):
+        post(sqlite_record, source, an_article(external_id=str(number)))
+    while routing.route(sqlite_record, NOW).more:
+        pass
+    assert "not built after 0 s" in wait_built(sqlite_record, 0)
+    desk.work()
+    assert wait_built(sqlite_record, 0) == ""
 
 
 def test_snapshot_is_held_on_postgresql_until_it_is_let_go(postgres_record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from bench.backlog import Arrivals
@@ -72,13 +73,13 @@ def test_nothing_is_divided_by_a_median_of_zero() -> None:
 
 def test_costs_of_a_round_are_told_apart_and_for_each_delivery() -> None:
     costs = CostLines("fanout", "postgresql")
-    costs.note(
-        CostReading(ours=1.0, database=2.0, redis=0.5, wal=1_000, disk=8_192),
-        CostReading(ours=1.3, database=2.2, redis=0.6, wal=4_000, disk=16_384),
-        delivered=1_000,
-    )
+    before = CostReading(ours=1.0, database=2.0, redis=0.5, wal=1_000, disk=8_192)
+    after = CostReading(ours=1.3, database=2.2, redis=0.6, wal=4_000, disk=16_384)
+    costs.note(before, after, delivered=1_000)
+    costs.note_built(before, replace(after, ours=1.4), delivered=1_000)
     figures = {name: round(line.ours[0], 3) for name, line in costs.lines.items()}
-    assert figures == {"ours": 300, "database": 200, "redis": 100, "whole": 600, "wal": 3, "disk": 8.192}
+    apart = {"ours": 300, "database": 200, "redis": 100}
+    assert figures == {**apart, "built": 400, "whole": 600, "wal": 3, "disk": 8.192}
 
 
 def test_costs_on_sqlite_have_no_server_and_a_wal_that_began_empty() -> None:
@@ -87,7 +88,7 @@ def test_costs_on_sqlite_have_no_server_and_a_wal_that_began_empty() -> None:
     costs.note(
         before, CostReading(ours=2.0, database=None, redis=0.0, wal=9_000, disk=8_096), delivered=1_000
     )
-    figures = {name: line.ours[0] for name, line in costs.lines.items()}
+    figures = {name: line.ours[0] for name, line in costs.lines.items() if line.ours}
     assert figures == {"ours": 1000, "redis": 0, "whole": 1000, "wal": 9, "disk": 4}
 
 

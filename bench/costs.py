@@ -63,7 +63,7 @@ class CostMeter:
     def empty_wal(self) -> None:
         """Writes SQLite's WAL into the file, and empties it if no reader needs it; PostgreSQL's goes on."""
         if self._on_sqlite:
-            with closing(sqlite3.connect(sqlite_path(self._url))) as connection:
+            with closing(sqlite3.connect(sqlite_path(self._url), timeout=1)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def index_entries(self) -> int:

@@ -190,7 +190,7 @@ def _copy(paths: Sequence[Path], root: Path, folder: Path) -> None:
 
 
 def _python(folder: Path, python: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return _run([python, *words], folder, 120)
+    return _run([python, *words], folder, BUILD_SECONDS)
 
 
 def _git(root: Path, *words: str) -> subprocess.CompletedProcess[str]:

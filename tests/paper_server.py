@@ -18,12 +18,15 @@ from tests.paper_system import PAPER_TOKEN, a_story
 @dataclass
 class Paper:
     """The system: `stories` are all it has, `hidden` the ids that are not public. `fails`: the status of every answer
-    while it is set; `lists`: the ids that its list shows, if that is wrong."""
+    while it is set; `lists`: the ids that its list shows, if that is wrong. `broken`: stories at which it fails, with
+    the status; `asks_to_wait`: the Retry-After of the answers to come, each a 429 (None: it does not say)."""
 
     stories: dict[str, dict[str, Any]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     fails: int = 0
     lists: list[str] | None = None
+    broken: dict[str, int] = field(default_factory=dict)
+    asks_to_wait: list[str | None] = field(default_factory=list)
     page: int = 3
     seen: list[str] = field(default_factory=list)
     url: str = ""
@@ -58,6 +61,8 @@ class Paper:
         story_id = parts.path.rpartition("/")[2]
         if self.before_answer:
             self.before_answer(story_id)
+        if story_id in self.broken:
+            return self.broken[story_id], {}
         if story_id not in self.public():
             return 404, {}
         return 200, self.stories[story_id]
@@ -80,9 +85,14 @@ def a_paper_server() -> Iterator[Paper]:
         def do_GET(self) -> None:
             paper.seen.append(self.path)
             authorized = self.headers.get("Authorization") == f"Bearer {PAPER_TOKEN}"
+            wait = paper.asks_to_wait.pop(0) if paper.asks_to_wait else ""
             status, body = paper.answer(self.path) if authorized else (401, {})
+            if wait != "":
+                status, body = 429, {}
             raw = json.dumps(body).encode()
             self.send_response(status)
+            if wait:
+                self.send_header("Retry-After", wait)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)

@@ -69,7 +69,7 @@ class SourceAuthenticator:
 
     def verified(self, slug: str, fault: Callable[[Sequence[str]], str | None]) -> VerifiedSource:
         """The source of this name, whose secrets have no `fault`, the newest and those that still work; or a 401."""
-        reason = f"there is no source {slug!r}; `dateline source add` makes one"
+        reason = no_such_source(slug)
         for refresh in (False, True):  # a secret may be new
             found = [each for each in self._cached(refresh=refresh) if each.slug == slug]
             secrets = list(dict.fromkeys(each.secret for each in found))
@@ -136,3 +136,8 @@ class SourceAuthenticator:
                 self._options = source_settings.all_options(self._record)
                 self._read_at = now
             return self._sources
+
+
+def no_such_source(slug: str) -> str:
+    """Says that a hook's address names nobody."""
+    return f"there is no source {slug!r}; `dateline source add` makes one"

@@ -6,15 +6,20 @@ A refusal would be worse than useless: Ghost deletes its hook at a 410, and no s
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 
 from flask import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from service import logs
+from service.http import credentials
+from service.http.auth import unauthenticated
 from service.http.problems import Problem
 from service.intake.adapters import registry
 from service.intake.adapters.adapter import Adapter, HookRequest
-from service.intake.authenticate import SourceAuthenticator
+from service.intake.authenticate import SourceAuthenticator, no_such_source
 from service.intake.hook_intake import HookIntake
 from service.intake.refusal_counter import count_nothing, name_source
 from service.intake.story_intake import StoryIntake
@@ -23,6 +28,8 @@ from service.store.articles.hooks import HookResult
 log = logs.get("intake")
 
 HOOK_MAX_BYTES = 8 * 1024 * 1024
+_EITHER = 32 + zlib.MAX_WBITS  # the head of gzip or of zlib
+_WINDOWS = {"gzip": _EITHER, "x-gzip": _EITHER, "deflate": _EITHER}
 
 
 class HookReceiver:
@@ -34,17 +41,27 @@ class HookReceiver:
         self._authenticator = authenticator
 
     def receive(self, slug: str) -> Response | None:
-        """The answer; None for a source that posts Dateline's own JSON, and for one that is not there."""
+        """The answer; None for a source that posts Dateline's own JSON, and for whoever comes with a key of ours or a
+        Standard Webhooks signature to one that is not there. A 401 for a content system that does."""
         source = self._authenticator.find(slug)
+        if source is None and not _is_in_our_own_way():
+            raise unauthenticated(no_such_source(slug))
         if source is None or source.adapter == registry.NATIVE:
             return None
         name_source(source.slug)
         adapter = registry.ADAPTERS.get(source.adapter)
         if adapter is None:
             raise Problem(422, "adapter", registry.unknown_words(source.adapter))
-        hook = _hook_request()
+        sent = _hook_request()
+        hook = decompressed(sent)
         now = self._stories.clock()
-        verified = self._authenticator.verified(slug, lambda secrets: adapter.verify(hook, secrets, now))
+
+        def fault(secrets: Sequence[str]) -> str | None:
+            """Systems sign before they compress, or after it."""
+            words = adapter.verify(hook, secrets, now)
+            return words if words is None or hook is sent else adapter.verify(sent, secrets, now)
+
+        verified = self._authenticator.verified(slug, fault)
         number, result = self._hooks.receive(verified.source, adapter, hook, verified.secrets)
         log.info(
             "hook.received",
@@ -68,16 +85,21 @@ class HookReceiver:
         return Response(words, 200, {"Cache-Control": "no-store"}, content_type="text/plain; charset=utf-8")
 
 
+def _is_in_our_own_way() -> bool:
+    """Whether the request is authenticated as a post of Dateline's own JSON is."""
+    _, _, key = request.headers.get("Authorization", "").partition(" ")
+    return "webhook-signature" in request.headers or credentials.read_api_key(key.strip()) is not None
+
+
 def _hook_request() -> HookRequest:
     """The request as it came, or a 413."""
     request.max_content_length = HOOK_MAX_BYTES + 1
-    too_large = Problem(413, "too-large", f"a hook may have {HOOK_MAX_BYTES:,} bytes, 8 MiB, at the most")
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        raise too_large from None
+        raise _too_large() from None
     if len(body) > HOOK_MAX_BYTES:
-        raise too_large
+        raise _too_large()
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
@@ -86,6 +108,29 @@ def _hook_request() -> HookRequest:
     path = str(request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI") or "")
     target = path or request.path + (f"?{query}" if query else "")
     return HookRequest(request.method, target, headers, body)
+
+
+def decompressed(hook: HookRequest) -> HookRequest:
+    """The request with its body as it was before it was compressed; one that cannot be read so stays as it is. A 413
+    for what would become too large."""
+    coding = hook.headers.get("content-encoding", "").strip().lower()
+    if coding not in _WINDOWS:
+        return hook
+    reader = zlib.decompressobj(_WINDOWS[coding])
+    try:
+        body = reader.decompress(hook.body, HOOK_MAX_BYTES + 1)
+    except zlib.error:
+        return hook
+    if len(body) > HOOK_MAX_BYTES:
+        raise _too_large()
+    if not reader.eof:
+        return hook
+    headers = {name: value for name, value in hook.headers.items() if name != "content-encoding"}
+    return replace(hook, headers=headers, body=body)
+
+
+def _too_large() -> Problem:
+    return Problem(413, "too-large", f"a hook may have {HOOK_MAX_BYTES:,} bytes, 8 MiB, at the most")
 
 
 def _answer(adapter: Adapter, number: int, result: HookResult) -> Response:

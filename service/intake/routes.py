@@ -63,7 +63,7 @@ def create_blueprint(
         answers = take_lines(post, articles.take, count_part)
         return Response(answers, 200, {"Cache-Control": "no-store"}, content_type=NDJSON)
 
-    @blueprint.post("/v1/hooks/<source>")
+    @blueprint.post("/v1/hooks/<source>", strict_slashes=False)
     def post_hook(source: str) -> Response:
         """The content system's own webhook."""
         answer = receiver.receive(source)

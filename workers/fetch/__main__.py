@@ -37,6 +37,8 @@ _VERBS = {
     "article.killed": "take down",
 }
 
+_LEFT = "a worker looks it up, after this comparison"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.fetch")
@@ -99,6 +101,7 @@ def _facts(slug: str, comparison: Comparison, waiting: int, *, dry_run: bool) ->
         for each in report.results
     ]
     stories += [{"id": story_id, "outcome": "unclear", "why": why} for story_id, why in report.unclear]
+    stories += [{"id": story_id, "outcome": "queued", "why": _LEFT} for story_id in comparison.left]
     changed = sum(each["outcome"] == "accepted" for each in stories)
     words = f"{report.compared:,} stories looked at, {changed:,} {'would change' if dry_run else 'changed'}"
     if waiting:

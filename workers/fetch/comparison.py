@@ -7,10 +7,10 @@ by itself. A sweep that would take down more than the source's limit takes down 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from service.intake.adapters.adapter import (
     ApiAnswer,
@@ -23,11 +23,12 @@ from service.intake.adapters.adapter import (
 )
 from service.intake.hook_reading import can_fetch
 from service.intake.story_intake import StoryResult
-from service.store.articles import standings
+from service.store.articles import standings, story_lookups
 from service.store.articles.source_sync import SweepEnd, SyncState
 from service.store.articles.standings import Standing
 from service.store.database.record import Record
 from service.store.errors import ChangedMeanwhile
+from workers.fetch import backoff
 from workers.fetch.system import Look, StoryUnclear, System, SystemFailed
 
 OVERLAP_READ_AGAIN = timedelta(
@@ -40,6 +41,10 @@ IDS_MOST_COMPARED = 1_000_000
 LOOKS_MOST = 200  # stories that one sweep looks up; the next one goes on
 LIST_SECONDS = 240.0
 LOOKING_UP_SECONDS = 120.0
+LIST_READINGS_MOST = 3  # of a list of several pages, which drift while they are read
+BROKEN_IN_A_ROW = 3  # stories that the system fails at: then it is the system
+PATIENCE_SECONDS = 120.0  # that one comparison waits for a system which asks it to
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -54,6 +59,16 @@ class ComparisonReport:
         self.compared += 1
         if result.outcome not in ("repeat", "ignored"):
             self.results.append(result)
+
+
+@dataclass
+class _Changes:
+    """A list of changes while it is read: the stories that are down here, those that were seen or are about to be
+    looked up anyway, and until when stories are looked up."""
+
+    down: set[str]
+    seen: set[str]
+    look_up_until: float
 
 
 class ComparisonInterrupted(Exception):
@@ -77,13 +92,26 @@ class Comparison:
         self._reconciliation = reconciliation
         self._clock = clock
         self._stopping = stopping
+        self._broken = 0
+        self.left: dict[str, None] = {}  # stories that changed and were not looked up: they are a worker's
+        system.wait_up_to(PATIENCE_SECONDS, stopping)
         self._fetches = can_fetch(system.adapter, system.of.options)
 
     def read_changes(self, since: datetime) -> None:
         """Takes in what has changed since then. Raises SystemFailed when not all of it could be read."""
         down = {each.external_id for each in self._standings() if each.status != "usable" and not each.final}
-        seen: set[str] = set()
+        lookups = story_lookups.ids_queued(self._record, self._system.of.source.id, self._clock())
+        changes = _Changes(down, set(lookups), time.monotonic() + LOOKING_UP_SECONDS)
         deadline = time.monotonic() + LIST_SECONDS
+        for _ in range(LIST_READINGS_MOST):
+            # A story that goes while the pages are read moves another from a page to come to one that was read.
+            pages_with_news = self._read_list(since, changes, deadline)
+            if pages_with_news < 2 or time.monotonic() > deadline - LIST_SECONDS / 2:
+                return
+
+    def _read_list(self, since: datetime, changes: _Changes, deadline: float) -> int:
+        """Reads the list of changes once; returns how many of its pages had a story that was not seen before."""
+        pages_with_news = 0
         request = self._reconciliation.changed(since, self._system.settings)
         for page_number in range(PAGES_MOST):
             self._check(deadline)
@@ -96,10 +124,12 @@ class Comparison:
                 page = self._reconciliation.changed_page(answer, request, self._system.settings)
             except Unreadable as error:
                 raise SystemFailed(f"its list of changes cannot be read: {error}", answer) from None
+            seen_before = len(changes.seen)
             for event in page.events:
-                self._take(event, asked_at, down, seen)
+                self._take(event, asked_at, changes)
+            pages_with_news += len(changes.seen) > seen_before
             if page.next is None:
-                return
+                return pages_with_news
             request = page.next
         raise SystemFailed(f"its list of changes has more than {PAGES_MOST:,} pages")
 
@@ -120,23 +150,29 @@ class Comparison:
         ]
         limit = max(self._system.of.options.takedown_limit, state.released)
         end = self._take_down(missing, limit, baseline, state)
-        more = self._fetch_all(wanted)
+        # Stories that are held already come last: two hundred of them would keep all others from being looked up.
+        held = set(story_lookups.ids_held(self._record, self._system.of.source.id))
+        wanted.sort(key=held.__contains__)
+        left = () if not self._fetches else self._fetch_all(wanted, time.monotonic() + LOOKING_UP_SECONDS)
+        more = any(each not in held for each in left)
         return SweepEnd(end.missing, end.baseline, end.released, more=end.more or more)
 
-    def _take(self, event: Event, asked_at: datetime, down: set[str], seen: set[str]) -> None:
+    def _take(self, event: Event, asked_at: datetime, changes: _Changes) -> None:
         """One event of a list of changes. What would take down or bring back is looked up by itself."""
-        if isinstance(event, Hint):
-            self._fetch_all([each for each in event.ids if each not in seen], seen)
-        elif isinstance(event, Gone):
-            if self._fetches:
-                self._fetch_all([event.id], seen)
-        elif isinstance(event, StoryRead):
-            story_id = str(event.fields.get("id", ""))
-            if story_id in down and self._fetches:
-                self._fetch_all([story_id], seen)
-            elif story_id not in seen:
-                seen.add(story_id)
-                self.report.add(self._system.take_from_list(event, asked_at))
+        if isinstance(event, StoryRead):
+            ids: Sequence[str] = [str(event.fields.get("id", ""))]
+        else:
+            ids = event.ids if isinstance(event, Hint) else [event.id] if isinstance(event, Gone) else []
+        new = list(dict.fromkeys(each for each in ids if each not in changes.seen))
+        changes.seen.update(new)
+        if not new:
+            return
+        if isinstance(event, StoryRead) and not (new[0] in changes.down and self._fetches):
+            self.report.add(self._system.take_from_list(event, asked_at))
+        elif self._fetches:
+            unclear_before = len(self.report.unclear)
+            left = self._fetch_all(new, changes.look_up_until)
+            self.left |= dict.fromkeys([*left, *(each for each, _ in self.report.unclear[unclear_before:])])
 
     def _all_ids(self) -> list[str]:
         """Every id that is public now, or SystemFailed: half a list would say that the other half is gone."""
@@ -174,7 +210,7 @@ class Comparison:
             ):
                 break
             looked += 1
-            look = self._look(story_id)
+            look = self._asked(self._system.look, story_id)
             if look is None:
                 continue
             if isinstance(look.event, Gone):
@@ -188,32 +224,31 @@ class Comparison:
         more = looked < len(missing)
         return SweepEnd((), baseline, state.released if more else 0, more=more)
 
-    def _fetch_all(self, ids: Iterable[str], seen: set[str] | None = None) -> bool:
-        """Looks stories up and takes in what is said; whether some are left for the next time."""
-        if not self._fetches:
-            return False
-        seen = set() if seen is None else seen
-        deadline = time.monotonic() + LOOKING_UP_SECONDS
-        looked = 0
-        for story_id in ids:
-            if story_id in seen:
-                continue
-            if looked >= LOOKS_MOST or time.monotonic() > deadline or self._stopping():
-                return True
-            looked += 1
-            seen.add(story_id)
-            try:
-                self.report.add(self._system.fetch(story_id))
-            except StoryUnclear as error:
-                self.report.unclear.append((story_id, str(error)))
-        return False
+    def _fetch_all(self, ids: Sequence[str], deadline: float) -> Sequence[str]:
+        """Looks stories up and takes in what is said; returns those that are left for the next time."""
+        for place, story_id in enumerate(ids):
+            if place >= LOOKS_MOST or time.monotonic() > deadline or self._stopping():
+                return ids[place:]
+            if (result := self._asked(self._system.fetch, story_id)) is not None:
+                self.report.add(result)
+        return ()
 
-    def _look(self, story_id: str) -> Look | None:
+    def _asked(self, ask: Callable[[str], Found], story_id: str) -> Found | None:
+        """The system's word on a story; None if that is unclear. One story at which it fails stops no others."""
         try:
-            return self._system.look(story_id)
+            found = ask(story_id)
         except StoryUnclear as error:
-            self.report.unclear.append((story_id, str(error)))
-            return None
+            why = str(error)
+        except SystemFailed as error:
+            self._broken += 1
+            if self._broken >= BROKEN_IN_A_ROW or not backoff.may_be_of_one_story(error.answer):
+                raise
+            why = f"the system {error}"
+        else:
+            self._broken = 0
+            return found
+        self.report.unclear.append((story_id, why))
+        return None
 
     def _take_look(self, look: Look) -> None:
         try:
@@ -233,11 +268,8 @@ class Comparison:
 
 def clock_behind(answer: ApiAnswer, asked_at: datetime) -> timedelta:
     """How far a system's clock is behind ours, by the Date of its answer: it dates its changes by that."""
-    try:
-        date = parsedate_to_datetime(answer.headers.get("date", "")[:40])
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return timedelta(0)
-    return max(timedelta(0), asked_at - (date if date.tzinfo else date.replace(tzinfo=UTC)))
+    date = backoff.header_moment(answer.headers.get("date", ""))
+    return timedelta(0) if date is None else max(timedelta(0), asked_at - date)
 
 
 def since_of(state: SyncState, now: datetime) -> datetime:

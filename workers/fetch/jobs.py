@@ -12,7 +12,7 @@ from service import logs
 from service.intake import text
 from service.intake.hook_intake import HookIntake
 from service.intake.hook_reading import can_fetch
-from service.store.articles import hooks, source_sync
+from service.store.articles import hooks, source_sync, story_lookups
 from service.store.articles.hooks import HELD, HOOK_DONE, QUEUED, Hook, HookResult
 from service.store.articles.source_sync import DueComparison
 from service.store.articles.sources import Source
@@ -85,6 +85,7 @@ class HookJob:
                 continue
             except SystemFailed as error:
                 why = f"the system {error}"
+                left.append(left.pop(0))  # one story at which it fails keeps no other waiting
                 fail(self._record, system, error, now)
                 break
             left.pop(0)
@@ -142,6 +143,7 @@ class ComparisonJob:
         now = self._clock()
         try:
             comparison.read_changes(since or since_of(state, now))
+            story_lookups.queue(self._record, due.source_id, list(comparison.left), self._clock())
             source_sync.end_changes(self._record, due, now, self._clock())
             if due.sweep:
                 source_sync.end_sweep(self._record, due, comparison.sweep(state), self._clock())
@@ -155,7 +157,7 @@ class ComparisonJob:
             for each in comparison.report.results:
                 if each.outcome == "held":
                     words = each.why or "it cannot be mapped"
-                    hooks.keep_fetched(self._record, due.source_id, each.external_id, words, self._clock())
+                    story_lookups.hold(self._record, due.source_id, each.external_id, words, self._clock())
             _log(due, comparison, system)
         return comparison
 

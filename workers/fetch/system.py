@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from service.intake.adapters.adapter import (
     Adapter,
@@ -25,6 +27,7 @@ from workers.fetch import backoff
 from workers.net.api_client import ApiClient, ApiUnreachable
 
 ANSWERS_MOST = 4  # that may lead to one story
+_LOOK_UP = 0.2  # seconds between two looks whether the worker is to end
 LOOKS = 3  # at a story that changes here while it is looked up there
 
 
@@ -68,9 +71,34 @@ class System:
         self._client = client
         self._stories = stories
         self._clock = clock
+        self._patience = 0.0
+        self._stopping: Callable[[], bool] = lambda: False
+
+    def wait_up_to(self, seconds: float, stopping: Callable[[], bool]) -> None:
+        """From now on, a system that asks to wait for some seconds is asked again then; so many seconds in all."""
+        self._patience, self._stopping = seconds, stopping
 
     def ask(self, request: ApiRequest) -> ApiAnswer:
         """The answer to one request. Raises SystemFailed."""
+        while True:
+            try:
+                return self._ask_once(request)
+            except SystemFailed as error:
+                wait = backoff.seconds_to_wait(error.answer, self._clock())
+                if wait is None or wait > self._patience:
+                    raise
+                self._patience -= wait
+                if not self._waited(wait):
+                    raise
+
+    def _waited(self, seconds: float) -> bool:
+        """Waits; False if the worker is to end."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stopping():
+            time.sleep(min(left, _LOOK_UP))
+        return not self._stopping()
+
+    def _ask_once(self, request: ApiRequest) -> ApiAnswer:
         self.requests += 1
         try:
             answer = self._client.ask(request, self.of.options.base_url, self.of.options.api_token)
@@ -78,6 +106,8 @@ class System:
             raise SystemFailed(str(error)) from None
         if answer.status not in request.expected and backoff.is_the_systems(answer):
             raise SystemFailed(f"answered {answer.status}{_hint(answer.status)}", answer)
+        if elsewhere := _moved(request, answer):
+            raise SystemFailed(elsewhere, answer)
         return answer
 
     def fetch(self, story_id: str) -> StoryResult:
@@ -138,3 +168,22 @@ def _hint(status: int) -> str:
     if status in (401, 403):
         return ": its API token is not accepted there (dateline source set SLUG --api-token T)"
     return ": it asks to wait" if status == 429 else ""
+
+
+def _moved(request: ApiRequest, answer: ApiAnswer) -> str | None:
+    """Says that a system is at another address now, where it redirects to one. Redirects are not followed: they would
+    take the token along."""
+    if not 300 <= answer.status < 400 or answer.status == 304 or answer.status in request.expected:
+        return None
+    try:
+        there = urlsplit(answer.headers.get("location", ""))
+    except ValueError:
+        return None
+    here = urlsplit(request.url)
+    if not there.netloc or (there.scheme, there.netloc) == (here.scheme, here.netloc):
+        return None
+    origin = f"{there.scheme or here.scheme}://{there.netloc}"[:200]
+    return (
+        f"answered {answer.status}: it is at {origin} now, and redirects are not followed"
+        f" (dateline source set SLUG --base-url {origin}…)"
+    )

@@ -19,8 +19,8 @@ class HookRequest:
 
     method: str
     target: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # some of them let others in
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)

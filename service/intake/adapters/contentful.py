@@ -195,8 +195,11 @@ def _ids_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) 
 
 
 def _next(answer: ApiAnswer, request: ApiRequest, most: int) -> ApiRequest | None:
-    skip = api_pages.number(request, "skip") + most
-    total = part(api_pages.body(answer), "total")
+    value = api_pages.body(answer)
+    total, given = part(value, "total"), part(value, "limit")  # it may give fewer than were asked for
+    skip = api_pages.number(request, "skip") + (
+        given if isinstance(given, int) and 0 < given < most else most
+    )
     more = isinstance(total, int) and skip < total
     return api_pages.with_query(request, {"skip": str(skip)}) if more else None
 

@@ -163,7 +163,7 @@ def _changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettin
         return ChangedPage([], _simpler_changes(request, settings))
     items = _items(answer)
     events = api_pages.events(_state, items, _id_of, settings)
-    return ChangedPage(events, _next(items, ITEMS_CHANGED, request))
+    return ChangedPage(events, _next(items, request))
 
 
 def _simpler_changes(request: ApiRequest, settings: SourceSettings) -> ApiRequest:
@@ -192,11 +192,12 @@ def _ids_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) 
         return IdsPage([], _ids(settings, "id"))  # a collection without a status
     items = _items(answer)
     ids = [an_id(each, "id") for each in items if is_public(each, settings)]
-    return IdsPage([each for each in ids if each], _next(items, ITEMS_LISTED, request))
+    return IdsPage([each for each in ids if each], _next(items, request))
 
 
-def _next(items: Sequence[dict[str, Any]], most: int, request: ApiRequest) -> ApiRequest | None:
-    if len(items) < most:
+def _next(items: Sequence[dict[str, Any]], request: ApiRequest) -> ApiRequest | None:
+    """A page with fewer items than were asked for need not be the last: a site may give less (QUERY_LIMIT_MAX)."""
+    if not items:
         return None
     return api_pages.with_query(request, {"page": str(api_pages.number(request, "page") + 1)})
 

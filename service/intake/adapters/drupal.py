@@ -30,6 +30,7 @@ from service.intake.adapters.drupal_nodes import Node, from_entity, from_resourc
 from service.intake.adapters.json_values import an_object, decoded, objects, words
 
 _BUNDLE = "article"  # the content type of Drupal's standard profile
+_HIDDEN = (403,)  # of a node that is not published, or not for everybody
 _SIGNATURES = ("x-hub-signature-256", "x-hub-signature")
 _SIGNED = re.compile(r"\s*(sha1|sha256|sha384|sha512)=([0-9a-fA-F]+)\s*", re.ASCII)
 # States of Drupal's workflows in which a node lies beside the published one.
@@ -85,14 +86,18 @@ def _fetch(story_id: str, settings: SourceSettings) -> ApiRequest:
     bundle = quote(settings.content_type or _BUNDLE, safe="")
     include = ",".join(quote(each, safe=".") for each in included_paths(settings))
     url = f"{settings.base_url}/jsonapi/node/{bundle}/{quote(story_id, safe='')}?include={include}"
-    return ApiRequest(url, headers={"Accept": "application/vnd.api+json"})
+    return ApiRequest(url, headers={"Accept": "application/vnd.api+json"}, expected=_HIDDEN)
 
 
 def _fetched(answer: ApiAnswer, story_id: str, settings: SourceSettings) -> StoryRead | Gone:
     document = _json(answer)
     faults = [words(each, "detail") for each in objects(document, "errors")]
-    if answer.status in (403, 404) and faults and not any(each.startswith("No route") for each in faults):
-        return Gone(story_id)  # 403: it is not published, or not for everybody
+    if (
+        answer.status in (404, *_HIDDEN)
+        and faults
+        and not any(each.startswith("No route") for each in faults)
+    ):
+        return Gone(story_id)
     if answer.status != 200:
         words_of_it = f": {faults[0][:200]}" if faults and faults[0] else ""
         raise Unreadable(f"answered {answer.status}{words_of_it} (see --content-type and --field)")

@@ -160,9 +160,15 @@ def _entries(answer: ApiAnswer) -> list[dict[str, Any]]:
 
 
 def _next(answer: ApiAnswer, request: ApiRequest) -> ApiRequest | None:
-    facts = part(an_object(api_pages.body(answer), "meta"), "pagination")
-    here, last = part(facts, "page"), part(facts, "pageCount")
-    if not isinstance(here, int) or not isinstance(last, int) or here >= last:
+    """Without the number of pages, which a site may switch off (withCount), a full page is followed by another."""
+    value = api_pages.body(answer)
+    facts = part(an_object(value, "meta"), "pagination")
+    here, last, size = part(facts, "page"), part(facts, "pageCount"), part(facts, "pageSize")
+    if isinstance(here, int) and isinstance(last, int):
+        more = here < last
+    else:
+        more = isinstance(size, int) and 0 < size <= len(objects(value, "data"))
+    if not more:
         return None
     return api_pages.with_query(
         request, {"pagination[page]": str(api_pages.number(request, "pagination[page]") + 1)}

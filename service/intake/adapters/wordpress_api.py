@@ -6,6 +6,7 @@ published since. Both name posts only, and each is asked for: a page of whole po
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,7 +67,7 @@ def changed_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSetting
     since = times.from_iso(query["dateline_since"])
     which = _MODIFIED if _MODIFIED in query else _PUBLISHED
     found = ChangedPage([Hint([each for each in (an_id(post, "id") for post in posts) if each])])
-    if len(posts) >= PER_PAGE:
+    if _is_followed(answer, posts, int(query["page"])):
         begun = times.from_iso(query[which])
         last = a_moment(posts[-1], "modified_gmt" if which == _MODIFIED else "date_gmt")
         if last is not None and last - _SECOND > begun:
@@ -100,7 +101,15 @@ def ids_page(answer: ApiAnswer, request: ApiRequest, settings: SourceSettings) -
     posts = _posts(answer)
     page = int(parse_qs(urlsplit(request.url).query)["page"][0])
     ids = [each for each in (an_id(post, "id") for post in posts) if each]
-    return IdsPage(ids, _ids(page + 1, settings) if len(posts) >= PER_PAGE else None)
+    return IdsPage(ids, _ids(page + 1, settings) if _is_followed(answer, posts, page) else None)
+
+
+def _is_followed(answer: ApiAnswer, posts: Sequence[Any], page: int) -> bool:
+    """Whether there is a page after this one. One with fewer posts than were asked for need not be the last: plug-ins
+    leave out members' posts and other languages after WordPress has counted them."""
+    pages = answer.headers.get("x-wp-totalpages", "").strip()
+    counted = pages.isascii() and pages.isdigit() and len(pages) < 10 and page < int(pages)
+    return counted or len(posts) >= PER_PAGE
 
 
 def _ids(page: int, settings: SourceSettings) -> ApiRequest:

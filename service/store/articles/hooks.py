@@ -7,7 +7,6 @@ that says the same twice may mean two changes. All are deleted in time; held one
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -154,15 +153,6 @@ def counts(record: Record, source_id: int) -> dict[str, int]:
     """How many hooks of a source are in each state."""
     with record.reading() as connection:
         return {str(name): int(count) for name, count in _COUNTS.rows(connection, source=source_id)}
-
-
-def keep_fetched(record: Record, source_id: int, story_id: str, why: str, now: datetime) -> None:
-    """Holds a story that was looked up and cannot be mapped; once, however often it is looked up."""
-    body = json.dumps([story_id]).encode()
-    digest = hashlib.sha256(b"fetched\0" + body).hexdigest()
-    new = NewHook(source_id, digest, FETCHED, "", {}, body, once=True)
-    facts = {"id": story_id, "outcome": "held", "why": why}
-    keep(record, new, HookResult(HELD, "held", why[:WHY_MOST], [facts]), now)
 
 
 def held(record: Record, slug: str | None = None, limit: int = 100) -> list[Hook]:

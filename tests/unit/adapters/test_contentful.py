@@ -204,6 +204,10 @@ def test_changes_and_ids_of_contentful_are_read_page_by_page() -> None:
     )
     assert set(ids.ids) == {"a1"}
     assert ids.next is None
+    fewer = json_answer({"total": 51, "limit": 20, "items": [_ENTRY] * 20})
+    found = comparison.changed_page(fewer, first, CONTENTFUL_SETTINGS)
+    assert found.next is not None
+    assert "skip=20" in found.next.url, "none is passed over though it gives fewer than asked for"
 
 
 @given(value=spoiled([json.loads(each.body) for each in all_captured("contentful").values()]))

@@ -199,6 +199,17 @@ def test_changes_and_ids_of_directus_are_read_page_by_page() -> None:
     assert page.next is not None
 
 
+def test_a_directus_that_gives_fewer_items_than_asked_for_is_read_to_its_end() -> None:
+    comparison = ADAPTER.reconciliation
+    assert comparison is not None
+    first = comparison.all_ids(DIRECTUS_SETTINGS)
+    capped = json_answer({"data": [{"id": each, "status": "published"} for each in range(100)]})
+    page = comparison.ids_page(capped, first, DIRECTUS_SETTINGS)  # QUERY_LIMIT_MAX=100
+    assert page.next is not None
+    assert page.next.url.endswith("page=2")
+    assert comparison.ids_page(json_answer({"data": []}), page.next, DIRECTUS_SETTINGS).next is None
+
+
 @given(value=spoiled([json.loads(each.body) for each in all_captured("directus").values()]))
 @settings(max_examples=60, deadline=None)
 def test_a_directus_hook_with_any_json_is_read_or_held(value: Any) -> None:

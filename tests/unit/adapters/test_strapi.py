@@ -232,6 +232,19 @@ def test_changes_and_ids_of_strapi_are_read_page_by_page() -> None:
     assert list(ids.ids) == ["a1", "a1.ur"]
 
 
+def test_a_strapi_that_counts_no_pages_is_read_to_its_end() -> None:
+    comparison = ADAPTER.reconciliation
+    assert comparison is not None
+    first = comparison.all_ids(STRAPI_SETTINGS)
+    uncounted = {"pagination": {"page": 1, "pageSize": 2}}  # api.rest.withCount: false, maxLimit: 2
+    full = json_answer({"data": [_LISTED, {**_LISTED, "documentId": "b"}], "meta": uncounted})
+    page = comparison.ids_page(full, first, STRAPI_SETTINGS)
+    assert page.next is not None
+    assert "pagination[page]=2" in unquote(page.next.url)
+    end = json_answer({"data": [_LISTED], "meta": uncounted})
+    assert comparison.ids_page(end, page.next, STRAPI_SETTINGS).next is None
+
+
 def test_the_ids_of_a_type_without_localization_are_asked_for_without_its_locale() -> None:
     """Strapi 5.54 answered so: without that, an unpublished story of such a type was never found by a comparison."""
     file = CAPTURES / "strapi" / "api" / "ids-without-localization.json"

@@ -402,6 +402,22 @@ def test_ids_come_a_hundred_at_a_time() -> None:
         comparison.ids_page(answer({"posts": []}), found.next, WITH_ADDRESS)
 
 
+def test_a_page_from_which_a_plugin_left_posts_out_is_not_the_last() -> None:
+    comparison = ADAPTER.reconciliation
+    assert comparison is not None
+    of_three = {"x-wp-totalpages": "3"}
+    first = comparison.all_ids(WITH_ADDRESS)
+    for found in (listed(*range(1, 98)), answer([])):
+        page = comparison.ids_page(replace(found, headers=of_three), first, WITH_ADDRESS)
+        assert page.next is not None
+        assert "page=2" in page.next.url
+    changes = comparison.changed(SIGNED_AT - timedelta(days=1), WITH_ADDRESS)
+    short = replace(listed(*range(1, 98)), headers=of_three)
+    following = comparison.changed_page(short, changes, WITH_ADDRESS).next
+    assert following is not None
+    assert "modified_after=" in following.url
+
+
 @given(
     value=spoiled([SHOWN, [SHOWN] * 2, json.loads(listed(*range(1, 101)).body)]),
     status=st.sampled_from((200, 400, 401, 404)),

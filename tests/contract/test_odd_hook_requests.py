@@ -1,0 +1,79 @@
+"""Hooks as proxies and people make them: compressed, with a slash at the end of the address, to a removed source."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+import pytest
+
+from service.store.operations import keys
+from tests import paper_system
+from tests.paper_hooks import kept, send, told
+from tests.paper_system import a_paper_source, a_story, signed
+from tests.web import WebDesk, now, the_problem
+
+_HOOK = json.dumps({"stories": [a_story()]}).encode()
+
+
+@pytest.fixture(autouse=True)
+def _paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    paper_system.install(monkeypatch)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "deflate", "GZIP"])
+@pytest.mark.parametrize("is_signed_before", [True, False])
+def test_a_story_that_a_proxy_compressed_is_here(
+    sqlite_desk: WebDesk, coding: str, is_signed_before: bool
+) -> None:
+    a_paper_source(sqlite_desk.record)
+    body = zlib.compress(_HOOK) if coding == "deflate" else gzip.compress(_HOOK)
+    headers = {**signed(_HOOK if is_signed_before else body), "Content-Encoding": coding}
+    told(sqlite_desk.client.post("/v1/hooks/paper", data=body, headers=headers), "accepted")
+
+
+def test_a_compressed_hook_that_is_held_can_be_read_when_it_is_tried_again(sqlite_desk: WebDesk) -> None:
+    a_paper_source(sqlite_desk.record)
+    hook = json.dumps({"stories": [a_story(sections=["sport"])]}).encode()
+    told(send(sqlite_desk, gzip.compress(hook), Content_Encoding="gzip"), "held")
+    [found] = kept(sqlite_desk.record)
+    assert found.body == hook
+    assert "content-encoding" not in found.headers
+
+
+def test_a_compressed_hook_with_another_signature_is_a_401(sqlite_desk: WebDesk) -> None:
+    a_paper_source(sqlite_desk.record)
+    answer = send(sqlite_desk, gzip.compress(_HOOK), secret="another", Content_Encoding="gzip")
+    the_problem(answer, 401)
+    assert kept(sqlite_desk.record) == []
+
+
+def test_a_hook_that_would_swell_beyond_eight_mebibytes_is_a_413(sqlite_desk: WebDesk) -> None:
+    a_paper_source(sqlite_desk.record)
+    the_problem(send(sqlite_desk, gzip.compress(b" " * 64 * 2**20), Content_Encoding="gzip"), 413)
+
+
+@pytest.mark.parametrize("body", [_HOOK, gzip.compress(_HOOK)[:-9], b"", b"\x1f\x8b"])
+def test_a_hook_that_is_not_compressed_as_it_says_is_kept_all_the_same(
+    sqlite_desk: WebDesk, body: bytes
+) -> None:
+    a_paper_source(sqlite_desk.record)
+    assert send(sqlite_desk, body, Content_Encoding="gzip").status_code == 202
+    assert len(kept(sqlite_desk.record)) == 1
+
+
+def test_an_address_with_a_slash_at_its_end_is_the_same(sqlite_desk: WebDesk) -> None:
+    a_paper_source(sqlite_desk.record)
+    answer = sqlite_desk.client.post("/v1/hooks/paper/", data=_HOOK, headers=signed(_HOOK))
+    told(answer, "accepted")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
+def test_a_hook_to_a_source_that_was_removed_says_so_whatever_type_it_has(
+    sqlite_desk: WebDesk, kind: str
+) -> None:
+    a_paper_source(sqlite_desk.record)
+    keys.remove_source(sqlite_desk.record, "paper", actor="operator", now=now())
+    problem = the_problem(send(sqlite_desk, {"stories": [a_story()]}, Content_Type=kind), 401)
+    assert "there is no source 'paper'" in problem["detail"]

@@ -40,7 +40,7 @@ def limited_address(request: Request, trusted: Sequence[Network]) -> str:
 
 
 def household(text: str) -> str:
-    """What one client has to itself: an address of IPv4, of IPv6 the whole network of a household, /64."""
+    """The addresses that one client has to itself: one of IPv4; of IPv6 the whole network of a household, /64."""
     address = _read(text)
     if isinstance(address, IPv6Address):
         return f"{IPv6Address(int(address) >> 64 << 64)}/64"

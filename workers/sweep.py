@@ -14,7 +14,15 @@ from service import logs
 from service.runtime.broker_check import BROKER_UP
 from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept, hook_pruning, idempotency, refusals, search_index, source_silence
+from service.store.articles import (
+    accept,
+    early_takedowns,
+    hook_pruning,
+    idempotency,
+    refusals,
+    search_index,
+    source_silence,
+)
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -165,6 +173,7 @@ class Sweep:
             source_silence.raise_silent(self._record, now)
             self._remove_dead(now)
             if proven:
+                early_takedowns.prune(self._record, now)
                 self._answers_at = idempotency.prune(self._record, self._answers_at, now)
             refusals.add_up(self._record, now)
             self._tidy(now)

@@ -13,7 +13,7 @@ from service.store.articles.hooks import HOOK_DONE, HookResult, NewHook
 from service.store.articles.idempotency import START
 from service.store.database.record import Record
 from service.store.schema.articles import answer
-from tests.builders import NOW, a_desk, an_article, post
+from tests.builders import NOW, a_desk, a_takedown, an_article, post
 from tests.sending import WORKER
 from workers.hints.broker import BrokerState
 from workers.leader import Clocks
@@ -94,7 +94,9 @@ def test_the_sweep_forgets_old_answers(sqlite_record: Record) -> None:
     assert keys(sqlite_record) == {"key-1"}
 
 
-def test_a_clock_that_is_ahead_for_minutes_makes_no_answer_and_no_hook_old(sqlite_record: Record) -> None:
+def test_a_clock_that_is_ahead_for_minutes_makes_no_answer_no_hook_and_no_early_takedown_old(
+    sqlite_record: Record,
+) -> None:
     """Without its answer an old post that is repeated would be put over a newer one."""
     source = a_desk(sqlite_record)
     for number in range(2):
@@ -102,6 +104,7 @@ def test_a_clock_that_is_ahead_for_minutes_makes_no_answer_and_no_hook_old(sqlit
     hooks.keep(
         sqlite_record, NewHook(source.id, "a", "POST", "/", {}, b"{}"), HookResult(HOOK_DONE, "accepted"), NOW
     )
+    post(sqlite_record, source, a_takedown(external_id="early", version=2))
     clocks = TwoClocks(NOW)
     sweep = a_sweep(sqlite_record, clocks)
     for _ in range(3):
@@ -114,3 +117,4 @@ def test_a_clock_that_is_ahead_for_minutes_makes_no_answer_and_no_hook_old(sqlit
             clocks.go_on(20)
     assert keys(sqlite_record) == {"key-0", "key-1"}
     assert hooks.counts(sqlite_record, source.id) == {"done": 1}
+    assert post(sqlite_record, source, an_article(external_id="early", version=1)).type == "article.killed"

@@ -36,7 +36,11 @@ def serve(config: Settings) -> None:
     documents = DocumentCache(record, config.public_url)
     documents.watch()
     listening = listen(*settings.host_and_port(config.feeds_listen))
-    limits = Limits(connections=connections_max())
+    limits = Limits(
+        connections=connections_max(),
+        per_address=config.connections_per_address,
+        trusted=config.trusted_proxies,
+    )
     HttpServer(a_site(config, record, documents), listening, limits).run()
 
 

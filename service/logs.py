@@ -17,6 +17,8 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from service import plain_text
+
 # Fields that are hidden even if someone logs them by mistake.
 HIDDEN = ("secret", "token", "password", "authorization", "api_key", "signature", "body")
 
@@ -129,6 +131,14 @@ def _hide(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+def _show(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """For a terminal: texts of others move no cursor there, and turn no line."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = plain_text.terminal_text(value)
+    return event
+
+
 @cache
 def _is_hidden(key: str) -> bool:
     return key.lower().endswith(HIDDEN)
@@ -161,10 +171,11 @@ def _renderers(*, json: bool) -> list[Processor]:
         ]
     colours: Any = sys.stderr.isatty()
     return [
+        _show,
         structlog.dev.ConsoleRenderer(
             colors=colours,
             timestamp_key="at",
             pad_event_to=24,
             exception_formatter=structlog.dev.plain_traceback,
-        )
+        ),
     ]

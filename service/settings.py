@@ -20,6 +20,8 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service import plain_text
+
 PREFIX = "DATELINE_"
 Network = IPv4Network | IPv6Network
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -105,7 +107,7 @@ class Settings(BaseSettings):
     @field_validator("desk_name")
     @classmethod
     def _one_line(cls, value: str) -> str:
-        if not value.isprintable():
+        if not plain_text.is_a_line(value):
             raise ValueError("write it on one line, without control characters")
         return value.strip()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
+import threading
 from wsgiref.types import WSGIApplication
 
 from service import app, logs, settings, times
-from service.console import metrics_listener
+from service.console.metrics_listener import MetricsApplication
 from service.intake.routes import MAX_BYTES, REQUEST_BYTES
 from service.runtime import celery_app, embedded_redis, key_files
 from service.runtime.processes import run_processes
@@ -29,6 +31,9 @@ log = logs.get("web")
 THREADS = 8
 # Nothing waits behind posts, and no probe behind pages.
 LANES = {"posts": THREADS, "pages": 4, "probes": 1}
+METRICS_LANES = {"metrics": 1}
+# Scrapers are few, and each has one connection: whoever holds on to more loses the longest idle.
+METRICS_LIMITS = Limits(connections=32, per_address=32, queue=8)
 PROBES = frozenset(("/healthz", "/readyz"))
 # Content systems send what they like: more than an article has.
 HOOK_BYTES = 8 * 2**20
@@ -40,6 +45,7 @@ _POSTS = Plan("posts", REQUEST_BYTES, refusals.Refusal(413, "too-large", _ARTICL
 _HOOKS = Plan("posts", HOOK_BYTES, refusals.too_large(HOOK_BYTES))
 _PROBES = Plan("probes", FORM_BYTES, refusals.too_large(FORM_BYTES))
 _PAGES = Plan("pages", FORM_BYTES, refusals.too_large(FORM_BYTES))
+_SCRAPES = Plan("metrics", 0, refusals.too_large(0))
 
 
 def create() -> WSGIApplication:
@@ -80,10 +86,27 @@ def a_site(config: Settings) -> Site:
     documents = DocumentCache(record, config.public_url)
     documents.watch()
     if config.metrics_listen:
-        metrics_listener.start(config.metrics_listen, record, times.now)
+        start_metrics(config.metrics_listen, MetricsApplication(record, times.now), documents)
     middleware = app.create_app(config, record, waker.wake, documents=documents).wsgi_app
     assert isinstance(middleware, FeedMiddleware)
     return Site(middleware, RequestCache(documents), plan, LANES)
+
+
+def start_metrics(
+    address: str, application: MetricsApplication, documents: DocumentCache
+) -> tuple[HttpServer, int]:
+    """Serves the metrics in a thread of this process; returns the server and its port.
+
+    Several web processes share the address. One that is taken or not ours raises OSError.
+    """
+    listening = listen(*settings.host_and_port(address), shared=True)
+    host, port = listening.getsockname()[:2]
+    site = Site(application, RequestCache(documents), lambda _method, _path: _SCRAPES, METRICS_LANES)
+    server = HttpServer(site, listening, METRICS_LIMITS)
+    facts = contextvars.copy_context()  # of the log: the process's name
+    threading.Thread(target=facts.run, args=(server.run,), name="metrics", daemon=True).start()
+    log.info("metrics.listening", host=host, port=port)
+    return server, port
 
 
 def plan(method: str, path: str) -> Plan:

@@ -14,7 +14,15 @@ from service import logs
 from service.runtime.broker_check import BROKER_UP
 from service.runtime.celery_app import DELIVER, FETCH, PUBLISH, ROUTE
 from service.store import deadlines
-from service.store.articles import accept, hook_pruning, idempotency, refusals, search_index, source_silence
+from service.store.articles import (
+    accept,
+    early_takedowns,
+    hook_pruning,
+    idempotency,
+    refusals,
+    search_index,
+    source_silence,
+)
 from service.store.coordination import due_work, heartbeats
 from service.store.coordination.due_work import DueWork
 from service.store.database import wal
@@ -33,6 +41,9 @@ PUT_BACK = timedelta(seconds=2)  # less is a clock being adjusted
 BACKFILL_FOR = 0.5  # seconds
 INDEX_FOR = 0.2
 RARE_CHECKS_EVERY = 15.0  # seconds: how often late takedowns and dead workers are looked for
+# Nothing is deleted for its age before the time of day has gone as steadily for so long: it may be wrong for a while.
+CLOCK_PROVEN = 600.0  # seconds
+CLOCK_DRIFT = 60.0
 SWEEP_LEASE = timedelta(seconds=3)
 HINTS_IN_VAIN = 3  # rounds in a row in which work was due though it was hinted: then it is done here
 
@@ -60,6 +71,7 @@ class Sweep:
         self._failure_detector = FailureDetector()
         self._lease = LeaderLease(record, clocks)
         self._last_round: ClockReading | None = None
+        self._steady_since: ClockReading | None = None
         self._rare_checks_at = float("-inf")  # steady
         self._silent: set[tuple[str, int]] = set()
         self._answers_at = idempotency.START  # the place of the next answers that may be old
@@ -94,7 +106,7 @@ class Sweep:
     def run_once(self) -> None:
         """One round: says that we live; then, if it is ours to sweep, mends overdue rows and has due work done."""
         reading = read_both(self._clocks)  # before anything that may take long
-        now = reading.now
+        now, proven = reading.now, self._is_proven(reading)
         starting, broker = self._broker.starting, self._broker.words()
         lost = self._failure_detector.lost(recovery.in_flight(self._record), self._clocks.steady())
         heartbeats.heartbeat(self._record, self._worker, broker=broker, now=now)
@@ -104,7 +116,7 @@ class Sweep:
             return
         found = due_work.due_now(self._record, now)
         if leading:
-            self._mend(found, now)
+            self._mend(found, now, proven=proven)
             self._check_clock(reading)
             if lost:
                 log.warning("deliveries.recovered", count=recovery.recover(self._record, lost, now))
@@ -129,12 +141,21 @@ class Sweep:
                 log.warning("clock.put_back", seconds=seconds, deliveries=count)
         self._last_round = reading
 
+    def _is_proven(self, reading: ClockReading) -> bool:
+        """Whether the time of day has gone with the steady clock for long enough to delete what is old by it."""
+        since = self._steady_since
+        went = 0.0 if since is None else reading.before - since.after
+        if since is None or abs((reading.now - since.now).total_seconds() - went) > CLOCK_DRIFT:
+            self._steady_since = reading
+            return False
+        return went >= CLOCK_PROVEN
+
     def _help_out(self, now: datetime) -> None:
         """A hint may be taken by a process that is sending already: an idle one sees for itself what is due."""
         if self._runner.does(DELIVER) and due_work.deliveries_due(self._record, now):
             self._runner.start(DELIVER)
 
-    def _mend(self, found: DueWork, now: datetime) -> None:
+    def _mend(self, found: DueWork, now: datetime, *, proven: bool) -> None:
         if found.expiring:
             accept.expire_due(self._record, now)
             self._request(ROUTE, True, BROKER_UP)
@@ -151,10 +172,12 @@ class Sweep:
             deadlines.raise_behind(self._record, now)
             source_silence.raise_silent(self._record, now)
             self._remove_dead(now)
-            self._answers_at = idempotency.prune(self._record, self._answers_at, now)
+            if proven:
+                early_takedowns.prune(self._record, now)
+                self._answers_at = idempotency.prune(self._record, self._answers_at, now)
             refusals.add_up(self._record, now)
             self._tidy(now)
-            if deleted := hook_pruning.prune(self._record, now):
+            if deleted := hook_pruning.prune(self._record, now, by_age=proven):
                 log.info("hooks.pruned", count=deleted)
         if found.backfills:
             self._backfill()

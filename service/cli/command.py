@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from service import logs, settings
-from service.runtime import celery_app, embedded_redis, key_files, supervise
+from service.plain_text import terminal_text
+from service.runtime import celery_app, embedded_redis, files, key_files, supervise
 from service.settings import Settings
 from service.store import migrations
 from service.store.database.record import Record, open_record
@@ -31,6 +32,10 @@ def sections_in(listed: str | None) -> list[str] | None:
     return None if listed is None else [slugs.fold(each) for each in listed.split(",") if each.strip()]
 
 
+class ElsewhereTrouble(Exception):
+    """A file or folder that the caller named, not one of the data directory, cannot be used. The text says why."""
+
+
 @dataclass(frozen=True)
 class CommandResult:
     """A command's answer: `facts` for --json, `lines` for people, and the exit status."""
@@ -40,7 +45,7 @@ class CommandResult:
     status: int = 0
 
     def text(self, *, as_json: bool) -> str:
-        return json.dumps(self.facts, ensure_ascii=False) if as_json else "\n".join(self.lines)
+        return json.dumps(self.facts, ensure_ascii=False) if as_json else terminal_text("\n".join(self.lines))
 
 
 @dataclass(frozen=True)
@@ -108,10 +113,25 @@ def with_context(function: Callable[..., CommandResult | None]) -> Callable[...,
     def run(*, as_json: bool, data_dir: Path | None, **options: Any) -> int:
         loaded = settings.load(data_dir=data_dir)
         logs.configure(loaded.log_level, json=not sys.stderr.isatty())
-        result = function(CommandContext(loaded, as_json), **options)
+        try:
+            result = function(CommandContext(loaded, as_json), **options)
+        except OSError as error:
+            raise _elsewhere(error, loaded.data_dir) or error from None
         if result is None:
             return 0
         click.echo(result.text(as_json=as_json))
         return result.status
 
     return run
+
+
+def _elsewhere(error: OSError, data_dir: Path) -> ElsewhereTrouble | None:
+    """The trouble in words, if it is with a path outside of the data directory and the disk is well."""
+    name = error.filename
+    if not isinstance(name, str) or files.is_disk_trouble(error):
+        return None
+    if Path(name).absolute().is_relative_to(data_dir.absolute()):
+        return None
+    return ElsewhereTrouble(
+        f"{name}: {error.strerror or 'cannot be used'}; name another place, or make it usable"
+    )

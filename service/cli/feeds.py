@@ -9,6 +9,7 @@ import click
 from feeds import Masthead
 from service import times
 from service.cli.command import CommandContext, CommandResult, with_context
+from service.cli.parameter_types import PackageName, Text
 from service.serving.export import Exporter
 from service.store import operations
 from service.store.operations import OPERATOR
@@ -20,8 +21,10 @@ def package() -> None:
 
 
 @package.command("add")
-@click.argument("slug")
-@click.option("--title", required=True, help="The name that readers see, such as 'China in focus'.")
+@click.argument("slug", type=PackageName())
+@click.option(
+    "--title", required=True, type=Text(), help="The name that readers see, such as 'China in focus'."
+)
 @with_context
 def package_add(context: CommandContext, slug: str, title: str) -> CommandResult:
     """Give a package a title, and its feed, before its first article or after. SLUG: as articles name it."""

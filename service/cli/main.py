@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from service.plain_text import terminal_text
 from service.runtime import files
 from service.store.errors import NotFound, RecordUnavailable
 
@@ -20,7 +21,9 @@ WHERE_TO_LOOK = {
     "delivery": "its number (dlv_…) is on the status page, and the partner has it as webhook-id",
     "endpoint": "'dateline endpoint list' shows them",
     "feed": "'dateline feed list' shows them",
+    "held hook": "'dateline source held SOURCE' shows them",
     "partner": "'dateline partner list' shows them",
+    "section": "'dateline section list' shows them",
     "source": "'dateline source list' shows them",
 }
 
@@ -109,7 +112,7 @@ def _fail(words: str, status: int, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"error": words}, ensure_ascii=False))
     else:
-        click.echo(f"dateline: {words}", err=True)
+        click.echo(f"dateline: {terminal_text(words)}", err=True)
     return status
 
 
@@ -131,7 +134,7 @@ def _words(error: Exception) -> str:
 
 
 def _file_trouble(error: OSError) -> str:
-    """Every file that a command opens by itself is in the data directory."""
+    """Files elsewhere, which its caller names, are the command's own trouble: see ElsewhereTrouble."""
     if files.is_disk_trouble(error):
         return f"{files.disk_trouble(error)}. Nothing was lost; then run it again"
     trouble = "is no directory" if isinstance(error, FileExistsError) else error.strerror or "cannot be used"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service import times
 from service.intake import article
-from service.plain_text import printable
+from service.plain_text import is_a_line, printable
 from service.store.deliveries import rates
 from service.store.deliveries.attempts import CAUSES
 from service.store.feeds import slugs
@@ -20,7 +21,7 @@ ATTEMPTS_MAX = 50
 WAIT_MAX = timedelta(days=3)  # between two attempts
 OVERLAP_MAX = timedelta(days=90)
 DEFAULT = "default"
-RATE = click.FloatRange(rates.LOWEST, rates.HIGHEST)
+NAME_LENGTH = 200
 
 
 class Slug(click.ParamType[str]):
@@ -84,7 +85,7 @@ LISTEN = click.option(
 
 
 class Text(click.ParamType[str]):
-    """Words for people: trimmed, on one line, not empty."""
+    """Words for people: trimmed, on one line, not empty, not long, and all of them seen."""
 
     name = "text"
 
@@ -92,6 +93,8 @@ class Text(click.ParamType[str]):
         words = " ".join(str(value).split())
         if not words:
             self.fail("write a name that people see, such as 'World'", param, ctx)
+        if len(words) > NAME_LENGTH or not is_a_line(words):
+            self.fail(f"write at most {NAME_LENGTH} characters, none of them a control character", param, ctx)
         return words
 
 
@@ -176,6 +179,38 @@ class ScheduleOrDefault(Schedule):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, ...]:
         return () if value == DEFAULT else super().convert(value, param, ctx)
+
+
+class Rate(click.FloatRange):
+    """Pushes per second."""
+
+    def __init__(self) -> None:
+        super().__init__(rates.LOWEST, rates.HIGHEST)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        rate: float = super().convert(value, param, ctx)
+        if math.isnan(rate):  # it is neither below nor above anything
+            self.fail(f"{value!r} is no number", param, ctx)
+        return rate
+
+
+RATE = Rate()
+
+
+class PackageName(click.ParamType[str]):
+    """A package, as articles name it."""
+
+    name = "slug"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(TypeAdapter(article.Slug).validate_python(value))
+        except ValidationError as error:
+            self.fail(
+                f"{printable(str(value)[:NAME_LENGTH])!r} does not work as a name: {error.errors()[0]['msg']}",
+                param,
+                ctx,
+            )
 
 
 class RateOrNone(click.ParamType[float]):

@@ -21,12 +21,11 @@ from service.intake.adapters.adapter import Adapter
 from service.intake.hook_intake import HookIntake
 from service.intake.story_intake import StoryIntake
 from service.runtime import key_files
-from service.store import operations
+from service.store import names, operations
 from service.store.articles import hooks, source_settings, source_sync, sources
 from service.store.articles.hooks import Hook
 from service.store.articles.source_settings import SourceOptions
 from service.store.articles.source_sync import SyncState
-from service.store.database.record import Record
 from service.store.errors import NotFound, NotPossible
 from service.store.operations import OPERATOR
 
@@ -69,9 +68,11 @@ def wanted_words(adapter: Adapter, options: SourceOptions, slug: str) -> list[st
     ]
 
 
-def held_hooks(record: Record, slug: str) -> list[Hook]:
-    """The held hooks of a source, the oldest first, HELD_SHOWN at the most."""
-    return hooks.held(record, slug, HELD_SHOWN)
+def _number(hook_id: int | None) -> int | None:
+    """The number of a hook, if there can be one of it. Raises NotFound."""
+    if hook_id is not None and not names.is_row(hook_id):
+        raise NotFound("held hook", str(hook_id))
+    return hook_id
 
 
 @click.command("show")
@@ -140,8 +141,9 @@ def _sync_lines(slug: str, state: SyncState) -> list[str]:
 def source_held(context: CommandContext, slug: str, hook_id: int | None) -> CommandResult:
     """Show what was kept of a source and could not be mapped, with its reason."""
     with context.record() as record:
-        sources.by_slug(record, slug)
-        found = [each for each in held_hooks(record, slug) if hook_id in (None, each.claim.id)]
+        source = sources.by_slug(record, slug)
+        found = hooks.held(record, slug, HELD_SHOWN, hook_id=_number(hook_id))
+        waiting = hooks.counts(record, source.id).get(hooks.HELD, 0)
     if hook_id is not None and not found:
         raise NotFound("held hook", str(hook_id))
     rows = [{**hook_facts(each), **({"body": _text(each)} if hook_id else {})} for each in found]
@@ -153,8 +155,12 @@ def source_held(context: CommandContext, slug: str, hook_id: int | None) -> Comm
     if hook_id is not None:
         lines += [f"{name}: {value}" for name, value in found[0].headers.items()] + ["", _text(found[0])]
     elif found:
+        if waiting > len(found):
+            lines.append(f"These are the {len(found)} oldest of {waiting}; --id shows any of the others.")
         lines.append(f"Mend the map or the sections, then: dateline source retry {slug}")
-    return CommandResult({"source": slug, "held": rows}, lines or [f"Nothing of {slug} is held."])
+    return CommandResult(
+        {"source": slug, "held": rows, "held_count": waiting}, lines or [f"Nothing of {slug} is held."]
+    )
 
 
 def hook_facts(hook: Hook) -> dict[str, Any]:
@@ -188,7 +194,7 @@ def source_retry(context: CommandContext, slug: str, hook_id: int | None) -> Com
                 clock=times.now,
             )
         )
-        claimed = operations.retry_hooks(record, slug, hook_id, actor=OPERATOR, now=now)
+        claimed = operations.retry_hooks(record, slug, _number(hook_id), actor=OPERATOR, now=now)
         if hook_id is not None and not claimed:
             raise NotFound("held hook", str(hook_id))
         rows = []

@@ -20,7 +20,7 @@ from service.intake.adapters import registry
 from service.intake.adapters.adapter import Adapter
 from service.store import operations
 from service.store.access.replaced_keys import OVERLAP, KeyOwner
-from service.store.articles import sources
+from service.store.articles import hooks, sources
 from service.store.articles.source_settings import SourceOptions
 from service.store.feeds import sections
 from service.store.operations import OPERATOR
@@ -150,7 +150,7 @@ def source_set(
     )
     with context.record() as record:
         different = operations.change_source(record, slug, change, actor=OPERATOR, now=now)
-        waiting = len(source_work.held_hooks(record, slug))
+        waiting = hooks.counts(record, sources.by_slug(record, slug).id).get(hooks.HELD, 0)
     lines = [
         f"Source {slug}: changed {', '.join(different)}." if different else f"Source {slug} is so already."
     ]

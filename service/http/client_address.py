@@ -36,7 +36,11 @@ def client_address(request: Request, trusted: Sequence[Network]) -> str:
 
 def limited_address(request: Request, trusted: Sequence[Network]) -> str:
     """The address that limits are counted by: of IPv6 the network of a household, /64, for it has all of it."""
-    text = client_address(request, trusted)
+    return household(client_address(request, trusted))
+
+
+def household(text: str) -> str:
+    """The addresses that one client has to itself: one of IPv4; of IPv6 the whole network of a household, /64."""
     address = _read(text)
     if isinstance(address, IPv6Address):
         return f"{IPv6Address(int(address) >> 64 << 64)}/64"

@@ -7,7 +7,9 @@ import re
 
 _STYLE_COMMENT = re.compile(r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/")
 _HIDING = {"display": ("none",), "visibility": ("hidden", "collapse"), "mso-hide": ("all",)}
-SHOWING = ("hidden", "style", "aria-hidden")
+SHOWING = ("hidden", "style", "aria-hidden", "popover")
+# Elements that are not shown without this attribute.
+SHOWN_BY = {"dialog": "open"}
 
 
 def quoted(value: str) -> str:
@@ -17,7 +19,9 @@ def quoted(value: str) -> str:
 
 def is_hidden(name: str, attributes: dict[str, str]) -> bool:
     """Tells whether an element of this name says that readers do not see it."""
-    if "hidden" in attributes:
+    if "hidden" in attributes or "popover" in attributes:
+        return True
+    if name in SHOWN_BY and SHOWN_BY[name] not in attributes:
         return True
     if attributes.get("aria-hidden", "").strip().lower() == "true" and name != "img":
         return True

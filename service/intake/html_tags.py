@@ -69,7 +69,7 @@ RENAMED = {
     "bdo": "span",
 }  # fmt: skip
 _NAMES: dict[Kind, str] = {
-    Kind.BLOCK: "div address article aside center details fieldset footer form header hgroup legend main"
+    Kind.BLOCK: "div address article aside center details dialog fieldset footer form header hgroup legend main"
     " marquee nav optgroup option search section summary html head body frameset",
     Kind.PICTURE: "picture",
     Kind.VIDEO: "video audio amp-video amp-audio",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from service.intake import html_tags
-from service.intake.html_hiding import SHOWING, is_hidden, quoted
+from service.intake.html_hiding import SHOWING, SHOWN_BY, is_hidden, quoted
 from service.intake.html_tags import KEPT_KINDS, Kind
 
 _WS = "[ \t\n\f\r]"
@@ -207,7 +207,7 @@ class _Writer:
             self.out.append(f"</{kind.value}>")
 
     def _element(self, written: str, name: str, attributes: str) -> None:
-        tag = f"<{written}{self._attributes(name, attributes)}>" if attributes else f"<{written}>"
+        tag = f"<{written}{self._attributes(name, attributes)}>"
         self._emit(tag)
         if written in html_tags.FORMATTING:
             self._activate(written, tag)
@@ -270,7 +270,7 @@ class _Writer:
 
     def _attributes(self, name: str, attributes: str) -> str:
         """The attributes that count, each once; `hidden` for an element that is not shown, however it says so."""
-        if attributes.strip(" \t\n\f\r/") == "":
+        if attributes.strip(" \t\n\f\r/") == "" and name not in SHOWN_BY:
             return ""
         found: dict[str, str] = {}
         for each in islice(_ATTRIBUTE.finditer(attributes), _ATTRIBUTES_MAX):

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from service.settings import Network
 from service.webhooks.private_addresses import as_connected_to, why_private
 
+URL_LENGTH = 2_048
 _HOST_MAX, _LABEL_MAX = 254, 63  # RFC 1035 (3.1), with a dot at the end
 _NUMERIC = re.compile(
     r"[0-9]+|0[xX][0-9a-fA-F]*"
@@ -52,6 +53,8 @@ def port_refusal(port: int) -> str | None:
 
 
 def _parsed(url: str) -> tuple[SplitResult, int]:
+    if len(url) > URL_LENGTH:
+        raise UrlRefused(f"The address has more than {URL_LENGTH:,} characters: write a shorter one.")
     if any(character.isspace() or not character.isprintable() for character in url) or "\\" in url:
         raise UrlRefused("The address contains blanks, control characters or backslashes: remove them.")
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -12,13 +15,15 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from service.console import metrics_listener
+from service import wsgi
+from service.console.metrics_listener import MetricsApplication
 from service.http import credentials
 from service.http.client_address import client_address, limited_address
+from service.serving.document_cache import DocumentCache
 from service.store.coordination import auth_limits
 from service.store.database.record import Record
 from tests import seeded
-from tests.web import OPERATOR, TOKEN, CutOff, a_newsroom, a_partner, an_app
+from tests.web import OPERATOR, PUBLIC_URL, TOKEN, CutOff, a_newsroom, a_partner, an_app
 
 MOMENT = datetime.fromisoformat("2026-07-28T12:00:00Z")
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"))
@@ -254,16 +259,31 @@ def test_metrics_with_a_token_are_whole(busy: Record) -> None:
 
 @pytest.fixture
 def listener(busy: Record) -> Iterator[str]:
-    server = metrics_listener.start("127.0.0.1:0", busy, lambda: MOMENT)
-    yield f"http://127.0.0.1:{server.server_port}/metrics"
-    server.shutdown()
-    server.server_close()
+    metrics = MetricsApplication(busy, lambda: MOMENT)
+    server, port = wsgi.start_metrics("127.0.0.1:0", metrics, DocumentCache(busy, PUBLIC_URL))
+    yield f"http://127.0.0.1:{port}/metrics"
+    server.stop()
 
 
 def test_metrics_have_a_listener_of_their_own_which_the_web_then_refuses(busy: Record, listener: str) -> None:
     with urlopen(listener, timeout=10) as answer:
         assert b'partner="harbour-herald"' in answer.read()
     assert scrape(an_app(busy, metrics_listen="127.0.0.1:8602")).status_code == 401
+
+
+def test_scrapes_are_answered_while_others_hold_connections_to_the_listener_and_cost_no_threads(
+    listener: str,
+) -> None:
+    port = int(listener.split(":")[2].partition("/")[0])
+    urlopen(listener, timeout=10).close()
+    threads = threading.active_count()
+    with ExitStack() as stack:
+        for number in range(100):
+            client = stack.enter_context(closing(socket.create_connection(("127.0.0.1", port), 10)))
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n"[: 10 * (number % 4)])
+        with urlopen(listener, timeout=10) as answer:
+            assert b"dateline_record_up 1.0" in answer.read()
+        assert threading.active_count() <= threads
 
 
 @pytest.mark.parametrize(

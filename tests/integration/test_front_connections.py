@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.serving.server.limits import Limits
 from service.store.database.record import Record
 from tests.desk import eventually
 from tests.front import (
@@ -167,6 +168,30 @@ def test_further_connection_of_an_address_closes_its_own_longest_idle_one_alone(
         for client in (other, *mine[1:]):
             client.sendall(request)
             assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_readers_that_hold_every_connection_keep_no_other_out(sqlite_record: Record) -> None:
+    limits = Limits(connections=16, per_address=4)
+    with a_front(sqlite_record, limits=limits) as front, ExitStack() as stack:
+        table = front.running.server.context.table
+        large = b"x" * (8 << 20)
+        inner = front.running.server.site.middleware._app  # type: ignore[attr-defined]
+
+        def answer(environ, start):  # type: ignore[no-untyped-def]
+            if environ["PATH_INFO"] == "/large":
+                start("200 OK", [("Content-Type", "text/plain")])
+                return [large]
+            return inner(environ, start)
+
+        front.running.server.site.middleware._app = answer  # type: ignore[attr-defined]
+        for number in range(limits.connections):
+            client = stack.enter_context(open_from(front.port, f"127.0.1.{1 + number // 4}"))
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(
+            lambda: len(table._slow) == limits.connections, within=20, what="all connections are taken"
+        )
+        assert ask(front.port, "/healthz", address="127.0.0.2") == 200, "another client"
+        assert ask(front.port, "/healthz", address="127.0.1.1") == 200, "the very address that has its share"
 
 
 @pytest.mark.slow

@@ -8,10 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from service.serving.server.limits import Limits
 from service.store.database.record import Record
 from tests.front import WebInThread, a_front, a_web_process, accepted_articles, ask, p95, post, seconds_of
 from tests.web import Newsroom, a_newsroom, encoded
@@ -94,6 +96,24 @@ def test_made_up_keys_do_not_make_one_client_many_sources(sqlite_record: Record)
                 wire.send(a_post(front.newsroom, 1))
                 go_on.set()
                 assert wire.reply().status == 202
+
+
+def test_addresses_of_one_household_do_not_make_one_client_many_senders(sqlite_record: Record) -> None:
+    limits = Limits(trusted=(ip_network("127.0.0.0/8"),))
+    with a_front(sqlite_record, limits=limits) as front, busy_posts(front) as go_on, ExitStack() as stack:
+
+        def a_post_from(address: str, number: int) -> bytes:
+            return a_post(front.newsroom, number).replace(
+                HOST, HOST + f"X-Forwarded-For: {address}\r\n".encode()
+            )
+
+        for number in range(150):
+            wire = stack.enter_context(Wire(front.port))
+            wire.send(a_post_from(f"2001:db8::{number:x}", number))
+        with Wire(front.port) as other:
+            other.send(a_post_from("2001:db8:1::1", 999))
+            go_on.set()
+            assert other.reply().status == 202
 
 
 def test_post_that_waits_too_long_is_a_503(sqlite_record: Record) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select
 
-from service.store.articles import idempotency
+from service.store.articles import hooks, idempotency
+from service.store.articles.hooks import HOOK_DONE, HookResult, NewHook
 from service.store.articles.idempotency import START
 from service.store.database.record import Record
 from service.store.schema.articles import answer
-from tests.builders import NOW, a_desk, an_article, post
+from tests.builders import NOW, a_desk, a_takedown, an_article, post
 from tests.sending import WORKER
 from workers.hints.broker import BrokerState
 from workers.leader import Clocks
 from workers.runner import TaskRunner
-from workers.sweep import Sweep
+from workers.sweep import CLOCK_PROVEN, Sweep
 
 LATER = NOW + timedelta(days=31)
 
@@ -62,14 +64,57 @@ def test_many_answers_are_looked_at_in_batches(
     assert len(keys(sqlite_record)) == 1
 
 
+@dataclass
+class TwoClocks:
+    """The time of day and a steady clock, as the test has them go."""
+
+    now: datetime
+    steady: float = 0.0
+
+    def go_on(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.steady += seconds
+
+
+def a_sweep(record: Record, clocks: TwoClocks) -> Sweep:
+    broker = BrokerState(lambda: "up", lambda _: None)
+    pair = Clocks(lambda: clocks.now, lambda: clocks.steady)
+    return Sweep(record, TaskRunner({}), WORKER, broker=broker, notify=lambda: None, clocks=pair)
+
+
 def test_the_sweep_forgets_old_answers(sqlite_record: Record) -> None:
     source = a_desk(sqlite_record)
     for number in range(2):
         post(sqlite_record, source, an_article(headline=f"{number}"), key=f"key-{number}", now=NOW)
-    runner = TaskRunner({})
-    broker = BrokerState(lambda: "up", lambda _: None)
-    sweep = Sweep(
-        sqlite_record, runner, WORKER, broker=broker, notify=lambda: None, clocks=Clocks(lambda: LATER)
-    )
+    clocks = TwoClocks(LATER)
+    sweep = a_sweep(sqlite_record, clocks)
+    sweep.run_once()
+    clocks.go_on(CLOCK_PROVEN)
     sweep.run_once()
     assert keys(sqlite_record) == {"key-1"}
+
+
+def test_a_clock_that_is_ahead_for_minutes_makes_no_answer_no_hook_and_no_early_takedown_old(
+    sqlite_record: Record,
+) -> None:
+    """Without its answer an old post that is repeated would be put over a newer one."""
+    source = a_desk(sqlite_record)
+    for number in range(2):
+        post(sqlite_record, source, an_article(headline=f"{number}"), key=f"key-{number}", now=NOW)
+    hooks.keep(
+        sqlite_record, NewHook(source.id, "a", "POST", "/", {}, b"{}"), HookResult(HOOK_DONE, "accepted"), NOW
+    )
+    post(sqlite_record, source, a_takedown(external_id="early", version=2))
+    clocks = TwoClocks(NOW)
+    sweep = a_sweep(sqlite_record, clocks)
+    for _ in range(3):
+        sweep.run_once()
+        clocks.go_on(CLOCK_PROVEN)
+    for ahead in (timedelta(days=400), -timedelta(days=400)):
+        clocks.now += ahead
+        for _ in range(5):
+            sweep.run_once()
+            clocks.go_on(20)
+    assert keys(sqlite_record) == {"key-0", "key-1"}
+    assert hooks.counts(sqlite_record, source.id) == {"done": 1}
+    assert post(sqlite_record, source, an_article(external_id="early", version=1)).type == "article.killed"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service import settings, times
-from service.cli import main
+from service.cli import main, source_work
 from service.intake.adapters.adapter import HookRequest
 from service.intake.hook_intake import HookIntake
 from service.intake.story_intake import StoryIntake
@@ -167,6 +167,43 @@ def test_a_held_hook_is_shown_and_goes_through_once_its_section_is_there(
     assert done.json["hooks"][0]["outcome"] == "accepted"
     assert dateline("source", "held", "paper", "--json").json["held"] == []
     assert dateline("source", "retry", "paper", "--id", "77").status == 1
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "9" * 25])
+def test_a_number_that_no_hook_has_tries_none_again(dateline: Run, desk_record: Record, number: str) -> None:
+    dateline(*ADD, "--api-token", PAPER_TOKEN)
+    receive(desk_record, {"stories": [a_story(sections=["sport"])]})
+    for command in ("retry", "held"):
+        refused = dateline("source", command, "paper", "--id", number)
+        assert (refused.status, "there is no held hook" in refused.err) == (1, True)
+
+
+def test_a_held_hook_beyond_those_that_are_listed_is_shown_by_its_number(
+    dateline: Run, desk_record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_work, "HELD_SHOWN", 2)
+    dateline(*ADD, "--api-token", PAPER_TOKEN)
+    for number in range(3):
+        receive(desk_record, {"stories": [a_story(id=str(number), sections=[f"sport-{number}"])]})
+    listed = dateline("source", "held", "paper")
+    assert "the 2 oldest of 3" in listed.out
+    last = max(each.claim.id for each in hooks.held(desk_record, "paper"))
+    assert '"sport-2"' in dateline("source", "held", "paper", "--id", str(last)).out
+
+
+def test_words_of_a_system_are_printed_without_what_moves_the_cursor(
+    dateline: Run, desk_record: Record
+) -> None:
+    dateline(*ADD, "--api-token", PAPER_TOKEN)
+    receive(desk_record, {"stories": [a_story(sections=["\x9b2Jsport"])]})
+    [held] = dateline("source", "held", "paper", "--json").json["held"]
+    for words in (
+        dateline("source", "held", "paper").out,
+        dateline("source", "held", "paper", "--id", str(held["id"])).out,
+        dateline("source", "retry", "paper").out,
+    ):
+        assert "sport" in words
+        assert words.replace("\n", "").isprintable()
 
 
 def test_a_source_of_our_own_json_cannot_be_compared(dateline: Run) -> None:

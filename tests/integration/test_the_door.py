@@ -140,9 +140,18 @@ def test_the_newest_of_several_early_takedowns_stays_and_old_ones_go(record: Rec
     assert post(record, source, an_article(version=4)).type == "article.killed"
     late = NOW + early_takedowns.AWAITED_FOR + timedelta(seconds=1)
     post(record, source, a_takedown(external_id="x", version=1), now=late)
+    assert early_takedowns.prune(record, late) == 1
+    assert early_takedowns.prune(record, late) == 0
     assert post(record, source, an_article(external_id="x", version=0), now=late).type == "article.killed"
     with record.reading() as connection:
         assert Statement("SELECT count(*) FROM early_takedown").value(connection) == 1
+
+
+def test_a_takedown_by_a_clock_that_is_ahead_forgets_no_other_that_came_early(record: Record) -> None:
+    source = a_desk(record)
+    post(record, source, a_takedown(external_id="a", version=2))
+    post(record, source, a_takedown(external_id="b", version=2), now=NOW + timedelta(days=400))
+    assert post(record, source, an_article(external_id="a", version=1)).type == "article.killed"
 
 
 def test_any_order_of_arrival_ends_in_the_same_status(sqlite_record: Record) -> None:

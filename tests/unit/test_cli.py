@@ -211,6 +211,28 @@ def test_package_gets_a_title_and_says_where_its_feed_is(dateline: Dateline) -> 
     assert told["feeds"]["rss"] == "http://127.0.0.1:8600/feeds/package/china-focus.rss"
 
 
+def test_names_of_scripts_that_join_their_letters_are_taken_as_they_are(dateline: Dateline) -> None:
+    horizon = (
+        "\u0686\u0634\u0645\u200c\u0627\u0646\u062f\u0627\u0632"  # Persian: "eye" and "measure", kept apart
+    )
+    dateline("section", "add", "horizon", "--title", horizon)
+    assert horizon in dateline("section", "list").out
+
+
+def test_place_that_the_caller_names_and_that_cannot_be_used_is_not_said_to_be_the_data_directory(
+    dateline: Dateline, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for words in (
+        ("backup", str(tmp_path / "none" / "copy.db")),
+        ("feeds", "export", str(tmp_path / "file" / "out")),
+    ):
+        failed = dateline(*words)
+        assert failed.status == 1
+        assert "data directory" not in failed.err
+        assert str(tmp_path) in failed.err
+
+
 def test_feeds_are_exported_to_a_directory(dateline: Dateline, tmp_path: Path) -> None:
     dateline("section", "add", "world", "--title", "World")
     told = dateline("feeds", "export", str(tmp_path / "out"), "--json").json
@@ -380,6 +402,7 @@ def test_stored_secrets_are_resealed_after_the_key_was_changed(
         ("https://herald.example:22/in", "port 22"),
         ("http://127.0.0.1:8700/in", "DATELINE_ALLOW_NETWORKS=127.0.0.0/8"),
         ("https://10.1.2.3/in", "DATELINE_ALLOW_NETWORKS=10.1.2.3"),
+        ("https://herald.example/" + "x" * 2_048, "more than 2,048 characters"),
     ],
 )
 def test_endpoint_at_an_address_that_pushes_may_not_go_to_is_refused(
@@ -424,18 +447,25 @@ def test_endpoint_for_an_unknown_section_names_those_there_are(dateline: Datelin
         ("endpoint", "set", "1", "--schedule", "0,soon"),
         ("endpoint", "set", "1", "--schedule", "0,-1"),
         ("endpoint", "set", "1", "--schedule", "0,999999"),
+        ("endpoint", "set", "1", "--rate", "nan"),
         ("endpoint", "rotate-secret", "1", "--only", "v2"),
         ("receive", "--listen", "nowhere", "--secret", "whsec_QUFB"),
         ("up", "--listen", "127.0.0.1"),
         ("web", "--listen", "127.0.0.1:65536"),
         ("section", "add", "world", "--title", " "),
+        ("section", "add", "world", "--title", "x" * 201),
+        ("section", "add", "world", "--title", "World\x1b[2J"),
+        ("package", "add", "", "--title", "China in focus"),
+        ("package", "add", "China\x07", "--title", "China in focus"),
+        ("package", "add", "x" * 201, "--title", "China in focus"),
+        ("package", "add", "china-focus", "--title", ""),
         ("section", "add", "world", "--title", "World", "--language", "not a language"),
         ("partner", "add", "herald", "--name", ""),
         ("source", "add", "wire", "--adapter", "frobnicate"),
         ("endpoint", "add", "herald", "https://herald.example/in", "--sections", ","),
         ("frobnicate",),
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words)[:60].encode("unicode_escape").decode(),
 )
 def test_wrong_use_exits_2_and_says_so_in_json_too(dateline: Dateline, words: tuple[str, ...]) -> None:
     assert dateline(*words).status == 2

@@ -42,6 +42,14 @@ def test_secrets_in_a_line_are_hidden(name: str, capsys: pytest.CaptureFixture[s
     assert "do-not-show" not in capsys.readouterr().err
 
 
+def test_texts_of_others_move_no_cursor_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", json=False)
+    logs.get("test").warning("hook.held", why="\x1b[2J\x9b31m", source="\u202epaper")
+    line = capsys.readouterr().err
+    assert "hook.held" in line
+    assert line.rstrip("\n").isprintable()
+
+
 def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     logs.configure("info", json=True)
     tried = []

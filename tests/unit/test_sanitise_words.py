@@ -56,6 +56,8 @@ def test_words_keep_their_meaning_and_their_distance(given_html: str, cleaned: s
         "<template><p>x</p></template>",
         "<table><tr hidden><td>x</table>",
         "<datalist><option>x</datalist>",
+        "<dialog>x</dialog>",
+        "<div popover>x</div>",
     ],
 )
 def test_hidden_parts_go_with_their_content(given_html: str) -> None:
@@ -67,6 +69,13 @@ def test_hidden_parts_go_with_their_content(given_html: str) -> None:
 )
 def test_visible_parts_stay(style: str) -> None:
     assert text_of(f'<p style="{style}">x</p>') == "x"
+
+
+def test_an_open_dialog_is_a_paragraph_of_its_own() -> None:
+    assert (
+        clean("<dialog open>We use cookies.</dialog>The mayor", BASE).html
+        == "<p>We use cookies.</p>The mayor"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +159,7 @@ def test_an_address_keeps_its_own_query() -> None:
 NOT_SHOWN = {
     *["script", "style", "title", "textarea", "noembed", "noframes", "template", "select", "datalist"],
     *["svg", "math", "video", "audio", "iframe", "noscript", "xmp", "plaintext", "amp-video", "amp-audio"],
-    *["option", "optgroup", "picture"],
+    *["option", "optgroup", "picture", "dialog"],
 }
 APART = sorted(
     {

@@ -188,6 +188,8 @@ def test_a_secrets_file_that_cannot_be_used_is_named(
 
 def test_a_desk_s_name_is_one_line_of_at_most_200_characters() -> None:
     assert settings.load(env_file=None, desk_name=" Harbour Daily ").desk_name == "Harbour Daily"
+    persian = "\u0686\u0634\u0645\u200c\u0627\u0646\u062f\u0627\u0632"
+    assert settings.load(env_file=None, desk_name=persian).desk_name == persian
     for wrong in ("Harbour\nDaily", "\x00", "x" * 201):
         with pytest.raises(SettingsError, match="DATELINE_DESK_NAME"):
             settings.load(env_file=None, desk_name=wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from service.http.client_address import household
 from service.serving.server.context import ServerContext
 from service.serving.server.refusals import CONNECTIONS_FULL, Refusal
 
@@ -22,7 +23,7 @@ class AnswerWriter(asyncio.Protocol):
         self.context = context
         self.loop = context.loop
         self.limits = context.limits
-        self.address = ""
+        self.address = self.household = ""
         self.server = ("", 0)
         self.since = 0.0
         self.deadline = FOREVER
@@ -41,6 +42,7 @@ class AnswerWriter(asyncio.Protocol):
         self.transport.set_write_buffer_limits(HIGH_WATER)
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.address = peer[0] if peer else ""
+        self.household = household(self.address)
         self.server = (own[0], own[1]) if own else ("", 0)
         self.since = self.loop.time()
         self.deadline = self.since + self.limits.head_seconds
@@ -133,10 +135,6 @@ class AnswerWriter(asyncio.Protocol):
         self._unsent_before = unsent
         self.deadline = now + self.limits.send_seconds
         return True
-
-    def end_idle(self) -> None:
-        self.ending = True
-        self.transport.abort()
 
     def hang_up(self) -> None:
         self.ending = True

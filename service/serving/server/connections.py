@@ -22,6 +22,7 @@ class CountedConnection(Protocol):
     """The parts of a connection that its table sees."""
 
     address: str
+    household: str  # the address that limits count it by
     since: float  # the beginning of what it does now: being idle, sending a request, reading an answer
     deadline: float
     body_bytes: int
@@ -33,8 +34,6 @@ class CountedConnection(Protocol):
     def is_reading_body(self) -> bool: ...
 
     def check(self, now: float) -> None: ...
-
-    def end_idle(self) -> None: ...
 
     def give_up_body(self) -> None: ...
 
@@ -60,24 +59,24 @@ class ConnectionTable:
 
     def admit(self, connection: CountedConnection) -> bool:
         """Adds a connection, after closing others if there are too many; False if none can be closed."""
-        own = self._by_address.setdefault(connection.address, {})
+        own = self._by_address.setdefault(connection.household, {})
         exempt = self.limits.trusts(connection.address)
-        room = exempt or len(own) < self.limits.per_address or self._end_idle(own, self.limits.per_address)
+        room = exempt or len(own) < self.limits.per_address or self._end_useless(own, self.limits.per_address)
         room = room and (
-            len(self.all) < self.limits.connections or self._end_idle(self.all, self.limits.connections)
+            len(self.all) < self.limits.connections or self._end_useless(self.all, self.limits.connections)
         )
-        # `_end_idle` may have removed the last one of this address.
-        self._by_address.setdefault(connection.address, {})[connection] = None
+        # `_end_useless` may have removed the last one of this address.
+        self._by_address.setdefault(connection.household, {})[connection] = None
         self.all[connection] = None
         return room
 
     def remove(self, connection: CountedConnection) -> None:
         self.all.pop(connection, None)
-        own = self._by_address.get(connection.address)
+        own = self._by_address.get(connection.household)
         if own is not None:
             own.pop(connection, None)
             if not own:
-                del self._by_address[connection.address]
+                del self._by_address[connection.household]
         self.body_bytes -= connection.body_bytes
         connection.body_bytes = 0
         self.sent(connection)
@@ -88,8 +87,8 @@ class ConnectionTable:
             connection.check(now)
 
     def make_room(self) -> bool:
-        """Closes the longest idle: for a process that has no file descriptors left."""
-        return self._end_idle(self.all, self.limits.connections)
+        """Closes those of no use for longest: for a process that has no file descriptors left."""
+        return self._end_useless(self.all, self.limits.connections)
 
     def add_body(self, connection: CountedConnection, size: int) -> bool:
         """Counts bytes of a body; False if there is no room, even after the longest unfinished ones were given up."""
@@ -136,13 +135,18 @@ class ConnectionTable:
             self.unsent_bytes -= readers[1]
             del self._unsent[id(connection.unsent)]
 
-    def _end_idle(self, among: Iterable[CountedConnection], most: int) -> bool:
-        """Closes a few of these that are idle, the longest first."""
-        idle = [each for each in among if each.is_idle()]
+    def _end_useless(self, among: Iterable[CountedConnection], most: int) -> bool:
+        """Closes a few of these, the longest first: idle ones, or else answers that their clients do not read."""
         count = max(1, min(TOGETHER, most // 8))
-        chosen = heapq.nsmallest(count, idle, key=attrgetter("since"))
+        reason = "idle-connection"
+        chosen = heapq.nsmallest(count, (each for each in among if each.is_idle()), key=attrgetter("since"))
+        if not chosen:
+            reason = "slow-reader"
+            chosen = heapq.nsmallest(
+                count, (each for each in among if each in self._slow), key=attrgetter("since")
+            )
         for connection in chosen:
-            self._log.note("idle-connection")
-            connection.end_idle()
+            self._log.note(reason)
+            connection.hang_up()
             self.remove(connection)
         return bool(chosen)

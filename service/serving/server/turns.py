@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from service.http.client_address import household
 from service.serving.server.context import ServerContext
 from service.serving.server.refusals import Refusal
 from service.serving.server.request import Request
@@ -61,6 +62,8 @@ def flow_of(request: Request, peer: str, context: ServerContext) -> tuple[Hashab
     address = peer
     if limits.trusted:
         address = limits.client_of(peer, request.header(b"x-forwarded-for").decode("latin-1"))
+    if ":" in address:
+        address = household(address)
     if request.method != "POST":
         return (address,)
     credentials = _credentials(request)

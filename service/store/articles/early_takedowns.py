@@ -6,11 +6,12 @@ story that follows is older: its time of receipt is noted, so that a system that
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from service.store.articles.posts import Post
+from service.store.database.record import Record
 from service.store.database.sql import Statement
 
 AWAITED_FOR = timedelta(days=30)
@@ -29,7 +30,15 @@ def note(connection: Connection, post: Post) -> None:
     }
     has_order = posted.version is not None or posted.updated_at is not None
     (_NOTE if has_order else _NOTE_RECEIPT).run(connection, values)
-    _PRUNE.run(connection, {"before": post.now - AWAITED_FOR})
+
+
+def prune(record: Record, now: datetime) -> int:
+    """Deletes those whose story did not follow for AWAITED_FOR; returns how many."""
+    with record.reading() as connection:
+        if _IS_OLD.value(connection, before=now - AWAITED_FOR) is None:
+            return 0
+    with record.writing() as connection:
+        return _PRUNE.run(connection, {"before": now - AWAITED_FOR})
 
 
 _NEW_ROW = """
@@ -43,4 +52,5 @@ _NOTE = Statement(f"""{_NEW_ROW}
     WHERE (early_takedown.version IS NULL OR excluded.version IS NULL OR early_takedown.version <= excluded.version)
         AND (early_takedown.source_updated_at IS NULL OR excluded.source_updated_at IS NULL
             OR early_takedown.source_updated_at <= excluded.source_updated_at)""")
+_IS_OLD = Statement("SELECT 1 FROM early_takedown WHERE received_at < :before LIMIT 1")
 _PRUNE = Statement("DELETE FROM early_takedown WHERE received_at < :before")

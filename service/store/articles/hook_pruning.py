@@ -15,10 +15,12 @@ HOOK_BYTES_MOST = 512 * 2**20
 _AT_ONCE = 1_000
 
 
-def prune(record: Record, now: datetime) -> int:
-    """Deletes what is over; and beyond the ceilings the oldest, with a notice. Returns how many."""
+def prune(record: Record, now: datetime, *, by_age: bool = True) -> int:
+    """Deletes what is over (`by_age`); and beyond the ceilings the oldest, with a notice. Returns how many."""
+    deleted = 0
     with record.writing() as connection:
-        deleted = _DELETE_OVER.run(connection, {"before": now - HOOKS_KEPT_FOR, "limit": _AT_ONCE})
+        if by_age:
+            deleted = _DELETE_OVER.run(connection, {"before": now - HOOKS_KEPT_FOR, "limit": _AT_ONCE})
         count, size, held_count = _COUNT.rows(connection)[0]
         crowded = count > HOOKS_MOST or int(size) > HOOK_BYTES_MOST
         if crowded:

@@ -155,12 +155,13 @@ def counts(record: Record, source_id: int) -> dict[str, int]:
         return {str(name): int(count) for name, count in _COUNTS.rows(connection, source=source_id)}
 
 
-def held(record: Record, slug: str | None = None, limit: int = 100) -> list[Hook]:
-    """The hooks of a source, or of all, that are held, the oldest first."""
+def held(
+    record: Record, slug: str | None = None, limit: int = 100, *, hook_id: int | None = None
+) -> list[Hook]:
+    """The hooks of a source, or of all, that are held, the oldest first; or the one of this number."""
+    values = {"slug": slug or "", "limit": limit, "id": hook_id or 0}
     with record.reading() as connection:
-        return _read(
-            connection, [number for (number,) in _HELD.rows(connection, slug=slug or "", limit=limit)]
-        )
+        return _read(connection, [number for (number,) in _HELD.rows(connection, **values)])
 
 
 def _columns(result: HookResult) -> dict[str, Any]:
@@ -257,7 +258,7 @@ _HASTEN = Statement(
 )
 _HELD = Statement("""
     SELECT h.id FROM hook h JOIN source s ON s.id = h.source_id
-    WHERE h.state = 'held' AND (:slug = '' OR s.slug = :slug) ORDER BY h.id LIMIT :limit""")
+    WHERE h.state = 'held' AND (:slug = '' OR s.slug = :slug) AND (:id = 0 OR h.id = :id) ORDER BY h.id LIMIT :limit""")
 _READ = Query(
     _HookRow,
     """

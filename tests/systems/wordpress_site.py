@@ -88,6 +88,11 @@ def missing_parts() -> list[str]:
     return [*lacking, *(names.get(each, f"php-{each}") for each in PHP_EXTENSIONS if each not in loaded)]
 
 
+def _dangling(folder: str, names: list[str]) -> list[str]:
+    """The links that lead nowhere; copytree's own option takes relative ones to lead from the present folder."""
+    return [each for each in names if not os.path.exists(os.path.join(folder, each))]
+
+
 class WpSite:
     """Runs within `with`, in a folder of its own; it sends to the source that `desk_source` describes."""
 
@@ -206,7 +211,7 @@ class WpSite:
 
     def _install(self) -> None:
         # What Debian links to other packages that are not there, as the front page's theme, the tests do without.
-        shutil.copytree(PROGRAM, self._site, ignore_dangling_symlinks=True)
+        shutil.copytree(PROGRAM, self._site, ignore=_dangling)
         shutil.copytree(PLUGIN, self._site / "wp-content" / "plugins" / "dateline")
         values = {
             "socket": self._socket,

@@ -37,7 +37,6 @@ define( 'WP_ENVIRONMENT_TYPE', 'local' );
 define( 'WP_HOME', '%(url)s' );
 define( 'WP_SITEURL', '%(url)s' );
 define( 'DATELINE_URL', '%(desk)s' );
-define( 'DATELINE_SECRET', '%(secret)s' );
 define( 'AUTH_KEY', '%(salt)s' );
 define( 'SECURE_AUTH_KEY', '%(salt)s' );
 define( 'LOGGED_IN_KEY', '%(salt)s' );
@@ -62,6 +61,7 @@ _FURNISH = """<?php
 require __DIR__ . '/wp-load.php';
 require ABSPATH . 'wp-admin/includes/plugin.php';
 $active = activate_plugin( 'dateline/dateline.php' );
+update_option( 'dateline_settings', array( 'secret' => '%(secret)s' ) );
 $application = WP_Application_Passwords::create_new_application_password( 1, array( 'name' => 'systems' ) );
 foreach ( array( 'world' => 'World', 'business' => 'Business &amp; Money', '中国' => '中国' ) as $slug => $name ) {
 	$terms[ $slug ] = wp_insert_term( $name, 'category', array( 'slug' => $slug ) )['term_id'];
@@ -184,6 +184,12 @@ class WpSite:
         assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
         return ran.stdout
 
+    def add_code(self, name: str, code: str) -> None:
+        """A program of the site's own, that WordPress runs with each request."""
+        folder = self._site / "wp-content" / "mu-plugins"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.php").write_text(code, encoding="utf-8")
+
     def _start_database(self) -> None:
         data = self.folder / "database"
         user = ["--user=root"] if os.geteuid() == 0 else []
@@ -217,12 +223,12 @@ class WpSite:
             "socket": self._socket,
             "url": self.url,
             "desk": self._source["intake_url"],
-            "secret": self._source["secret"],
             "salt": secrets.token_hex(32),
         }
         (self._site / "wp-config.php").write_text(_CONFIG % values, encoding="utf-8")
         self.run_php(_INSTALL % {"password": self.password, "zone": ZONE})
-        self.facts = json.loads(self.run_php(_FURNISH).splitlines()[-1])
+        furnished = self.run_php(_FURNISH % {"secret": self._source["secret"]})
+        self.facts = json.loads(furnished.splitlines()[-1])
         assert self.facts["active"]
 
     def _start_server(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,17 @@ function wp_safe_remote_post( $url ) {
 	}
 	return $got;
 }
+class Database {
+	public $prefix = 'wp_';
+	function prepare( $sql, ...$values ) {
+		return vsprintf( str_replace( '%s', "'%s'", $sql ), $values );
+	}
+	function query( $sql ) {
+		echo $sql, "\\n";
+		return 1;
+	}
+}
+$wpdb = new Database();
 function wp_remote_retrieve_response_code( $answer ) { return $answer['status']; }
 function wp_remote_retrieve_body( $answer ) { return json_encode( $answer['body'] ?? '<html>' ); }
 function wp_remote_retrieve_header( $answer, $name ) { return $answer[ $name ] ?? ''; }
@@ -55,10 +68,10 @@ def _php() -> str:
 
 
 def _call(name: str, *values: Any, got: dict[str, Any] | None = None) -> tuple[list[str], Any]:
-    """The addresses that a function of the plug-in asked, and its answer."""
+    """The addresses and the statements that a function of the plug-in sent, and its answer."""
     given = {"plugin": str(FILES[0]), "call": name, "with": values, "got": got}
     ran = subprocess.run(
-        [_php(), "-d", "display_errors=stderr", "-r", _WORDPRESS.removeprefix("<?php")],
+        [_php(), "-n", "-d", "display_errors=stderr", "-r", _WORDPRESS.removeprefix("<?php")],
         input=json.dumps(given), capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -69,7 +82,7 @@ def _call(name: str, *values: Any, got: dict[str, Any] | None = None) -> tuple[l
 
 @pytest.mark.parametrize("file", FILES, ids=lambda each: each.name)
 def test_php_reads_the_plug_in(file: Path) -> None:
-    read = subprocess.run([_php(), "-l", str(file)], capture_output=True, text=True, check=False, timeout=60)
+    read = subprocess.run([_php(), "-n", "-l", str(file)], capture_output=True, text=True, check=False, timeout=60)
     assert read.returncode == 0, read.stdout + read.stderr
 
 
@@ -164,3 +177,20 @@ def test_the_settings_say_what_to_mend(settings: dict[str, str], words: str) -> 
 
 def test_settings_that_are_right_have_no_fault() -> None:
     assert _call("settings_fault", {"url": "https://desk.example/v1/articles", "secret": SECRET}) == ([], "")
+
+
+def test_each_change_of_a_post_is_marked_on_sqlite_too() -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.create_function("GREATEST", 2, max)
+        database.execute(
+            "CREATE TABLE wp_dateline (post_id PRIMARY KEY, version, due, tries DEFAULT 0, kill_reason)"
+        )
+        versions = []
+        for reason in ("", "He is another man."):
+            for statement in _call("mark", 5, reason)[0]:
+                database.execute(statement.replace("INSERT IGNORE", "INSERT OR IGNORE"))
+            [row] = database.execute("SELECT version, due IS NOT NULL, tries, kill_reason FROM wp_dateline")
+            assert row[1:] == (1, 0, reason)
+            versions.append(row[0])
+            database.execute("UPDATE wp_dateline SET due = NULL, tries = 3")
+    assert versions[1] > versions[0]

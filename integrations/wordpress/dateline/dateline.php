@@ -91,17 +91,23 @@ function now_version() {
 	return (int) round( microtime( true ) * 1000 );
 }
 
-/** Gives the post a version above all before, in one statement, and makes it due. */
+/** Gives the post a version above all before, in one statement, and makes it due. Not by ON DUPLICATE KEY, which SQLite has not. */
 function mark( $post_id, $kill_reason = '' ) {
 	global $wpdb;
+	$insert = $wpdb->prepare( 'INSERT IGNORE INTO ' . table() . ' (post_id, version, due) VALUES (%d, %d, %d)', $post_id, now_version(), time() );
+	if ( false === $wpdb->query( $insert ) ) {
+		// A database that was restored may lack the table.
+		delete_option( 'dateline_table' );
+		install();
+		$wpdb->query( $insert );
+	}
 	$wpdb->query(
 		$wpdb->prepare(
-			'INSERT INTO ' . table() . ' (post_id, version, due, tries, kill_reason) VALUES (%d, %d, %d, 0, %s)'
-			. ' ON DUPLICATE KEY UPDATE version = GREATEST(version + 1, VALUES(version)), due = VALUES(due), tries = 0, kill_reason = VALUES(kill_reason)',
-			$post_id,
+			'UPDATE ' . table() . ' SET version = GREATEST(version + 1, %d), due = %d, tries = 0, kill_reason = %s WHERE post_id = %d',
 			now_version(),
 			time(),
-			$kill_reason
+			$kill_reason,
+			$post_id
 		)
 	);
 	marked( $post_id );

@@ -59,7 +59,7 @@ update_option( 'permalink_structure', '/%%postname%%/' );
 """
 _FURNISH = """<?php
 require __DIR__ . '/wp-load.php';
-require ABSPATH . 'wp-admin/includes/plugin.php';
+require_once ABSPATH . 'wp-admin/includes/plugin.php';
 $active = activate_plugin( 'dateline/dateline.php' );
 update_option( 'dateline_settings', array( 'secret' => '%(secret)s' ) );
 $application = WP_Application_Passwords::create_new_application_password( 1, array( 'name' => 'systems' ) );

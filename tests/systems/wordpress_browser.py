@@ -49,7 +49,7 @@ class WpBrowser:
     def save_secret(self, secret: str) -> str:
         """Saves it on the settings page, and returns the notices of the page that follows."""
         self.page.goto(f"{self._admin}/plugins.php")
-        self.page.click("tr[data-slug=dateline] a:has-text('Settings')")
+        self.follow("tr[data-slug=dateline] a:has-text('Settings')")
         self.page.get_by_label("Signing secret").fill(secret)
         with self.page.expect_navigation():
             self.page.get_by_role("button", name="Save and test the connection").click()
@@ -72,10 +72,17 @@ class WpBrowser:
         welcome = self.page.locator(".components-modal__header button")
         with contextlib.suppress(Exception):
             welcome.click(timeout=1500)
-        self.page.get_by_label("Add title").fill(title)
-        self.page.get_by_label("Add title").press("Enter")
+        # Newer ones have the text in a frame of its own, and tabs that say that they are tabs.
+        frame = "iframe[name=editor-canvas]"
+        self.page.wait_for_selector(f"{frame}, .editor-post-title")
+        framed = self.page.locator(frame).count() > 0
+        canvas = self.page.frame_locator(frame) if framed else self.page
+        headline = canvas.get_by_label("Add title")
+        headline.fill(title)
+        headline.press("Enter")
         self.page.keyboard.type("Typed by an editor.")
-        self.page.locator(".edit-post-sidebar__panel-tab").first.click()
+        tab = self.page.get_by_role("tab", name="Post", exact=True)
+        tab.or_(self.page.locator(".edit-post-sidebar__panel-tab")).first.click()
         self._open("Categories")
         self._open("Dateline")
         self.choose(category)
@@ -98,7 +105,7 @@ class WpBrowser:
         return self.update()
 
     def update(self) -> str:
-        return self._words_after(self.page.locator(".edit-post-header .editor-post-publish-button").click)
+        return self._words_after(self.page.locator(".editor-post-publish-button").click)
 
     def _words_after(self, act: Callable[[], None]) -> str:
         """The panel asks the plug-in after each save; the last answer says that nothing is on its way."""

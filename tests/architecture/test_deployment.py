@@ -18,7 +18,7 @@ from tests.architecture.sources import subcommands
 
 ROOT = Path(__file__).parents[2]
 # Pages that show settings of programs that are not ours: of partners, and of sites that post to us.
-OTHER_PROGRAMS = {"partners.md", "arcxp.md", "django.md", "wagtail.md"}
+OTHER_PROGRAMS = {"partners.md", "arcxp.md", "django.md", "wagtail.md", "wordpress-plugin.md"}
 SETTING = re.compile(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]\b")
 KNOWN = {PREFIX + name.upper() for name in Settings.model_fields}
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from tests.desk import RunningDesk
 from tests.outlet import Outlet
-from tests.systems import wordpress_site
+from tests.systems import wordpress_browser, wordpress_site
 from tests.systems.partner_view import PartnerView
 from tests.systems.runner import Step, TestedSystem
 from tests.systems.wordpress_journey import WpJourney
+from tests.systems.wordpress_screens import WpScreens
 from tests.systems.wordpress_site import WpSite
 
 
@@ -26,7 +27,16 @@ def journey(folder: Path) -> Iterator[tuple[str, Iterator[Step]]]:
         desk.dateline("source", "set", "wire", "--map", "中国=china")
         desk.dateline("section", "add", "china", "--title", "中国", "--language", "zh-Hans")
         with WpSite(folder / "site", desk.source) as site:
-            yield site.versions, WpJourney(site, desk, PartnerView(outlet)).steps()
+            yield site.versions, _steps(WpJourney(site, desk, PartnerView(outlet)))
 
 
-WORDPRESS = TestedSystem("wordpress", wordpress_site.missing_parts, journey)
+def _steps(day: WpJourney) -> Iterator[Step]:
+    yield from day.steps()
+    if wordpress_browser.browser_program() is None:
+        print("wordpress: the steps in a browser are skipped, not installed: chromium", flush=True)
+        return
+    with wordpress_browser.opened(day.site) as browser:
+        yield from WpScreens(day, browser).steps()
+
+
+WORDPRESS = TestedSystem("wordpress", wordpress_site.missing_parts, journey, limit=600)

@@ -37,7 +37,6 @@ define( 'WP_ENVIRONMENT_TYPE', 'local' );
 define( 'WP_HOME', '%(url)s' );
 define( 'WP_SITEURL', '%(url)s' );
 define( 'DATELINE_URL', '%(desk)s' );
-define( 'DATELINE_SECRET', '%(secret)s' );
 define( 'AUTH_KEY', '%(salt)s' );
 define( 'SECURE_AUTH_KEY', '%(salt)s' );
 define( 'LOGGED_IN_KEY', '%(salt)s' );
@@ -60,8 +59,9 @@ update_option( 'permalink_structure', '/%%postname%%/' );
 """
 _FURNISH = """<?php
 require __DIR__ . '/wp-load.php';
-require ABSPATH . 'wp-admin/includes/plugin.php';
+require_once ABSPATH . 'wp-admin/includes/plugin.php';
 $active = activate_plugin( 'dateline/dateline.php' );
+update_option( 'dateline_settings', array( 'secret' => '%(secret)s' ) );
 $application = WP_Application_Passwords::create_new_application_password( 1, array( 'name' => 'systems' ) );
 foreach ( array( 'world' => 'World', 'business' => 'Business &amp; Money', '中国' => '中国' ) as $slug => $name ) {
 	$terms[ $slug ] = wp_insert_term( $name, 'category', array( 'slug' => $slug ) )['term_id'];
@@ -86,6 +86,11 @@ def missing_parts() -> list[str]:
     loaded = ran.stdout.lower().split()
     names = {"mysqli": "php-mysql"}
     return [*lacking, *(names.get(each, f"php-{each}") for each in PHP_EXTENSIONS if each not in loaded)]
+
+
+def _dangling(folder: str, names: list[str]) -> list[str]:
+    """The links that lead nowhere; copytree's own option takes relative ones to lead from the present folder."""
+    return [each for each in names if not os.path.exists(os.path.join(folder, each))]
 
 
 class WpSite:
@@ -179,6 +184,12 @@ class WpSite:
         assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
         return ran.stdout
 
+    def add_code(self, name: str, code: str) -> None:
+        """A program of the site's own, that WordPress runs with each request."""
+        folder = self._site / "wp-content" / "mu-plugins"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.php").write_text(code, encoding="utf-8")
+
     def _start_database(self) -> None:
         data = self.folder / "database"
         user = ["--user=root"] if os.geteuid() == 0 else []
@@ -206,18 +217,18 @@ class WpSite:
 
     def _install(self) -> None:
         # What Debian links to other packages that are not there, as the front page's theme, the tests do without.
-        shutil.copytree(PROGRAM, self._site, ignore_dangling_symlinks=True)
+        shutil.copytree(PROGRAM, self._site, ignore=_dangling)
         shutil.copytree(PLUGIN, self._site / "wp-content" / "plugins" / "dateline")
         values = {
             "socket": self._socket,
             "url": self.url,
             "desk": self._source["intake_url"],
-            "secret": self._source["secret"],
             "salt": secrets.token_hex(32),
         }
         (self._site / "wp-config.php").write_text(_CONFIG % values, encoding="utf-8")
         self.run_php(_INSTALL % {"password": self.password, "zone": ZONE})
-        self.facts = json.loads(self.run_php(_FURNISH).splitlines()[-1])
+        furnished = self.run_php(_FURNISH % {"secret": self._source["secret"]})
+        self.facts = json.loads(furnished.splitlines()[-1])
         assert self.facts["active"]
 
     def _start_server(self) -> None:

@@ -2,7 +2,7 @@
 /**
  * Plugin Name: Dateline
  * Description: Sends every published story, each change, correction and takedown to a Dateline desk, which brings it to its partner outlets.
- * Version: 1.0.0
+ * Version: 1.1.0
  * Requires at least: 5.7
  * Requires PHP: 7.2
  * License: GPL-2.0-or-later
@@ -18,6 +18,7 @@ namespace Dateline;
 
 defined( 'ABSPATH' ) || exit;
 
+const VERSION         = '1.1.0';
 const TABLE_VERSION   = '1';
 const CRON            = 'dateline_send_due';
 const CLAIM_SECONDS   = 120;
@@ -25,17 +26,19 @@ const TIMEOUT         = 8;
 const REQUEST_SECONDS = 6;
 const CRON_SECONDS    = 45;
 
-/** The fields that editors fill in: meta key, label, number of lines, longest text. */
+/** The fields that editors fill in: meta key => label, help, number of lines, longest text. */
 function fields() {
+	/* translators: %s: a time zone */
+	$zone = sprintf( __( 'In the time of this site: %s. The site itself shows the story.', 'dateline' ), wp_timezone_string() );
 	return array(
-		'_dateline_correction_note'   => array( __( 'Correction, as readers see it', 'dateline' ), 3, 2000 ),
-		'_dateline_kill_reason'       => array( __( 'Kill: the reason. As long as it stands here, no outlet may use the story', 'dateline' ), 3, 2000 ),
-		'_dateline_embargo_until'     => array( __( 'Embargo for outlets until (2026-01-31 18:00, time of this site)', 'dateline' ), 1, 16 ),
-		'_dateline_origin_name'       => array( __( 'Taken over from (name of the first publisher)', 'dateline' ), 1, 500 ),
-		'_dateline_origin_url'        => array( __( 'Address of the original', 'dateline' ), 1, 2048 ),
-		'_dateline_original_author'   => array( __( 'Original author', 'dateline' ), 1, 500 ),
-		'_dateline_original_headline' => array( __( 'Original headline', 'dateline' ), 1, 500 ),
-		'_dateline_language'          => array( __( 'Language, if not that of this site (ur, zh-Hans)', 'dateline' ), 1, 35 ),
+		'_dateline_correction_note'   => array( __( 'Correction', 'dateline' ), __( 'Readers see it as long as it stands here.', 'dateline' ), 3, 2000 ),
+		'_dateline_kill_reason'       => array( __( 'Kill: the reason', 'dateline' ), __( 'As long as it stands here, no outlet may use the story.', 'dateline' ), 3, 2000 ),
+		'_dateline_embargo_until'     => array( __( 'Embargo for outlets until', 'dateline' ), $zone, 1, 16 ),
+		'_dateline_origin_name'       => array( __( 'Taken over from', 'dateline' ), __( 'The name of the first publisher.', 'dateline' ), 1, 500 ),
+		'_dateline_origin_url'        => array( __( 'Address of the original', 'dateline' ), '', 1, 2048 ),
+		'_dateline_original_author'   => array( __( 'Original author', 'dateline' ), '', 1, 500 ),
+		'_dateline_original_headline' => array( __( 'Original headline', 'dateline' ), '', 1, 500 ),
+		'_dateline_language'          => array( __( 'Language', 'dateline' ), __( 'If it is not that of this site: ur, zh-Hans.', 'dateline' ), 1, 35 ),
 	);
 }
 
@@ -88,17 +91,23 @@ function now_version() {
 	return (int) round( microtime( true ) * 1000 );
 }
 
-/** Gives the post a version above all before, in one statement, and makes it due. */
+/** Gives the post a version above all before, in one statement, and makes it due. Not by ON DUPLICATE KEY, which SQLite has not. */
 function mark( $post_id, $kill_reason = '' ) {
 	global $wpdb;
+	$insert = $wpdb->prepare( 'INSERT IGNORE INTO ' . table() . ' (post_id, version, due) VALUES (%d, %d, %d)', $post_id, now_version(), time() );
+	if ( false === $wpdb->query( $insert ) ) {
+		// A database that was restored may lack the table.
+		delete_option( 'dateline_table' );
+		install();
+		$wpdb->query( $insert );
+	}
 	$wpdb->query(
 		$wpdb->prepare(
-			'INSERT INTO ' . table() . ' (post_id, version, due, tries, kill_reason) VALUES (%d, %d, %d, 0, %s)'
-			. ' ON DUPLICATE KEY UPDATE version = GREATEST(version + 1, VALUES(version)), due = VALUES(due), tries = 0, kill_reason = VALUES(kill_reason)',
-			$post_id,
+			'UPDATE ' . table() . ' SET version = GREATEST(version + 1, %d), due = %d, tries = 0, kill_reason = %s WHERE post_id = %d',
 			now_version(),
 			time(),
-			$kill_reason
+			$kill_reason,
+			$post_id
 		)
 	);
 	marked( $post_id );
@@ -331,6 +340,27 @@ function settle( $row, $state, $answer, $again_in = null ) {
 	);
 }
 
+/** The answer to a signed request, or WordPress's own error. */
+function post_signed( $settings, $url, $id, $body ) {
+	$time = (string) time();
+	// Only who may write wp-config.php may name a port or a private address that WordPress would not send to.
+	$post = defined( 'DATELINE_URL' ) ? 'wp_remote_post' : 'wp_safe_remote_post';
+	return $post(
+		$url,
+		array(
+			'timeout'     => TIMEOUT,
+			'redirection' => 0,
+			'body'        => $body,
+			'headers'     => array(
+				'Content-Type'      => 'application/json',
+				'webhook-id'        => $id,
+				'webhook-timestamp' => $time,
+				'webhook-signature' => signature( $settings['secret'], $id, $time, $body ),
+			),
+		)
+	);
+}
+
 /** Sends one post as it is now. False if Dateline cannot be reached: then the others wait, too. */
 function send( $row ) {
 	$settings = settings();
@@ -344,24 +374,7 @@ function send( $row ) {
 	$gone = isset( $article['status'] );
 	$wait = $gone ? min( $wait, 300 ) : $wait;
 	$body = wp_json_encode( $article, JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE );
-	$id   = 'wp_' . sha1( $body );
-	$time = (string) time();
-	// Only who may write wp-config.php may name a port or a private address that WordPress would not send to.
-	$post     = defined( 'DATELINE_URL' ) ? 'wp_remote_post' : 'wp_safe_remote_post';
-	$response = $post(
-		$settings['url'],
-		array(
-			'timeout'     => TIMEOUT,
-			'redirection' => 0,
-			'body'        => $body,
-			'headers'     => array(
-				'Content-Type'      => 'application/json',
-				'webhook-id'        => $id,
-				'webhook-timestamp' => $time,
-				'webhook-signature' => signature( $settings['secret'], $id, $time, $body ),
-			),
-		)
-	);
+	$response = post_signed( $settings, $settings['url'], 'wp_' . sha1( $body ), $body );
 	if ( is_wp_error( $response ) ) {
 		settle( $row, 'waiting', $response->get_error_message(), $wait );
 		return false;
@@ -370,8 +383,7 @@ function send( $row ) {
 	$answer = json_decode( wp_remote_retrieve_body( $response ), true );
 	$answer = is_array( $answer ) ? $answer : array();
 	if ( $status >= 200 && $status < 300 && isset( $answer['outcome'] ) ) {
-		$state = $gone ? $article['status'] : ( isset( $article['embargo_until'] ) && strtotime( $article['embargo_until'] ) > time() ? 'embargoed' : 'public' );
-		settle( $row, 'stale' === $answer['outcome'] ? 'stale' : $state, answer_words( $answer ) );
+		settle( $row, state_after( $article, $answer['outcome'] ), answer_words( $answer ) );
 		return true;
 	}
 	if ( $gone && 422 === $status ) {
@@ -383,20 +395,46 @@ function send( $row ) {
 	return in_array( $status, array( 409, 413, 422 ), true );
 }
 
+/** What Dateline has now. An adapter may hold or ignore a story that it has taken, and Dateline tries it again itself. */
+function state_after( $article, $outcome ) {
+	if ( 'stale' === $outcome ) {
+		return 'stale';
+	}
+	if ( isset( $article['status'] ) ) {
+		return $article['status'];
+	}
+	if ( in_array( $outcome, array( 'held', 'ignored' ), true ) ) {
+		return 'held';
+	}
+	return isset( $article['embargo_until'] ) && strtotime( $article['embargo_until'] ) > time() ? 'embargoed' : 'public';
+}
+
 function answer_words( $answer ) {
-	$words = sprintf( '%s, %s %d', $answer['outcome'], __( 'revision', 'dateline' ), $answer['revision'] ?? 0 );
+	$words    = (string) $answer['outcome'];
+	$revision = (int) ( $answer['revision'] ?? $answer['articles'][0]['revision'] ?? 0 );
+	if ( $revision ) {
+		$words .= sprintf( ', %s %d', __( 'revision', 'dateline' ), $revision );
+	}
+	if ( ! empty( $answer['why'] ) ) {
+		$words .= "\n" . $answer['why'];
+	}
 	foreach ( (array) ( $answer['warnings'] ?? array() ) as $warning ) {
-		$words .= "\n" . ( $warning['pointer'] ?? '' ) . ' ' . ( $warning['detail'] ?? '' );
+		$detail = (string) ( $warning['detail'] ?? '' );
+		// Each block has a class, and no outlet wants it.
+		if ( ! preg_match( '/^removed: attribute class \(\d+\)$/', $detail ) ) {
+			$words .= "\n" . trim( ( $warning['pointer'] ?? '' ) . ' ' . $detail );
+		}
 	}
 	return $words;
 }
 
+/** Each error by itself; without any, the problem as a whole. */
 function problem_words( $answer ) {
-	$words = (string) ( $answer['detail'] ?? __( 'The answer is not Dateline\'s: is the address right?', 'dateline' ) );
+	$words = array();
 	foreach ( (array) ( $answer['errors'] ?? array() ) as $error ) {
-		$words .= "\n" . ( $error['pointer'] ?? '' ) . ' ' . ( $error['detail'] ?? '' );
+		$words[] = trim( ( $error['pointer'] ?? '' ) . ' ' . ( $error['detail'] ?? '' ) );
 	}
-	return $words;
+	return implode( "\n", $words ) ?: (string) ( $answer['detail'] ?? __( 'The answer is not Dateline\'s: is the address right?', 'dateline' ) );
 }
 
 function is_set_up() {
@@ -480,8 +518,8 @@ add_action(
 						'type'              => 'string',
 						'single'            => true,
 						'default'           => '',
-						'sanitize_callback' => $field[1] > 1 ? 'sanitize_textarea_field' : 'sanitize_text_field',
-						'show_in_rest'      => array( 'schema' => array( 'maxLength' => $field[2] ) ),
+						'sanitize_callback' => $field[2] > 1 ? 'sanitize_textarea_field' : 'sanitize_text_field',
+						'show_in_rest'      => array( 'schema' => array( 'maxLength' => $field[3] ) ),
 						'auth_callback'     => function ( $allowed, $meta_key, $post_id ) {
 							return current_user_can( 'edit_post', $post_id );
 						},
@@ -519,14 +557,25 @@ add_action(
 
 function show_box( $post ) {
 	wp_nonce_field( 'dateline_box', 'dateline_box' );
+	echo '<p>';
+	show_state( $post, true );
+	echo '</p>';
 	foreach ( fields() as $key => $field ) {
-		$value = get_post_meta( $post->ID, $key, true );
+		$value = (string) get_post_meta( $post->ID, $key, true );
 		printf( '<p><label for="%1$s">%2$s</label>', esc_attr( $key ), esc_html( $field[0] ) );
-		if ( $field[1] > 1 ) {
-			printf( '<textarea class="widefat" rows="%d" maxlength="%d" id="%3$s" name="%3$s">%4$s</textarea></p>', (int) $field[1], (int) $field[2], esc_attr( $key ), esc_textarea( $value ) );
+		if ( $field[2] > 1 ) {
+			printf( '<textarea class="widefat" rows="%d" maxlength="%d" id="%3$s" name="%3$s">%4$s</textarea>', (int) $field[2], (int) $field[3], esc_attr( $key ), esc_textarea( $value ) );
 		} else {
-			printf( '<input class="widefat" type="text" maxlength="%d" id="%2$s" name="%2$s" value="%3$s"></p>', (int) $field[2], esc_attr( $key ), esc_attr( $value ) );
+			$time = '_dateline_embargo_until' === $key && null !== embargo( $value );
+			printf(
+				'<input class="widefat" type="%1$s" maxlength="%2$d" id="%3$s" name="%3$s" value="%4$s">',
+				$time ? 'datetime-local' : 'text',
+				(int) $field[3],
+				esc_attr( $key ),
+				esc_attr( $time ? str_replace( ' ', 'T', $value ) : $value )
+			);
 		}
+		echo '' === $field[1] ? '</p>' : '<br><small>' . esc_html( $field[1] ) . '</small></p>';
 	}
 }
 
@@ -539,7 +588,7 @@ add_action(
 		}
 		foreach ( fields() as $key => $field ) {
 			if ( isset( $_POST[ $key ] ) && is_string( $_POST[ $key ] ) ) {
-				update_post_meta( $post_id, $key, wp_slash( mb_substr( wp_unslash( $_POST[ $key ] ), 0, $field[2] ) ) ); // phpcs:ignore WordPress.Security -- register_post_meta cleans it.
+				update_post_meta( $post_id, $key, wp_slash( mb_substr( wp_unslash( $_POST[ $key ] ), 0, $field[3] ) ) ); // phpcs:ignore WordPress.Security -- register_post_meta cleans it.
 			}
 		}
 	}
@@ -553,36 +602,129 @@ add_action(
 		}
 		$fields = array();
 		foreach ( fields() as $key => $field ) {
-			$fields[] = array( $key, $field[0], $field[1] > 1, $field[2] );
+			$fields[] = array( 'key' => $key, 'label' => $field[0], 'help' => $field[1], 'lines' => $field[2], 'longest' => $field[3], 'time' => '_dateline_embargo_until' === $key );
 		}
-		wp_register_script( 'dateline-editor', false, array( 'wp-plugins', 'wp-edit-post', 'wp-element', 'wp-components', 'wp-data' ), '1.0.0', true );
+		wp_register_script( 'dateline-editor', false, array( 'wp-plugins', 'wp-edit-post', 'wp-element', 'wp-components', 'wp-data', 'wp-api-fetch', 'wp-notices' ), VERSION, true );
 		wp_enqueue_script( 'dateline-editor' );
 		wp_add_inline_script( 'dateline-editor', 'var datelineFields = ' . wp_json_encode( $fields ) . ';' . editor_script() );
 	}
 );
+
+/** The classic box and the list of posts ask, too, until the answer to the last change is there. */
+add_action(
+	'admin_enqueue_scripts',
+	function ( $page ) {
+		$screen = get_current_screen();
+		if ( in_array( $page, array( 'post.php', 'edit.php' ), true ) && ! $screen->is_block_editor() && in_array( $screen->post_type, settings()['types'], true ) ) {
+			wp_register_script( 'dateline-state', false, array( 'wp-api-fetch' ), VERSION, true );
+			wp_enqueue_script( 'dateline-state' );
+			wp_add_inline_script( 'dateline-state', state_script() );
+		}
+	}
+);
+
+function state_script() {
+	return <<<'JS'
+setInterval( function () {
+	document.querySelectorAll( '.dateline-pending' ).forEach( function ( place ) {
+		var tries = Number( place.dataset.tries || 0 ) + 1;
+		place.dataset.tries = tries;
+		if ( tries > 15 || place.dataset.asking ) {
+			return;
+		}
+		place.dataset.asking = '1';
+		wp.apiFetch( { path: '/dateline/v1/posts/' + place.dataset.post } ).then( function ( state ) {
+			delete place.dataset.asking;
+			if ( ! state.pending ) {
+				place.classList.remove( 'dateline-pending' );
+				place.innerText = state.bad || place.dataset.full ? state.words : state.state;
+				place.style.color = state.bad ? '#b32d2e' : '';
+			}
+		}, function () {} );
+	} );
+}, 2000 );
+JS;
+}
 
 function editor_script() {
 	return <<<'JS'
 ( function ( wp ) {
 	var create = wp.element.createElement;
 	var Panel = ( wp.editor && wp.editor.PluginDocumentSettingPanel ) || wp.editPost.PluginDocumentSettingPanel;
+	var WIDE = { __next40pxDefaultSize: true, __nextHasNoMarginBottom: true };
+	var TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d$/;
+	/* After each save it asks what Dateline said, until the answer is there. */
+	function useState( post, saving ) {
+		var kept = wp.element.useState( null );
+		var saved = wp.element.useRef( false );
+		wp.element.useEffect( function () {
+			var tries = 0, timer = null, over = false;
+			if ( saving ) {
+				saved.current = true;
+				return;
+			}
+			function ask() {
+				wp.apiFetch( { path: '/dateline/v1/posts/' + post } ).then( function ( state ) {
+					if ( over ) {
+						return;
+					}
+					kept[ 1 ]( state );
+					if ( state.pending && ++tries < 15 ) {
+						timer = setTimeout( ask, 2000 );
+					} else if ( saved.current ) {
+						notify( state );
+					}
+				}, function () {} );
+			}
+			ask();
+			return function () {
+				over = true;
+				clearTimeout( timer );
+			};
+		}, [ post, saving ] );
+		return kept[ 0 ];
+	}
+	function notify( state ) {
+		var notices = wp.data.dispatch( 'core/notices' );
+		if ( state.bad ) {
+			notices.createNotice( 'error', 'Dateline: ' + state.words.split( '\n' ).join( ' · ' ), { id: 'dateline' } );
+		} else {
+			notices.removeNotice( 'dateline' );
+		}
+	}
+	function control( field, value, change ) {
+		var time = field.time && ( '' === value || TIME.test( value ) );
+		var props = { key: field.key, label: field.label, help: field.help || undefined, onChange: change };
+		if ( field.lines > 1 ) {
+			return create( wp.components.TextareaControl, Object.assign( props, WIDE, { rows: field.lines, maxLength: field.longest, value: value } ) );
+		}
+		return create( wp.components.TextControl, Object.assign( props, WIDE, {
+			type: time ? 'datetime-local' : 'text',
+			maxLength: field.longest,
+			value: time ? value.replace( ' ', 'T' ) : value
+		} ) );
+	}
 	function Fields() {
-		var meta = wp.data.useSelect( function ( select ) {
-			return select( 'core/editor' ).getEditedPostAttribute( 'meta' ) || {};
+		var editor = wp.data.useSelect( function ( select ) {
+			var store = select( 'core/editor' );
+			return {
+				meta: store.getEditedPostAttribute( 'meta' ) || {},
+				post: store.getCurrentPostId(),
+				saving: store.isSavingPost() && ! store.isAutosavingPost()
+			};
 		}, [] );
+		var state = useState( editor.post, editor.saving );
 		var editPost = wp.data.useDispatch( 'core/editor' ).editPost;
-		return create( Panel, { name: 'dateline', title: 'Dateline' }, datelineFields.map( function ( field ) {
-			return create( field[ 2 ] ? wp.components.TextareaControl : wp.components.TextControl, {
-				key: field[ 0 ],
-				label: field[ 1 ],
-				maxLength: field[ 3 ],
-				value: meta[ field[ 0 ] ] || '',
-				onChange: function ( value ) {
-					var change = {};
-					change[ field[ 0 ] ] = value;
-					editPost( { meta: change } );
-				}
-			} );
+		var words = state && create( 'p', {
+			key: 'state', className: 'dateline-state',
+			style: { whiteSpace: 'pre-line', overflowWrap: 'anywhere', color: state.bad ? '#b32d2e' : undefined }
+		}, state.words );
+		return create( Panel, { name: 'dateline', title: 'Dateline' }, words, datelineFields.map( function ( field ) {
+			return create( 'div', { key: field.key, style: { marginBottom: '16px' } }, control( field, editor.meta[ field.key ] || '', function ( value ) {
+				var change = {};
+				change[ field.key ] = value;
+				editPost( { meta: change } );
+			} ) );
 		} ) );
 	}
 	wp.plugins.registerPlugin( 'dateline', { render: Fields, icon: null } );
@@ -590,7 +732,7 @@ function editor_script() {
 JS;
 }
 
-/* ---- A column that says what Dateline has. ---- */
+/* ---- What Dateline has, in the list of posts and in the editor. ---- */
 
 function state_words( $row ) {
 	$states = array(
@@ -599,27 +741,84 @@ function state_words( $row ) {
 		'unpublished' => __( 'taken back', 'dateline' ),
 		'killed'      => __( 'killed', 'dateline' ),
 		'stale'       => __( 'Dateline keeps its own version', 'dateline' ),
+		'held'        => __( 'not with outlets: Dateline holds it', 'dateline' ),
 		'refused'     => __( 'refused', 'dateline' ),
 		'waiting'     => __( 'waiting', 'dateline' ),
 		''            => __( 'on its way', 'dateline' ),
 	);
 	$words = $states[ $row->state ] ?? $row->state;
-	if ( null !== $row->due && '' !== $row->state && ! in_array( $row->state, array( 'refused', 'waiting' ), true ) ) {
+	if ( null !== $row->due && '' !== $row->state && ! is_bad( $row ) ) {
 		$words .= ', ' . __( 'a change is on its way', 'dateline' );
 	}
 	return $words;
 }
 
+function is_bad( $row ) {
+	return in_array( $row->state, array( 'refused', 'waiting', 'stale', 'held' ), true );
+}
+
 function show_column( $column, $post_id ) {
-	$row = 'dateline' === $column ? row( $post_id ) : null;
-	if ( $row ) {
-		$bad = in_array( $row->state, array( 'refused', 'waiting', 'stale' ), true );
-		printf( '<span title="%s"%s>%s</span>', esc_attr( (string) $row->answer ), $bad ? ' style="color:#b32d2e"' : '', esc_html( state_words( $row ) ) );
-		if ( $bad ) {
-			echo '<br><small>' . nl2br( esc_html( (string) $row->answer ) ) . '</small>';
-		}
+	if ( 'dateline' === $column && row( $post_id ) ) {
+		show_state( get_post( $post_id ), false );
 	}
 }
+
+/** In the list of posts with Dateline's words only where something is wrong. */
+function show_state( $post, $full ) {
+	$state = present_state( $post );
+	printf(
+		'<span class="%s" data-post="%d"%s title="%s" style="overflow-wrap:anywhere%s">%s</span>',
+		$state['pending'] ? 'dateline-pending' : '',
+		(int) $post->ID,
+		$full ? ' data-full="1"' : '',
+		esc_attr( $full ? '' : $state['words'] ),
+		$state['bad'] ? ';color:#b32d2e' : '',
+		nl2br( esc_html( $full || $state['bad'] ? $state['words'] : $state['state'] ) )
+	);
+}
+
+/** For an editor: the state, with Dateline's words, whether it is bad, and whether an answer is still to come. */
+function present_state( $post ) {
+	$row = row( $post->ID );
+	if ( ! is_set_up() ) {
+		$words = __( 'Nothing is sent yet: Dateline is not set up, under Settings > Dateline.', 'dateline' );
+	} elseif ( ! $row ) {
+		$words = is_public( $post ) ? __( 'Not at Dateline: it goes there with its next change.', 'dateline' ) : __( 'Goes to Dateline when it is published.', 'dateline' );
+	}
+	if ( isset( $words ) ) {
+		return array( 'state' => $words, 'words' => $words, 'bad' => ! is_set_up(), 'pending' => false );
+	}
+	$state = state_words( $row );
+	// A version is the time of its change, in milliseconds.
+	if ( null !== $row->due && ( 0 === (int) $row->tries || (int) $row->answered < intdiv( (int) $row->version, 1000 ) ) ) {
+		return array( 'state' => $state, 'words' => $state, 'bad' => false, 'pending' => true );
+	}
+	$words = trim( $state . "\n" . $row->answer );
+	if ( null !== $row->due ) {
+		/* translators: %s: a time */
+		$words .= "\n" . sprintf( __( 'It is sent again in %s, or with the next change.', 'dateline' ), human_time_diff( time(), max( time(), (int) $row->due ) ) );
+	}
+	return array( 'state' => $state, 'words' => $words, 'bad' => is_bad( $row ), 'pending' => false );
+}
+
+add_action(
+	'rest_api_init',
+	function () {
+		register_rest_route(
+			'dateline/v1',
+			'/posts/(?P<id>\d+)',
+			array(
+				'methods'             => 'GET',
+				'permission_callback' => function ( $request ) {
+					return current_user_can( 'edit_post', (int) $request['id'] );
+				},
+				'callback'            => function ( $request ) {
+					return present_state( get_post( (int) $request['id'] ) );
+				},
+			)
+		);
+	}
+);
 
 add_action(
 	'admin_init',
@@ -645,6 +844,79 @@ add_action(
 	}
 );
 
+function settings_page() {
+	return admin_url( 'options-general.php?page=dateline' );
+}
+
+add_filter(
+	'plugin_action_links_' . plugin_basename( __FILE__ ),
+	function ( $links ) {
+		return array_merge( array( sprintf( '<a href="%s">%s</a>', esc_url( settings_page() ), esc_html__( 'Settings', 'dateline' ) ) ), $links );
+	}
+);
+
+/** The list of plug-ins, where it was just activated, and the list of posts say that settings are missing. */
+add_action(
+	'admin_notices',
+	function () {
+		if ( ! is_set_up() && current_user_can( 'manage_options' ) && in_array( get_current_screen()->base, array( 'plugins', 'edit' ), true ) ) {
+			printf( '<div class="notice notice-warning"><p>%s <a href="%s">%s</a></p></div>', esc_html__( 'Dateline sends nothing yet: it needs the address of the desk and a secret.', 'dateline' ), esc_url( settings_page() ), esc_html__( 'Settings > Dateline', 'dateline' ) );
+		}
+	}
+);
+
+/** Asks the desk whether it knows this secret, by a takedown of nothing. Returns '' or the fault. */
+function connection_fault( $settings ) {
+	// A hook cannot be tried only; a takedown of what was never there is ignored.
+	$url      = $settings['url'] . ( preg_match( '#/v1/hooks/#', $settings['url'] ) ? '' : '?validate=1' );
+	$body     = '{"id":"connection-test","status":"unpublished"}';
+	$response = post_signed( $settings, $url, 'wp_test_' . wp_generate_uuid4(), $body );
+	if ( is_wp_error( $response ) ) {
+		return __( 'The desk cannot be reached:', 'dateline' ) . ' ' . $response->get_error_message();
+	}
+	$status = (int) wp_remote_retrieve_response_code( $response );
+	$answer = json_decode( wp_remote_retrieve_body( $response ), true );
+	$answer = is_array( $answer ) ? $answer : array();
+	if ( $status >= 200 && $status < 300 && isset( $answer['outcome'] ) ) {
+		return '';
+	}
+	$words = $status . ' ' . problem_words( $answer );
+	if ( 401 === $status ) {
+		return __( 'The desk does not know this secret, or the clocks differ:', 'dateline' ) . ' ' . $words;
+	}
+	$elsewhere = wp_remote_retrieve_header( $response, 'location' );
+	if ( is_string( $elsewhere ) && '' !== $elsewhere ) {
+		return __( 'The address leads on to another one. Write that one here:', 'dateline' ) . ' ' . strtok( $elsewhere, '?' );
+	}
+	if ( in_array( $status, array( 404, 405 ), true ) ) {
+		$words .= ' ' . __( 'The address is the whole one that `dateline source add` printed, with /v1/ in it.', 'dateline' );
+	}
+	return __( 'The desk does not take this:', 'dateline' ) . ' ' . $words;
+}
+
+/** Kept for the next page of this user, with what the connection test found. */
+function tell( $words, $fault = '' ) {
+	set_transient( 'dateline_told_' . get_current_user_id(), array( $words, $fault ), 60 );
+}
+
+function save_settings( $posted ) {
+	$kept   = get_option( 'dateline_settings' );
+	$secret = is_string( $posted['secret'] ?? null ) ? trim( $posted['secret'] ) : '';
+	$types  = is_array( $posted['types'] ?? null ) ? array_filter( $posted['types'], 'is_string' ) : array();
+	update_option(
+		'dateline_settings',
+		array(
+			'url'    => esc_url_raw( is_string( $posted['url'] ?? null ) ? trim( $posted['url'] ) : '', array( 'https', 'http' ) ),
+			'secret' => '' !== $secret ? sanitize_text_field( $secret ) : (string) ( $kept['secret'] ?? '' ),
+			'types'  => implode( ', ', array_map( 'sanitize_key', $types ) ?: array( 'post' ) ),
+		),
+		false
+	);
+	$fault = settings_fault( settings() ) ? '' : connection_fault( settings() );
+	$good  = settings_fault( settings() ) ? '' : ' ' . __( 'The desk answers, and knows this secret.', 'dateline' );
+	tell( __( 'Saved.', 'dateline' ) . ( '' === $fault ? $good : '' ), $fault );
+}
+
 add_action(
 	'admin_post_dateline',
 	function () {
@@ -652,25 +924,13 @@ add_action(
 			wp_die( '', 403 );
 		}
 		check_admin_referer( 'dateline' );
-		$posted = wp_unslash( $_POST );
-		$told   = __( 'Saved.', 'dateline' );
-		if ( isset( $posted['all'] ) ) {
+		if ( isset( $_POST['all'] ) ) {
 			/* translators: %d: a number of posts */
-			$told = sprintf( __( '%d posts are sent in the next minutes.', 'dateline' ), mark_all() );
+			tell( sprintf( __( '%d posts are sent in the next minutes.', 'dateline' ), mark_all() ) );
 		} else {
-			$kept   = get_option( 'dateline_settings' );
-			$secret = trim( (string) ( $posted['secret'] ?? '' ) );
-			update_option(
-				'dateline_settings',
-				array(
-					'url'    => esc_url_raw( trim( (string) ( $posted['url'] ?? '' ) ), array( 'https', 'http' ) ),
-					'secret' => '' !== $secret ? sanitize_text_field( $secret ) : (string) ( $kept['secret'] ?? '' ),
-					'types'  => sanitize_text_field( (string) ( $posted['types'] ?? 'post' ) ),
-				),
-				false
-			);
+			save_settings( wp_unslash( $_POST ) );
 		}
-		wp_safe_redirect( add_query_arg( array( 'page' => 'dateline', 'told' => rawurlencode( $told ) ), admin_url( 'options-general.php' ) ) );
+		wp_safe_redirect( settings_page() );
 		exit;
 	}
 );
@@ -684,55 +944,95 @@ function settings_fault( $settings ) {
 		return __( 'The secret begins with whsec_ and goes on in base64: this one was not copied whole.', 'dateline' );
 	}
 	if ( ! defined( 'DATELINE_URL' ) && ! wp_http_validate_url( $settings['url'] ) ) {
-		return __( 'WordPress sends to the ports 80, 443 and 8080 of public addresses only. For another port or a private address write into wp-config.php: define( \'DATELINE_URL\', \'…\' );', 'dateline' );
+		return __( 'WordPress sends to the ports 80, 443 and 8080 of public addresses only. For another port or a private address write this into wp-config.php, above the line that says to stop editing:', 'dateline' )
+			. sprintf( "\ndefine( 'DATELINE_URL', '%s' );", $settings['url'] );
 	}
-	if ( 'https' !== wp_parse_url( $settings['url'], PHP_URL_SCHEME ) && ! preg_match( '#^http://(127\.|localhost|\[::1\])#', $settings['url'] ) ) {
+	return '';
+}
+
+function settings_warning( $settings ) {
+	if ( '' !== $settings['url'] && 'https' !== wp_parse_url( $settings['url'], PHP_URL_SCHEME ) && ! preg_match( '#^http://(127\.|localhost|\[::1\])#', $settings['url'] ) ) {
 		return __( 'The address is not https: others on the way can read stories that are under embargo.', 'dateline' );
 	}
 	return '';
 }
 
+function show_notice( $kind, $words ) {
+	if ( '' !== $words ) {
+		echo '<div class="notice notice-' . esc_attr( $kind ) . '"><p>' . nl2br( esc_html( $words ) ) . '</p></div>';
+	}
+}
+
+/** The types that the site shows to readers, and those that were chosen while they were there. */
+function show_types( $chosen ) {
+	$types = wp_list_pluck( get_post_types( array( 'public' => true ), 'objects' ), 'label', 'name' );
+	unset( $types['attachment'] );
+	echo '<fieldset><legend class="screen-reader-text">' . esc_html__( 'Types of posts', 'dateline' ) . '</legend>';
+	foreach ( $types + array_combine( $chosen, $chosen ) as $name => $label ) {
+		printf(
+			'<label><input type="checkbox" name="types[]" value="%1$s"%2$s> %3$s</label><br>',
+			esc_attr( $name ),
+			checked( in_array( $name, $chosen, true ), true, false ),
+			esc_html( post_type_exists( $name ) ? $label : $name . ' ' . __( '(not on this site at present)', 'dateline' ) )
+		);
+	}
+	echo '</fieldset>';
+}
+
 function show_settings() {
-	global $wpdb;
 	$settings = settings();
-	$fault    = settings_fault( $settings );
+	$told     = get_transient( 'dateline_told_' . get_current_user_id() );
+	delete_transient( 'dateline_told_' . get_current_user_id() );
 	echo '<div class="wrap"><h1>Dateline</h1>';
-	if ( isset( $_GET['told'] ) ) { // phpcs:ignore WordPress.Security.NonceVerification
-		echo '<div class="notice notice-success"><p>' . esc_html( sanitize_text_field( wp_unslash( $_GET['told'] ) ) ) . '</p></div>'; // phpcs:ignore WordPress.Security.NonceVerification
+	if ( is_array( $told ) ) {
+		show_notice( 'success', $told[0] );
+		show_notice( 'error', $told[1] );
 	}
-	if ( '' !== $fault ) {
-		echo '<div class="notice notice-error"><p>' . esc_html( $fault ) . '</p></div>';
-	}
+	show_notice( 'error', settings_fault( $settings ) );
+	show_notice( 'warning', settings_warning( $settings ) );
 	echo '<form method="post" action="' . esc_url( admin_url( 'admin-post.php' ) ) . '"><input type="hidden" name="action" value="dateline">';
 	wp_nonce_field( 'dateline' );
 	printf(
-		'<table class="form-table"><tr><th><label for="url">%s</label></th><td><input class="regular-text" type="url" id="url" name="url" value="%s"%s></td></tr>',
+		'<table class="form-table" role="presentation"><tr><th><label for="url">%s</label></th><td><input class="regular-text" type="url" id="url" name="url" placeholder="https://…/v1/articles" value="%s"%s><p class="description">%s</p></td></tr>',
 		esc_html__( 'Address of the desk', 'dateline' ),
 		esc_attr( $settings['url'] ),
-		defined( 'DATELINE_URL' ) ? ' readonly' : ''
+		defined( 'DATELINE_URL' ) ? ' readonly' : '',
+		defined( 'DATELINE_URL' ) ? esc_html__( 'Set in wp-config.php.', 'dateline' ) : esc_html__( 'The intake URL that `dateline source add` printed.', 'dateline' )
 	);
 	printf(
-		'<tr><th><label for="secret">%s</label></th><td><input class="regular-text" type="password" autocomplete="off" id="secret" name="secret" placeholder="%s"%s></td></tr>',
+		'<tr><th><label for="secret">%s</label></th><td><input class="regular-text" type="password" autocomplete="new-password" id="secret" name="secret" placeholder="%s"%s><p class="description">%s</p></td></tr>',
 		esc_html__( 'Signing secret', 'dateline' ),
 		'' === $settings['secret'] ? 'whsec_…' : esc_attr__( 'kept; empty leaves it as it is', 'dateline' ),
-		defined( 'DATELINE_SECRET' ) ? ' readonly' : ''
+		defined( 'DATELINE_SECRET' ) ? ' readonly' : '',
+		defined( 'DATELINE_SECRET' ) ? esc_html__( 'Set in wp-config.php.', 'dateline' ) : esc_html__( 'Printed with it; not the API key.', 'dateline' )
 	);
-	printf(
-		'<tr><th><label for="types">%s</label></th><td><input class="regular-text" type="text" id="types" name="types" value="%s"></td></tr></table>',
-		esc_html__( 'Types of posts', 'dateline' ),
-		esc_attr( implode( ', ', $settings['types'] ) )
-	);
-	submit_button( __( 'Save', 'dateline' ), 'primary', 'save', false );
+	echo '<tr><th>' . esc_html__( 'Types of posts', 'dateline' ) . '</th><td>';
+	show_types( $settings['types'] );
+	echo '</td></tr></table>';
+	submit_button( __( 'Save and test the connection', 'dateline' ), 'primary', 'save', false );
 	echo ' ';
 	submit_button( __( 'Send all again', 'dateline' ), 'secondary', 'all', false );
 	echo '</form>';
-	$rows = $wpdb->get_results( 'SELECT * FROM ' . table() . ' WHERE due IS NOT NULL ORDER BY due LIMIT 20' );
-	if ( $rows ) {
-		echo '<h2>' . esc_html__( 'Waiting', 'dateline' ) . '</h2><table class="widefat"><tbody>';
-		foreach ( $rows as $row ) {
-			printf( '<tr><td>%d</td><td>%s</td><td>%s</td><td>%s</td></tr>', (int) $row->post_id, esc_html( get_the_title( (int) $row->post_id ) ), esc_html( state_words( $row ) ), nl2br( esc_html( (string) $row->answer ) ) );
-		}
-		echo '</tbody></table>';
-	}
+	show_waiting();
 	echo '</div>';
+}
+
+function show_waiting() {
+	global $wpdb;
+	$rows = $wpdb->get_results( 'SELECT * FROM ' . table() . ' WHERE due IS NOT NULL ORDER BY due LIMIT 20' );
+	if ( ! $rows ) {
+		return;
+	}
+	echo '<h2>' . esc_html__( 'Waiting', 'dateline' ) . '</h2><table class="widefat striped"><tbody>';
+	foreach ( $rows as $row ) {
+		$title = get_the_title( (int) $row->post_id );
+		$link  = get_edit_post_link( (int) $row->post_id );
+		printf(
+			'<tr><td>%s</td><td style="overflow-wrap:anywhere">%s<br>%s</td></tr>',
+			$link ? sprintf( '<a href="%s">%s</a>', esc_url( $link ), esc_html( '' !== $title ? $title : '#' . $row->post_id ) ) : esc_html( '#' . $row->post_id ),
+			esc_html( state_words( $row ) ),
+			nl2br( esc_html( (string) $row->answer ) )
+		);
+	}
+	echo '</tbody></table>';
 }

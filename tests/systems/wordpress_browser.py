@@ -137,7 +137,9 @@ class WpBrowser:
         self.page.click("#content-html")
         self.page.fill("#content", "Typed in the classic editor.")
         self.page.fill("#_dateline_language", "ur")
-        self.page.click("#publish")
+        # While the draft saves itself, after the headline, the button does nothing.
+        self.page.wait_for_selector("#sample-permalink")
+        self.page.click("#publish:not(.disabled)")
         self.page.wait_for_selector("#message")
         self.page.wait_for_function("! document.querySelector( '#dateline .dateline-pending' )")
         return self.page.locator("#dateline .inside span").first.inner_text()

@@ -82,7 +82,9 @@ def _call(name: str, *values: Any, got: dict[str, Any] | None = None) -> tuple[l
 
 @pytest.mark.parametrize("file", FILES, ids=lambda each: each.name)
 def test_php_reads_the_plug_in(file: Path) -> None:
-    read = subprocess.run([_php(), "-n", "-l", str(file)], capture_output=True, text=True, check=False, timeout=60)
+    read = subprocess.run(
+        [_php(), "-n", "-l", str(file)], capture_output=True, text=True, check=False, timeout=60
+    )
     assert read.returncode == 0, read.stdout + read.stderr
 
 

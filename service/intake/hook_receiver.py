@@ -14,7 +14,7 @@ from flask import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from service import logs
-from service.http import credentials
+from service.http import credentials, parameters
 from service.http.auth import unauthenticated
 from service.http.problems import Problem
 from service.intake.adapters import registry
@@ -45,6 +45,7 @@ class HookReceiver:
         Standard Webhooks signature to one that is not there. A 401 for a content system that does."""
         source = self._authenticator.find(slug)
         if source is None and not _is_in_our_own_way():
+            parameters.require_known()
             raise unauthenticated(no_such_source(slug))
         if source is None or source.adapter == registry.NATIVE:
             return None

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from service import logs
-from service.intake import text
+from service.intake import language_tags, leniency, text
 from service.intake.adapters import native
 from service.intake.adapters.adapter import Gone, StoryRead
 from service.intake.adapters.json_body import NotJson
@@ -224,6 +224,9 @@ def read_story(fields: Mapping[str, Any], of: StorySource) -> Reading:
             Note("/sections" if place is None else f"/sections/{place}", words)
             for place, words in mapped.warnings
         ]
+    if (words := _fault_of_language(changed.get("language"))) is not None:
+        notes.append(Note("/language", words))
+        changed["language"] = None
     if changed.get("language") in (None, "") and of.options.language:
         changed["language"] = of.options.language
     try:
@@ -233,6 +236,18 @@ def read_story(fields: Mapping[str, Any], of: StorySource) -> Reading:
     except (ValueError, TypeError, RecursionError) as error:
         raise Unusable(_words(error)) from None
     return Reading(reading.posted, (*notes, *reading.warnings), reading.section_places)
+
+
+def _fault_of_language(named: Any) -> str | None:
+    """Says that what a system calls its language is no tag: a site may name its locales as it likes, and no story waits
+    for that."""
+    if named in (None, ""):
+        return None
+    try:
+        language_tags.canonical(leniency.language(str(named).strip())[0])
+    except language_tags.NoLanguageTag:
+        return f"{text.shown(str(named))[:60]!r} is no language tag: it was left out"
+    return None
 
 
 def _names(section: Any) -> SectionNames:

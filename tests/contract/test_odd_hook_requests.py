@@ -1,4 +1,5 @@
-"""Hooks as proxies and people make them: compressed, with a slash at the end of the address, to a removed source."""
+"""Hooks as proxies and people make them: compressed, with a slash at the end of the address, to a removed source, in a
+language of the site's own."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from service.store.operations import keys
 from tests import paper_system
 from tests.paper_hooks import kept, send, told
 from tests.paper_system import a_paper_source, a_story, signed
-from tests.web import WebDesk, now, the_problem
+from tests.web import OPERATOR, WebDesk, now, the_problem
 
 _HOOK = json.dumps({"stories": [a_story()]}).encode()
 
@@ -77,3 +78,27 @@ def test_a_hook_to_a_source_that_was_removed_says_so_whatever_type_it_has(
     keys.remove_source(sqlite_desk.record, "paper", actor="operator", now=now())
     problem = the_problem(send(sqlite_desk, {"stories": [a_story()]}, Content_Type=kind), 401)
     assert "there is no source 'paper'" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("named", "is_told", "ours"),
+    [
+        ("gb", True, "ur"),  # a country
+        ("de-formal", True, "ur"),
+        ("English", True, "ur"),
+        ("default", True, "ur"),
+        ({"code": "en"}, True, "ur"),
+        (7, True, "ur"),
+        ("zh_hans_CN", False, "zh-Hans-CN"),
+        (" en ", False, "en"),
+    ],
+)
+def test_no_story_waits_for_what_its_system_calls_its_language(
+    sqlite_desk: WebDesk, named: object, is_told: bool, ours: str
+) -> None:
+    a_paper_source(sqlite_desk.record, language="ur")
+    [story] = told(send(sqlite_desk, {"stories": [a_story(language=named)]}), "accepted")["articles"]
+    words = [each["detail"] for each in story.get("warnings", []) if each["pointer"] == "/language"]
+    assert any("no language tag" in each for each in words) is is_told
+    article = sqlite_desk.get(f"/v1/articles/{story['article']}", OPERATOR).json
+    assert article["content"]["language"] == ours

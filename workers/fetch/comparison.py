@@ -62,7 +62,7 @@ class ComparisonReport:
 
 
 @dataclass
-class _Changes:
+class _ChangeReading:
     """A list of changes while it is read: the stories that are down here, those that were seen or are about to be
     looked up anyway, and until when stories are looked up."""
 
@@ -101,7 +101,7 @@ class Comparison:
         """Takes in what has changed since then. Raises SystemFailed when not all of it could be read."""
         down = {each.external_id for each in self._standings() if each.status != "usable" and not each.final}
         lookups = story_lookups.ids_queued(self._record, self._system.of.source.id, self._clock())
-        changes = _Changes(down, set(lookups), time.monotonic() + LOOKING_UP_SECONDS)
+        changes = _ChangeReading(down, set(lookups), time.monotonic() + LOOKING_UP_SECONDS)
         deadline = time.monotonic() + LIST_SECONDS
         for _ in range(LIST_READINGS_MOST):
             # A story that goes while the pages are read moves another from a page to come to one that was read.
@@ -109,7 +109,7 @@ class Comparison:
             if pages_with_news < 2 or time.monotonic() > deadline - LIST_SECONDS / 2:
                 return
 
-    def _read_list(self, since: datetime, changes: _Changes, deadline: float) -> int:
+    def _read_list(self, since: datetime, changes: _ChangeReading, deadline: float) -> int:
         """Reads the list of changes once; returns how many of its pages had a story that was not seen before."""
         pages_with_news = 0
         request = self._reconciliation.changed(since, self._system.settings)
@@ -157,7 +157,7 @@ class Comparison:
         more = any(each not in held for each in left)
         return SweepEnd(end.missing, end.baseline, end.released, more=end.more or more)
 
-    def _take(self, event: Event, asked_at: datetime, changes: _Changes) -> None:
+    def _take(self, event: Event, asked_at: datetime, changes: _ChangeReading) -> None:
         """One event of a list of changes. What would take down or bring back is looked up by itself."""
         if isinstance(event, StoryRead):
             ids: Sequence[str] = [str(event.fields.get("id", ""))]

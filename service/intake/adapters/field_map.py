@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from service import times
-from service.intake import text
+from service.intake import leniency, text
 from service.intake.adapters.adapter import FieldRule, SourceSettings, StoryRead, Unreadable
 from service.intake.adapters.json_values import a_moment, an_object, at_pointer, filled, words
 from service.intake.rich_text.converters import NoRichText, converted
@@ -50,6 +50,7 @@ _LISTS = ("sections", "packages", "keywords", "authors", "images")
 _MOMENTS = ("published_at", "updated_at", "embargo_until", "expires_at")
 _WEB = ("https://", "http://")
 _PROSE = ("headline", "summary", "correction_note")
+_WRITTEN = ("summary", "correction_note")
 _SIZES = ("width", "height")
 _TWO_LEVELS = ("file", "asset", "media", "image", "data", "attributes", "directus_files_id", "fields")
 
@@ -132,8 +133,12 @@ def _value(
         return _moment(value)
     if name == "url":
         return value if isinstance(value, str) and value.startswith(_WEB) else None
+    if name == "language" and isinstance(value, Mapping):
+        return _first(value, ("code", "languages_code", "locale", "tag", "slug"))
     if rule.converter or (isinstance(value, list | dict) and name in _PROSE):
         value = text.from_html(converted(value, rule.converter).html)
+    if isinstance(value, str) and name in _WRITTEN and leniency.looks_like_html(value):
+        value = text.from_html(value)  # of an editor that makes HTML; readers see it as text
     return text.line(value) if name == "headline" and isinstance(value, str) else value
 
 

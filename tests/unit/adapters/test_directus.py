@@ -199,6 +199,27 @@ def test_changes_and_ids_of_directus_are_read_page_by_page() -> None:
     assert page.next is not None
 
 
+def test_a_summary_of_an_editor_that_makes_html_is_its_text_and_a_language_that_is_a_relation_its_code() -> (
+    None
+):
+    item = {
+        **_ITEM,
+        "summary": "<p>Ferries &amp; trams run again.</p><p>Fares are as before.</p>",
+        "language": {"code": "ur", "name": "Urdu"},
+    }
+    hook = json.dumps({"event": "articles.items.update", "collection": "articles", "item": item}).encode()
+    request = replace(captured("directus", "13-"), body=hook)
+    [story] = ADAPTER.read(request, DIRECTUS_SETTINGS)
+    assert isinstance(story, StoryRead)
+    assert " ".join(story.fields["summary"].split()) == "Ferries & trams run again. Fares are as before."
+    assert story.fields["language"] == "ur"
+    item["summary"] = "5 < 7, and 9 > 8"
+    hook = json.dumps({"event": "articles.items.update", "collection": "articles", "item": item}).encode()
+    [story] = ADAPTER.read(replace(request, body=hook), DIRECTUS_SETTINGS)
+    assert isinstance(story, StoryRead)
+    assert story.fields["summary"] == "5 < 7, and 9 > 8"
+
+
 def test_a_directus_that_gives_fewer_items_than_asked_for_is_read_to_its_end() -> None:
     comparison = ADAPTER.reconciliation
     assert comparison is not None

@@ -66,9 +66,9 @@ class PushBuilder:
                 removed = name.takedown and told.status == "usable"
                 fresh[name] = push_body.removal(told) if removed else push_body.body(told)
         known = {name: fresh.get(name) or self._bodies.get(name) for name in map(_body_of, claimed)}
-        for name, body in fresh.items():
+        for name, made in fresh.items():
             with suppress(ValueError):  # it is larger than the whole cache
-                self._bodies[name] = body
+                self._bodies[name] = made
         return [(each, body) for each in claimed if (body := known[_body_of(each)]) is not None]
 
     def build(self, claimed: ClaimedDelivery, body: bytes, now: datetime) -> Push:

@@ -164,6 +164,19 @@ def test_java_client_that_offers_http_2_with_its_body_is_answered(front: WebInTh
             assert wire.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n").reply().status == 200
 
 
+def test_offer_of_a_websocket_is_answered_as_if_there_were_none(front: WebInThread) -> None:
+    offer = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    with Wire(front.port) as wire:
+        for path, status in (
+            (b"/healthz", 200),
+            (b"/status/login", 200),
+            (b"/feeds", 200),
+            (b"/nothing", 404),
+        ):
+            reply = wire.send(b"GET " + path + b" HTTP/1.1\r\n" + HOST + offer).reply()
+            assert (path, reply.status) == (path, status)
+
+
 def test_client_that_sends_no_more_still_gets_its_answer(front: WebInThread) -> None:
     body = encoded()
     with socket.create_connection(("127.0.0.1", front.port), timeout=20) as client:

@@ -310,6 +310,24 @@ def test_page_with_data_has_a_hundred_events_at_the_most_and_says_that_there_are
     assert outlet.get("limit=1001").status_code == 400
 
 
+def test_pages_of_large_stories_are_bounded_by_their_length_and_have_each_once(
+    sqlite_record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "DATA_LENGTH", 250_000)
+    outlet = EventsOutlet(sqlite_record)
+    source = a_desk(sqlite_record)
+    for _ in range(2):
+        an_endpoint(sqlite_record, "herald")
+    for number in range(5):
+        text = "x" * (400_000 if number == 2 else 100_000)
+        post(sqlite_record, source, an_article(external_id=f"{number}", body_html=text))
+    routing.route(sqlite_record, NOW)
+    pages = list(outlet.all_pages("include=data"))
+    assert [[each["sequence"] for each in page] for page in pages] == [[1, 1], [2, 2], [3, 3], [4, 4], [5, 5]]
+    assert all(each["data"] for page in pages for each in page)
+    assert len(outlet.events()) == 10, "without their texts all are on one page"
+
+
 def test_without_a_partners_key_nothing_is_told(outlet: EventsOutlet) -> None:
     for key in ("nonsense", credentials.new_api_key().text):
         assert outlet.get(key=key).status_code == 401

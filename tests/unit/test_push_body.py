@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.store.content import canonical
+from service.store.database.record import Record
+from service.store.deliveries.claims import ClaimedDelivery
 from service.store.deliveries.push_content import PushContent
 from service.webhooks import push_body
+from workers.deliver import push_requests
+from workers.deliver.push_requests import PushBuilder
 
 FIRST = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 THEN = datetime(2026, 3, 2, 10, 0, 0, 120000, tzinfo=UTC)
@@ -88,3 +93,14 @@ def test_a_story_taken_down_is_named_and_nothing_of_it_is_told(status: str) -> N
             "supersedes": [1, 2],
         },
     }
+
+
+def test_a_worker_keeps_so_many_bytes_of_bodies_however_large_the_stories_are() -> None:
+    builder = PushBuilder(cast(Record, None))
+    for number in range(60):
+        claimed = cast(ClaimedDelivery, SimpleNamespace(event=f"evt_{number}", event_id=number, priority=1))
+        story = told({"body_html": "x" * 900_000}, event=f"evt_{number}")
+        [(_, body)] = builder.bodies([claimed], {number: story})
+        assert len(body) > 900_000
+    assert sum(map(len, builder._bodies.values())) <= push_requests.CACHED_BODY_BYTES
+    assert builder.missing([claimed]) == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from service.webhooks.signatures import Signer
 from workers.net.transport import Push
 
 _TAKEDOWN = Priority.TAKEDOWN.value
-CACHED_BODIES = 512
+CACHED_BODY_BYTES = 32 * 2**20
 CACHED_SIGNERS = 4096
 # A secret that was rotated out two days ago signs along for this much longer.
 SIGNERS_LAST = timedelta(seconds=5)
@@ -42,7 +43,7 @@ class PushBuilder:
         self._record = record
         # By the event's public id, which names its content for ever: a row's number would, in a record that is set
         # back, name another event.
-        self._bodies: LRUCache[_BodyName, bytes] = LRUCache(CACHED_BODIES)
+        self._bodies: LRUCache[_BodyName, bytes] = LRUCache(CACHED_BODY_BYTES, len)
         self._signers: dict[bytes, Signer] = {}  # by the sealed secrets
         self._signers_until: datetime | None = None
 
@@ -65,7 +66,9 @@ class PushBuilder:
                 removed = name.takedown and told.status == "usable"
                 fresh[name] = push_body.removal(told) if removed else push_body.body(told)
         known = {name: fresh.get(name) or self._bodies.get(name) for name in map(_body_of, claimed)}
-        self._bodies.update(fresh)
+        for name, made in fresh.items():
+            with suppress(ValueError):  # it is larger than the whole cache
+                self._bodies[name] = made
         return [(each, body) for each in claimed if (body := known[_body_of(each)]) is not None]
 
     def build(self, claimed: ClaimedDelivery, body: bytes, now: datetime) -> Push:

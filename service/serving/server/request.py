@@ -142,7 +142,8 @@ class Request:
         return environ
 
 
-_OF_THE_CONNECTION = frozenset((b"content-length", b"transfer-encoding"))
+# With an offer of a websocket Werkzeug finds no route: no offer of another protocol is taken here.
+_OF_THE_CONNECTION = frozenset((b"content-length", b"transfer-encoding", b"upgrade"))
 
 
 def _origin_form(url: bytes) -> bytes:

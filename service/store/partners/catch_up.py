@@ -17,6 +17,8 @@ from service.store.deliveries.states import Priority
 from service.store.errors import NotFound
 from service.store.ledger import Channel, Receipt
 
+DATA_LENGTH = 4 * 2**20  # characters of the stories in a page with their bodies
+
 
 @dataclass(frozen=True)
 class PartnerEvent:
@@ -76,14 +78,33 @@ def read_with_bodies(record: Record, query: StreamQuery, now: datetime) -> Strea
 
     The receipts are written before the bodies are given, in the transaction that saw that they may be.
     """
-    page = read(record, query, now)
+    with record.reading() as connection:
+        page = _within_length(connection, _page(connection, query, now))
     if all(each.known for each in page.events if each.readable):
         return page
     with record.writing() as connection:
         locks.share_articles(connection, {each.article_row for each in page.events})
-        page = _page(connection, query, now)
+        page = _within_length(connection, _page(connection, query, now))
         _write_receipts(connection, query.partner_id, page.events, now)
     return page
+
+
+def _within_length(connection: Connection, page: StreamPage) -> StreamPage:
+    """The page as far as its bodies may be given together; at least its first number."""
+    rows = sorted({each.event_row for each in page.events if each.readable})
+    lengths: dict[int, int] = dict(_LENGTHS.rows(connection, ids=rows)) if rows else {}
+    total = 0
+    for each in page.events:
+        total += lengths.get(each.event_row, 0) if each.readable else 0
+        if total > DATA_LENGTH and each.sequence != page.events[0].sequence:
+            return StreamPage(tuple(one for one in page.events if one.sequence < each.sequence), more=True)
+    return page
+
+
+_LENGTHS = Statement(
+    "SELECT v.id, length(r.content) FROM event v JOIN revision r"
+    " ON r.article_id = v.article_id AND r.number = v.revision WHERE v.id IN :ids[]"
+)
 
 
 class _StreamRow(NamedTuple):

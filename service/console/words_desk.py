@@ -122,6 +122,8 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
     if held := [each for each in pipeline.sources if source_word(each, now).level == "bad"]:
         words = source_word(held[0], now)
         return Summary("bad", f"{words.word}: {held[0].name}", remedy(held[0]))
+    if refused := words_intake.refused_takedown(pipeline, now):
+        return refused
     if not partners:
         return Summary("quiet", "There are no partners yet", "dateline partner add SLUG --name NAME")
     behind = [each for each in partners if each.is_behind(now)]

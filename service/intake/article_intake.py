@@ -11,10 +11,11 @@ from typing import Any
 
 from service.http.problems import Problem
 from service.intake.adapters import native, registry
-from service.intake.adapters.json_body import NotJson
+from service.intake.adapters.json_body import NotJson, decode
 from service.intake.adapters.native import ARTICLE_BYTES, Reading
 from service.intake.adapters.posted_fields import Note
 from service.intake.article import TAKEDOWN_STATUSES
+from service.intake.refusal_counter import name_takedown
 from service.intake.section_map import KnownSections, map_reading
 from service.intake.story_intake import NEVER_HERE, announce_answer
 from service.store.articles import accept, idempotency, preview
@@ -74,6 +75,14 @@ class ArticleIntake:
 
     def take(self, posted: ArticlePost) -> ArticleResult:
         """Raises Problem for what cannot be taken; then nothing was changed."""
+        try:
+            return self._taken(posted)
+        except Problem:
+            if _is_takedown(posted.body):
+                name_takedown()
+            raise
+
+    def _taken(self, posted: ArticlePost) -> ArticleResult:
         as_sent = _read(posted.source, posted.body)
         now = self._clock()
         body_hash = hashlib.sha256(posted.body).hexdigest()
@@ -144,6 +153,13 @@ class ArticleIntake:
                     for slug in error.slugs
                 ]
             ) from None
+
+
+def _is_takedown(body: bytes) -> bool:
+    try:
+        return decode(body).get("status") in TAKEDOWN_STATUSES
+    except (NotJson, TypeError):
+        return False
 
 
 def _read(source: Source, body: bytes) -> Reading:

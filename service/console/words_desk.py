@@ -117,11 +117,8 @@ def worst_first(partners: Iterable[PartnerNow], now: datetime) -> list[PartnerNo
 
 def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime) -> Summary:
     """One sentence for the whole desk. A stop of everything comes before a partner's trouble."""
-    if stop := _pipeline_stop(pipeline, now):
+    if stop := _pipeline_stop(pipeline, now) or _takedown_missing(pipeline, now):
         return stop
-    if held := [each for each in pipeline.sources if source_word(each, now).level == "bad"]:
-        words = source_word(held[0], now)
-        return Summary("bad", f"{words.word}: {held[0].name}", remedy(held[0]))
     if not partners:
         return Summary("quiet", "There are no partners yet", "dateline partner add SLUG --name NAME")
     behind = [each for each in partners if each.is_behind(now)]
@@ -151,6 +148,14 @@ def summary(partners: Sequence[PartnerNow], pipeline: PipelineNow, now: datetime
             else f"All {len(partners)} partners are current",
         )
     )
+
+
+def _takedown_missing(pipeline: PipelineNow, now: datetime) -> Summary | None:
+    """A takedown that is held, waits for the operator, or was refused: its story is still everywhere."""
+    if held := [each for each in pipeline.sources if source_word(each, now).level == "bad"]:
+        words = source_word(held[0], now)
+        return Summary("bad", f"{words.word}: {held[0].name}", remedy(held[0]))
+    return words_intake.refused_takedown(pipeline, now)
 
 
 def _not_current(partners: Sequence[PartnerNow]) -> Summary | None:

@@ -5,17 +5,31 @@ from __future__ import annotations
 from datetime import datetime
 
 from service.console.words import Summary, count
+from service.store.articles.refusals import TAKEDOWN
 from service.store.views.pipeline import PipelineNow
-from service.store.views.thresholds import NOTHING_CAME_AFTER, REFUSED_WITHIN
+from service.store.views.thresholds import NOTHING_CAME_AFTER, REFUSED_WITHIN, TAKEDOWN_REFUSED_WITHIN
 from service.times import ago, span
 
 UNKNOWN_REFUSED = 3  # refusals of unknown senders in a row that are told: the internet knocks at every door
 
 
+def refused_takedown(pipeline: PipelineNow, now: datetime) -> Summary | None:
+    """A takedown of a known source that is not here, whatever else of it is."""
+    found = [each for each in pipeline.refused if each.reason == TAKEDOWN]
+    if not found or now - found[0].last_at >= TAKEDOWN_REFUSED_WITHIN:
+        return None
+    words = (
+        f"The intake refused a takedown of {found[0].source!r} {ago(found[0].last_at, now)}:"
+        " its story may still be everywhere"
+    )
+    return Summary("bad", words, f"dateline source show {found[0].source}")
+
+
 def refused(pipeline: PipelineNow, now: datetime) -> Summary | None:
     """A source of which everything is refused, or unknown senders alone: its stories are not here, so nobody is
     current with them."""
-    lately = [each for each in pipeline.refused if now - each.last_at < REFUSED_WITHIN]
+    others_than_takedowns = [each for each in pipeline.refused if each.reason != TAKEDOWN]
+    lately = [each for each in others_than_takedowns if now - each.last_at < REFUSED_WITHIN]
     known = [each for each in lately if each.source]
     if not known and sum(each.in_a_row for each in lately) < UNKNOWN_REFUSED:
         return None

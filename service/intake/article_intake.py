@@ -7,13 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from service.http.problems import Problem
 from service.intake.adapters import native, registry
-from service.intake.adapters.json_body import NotJson
+from service.intake.adapters.json_body import NotJson, decode
 from service.intake.adapters.native import ARTICLE_BYTES, Reading
 from service.intake.adapters.posted_fields import Note
+from service.intake.article import TAKEDOWN_STATUSES
+from service.intake.refusal_counter import name_takedown
 from service.intake.section_map import KnownSections, map_reading
 from service.intake.story_intake import NEVER_HERE, announce_answer
 from service.store.articles import accept, idempotency, preview
@@ -26,7 +28,7 @@ from service.store.errors import KeyReused, UnknownSections
 from service.store.feeds import sections
 
 VALID = "valid"
-Given = TypeVar("Given")
+_KEY_LEFT_OUT = Note("", "Its idempotency key is that of another body: the takedown was taken without it.")
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,26 @@ class ArticleIntake:
 
     def take(self, posted: ArticlePost) -> ArticleResult:
         """Raises Problem for what cannot be taken; then nothing was changed."""
+        try:
+            return self._taken(posted)
+        except Problem:
+            if _is_takedown(posted.body):
+                name_takedown()
+            raise
+
+    def _taken(self, posted: ArticlePost) -> ArticleResult:
         as_sent = _read(posted.source, posted.body)
         now = self._clock()
         body_hash = hashlib.sha256(posted.body).hexdigest()
         post = Post(posted.source, as_sent.posted, posted.key, body_hash, self._authority, now)
-        reading, answer = self._answered(posted, post, as_sent)
+        try:
+            reading, answer = self._answered(posted, post, as_sent)
+        except KeyReused as error:
+            if as_sent.posted.status not in TAKEDOWN_STATUSES:
+                raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
+            # A takedown is never lost for what comes with it, and twice the same changes nothing.
+            as_sent = replace(as_sent, warnings=(*as_sent.warnings, _KEY_LEFT_OUT))
+            reading, answer = self._answered(posted, replace(post, key=None), as_sent)
         if answer.given_at is not None:
             now, reading = answer.given_at, self._as_read_first(as_sent, posted.options, answer.given_at)
         warnings = (*reading.warnings, *native.date_warnings(reading.posted, now))
@@ -88,13 +105,13 @@ class ArticleIntake:
         return ArticleResult(answer, warnings, posted.validate)
 
     def _answered(self, posted: ArticlePost, post: Post, as_sent: Reading) -> tuple[Reading, Answer]:
-        """The article as it was taken, and the answer."""
+        """The article as it was taken, and the answer. Raises KeyReused."""
         mapped = as_sent
         if posted.options is not None:
             try:
                 mapped = self._mapped(as_sent, posted.options)
             except Problem:  # the source's settings may be others than when its key got the first answer
-                if (first := _unless_reused(lambda: idempotency.first_answer(self._record, post))) is None:
+                if (first := idempotency.first_answer(self._record, post)) is None:
                     raise
                 return as_sent, first
         reading = native.as_received(mapped, post.now)
@@ -116,7 +133,7 @@ class ArticleIntake:
 
     def _accept(self, post: Post, *, validate: bool) -> Answer:
         taken_by = preview.preview if validate else accept.accept
-        return _unless_reused(lambda: taken_by(self._record, post))
+        return taken_by(self._record, post)
 
     def _mapped(self, reading: Reading, options: SourceOptions) -> Reading:
         try:
@@ -138,11 +155,11 @@ class ArticleIntake:
             ) from None
 
 
-def _unless_reused(answer: Callable[[], Given]) -> Given:
+def _is_takedown(body: bytes) -> bool:
     try:
-        return answer()
-    except KeyReused as error:
-        raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
+        return decode(body).get("status") in TAKEDOWN_STATUSES
+    except (NotJson, TypeError):
+        return False
 
 
 def _read(source: Source, body: bytes) -> Reading:

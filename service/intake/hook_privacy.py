@@ -25,6 +25,7 @@ _DROPPED_KEYS = frozenset((
     "mail", "init",  # of a user in Drupal
 ))  # fmt: skip
 _HIDDEN = "[not kept]"
+_TELLING = 12  # characters: a shorter secret may be a word of a story, and is taken out where it is a whole value only
 
 
 def stored_request(request: HookRequest, secrets: Sequence[str]) -> HookRequest:
@@ -45,7 +46,10 @@ def stored_request(request: HookRequest, secrets: Sequence[str]) -> HookRequest:
 
 def _stored_body(body: bytes, secrets: Sequence[str]) -> bytes:
     for secret in secrets:
-        body = body.replace(secret.encode(), _HIDDEN.encode())
+        for written in _as_json(secret):
+            body = body.replace(written.encode("utf-8", "surrogatepass"), f'"{_HIDDEN}"'.encode())
+        if len(secret) >= _TELLING:
+            body = body.replace(secret.encode("utf-8", "surrogatepass"), _HIDDEN.encode())
     if not any(b'"' + key.encode() + b'"' in body for key in _DROPPED_KEYS):
         return body
     try:
@@ -53,6 +57,12 @@ def _stored_body(body: bytes, secrets: Sequence[str]) -> bytes:
         return json.dumps(_pruned(value), separators=(",", ":")).encode()
     except (ValueError, RecursionError):  # nobody can read it: it is kept as it came
         return body
+
+
+def _as_json(secret: str) -> set[str]:
+    """A secret as a value in JSON: with its letters as they are or escaped, its slashes too, as PHP writes them."""
+    written = {json.dumps(secret), json.dumps(secret, ensure_ascii=False)}
+    return written | {each.replace("/", "\\/") for each in written}
 
 
 def _pruned(value: Any) -> Any:
@@ -65,5 +75,5 @@ def _pruned(value: Any) -> Any:
 
 def _without(value: str, secrets: Sequence[str]) -> str:
     for secret in secrets:
-        value = value.replace(secret, _HIDDEN)
+        value = value.replace(secret, _HIDDEN) if len(secret) >= _TELLING or value == secret else value
     return value

@@ -16,7 +16,7 @@ from flask import Flask, Response, g, request
 
 from service import logs
 from service.store.articles import refusals
-from service.store.articles.refusals import RefusalKey, hour_of
+from service.store.articles.refusals import TAKEDOWN, RefusalKey, hour_of
 from service.store.database.record import Record
 from service.store.errors import RecordUnavailable
 
@@ -39,6 +39,11 @@ def name_source(slug: str) -> None:
 def count_nothing() -> None:
     """This request only tries a post: its refusal is none, and its acceptance neither."""
     g.intake_tried = True
+
+
+def name_takedown() -> None:
+    """This request of a known source is a takedown: refused, its story is still everywhere."""
+    g.intake_takedown = True
 
 
 def count_part(refusal: str | None) -> None:
@@ -138,7 +143,7 @@ def _count(counter: RefusalCounter, response: Response) -> None:
     if refused and not g.get("intake_took_some", False):
         return
     if response.status_code >= 400:
-        counter.refused(source, _reason(response))
+        counter.refused(source, TAKEDOWN if g.get("intake_takedown", False) else _reason(response))
     elif source:
         counter.accepted(source)
 

@@ -82,6 +82,19 @@ def test_a_takedown_takes_down_whatever_comes_with_it(
     assert facts["warnings"] != []
 
 
+def test_a_takedown_with_the_key_of_the_story_takes_it_down(desk: WebDesk) -> None:
+    """The key of glue code is often the story's own id, the same for all that it sends."""
+    taken(desk.post(the_article(id="42"), idempotency_key="42"))
+    facts = taken(desk.post({"id": "42", "status": "killed"}, idempotency_key="42"))
+    assert (facts["outcome"], facts["type"]) == ("accepted", "article.killed")
+    assert any("idempotency key" in each["detail"] for each in facts["warnings"])
+    assert content_of(desk)["status"] == "killed"
+    again = taken(desk.post({"id": "42", "status": "killed"}, idempotency_key="42"))
+    assert again["outcome"] == "repeat"
+    the_problem(desk.post(the_article(id="42", headline="Other"), idempotency_key="42"), 409)
+    assert content_of(desk)["status"] == "killed"
+
+
 def test_a_takedown_that_brings_no_usable_content_leaves_the_one_held(desk: WebDesk) -> None:
     taken(desk.post())
     taken(desk.post(the_article(status="withheld", headline="Other words", sections=["renamed-since"])))

@@ -9,6 +9,8 @@ import zlib
 
 import pytest
 
+from service.intake.adapters.adapter import HookRequest
+from service.intake.hook_privacy import stored_request
 from service.store.operations import keys
 from tests import paper_system
 from tests.paper_hooks import kept, send, told
@@ -102,3 +104,21 @@ def test_no_story_waits_for_what_its_system_calls_its_language(
     assert any("no language tag" in each for each in words) is is_told
     article = sqlite_desk.get(f"/v1/articles/{story['article']}", OPERATOR).json
     assert article["content"]["language"] == ours
+
+
+def test_a_short_secret_that_is_a_word_of_the_story_changes_no_story_that_waits() -> None:
+    body = b'{"secret": "news", "headline": "Good news from the harbour"}'
+    request = HookRequest("POST", "/v1/hooks/paper", {"x-event": "news.changed", "x-secret": "news"}, body)
+    stored = stored_request(request, ["news"])
+    assert json.loads(stored.body) == {"secret": "[not kept]", "headline": "Good news from the harbour"}
+    assert stored.headers == {"x-event": "news.changed", "x-secret": "[not kept]"}
+
+
+@pytest.mark.parametrize("secret", ["whsec_a/b+c/d=long", "lang\u00e9-geheim-\u4e2d\u56fd", "short/1"])
+@pytest.mark.parametrize("is_escaped", [True, False])
+def test_a_secret_in_a_body_is_not_kept_however_it_is_escaped(secret: str, is_escaped: bool) -> None:
+    body = json.dumps({"secret": secret}, ensure_ascii=is_escaped)
+    for written in (body, body.replace("/", "\\/")):
+        assert json.loads(written)["secret"] == secret
+        stored = stored_request(HookRequest("POST", "/", {}, written.encode()), [secret])
+        assert json.loads(stored.body) == {"secret": "[not kept]"}

@@ -99,6 +99,27 @@ def test_sentence_says_that_all_of_a_source_is_refused_until_something_is_accept
     assert counted(record) == {("wire", "invalid"): 3}
 
 
+def test_a_refused_takedown_is_red_whatever_else_of_its_source_is_accepted(record: Record) -> None:
+    clock = ClockAt()
+    app, newsroom = an_app(record, clock=clock), a_newsroom(record)
+    some_sections(record)
+    an_endpoint(record, "herald")
+    client = app.test_client()
+    takedown = {"id": "x" * 300, "status": "killed"}
+    assert client.post("/v1/articles", json=takedown, headers=newsroom.bearer).status_code == 422
+    stranger = {"Authorization": "Bearer x"}
+    assert client.post("/v1/articles", json=takedown, headers=stranger).status_code == 401
+    assert counted(record) == {("wire", "takedown"): 1, ("", "unauthenticated"): 1}
+    clock.now += timedelta(hours=2)
+    assert client.post(
+        "/v1/articles", data=encoded(), content_type="application/json", headers=newsroom.bearer
+    ).status_code == 202  # fmt: skip
+    words = "The intake refused a takedown of 'wire' 2 h ago: its story may still be everywhere"
+    assert summary(record, app, clock.now) == ("bad", words)
+    metrics = client.get("/metrics", headers=OPERATOR).text
+    assert 'dateline_intake_refused_total{reason="takedown",source="wire"} 1.0' in metrics
+
+
 def test_strangers_who_knock_once_are_no_trouble_and_those_who_keep_on_are(record: Record) -> None:
     clock = ClockAt()
     app = an_app(record, clock=clock)

@@ -43,7 +43,8 @@ class ApiClient:
 
     def ask(self, request: ApiRequest, base_url: str, token: str) -> ApiAnswer:
         """The system's answer, whatever its status. Raises ApiUnreachable."""
-        if words := _fault(request, base_url):
+        token = token.strip()  # as it was pasted
+        if words := _fault(request, base_url) or _fault_of_token(token):
             raise ApiUnreachable(words)
         body = bytearray()
         lines: list[bytes] = []
@@ -109,6 +110,12 @@ def _fault(request: ApiRequest, base_url: str) -> str | None:
         return f"was not called: {_host(request.url)} is not the source's own address {base_url}"
     if any(mark in text for pair in request.headers.items() for text in pair for mark in "\r\n\0"):
         return "was not called: a header has a line break"
+    return None
+
+
+def _fault_of_token(token: str) -> str | None:
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in token):
+        return "was not called: the API token has a line break or a control character in it: --api-token T sets it"
     return None
 
 

@@ -15,6 +15,7 @@ from service.store.database.record import Record
 from service.store.database.sql import Query, Statement
 from service.store.schema.base import EPOCH
 
+TAKEDOWN = "takedown"  # in place of the kind of the problem, whatever it is: a story is still everywhere
 HOURLY_FOR = timedelta(days=3)  # what is older is added up, so that the counts never fall
 
 
@@ -36,7 +37,8 @@ class RefusalCount:
 
 
 class RefusedSource(NamedTuple):
-    """A source of which nothing was accepted since it was refused `in_a_row` times; `reason` is one of them."""
+    """A source of which nothing was accepted since it was refused `in_a_row` times; `reason` is one of them. Or one
+    whose takedowns were refused, ever: then that is the reason."""
 
     source: str
     in_a_row: int
@@ -87,7 +89,11 @@ _ADD = Statement("""
     VALUES (:source, :reason, :hour, :count, :count, :now)
     ON CONFLICT (source, reason, hour) DO UPDATE SET count = intake_refusal.count + excluded.count,
         in_a_row = intake_refusal.in_a_row + excluded.in_a_row, last_at = excluded.last_at""")
-_END_ROW = Statement("UPDATE intake_refusal SET in_a_row = 0 WHERE source IN ('', :source) AND in_a_row > 0")
+# Of a takedown no other post makes good that it was refused.
+_END_ROW = Statement(
+    "UPDATE intake_refusal SET in_a_row = 0 WHERE source IN ('', :source) AND in_a_row > 0"
+    f" AND reason <> '{TAKEDOWN}'"
+)
 _NOTE_TAKEN = Statement("""
     INSERT INTO intake_refusal (source, reason, hour, count, in_a_row, last_at)
     VALUES (:source, '', :always, 0, 0, :now)
@@ -108,7 +114,7 @@ _TOTALS = Query(
 # For the status page, which reads it with all else about the pipeline (views/pipeline.py).
 REFUSED_NOW = Query(
     RefusedSource,
-    """
+    f"""
     SELECT source, sum(in_a_row), max(last_at), min(reason) FROM intake_refusal WHERE in_a_row > 0
-    GROUP BY source ORDER BY max(last_at) DESC LIMIT 20""",
+    GROUP BY source, CASE WHEN reason = '{TAKEDOWN}' THEN 1 ELSE 0 END ORDER BY max(last_at) DESC LIMIT 20""",
 )

@@ -14,5 +14,6 @@ SILENT_AFTER = timedelta(seconds=15)
 LAGGING_AFTER = timedelta(seconds=30)  # events not routed, feeds not built
 BEHIND_AFTER = timedelta(seconds=60)  # events not routed, deliveries not sent
 UNFETCHED_AFTER = timedelta(hours=24)  # a partner's own feed
+TAKEDOWN_REFUSED_WITHIN = timedelta(days=1)  # the intake refused a takedown of a known source
 REFUSED_WITHIN = timedelta(hours=1)  # the intake refused a source, and accepted nothing of it since
 NOTHING_CAME_AFTER = timedelta(hours=12)  # no article was accepted

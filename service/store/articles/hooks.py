@@ -247,13 +247,13 @@ _SETTLE = Statement(
     " ids_left = :ids_left, next_try_at = :next_try_at"
     " WHERE id = :id AND repeats = :repeats AND attempts = :attempts"
 )
-_TAKE = """
+_TAKE = f"""
     UPDATE hook SET attempts = attempts + 1, next_try_at = :until WHERE id IN (
         SELECT h.id FROM hook h JOIN source s ON s.id = h.source_id AND s.active
             LEFT JOIN source_sync y ON y.source_id = h.source_id
-        WHERE h.state = 'queued' AND h.next_try_at <= :now AND (y.not_before IS NULL OR y.not_before <= :now)
+        WHERE h.state = 'queued' AND {source_sync.is_due("h.next_try_at")} AND {source_sync.MAY_BE_ASKED}
             AND NOT s.slug IN :busy[text]
-        ORDER BY h.next_try_at, h.id LIMIT :limit{}) RETURNING id"""
+        ORDER BY h.next_try_at, h.id LIMIT :limit{{}}) RETURNING id"""
 _CLAIM = Statement(_TAKE.format(""), postgresql=_TAKE.format(" FOR UPDATE OF h SKIP LOCKED"))
 _CLAIM_HELD = Statement("""
     UPDATE hook SET attempts = attempts + 1, state = 'queued', next_try_at = :until

@@ -28,12 +28,12 @@ SWEPT_LATELY = timedelta(
 )  # a desk whose comparisons are all late does not make them later by sweeps
 COMPARISON_LASTS = timedelta(minutes=10)  # then another worker may take it over
 # Nothing of a system waits for longer: what is put off further was put off by a clock that has been put back since.
-LONGEST_WAIT = timedelta(minutes=65)
+LONGEST_PUT_OFF = timedelta(minutes=65)
 
 
 def is_due(column: str) -> str:
     """The condition that what waits until then is due `:now`."""
-    return f"({column} <= :now OR {column} > :now + {LONGEST_WAIT // timedelta(microseconds=1)})"
+    return f"({column} <= :now OR {column} > :now + {LONGEST_PUT_OFF // timedelta(microseconds=1)})"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def claim(record: Record, limit: int, now: datetime, busy: Sequence[str] = ()) -
     with record.writing() as connection:
         for each in _DUE.all(connection, now=now, limit=limit, busy=list(busy)):
             at = each.sweep_due_at
-            sweep = at is not None and (at <= now or at > now + LONGEST_WAIT)
+            sweep = at is not None and (at <= now or at > now + LONGEST_PUT_OFF)
             statement = _CLAIM_SWEEP if sweep else _CLAIM_CHANGES
             statement.run(connection, {"source": each.source_id, "until": until})
             claimed.append(DueComparison(each.source_id, each.slug, sweep, until))

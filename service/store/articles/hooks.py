@@ -29,6 +29,7 @@ REQUEST_LASTS = timedelta(
     seconds=30
 )  # a hook that its own request did not bring to an end is a worker's then
 CLAIM_LASTS = timedelta(minutes=2)
+CLAIMED_HELD = 20  # held hooks that are claimed at once: each may have 8 MiB
 WHY_MOST = 500  # characters of a reason that are stored
 _LEVEL = 3  # of zlib: 40 KB in less than a millisecond
 
@@ -139,9 +140,17 @@ def claim_due(record: Record, limit: int, now: datetime, busy: Sequence[str] = (
         return _read(connection, [number for (number,) in _CLAIM.rows(connection, **values)])
 
 
-def claim_held(connection: Connection, slug: str, hook_id: int | None, now: datetime) -> list[Hook]:
-    """The held hooks of a source, or the one of this number, claimed to be tried again now."""
-    values = {"slug": slug, "id": hook_id or 0, "until": now + CLAIM_LASTS}
+def claim_held(
+    connection: Connection, slug: str, hook_id: int | None, now: datetime, after: int = 0
+) -> list[Hook]:
+    """The next held hooks of a source after this number, or the one of its own, claimed to be tried again now."""
+    values = {
+        "slug": slug,
+        "id": hook_id or 0,
+        "after": after,
+        "limit": CLAIMED_HELD,
+        "until": now + CLAIM_LASTS,
+    }
     return _read(connection, [number for (number,) in _CLAIM_HELD.rows(connection, **values)])
 
 
@@ -257,8 +266,8 @@ _TAKE = f"""
 _CLAIM = Statement(_TAKE.format(""), postgresql=_TAKE.format(" FOR UPDATE OF h SKIP LOCKED"))
 _CLAIM_HELD = Statement("""
     UPDATE hook SET attempts = attempts + 1, state = 'queued', next_try_at = :until
-    WHERE state = 'held' AND (:id = 0 OR id = :id)
-        AND source_id = (SELECT id FROM source WHERE slug = :slug) RETURNING id""")
+    WHERE id IN (SELECT id FROM hook WHERE state = 'held' AND (:id = 0 OR id = :id) AND id > :after
+        AND source_id = (SELECT id FROM source WHERE slug = :slug) ORDER BY id LIMIT :limit) RETURNING id""")
 _COUNTS = Statement(
     "SELECT state, count(*) FROM hook WHERE source_id = :source GROUP BY state ORDER BY state"
 )

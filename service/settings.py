@@ -26,8 +26,9 @@ PREFIX = "DATELINE_"
 Network = IPv4Network | IPv6Network
 LOG_LEVELS = ("debug", "info", "warning", "error")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
+_TOKENS = ("operator_token", "metrics_token")
 # Each may also be in a file, whose path is in `DATELINE_<NAME>_FILE`: what containers and systemd hand out.
-SECRETS = ("operator_token", "secret_key", "notice_secret", "database_url", "redis_url", "notice_url")
+SECRETS = (*_TOKENS, "secret_key", "notice_secret", "database_url", "redis_url", "notice_url")
 # More processes than this only wait for each other's commits: SQLite lets one writer in at a time.
 SQLITE_WORKERS_MAX = 2
 # The most bytes of a feed's document: Google reads no more of one.
@@ -149,13 +150,11 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("operator_token", "metrics_token")
+    @field_validator(*_TOKENS)
     @classmethod
     def _no_blanks(cls, value: str) -> str:
         if any(character.isspace() or not character.isascii() for character in value):
-            raise ValueError(
-                "a token has neither blanks nor accents; 'openssl rand -hex 24' makes a good one"
-            )
+            raise ValueError("a token has neither blanks nor accents: 'openssl rand -hex 24' makes one")
         return value
 
     @field_validator("secret_key")

@@ -21,7 +21,7 @@ WHERE_TO_LOOK = {
     "delivery": "its number (dlv_…) is on the status page, and the partner has it as webhook-id",
     "endpoint": "'dateline endpoint list' shows them",
     "feed": "'dateline feed list' shows them",
-    "held hook": "'dateline source held SOURCE' shows them",
+    "held hook": "'dateline source held SLUG' shows them",
     "partner": "'dateline partner list' shows them",
     "section": "'dateline section list' shows them",
     "source": "'dateline source list' shows them",

@@ -184,7 +184,6 @@ def hook_facts(hook: Hook) -> dict[str, Any]:
 @with_context
 def source_retry(context: CommandContext, slug: str, hook_id: int | None) -> CommandResult:
     """Try again what is held of a source; a story that has changed since is not changed back."""
-    now = times.now()
     with context.record() as record:
         source = sources.by_slug(record, slug)
         intake = HookIntake(
@@ -194,15 +193,19 @@ def source_retry(context: CommandContext, slug: str, hook_id: int | None) -> Com
                 clock=times.now,
             )
         )
-        claimed = operations.retry_hooks(record, slug, _number(hook_id), actor=OPERATOR, now=now)
-        if hook_id is not None and not claimed:
+        rows: list[dict[str, Any]] = []
+        number, after = _number(hook_id), 0
+        while claimed := operations.retry_hooks(
+            record, slug, number, after=after, actor=OPERATOR, now=times.now()
+        ):
+            for each in claimed:
+                result = intake.resume(source, each)
+                queued_at = times.now() if result.state == hooks.QUEUED else None
+                hooks.settle(record, each.claim, result, next_try_at=queued_at)
+                rows.append({"id": each.claim.id, "outcome": result.outcome, "why": result.why})
+            after = claimed[-1].claim.id
+        if hook_id is not None and not rows:
             raise NotFound("held hook", str(hook_id))
-        rows = []
-        for each in claimed:
-            result = intake.resume(source, each)
-            queued_at = times.now() if result.state == hooks.QUEUED else None
-            hooks.settle(record, each.claim, result, next_try_at=queued_at)
-            rows.append({"id": each.claim.id, "outcome": result.outcome, "why": result.why})
     context.wake()
     lines = [f"{row['id']:<8} {row['outcome']:<9} {row['why'] or ''}" for row in rows]
     status = 1 if any(row["outcome"] == "held" for row in rows) else 0

@@ -19,22 +19,24 @@ def ensure_keys(settings: Settings) -> Settings:
     """The same settings with an operator token and a secret key, made if need be; with a webhook, its secret too.
 
     New keys are written into files that only their owner can read. Safe when two processes start at once: both get the
-    same keys. Raises SettingsError for a file that is empty, and for an operator token that can be guessed.
+    same keys. Raises SettingsError for a file that is empty, and for a token that can be guessed.
     """
     directory = settings.data_dir
     keys = {
         "operator_token": settings.operator_token or _ensure(directory / TOKEN_FILE, _new_token),
         "secret_key": settings.secret_key or _ensure(directory / KEY_FILE, _new_fernet_key),
     }
-    _refuse_weak(keys["operator_token"], settings, directory / TOKEN_FILE)
+    place = "DATELINE_OPERATOR_TOKEN" if settings.operator_token else str(directory / TOKEN_FILE)
+    _refuse_weak(keys["operator_token"], place, "operator's token")
+    if settings.metrics_token:
+        _refuse_weak(settings.metrics_token, "DATELINE_METRICS_TOKEN", "token for the metrics")
     if settings.notice_url and not settings.notice_secret:
         keys["notice_secret"] = _ensure(directory / NOTICE_FILE, _new_signing_secret)
     return settings.model_copy(update=keys)
 
 
-def _refuse_weak(token: str, settings: Settings, path: Path) -> None:
-    """Raises SettingsError for a token that can be guessed: its bearer may do everything."""
-    place = "DATELINE_OPERATOR_TOKEN" if settings.operator_token else str(path)
+def _refuse_weak(token: str, place: str, what: str) -> None:
+    """Raises SettingsError for a token that can be guessed."""
     remedy = "write a longer one, such as what 'openssl rand -hex 24' prints"
     if len(token) < TOKEN_LENGTH:
         count = (
@@ -42,9 +44,9 @@ def _refuse_weak(token: str, settings: Settings, path: Path) -> None:
             if len(token) != 1
             else "one character"
         )
-        raise SettingsError(f"{place}: the operator's token has {count}: {remedy}")
+        raise SettingsError(f"{place}: the {what} has {count}: {remedy}")
     if len(set(token)) < TOKEN_LENGTH // 4:
-        raise SettingsError(f"{place}: the operator's token repeats the same few characters: {remedy}")
+        raise SettingsError(f"{place}: the {what} repeats the same few characters: {remedy}")
 
 
 def _ensure(path: Path, make: Callable[[], str]) -> str:

@@ -13,8 +13,9 @@ from service.store.database.sql import Statement
 from service.store.deliveries import attempts, recovery, routing, settlements
 from service.store.deliveries.health import Health
 from service.store.deliveries.states import State
-from service.store.feeds import documents
+from service.store.feeds import archives, documents
 from service.store.feeds.contents import NEWEST
+from service.store.feeds.feeds import ARCHIVE_PAGE
 from tests.builders import NOW, a_desk, an_article, an_endpoint, later, post
 from tests.feed_desk import FeedDesk
 from tests.sending import WORKER, claim, deliver, settlement, work
@@ -182,3 +183,21 @@ def test_kill_that_was_tried_for_seven_days_is_given_up() -> None:
     timed_out = outcome.unsent("timed out")._replace(kind="timeout")
     assert isinstance(retry.decide(700, timed_out, NOW + timedelta(days=8), policy, 0.5), retry.Dead)
     assert isinstance(retry.decide(700, timed_out, NOW + timedelta(days=6), policy, 0.5), retry.RetryAt)
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_correction_by_a_clock_that_was_ahead_is_on_the_page_of_its_story_at_once(
+    record: Record, ahead: timedelta
+) -> None:
+    source = a_desk(record)
+    desk = FeedDesk(record)
+    for number in range(ARCHIVE_PAGE):
+        post(record, source, an_article(external_id=f"{number}", headline=f"Story {number}"), now=NOW)
+    desk.work(later(1))
+    post(record, source, an_article(external_id="0", headline="Corrected"), now=NOW + ahead)
+    routing.route(record, NOW + ahead)
+    desk.work(later(2))
+    page = archives.get_page(record, "world", 1, "atom")
+    assert page is not None
+    assert b"Corrected" in page.body
+    assert b">Story 0<" not in page.body

@@ -294,6 +294,41 @@ def test_story_taken_down_while_dateline_was_away_is_gone_at_once_when_it_is_bac
     assert newsroom.status("7") == "unpublished"
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=400)])
+def test_a_clock_that_was_ahead_puts_no_comparison_and_no_fetch_off(
+    newsroom: PaperNewsroom, ahead: timedelta
+) -> None:
+    for story in ("7", "8", "9"):
+        newsroom.paper.publish(story, at=later(newsroom))
+    newsroom.work(A_MINUTE)
+    newsroom.now += ahead
+    newsroom.work()  # whatever is due next is so by this clock
+    newsroom.send({"changed": ["9"]})
+    newsroom.now -= ahead  # the clock is right again
+    newsroom.paper.hidden |= {"7", "9"}
+    newsroom.paper.publish("8", at=later(newsroom), headline="Corrected")
+    assert due_work.due_now(newsroom.record, newsroom.now).fetches
+    newsroom.work(timedelta(seconds=1))
+    assert newsroom.public() == ["8"]
+    assert newsroom.headlines() == {"8": "Corrected"}
+    assert not due_work.due_now(newsroom.record, newsroom.now).fetches
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=400)])
+def test_a_system_that_failed_while_the_clock_was_ahead_is_asked_again_at_once(
+    newsroom: PaperNewsroom, ahead: timedelta
+) -> None:
+    newsroom.paper.publish("7")
+    newsroom.now += ahead
+    newsroom.paper.fails = 503
+    newsroom.send({"changed": ["7"]})
+    newsroom.work()
+    newsroom.paper.fails = 0
+    newsroom.now -= ahead
+    newsroom.work(timedelta(seconds=1))
+    assert newsroom.status("7") == "usable"
+
+
 def test_a_desk_whose_comparisons_are_late_sweeps_no_more_often(newsroom: PaperNewsroom) -> None:
     newsroom.work(A_MINUTE)
     swept = set()

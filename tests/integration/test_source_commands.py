@@ -169,6 +169,19 @@ def test_a_held_hook_is_shown_and_goes_through_once_its_section_is_there(
     assert dateline("source", "retry", "paper", "--id", "77").status == 1
 
 
+def test_more_held_hooks_than_are_claimed_at_once_are_tried_again_each_once(
+    dateline: Run, desk_record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "CLAIMED_HELD", 2)
+    dateline(*ADD, "--api-token", PAPER_TOKEN)
+    for number in range(5):
+        receive(desk_record, {"stories": [a_story(id=str(number), sections=[f"sport-{number % 2}"])]})
+    dateline("source", "set", "paper", "--map", "sport-0=world")
+    tried = dateline("source", "retry", "paper", "--json").json["hooks"]
+    assert [each["outcome"] for each in tried] == ["accepted", "held", "accepted", "held", "accepted"]
+    assert dateline("source", "held", "paper", "--json").json["held_count"] == 2
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "9" * 25])
 def test_a_number_that_no_hook_has_tries_none_again(dateline: Run, desk_record: Record, number: str) -> None:
     dateline(*ADD, "--api-token", PAPER_TOKEN)

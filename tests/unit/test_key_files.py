@@ -32,6 +32,22 @@ def test_keys_that_are_set_are_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "desk").exists()
 
 
+@pytest.mark.parametrize("setting", ["operator_token", "metrics_token"])
+@pytest.mark.parametrize("token", ["a", "fifteen-letters", "a" * 40, "abc" * 10])
+def test_no_part_starts_with_a_token_that_can_be_guessed(tmp_path: Path, setting: str, token: str) -> None:
+    desk = settings.load(data_dir=tmp_path / "desk").model_copy(update={setting: token})
+    with pytest.raises(SettingsError, match=f"DATELINE_{setting.upper()}: the .*write a longer one"):
+        key_files.ensure_keys(desk)
+
+
+def test_token_in_its_file_that_can_be_guessed_is_refused_by_the_files_name(tmp_path: Path) -> None:
+    (tmp_path / key_files.TOKEN_FILE).write_text("a\n")
+    with pytest.raises(
+        SettingsError, match=f"{key_files.TOKEN_FILE}: the operator's token has one character"
+    ):
+        key_files.ensure_keys(settings.load(data_dir=tmp_path))
+
+
 def test_processes_that_start_at_once_get_the_same_keys(tmp_path: Path) -> None:
     desk = settings.load(data_dir=tmp_path / "desk")
     with ThreadPoolExecutor(16) as pool:

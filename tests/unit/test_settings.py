@@ -143,10 +143,16 @@ def test_a_webhook_that_is_none_is_refused_at_the_start(
         settings.load()
 
 
+def test_every_setting_that_is_not_shown_is_a_secret_that_may_be_in_a_file() -> None:
+    hidden = {name for name, each in settings.Settings.model_fields.items() if not each.repr}
+    assert hidden <= set(settings.SECRETS)
+
+
 @pytest.mark.parametrize("name", settings.SECRETS)
 def test_every_secret_may_be_in_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = {
         "operator_token": "a-token-of-the-operator",
+        "metrics_token": "a-token-for-the-scraper",
         "secret_key": Fernet.generate_key().decode(),
         "notice_secret": "whsec_" + "QUJD" * 8,
         "database_url": "postgresql+psycopg://desk:hush@db/desk",

@@ -273,8 +273,11 @@ def clock_behind(answer: ApiAnswer, asked_at: datetime) -> timedelta:
 
 
 def since_of(state: SyncState, now: datetime) -> datetime:
-    """From when on changes are read."""
-    return (state.changed_since or now - FIRST_LOOK_BACK + OVERLAP_READ_AGAIN) - OVERLAP_READ_AGAIN
+    """From when on changes are read; if a clock that was ahead wrote that down, from the first look's time."""
+    known = state.changed_since
+    if known is None or known > now:
+        return now - FIRST_LOOK_BACK
+    return known - OVERLAP_READ_AGAIN
 
 
 def _may_return(standing: Standing | None) -> bool:

@@ -28,6 +28,7 @@ REQUEST_LASTS = timedelta(
     seconds=30
 )  # a hook that its own request did not bring to an end is a worker's then
 CLAIM_LASTS = timedelta(minutes=2)
+CLAIMED_HELD = 20  # held hooks that are claimed at once: each may have 8 MiB
 WHY_MOST = 500  # characters of a reason that are stored
 _LEVEL = 3  # of zlib: 40 KB in less than a millisecond
 
@@ -138,9 +139,17 @@ def claim_due(record: Record, limit: int, now: datetime, busy: Sequence[str] = (
         return _read(connection, [number for (number,) in _CLAIM.rows(connection, **values)])
 
 
-def claim_held(connection: Connection, slug: str, hook_id: int | None, now: datetime) -> list[Hook]:
-    """The held hooks of a source, or the one of this number, claimed to be tried again now."""
-    values = {"slug": slug, "id": hook_id or 0, "until": now + CLAIM_LASTS}
+def claim_held(
+    connection: Connection, slug: str, hook_id: int | None, now: datetime, after: int = 0
+) -> list[Hook]:
+    """The next held hooks of a source after this number, or the one of its own, claimed to be tried again now."""
+    values = {
+        "slug": slug,
+        "id": hook_id or 0,
+        "after": after,
+        "limit": CLAIMED_HELD,
+        "until": now + CLAIM_LASTS,
+    }
     return _read(connection, [number for (number,) in _CLAIM_HELD.rows(connection, **values)])
 
 
@@ -237,18 +246,18 @@ _SETTLE = Statement(
     " ids_left = :ids_left, next_try_at = :next_try_at"
     " WHERE id = :id AND repeats = :repeats AND attempts = :attempts"
 )
-_TAKE = """
+_TAKE = f"""
     UPDATE hook SET attempts = attempts + 1, next_try_at = :until WHERE id IN (
         SELECT h.id FROM hook h JOIN source s ON s.id = h.source_id AND s.active
             LEFT JOIN source_sync y ON y.source_id = h.source_id
-        WHERE h.state = 'queued' AND h.next_try_at <= :now AND (y.not_before IS NULL OR y.not_before <= :now)
+        WHERE h.state = 'queued' AND {source_sync.is_due("h.next_try_at")} AND {source_sync.MAY_BE_ASKED}
             AND NOT s.slug IN :busy[text]
-        ORDER BY h.next_try_at, h.id LIMIT :limit{}) RETURNING id"""
+        ORDER BY h.next_try_at, h.id LIMIT :limit{{}}) RETURNING id"""
 _CLAIM = Statement(_TAKE.format(""), postgresql=_TAKE.format(" FOR UPDATE OF h SKIP LOCKED"))
 _CLAIM_HELD = Statement("""
     UPDATE hook SET attempts = attempts + 1, state = 'queued', next_try_at = :until
-    WHERE state = 'held' AND (:id = 0 OR id = :id)
-        AND source_id = (SELECT id FROM source WHERE slug = :slug) RETURNING id""")
+    WHERE id IN (SELECT id FROM hook WHERE state = 'held' AND (:id = 0 OR id = :id) AND id > :after
+        AND source_id = (SELECT id FROM source WHERE slug = :slug) ORDER BY id LIMIT :limit) RETURNING id""")
 _COUNTS = Statement(
     "SELECT state, count(*) FROM hook WHERE source_id = :source GROUP BY state ORDER BY state"
 )

@@ -27,6 +27,13 @@ SWEPT_LATELY = timedelta(
     minutes=5
 )  # a desk whose comparisons are all late does not make them later by sweeps
 COMPARISON_LASTS = timedelta(minutes=10)  # then another worker may take it over
+# Nothing of a system waits for longer: what is put off further was put off by a clock that has been put back since.
+LONGEST_PUT_OFF = timedelta(minutes=65)
+
+
+def is_due(column: str) -> str:
+    """The condition that what waits until then is due `:now`."""
+    return f"({column} <= :now OR {column} > :now + {LONGEST_PUT_OFF // timedelta(microseconds=1)})"
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,8 @@ def claim(record: Record, limit: int, now: datetime, busy: Sequence[str] = ()) -
     claimed = []
     with record.writing() as connection:
         for each in _DUE.all(connection, now=now, limit=limit, busy=list(busy)):
-            sweep = each.sweep_due_at is not None and each.sweep_due_at <= now
+            at = each.sweep_due_at
+            sweep = at is not None and (at <= now or at > now + LONGEST_PUT_OFF)
             statement = _CLAIM_SWEEP if sweep else _CLAIM_CHANGES
             statement.run(connection, {"source": each.source_id, "until": until})
             claimed.append(DueComparison(each.source_id, each.slug, sweep, until))
@@ -226,9 +234,8 @@ _STATE = Query(
     "SELECT changes_due_at, sweep_due_at, changed_since, changes_at, swept_at, failures, failed_at, failure,"
     " not_before, missing, missing_since, baseline, released FROM source_sync WHERE source_id = :source",
 )
-COMPARISON_DUE = (
-    "(not_before IS NULL OR not_before <= :now) AND (changes_due_at <= :now OR sweep_due_at <= :now)"
-)
+MAY_BE_ASKED = f"(y.not_before IS NULL OR {is_due('y.not_before')})"
+COMPARISON_DUE = f"{MAY_BE_ASKED} AND ({is_due('y.changes_due_at')} OR {is_due('y.sweep_due_at')})"
 _DUE_SOURCES = f"""
     SELECT y.source_id, s.slug, y.sweep_due_at FROM source_sync y JOIN source s ON s.id = y.source_id
     WHERE s.active AND {COMPARISON_DUE} AND NOT s.slug IN :busy[text]

@@ -30,9 +30,9 @@ _WORK = {
     "notices": f"SELECT 1 FROM notice WHERE {notices.DUE}",
     "backfills": "SELECT 1 FROM backfill WHERE finished_at IS NULL",
     "fetches": (
-        "SELECT 1 FROM hook h JOIN source s ON s.id = h.source_id WHERE h.state = 'queued' AND h.next_try_at <= :now"
-        " AND s.active AND NOT EXISTS"
-        " (SELECT 1 FROM source_sync y WHERE y.source_id = h.source_id AND y.not_before > :now)"
+        "SELECT 1 FROM hook h JOIN source s ON s.id = h.source_id"
+        f" WHERE h.state = 'queued' AND {source_sync.is_due('h.next_try_at')} AND s.active AND NOT EXISTS"
+        f" (SELECT 1 FROM source_sync y WHERE y.source_id = h.source_id AND NOT {source_sync.MAY_BE_ASKED})"
         " UNION ALL SELECT 1 FROM source_sync y JOIN source s ON s.id = y.source_id"
         f" WHERE s.active AND {source_sync.COMPARISON_DUE}"
     ),

@@ -28,6 +28,8 @@ from service.store.schema.feeds import archive
 
 # Pages of takedowns are due since so long before they are asked for: they go first.
 BEFORE_ALL_OTHERS = timedelta(days=3650)
+# So is one that a correction asks for, less far: a clock that is ahead puts it off no further than that.
+BEFORE_EMBARGOES = timedelta(days=1000)
 # Complete pages of one feed that are made between two looks at what is due.
 FIRST_PAGES_AT_ONCE = 5
 
@@ -210,7 +212,7 @@ def make_again(
     _MAKE_AGAIN.run_all(
         connection,
         [
-            {"article": each, "due_at": now - BEFORE_ALL_OTHERS if each in first else now}
+            {"article": each, "due_at": now - (BEFORE_ALL_OTHERS if each in first else BEFORE_EMBARGOES)}
             for each in sorted(articles)
         ],
     )

@@ -47,10 +47,12 @@ def change_source(
     return different
 
 
-def retry_hooks(record: Record, slug: str, hook_id: int | None, *, actor: str, now: datetime) -> list[Hook]:
-    """Claims the held hooks of a source, or the one of this number, to be tried again now."""
+def retry_hooks(
+    record: Record, slug: str, hook_id: int | None, *, after: int = 0, actor: str, now: datetime
+) -> list[Hook]:
+    """Claims the next held hooks of a source after this number, or the one of its own, to be tried again now."""
     with record.writing() as connection:
-        claimed = hooks.claim_held(connection, slug, hook_id, now)
+        claimed = hooks.claim_held(connection, slug, hook_id, now, after)
         if claimed:
             AuditLine(actor, now).write(connection, "source.retried", slug, count=len(claimed))
     return claimed

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -66,12 +67,23 @@ def post_all(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: floa
     return refusals
 
 
+@dataclass(frozen=True)
+class Newsroom:
+    """The newsroom that posts a load. `posted`: the number of its answers 503, at the end."""
+
+    posted: Future[int]
+
+    def wait_for_a_push(self, outlet: Outlet, than: int) -> None:
+        """Until the outlet has more pushes; or all is posted, so that none need come."""
+        eventually(lambda: len(outlet.pushes) > than or self.posted.done(), within=10, what="another push")
+
+
 @contextmanager
-def under_load(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float) -> Iterator[None]:
+def under_load(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float) -> Iterator[Newsroom]:
     """Posts the stories in the background; they all have their 202 at the end. In the long form clients besiege it."""
     with besieged(desk, **CLIENTS) if LONG else nullcontext(), ThreadPoolExecutor(1) as newsroom:
         posted = newsroom.submit(post_all, desk, stories, seconds)
-        yield
+        yield Newsroom(posted)
         posted.result()
 
 

@@ -139,7 +139,9 @@ def test_wake_up_that_cannot_be_sent_keeps_no_command(
 def test_section_is_renamed_and_closed_in_words(dateline: Dateline) -> None:
     dateline("section", "add", "world", "--title", "World")
     assert "lead there for ever" in dateline("section", "rename", "world", "abroad").out
-    assert dateline("section", "rename", "world", "x").err == "dateline: there is no section 'world'\n"
+    assert dateline("section", "rename", "world", "x").err == (
+        "dateline: there is no section 'world'; 'dateline section list' shows them\n"
+    )
     assert dateline("section", "add", "world", "--title", "W").err == (
         "dateline: the name 'world' was that of the section 'abroad', to which it leads: choose another\n"
     )

@@ -80,12 +80,20 @@ class BackwardReader:
         return len(self.stories)
 
 
-def imported(desk: FeedDesk, source: Source, **fields: Any) -> None:
+def imported(desk: FeedDesk, source: Source) -> None:
     """Takes an import in, without building its feeds."""
+    posted(desk, source)
+    routed(desk)
+
+
+def posted(desk: FeedDesk, source: Source, **fields: Any) -> None:
     for number in range(IMPORTED):
         story = an_article(external_id=str(number), headline=f"Story {number}.", **fields)
         post(desk.record, source, story, now=later(1 + number / 1000))
     desk.now = later(10)
+
+
+def routed(desk: FeedDesk) -> None:
     while routing.route(desk.record, desk.now).more:
         pass
     wake_feeds(desk.record, desk.now)
@@ -158,14 +166,26 @@ def test_news_of_an_import_that_is_too_large_for_a_moment_does_not_wait_for_all_
     assert desk.body("world", page=PAGES)
 
 
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["before the build", "while feeds are built"])
 def test_stories_of_an_import_that_is_too_large_for_a_feed_stand_on_pages_and_none_is_cut(
-    sqlite_record: Record,
+    sqlite_record: Record, meanwhile: bool
 ) -> None:
     desk = FeedDesk(sqlite_record, feed_bytes=400_000)
-    imported(desk, a_desk(sqlite_record), body_html=f"<p>{'The ferry left at dawn. ' * 60}</p>")
-    desk.builder.drain()
+    source = a_desk(sqlite_record)
+    post(sqlite_record, source, an_article(external_id="first", headline="First"))
+    desk.work()
+    posted(desk, source, body_html=f"<p>{'The ferry left at dawn. ' * 60}</p>")
+    routing.route(sqlite_record, desk.now, limit=1)
+    built_before = desk.headlines("all")
+
+    def goes_on() -> bool:
+        if not meanwhile or desk.headlines("all") != built_before:  # others are still to be built
+            routed(desk)
+        return True
+
+    desk.builder.drain(goes_on)
     assert len(desk.items("world")) < IMPORTED
-    assert all(len(item["content_html"]) > 1_400 for item in desk.items("world"))
+    assert all(len(item["content_html"]) > 1_400 for item in desk.items("world") if item["title"] != "First")
     with sqlite_record.reading() as connection:
         assert connection.execute(select(notice.c.words).where(notice.c.kind == "feed.too_large")).all() == []
 

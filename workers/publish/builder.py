@@ -19,7 +19,7 @@ from service.store.feeds.archives import PageDue
 from service.store.feeds.contents import Placement
 from service.store.feeds.documents import Overtaken
 from service.store.feeds.entries import prune_entries
-from service.store.feeds.feeds import PAGES_BEHIND, FeedDue, due_feeds, open_feeds
+from service.store.feeds.feeds import PAGES_BEHIND, FeedDue, due_feeds, look_again, open_feeds
 from service.store.feeds.takedowns import due_takedowns
 from service.store.notices import NewNotice
 from workers.publish.assemble import Bounds, Documents, Entries, compose
@@ -128,25 +128,30 @@ class FeedBuilder:
         publisher, built = self._publisher(), 0
         takedowns = _Takedowns(lambda: self._build_takedowns(publisher, further), self._steady)
         # Those whose pages are made first come last: they keep no other waiting.
-        due.sort(key=_lacks_pages)
-        pages_until: float | None = None
-        for wanted in takewhile(further, due):
-            each = wanted
+        last: list[FeedDue] = []
+        for each in takewhile(further, due):
             takedowns.look()
-            if _lacks_pages(each):
-                pages_until = pages_until or self._steady() + PAGES_FIRST_SECONDS
+            now_due = look_again(self._record, each)
+            if _lacks_pages(now_due):
+                last.append(now_due)
+            elif each.slug not in takedowns.built:
+                self.build(publisher, now_due, self._clock())
+                built += 1
+        pages_until = self._steady() + PAGES_FIRST_SECONDS
 
-                def goes_on(until: float = pages_until) -> bool:
-                    takedowns.look()
-                    return further(None) and self._steady() < until
+        def goes_on() -> bool:
+            takedowns.look()
+            return further(None) and self._steady() < pages_until
 
-                each = self._with_pages(publisher, each, goes_on)
-                if not further(None):
-                    break
-            if each.slug in takedowns.built:
-                continue  # built meanwhile; if it was asked for again, it is the next call's
-            self.build(publisher, each, self._clock())
-            built += 1
+        for each in last:
+            takedowns.look()
+            complete = self._with_pages(publisher, each, goes_on)
+            if not further(None):
+                break
+            # One that was built meanwhile and asked for again is the next call's.
+            if each.slug not in takedowns.built:
+                self.build(publisher, complete, self._clock())
+                built += 1
         return built + len(takedowns.built)
 
     def _with_pages(self, publisher: Publisher, due: FeedDue, goes_on: Callable[[], bool]) -> FeedDue:
@@ -156,11 +161,14 @@ class FeedBuilder:
         answered 503 for a while if there are more still: news does not wait for the archive of years.
         """
         while _lacks_pages(due) and goes_on():
+            made = False
             with suppress(Overtaken):
-                if self._build_page(publisher, due, archives.next_page(self._record, due), self._clock()):
-                    due = replace(due, archived=due.archived + 1)
-                    continue
-            break  # a story changed meanwhile, or another process made it
+                page = archives.next_page(self._record, due)
+                made = self._build_page(publisher, due, page, self._clock())
+            # More stories were routed meanwhile: pages of a burst are complete one after another.
+            due = look_again(self._record, due)
+            if not made:
+                break  # a story changed meanwhile, or another process made it
         return due
 
     def _build_takedowns(self, publisher: Publisher, further: Callable[[object], bool]) -> set[str]:

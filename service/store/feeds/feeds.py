@@ -82,6 +82,15 @@ def due_feeds(record: Record) -> list[FeedDue]:
 _DUE = Query(FeedDue, FEED_DUE_SQL + "f.wanted > f.built ORDER BY f.wanted_at, f.slug")
 
 
+def look_again(record: Record, due: FeedDue) -> FeedDue:
+    """The feed as it is now; as it was if it was closed or renamed meanwhile."""
+    with record.reading() as connection:
+        return _ONE.one(connection, slug=due.slug) or due
+
+
+_ONE = Query(FeedDue, FEED_DUE_SQL + "f.slug = :slug")
+
+
 def open_feeds(record: Record) -> list[FeedDue]:
     """All public feeds that are not closed and no secret under embargo: sections in the order they were added, then
     the rest by slug."""

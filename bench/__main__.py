@@ -127,8 +127,11 @@ def _measured(names: list[str], kinds: tuple[str, ...], *, quick: bool, rounds: 
         for name in names:
             for kind in kinds:
                 started = time.monotonic()
-                lines += _row(run, name, kind)
+                measured = _row(run, name, kind)
+                lines += measured
                 _say(f"{name} on {kind}: {time.monotonic() - started:.0f} s")
+                if len(names) > 1:  # what was measured stands, should the rest be stopped
+                    _say(rendered(measured))
     return lines
 
 

@@ -33,13 +33,14 @@ _KEY_LEFT_OUT = Note("", "Its idempotency key is that of another body: the taked
 
 @dataclass(frozen=True)
 class ArticlePost:
-    """A request's article. `validate`: it is only tried, and nothing of it stays."""
+    """A request's article. `validate`: it is only tried, and nothing of it stays. `notes`: warnings of the request."""
 
     source: Source
     options: SourceOptions | None
     body: bytes
     key: str | None
     validate: bool = False
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,13 @@ class ArticleIntake:
         try:
             return self._taken(posted)
         except Problem:
-            if _is_takedown(posted.body):
+            if is_takedown(posted.body):
                 name_takedown()
             raise
 
     def _taken(self, posted: ArticlePost) -> ArticleResult:
         as_sent = _read(posted.source, posted.body)
+        as_sent = replace(as_sent, warnings=(*as_sent.warnings, *posted.notes))
         now = self._clock()
         body_hash = hashlib.sha256(posted.body).hexdigest()
         post = Post(posted.source, as_sent.posted, posted.key, body_hash, self._authority, now)
@@ -155,7 +157,8 @@ class ArticleIntake:
             ) from None
 
 
-def _is_takedown(body: bytes) -> bool:
+def is_takedown(body: bytes) -> bool:
+    """Whether the body says that its story is to be taken down, whatever else of it is wrong."""
     try:
         return decode(body).get("status") in TAKEDOWN_STATUSES
     except (NotJson, TypeError):

@@ -16,8 +16,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from service.http import parameters
 from service.http.problems import Problem
 from service.intake.adapters.native import ARTICLE_BYTES
+from service.intake.adapters.posted_fields import Note
 from service.intake.article_batch import take_lines
-from service.intake.article_intake import ArticleIntake, ArticlePost, ArticleResult
+from service.intake.article_intake import ArticleIntake, ArticlePost, ArticleResult, is_takedown
 from service.intake.authenticate import AuthenticatedSource, SourceAuthenticator
 from service.intake.hook_receiver import HookReceiver
 from service.intake.refusal_counter import count_nothing, count_part
@@ -46,8 +47,17 @@ def create_blueprint(
     def posted(slug: str | None, *, validate: bool = False, batch: bool = False) -> ArticlePost:
         body = _body(NDJSON if batch else None)
         authenticated = authenticator.authenticate(body, slug)
-        source, key = authenticated.source, _key(authenticated)
-        return ArticlePost(source, authenticator.options(source), body, key, validate)
+        source = authenticated.source
+        key: str | None = None
+        notes: tuple[Note, ...] = ()
+        try:
+            key = _key(authenticated)
+        except Problem as problem:
+            if batch or not is_takedown(body):
+                raise
+            # A takedown is never lost for what comes with it, and twice the same changes nothing.
+            notes = (Note("", f"The takedown was taken without its idempotency key: {problem.detail}."),)
+        return ArticlePost(source, authenticator.options(source), body, key, validate, notes)
 
     @blueprint.post("/v1/articles")
     def post_article() -> Response:

@@ -95,6 +95,15 @@ def test_a_takedown_with_the_key_of_the_story_takes_it_down(desk: WebDesk) -> No
     assert content_of(desk)["status"] == "killed"
 
 
+@pytest.mark.parametrize("key", ["k" * 300, " 42", "42\u00e9"])
+def test_a_takedown_with_a_key_that_is_none_takes_its_story_down(desk: WebDesk, key: str) -> None:
+    taken(desk.post(the_article(id="42")))
+    the_problem(desk.post(the_article(id="42", headline="Other"), idempotency_key=key), 400)
+    facts = taken(desk.post({"id": "42", "status": "killed"}, idempotency_key=key))
+    assert (facts["outcome"], facts["type"]) == ("accepted", "article.killed")
+    assert any("without its idempotency key" in each["detail"] for each in facts["warnings"])
+
+
 def test_a_takedown_that_brings_no_usable_content_leaves_the_one_held(desk: WebDesk) -> None:
     taken(desk.post())
     taken(desk.post(the_article(status="withheld", headline="Other words", sections=["renamed-since"])))

@@ -68,8 +68,8 @@ def post_all(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: floa
 
 
 @dataclass(frozen=True)
-class Newsroom:
-    """The newsroom that posts a load. `posted`: the number of its answers 503, at the end."""
+class BackgroundLoad:
+    """A load that is being posted. `posted`: the number of its answers 503, at the end."""
 
     posted: Future[int]
 
@@ -79,11 +79,13 @@ class Newsroom:
 
 
 @contextmanager
-def under_load(desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float) -> Iterator[Newsroom]:
+def under_load(
+    desk: RunningDesk, stories: Sequence[load.LoadStory], seconds: float
+) -> Iterator[BackgroundLoad]:
     """Posts the stories in the background; they all have their 202 at the end. In the long form clients besiege it."""
     with besieged(desk, **CLIENTS) if LONG else nullcontext(), ThreadPoolExecutor(1) as newsroom:
         posted = newsroom.submit(post_all, desk, stories, seconds)
-        yield Newsroom(posted)
+        yield BackgroundLoad(posted)
         posted.result()
 
 

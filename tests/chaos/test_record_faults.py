@@ -43,11 +43,11 @@ def test_the_ledger_balances_after_the_connections_were_cut_twice_and_the_databa
     postgres.admin(postgres_server, "ALTER SYSTEM SET synchronous_commit = on")  # a commit outlives a crash
     postgres.admin(postgres_server, "SELECT pg_reload_conf()")
     stories = some_stories(ARTICLES)
-    with under_load(postgresql_desk, stories, SECONDS) as newsroom:
+    with under_load(postgresql_desk, stories, SECONDS) as posts:
         for _ in range(2):
             pushed = len(outlet.pushes)
             postgres.cut_connections(postgres_server, "faults")
-            newsroom.wait_for_a_push(outlet, pushed)
+            posts.wait_for_a_push(outlet, pushed)
         with postgres.crashed(postgres_server):
             refused = postgresql_desk.post(a_story())
             assert refused.status_code == 503
@@ -80,12 +80,12 @@ def test_the_ledger_balances_after_the_disk_was_full_under_load(
 ) -> None:
     wait_until_all_is_well(sqlite_desk)
     stories = some_stories(ARTICLES)
-    with under_load(sqlite_desk, stories, SECONDS) as newsroom:
+    with under_load(sqlite_desk, stories, SECONDS) as posts:
         for _ in range(2):
             pushed = len(outlet.pushes)
             with no_room(sqlite_desk):
                 assert sqlite_desk.post(a_story()).status_code == 503
-            newsroom.wait_for_a_push(outlet, pushed)
+            posts.wait_for_a_push(outlet, pushed)
     balance(sqlite_desk, outlet, stories)
 
 

@@ -18,6 +18,7 @@ from bench.run import Run
 from bench.sink import Sink
 from bench.table import Line, at_least, at_most
 from service.store.database.record import Record
+from service.store.feeds.feeds import ARCHIVE_PAGE
 
 SIZE = 6 * 1024
 
@@ -85,9 +86,9 @@ def _backlog(
     return lines
 
 
-# `archived` counts the pages of 50 stories that are made.
 _UNBUILT = text(
-    "SELECT count(*) FROM feed WHERE closed_at IS NULL AND (wanted > built OR sequence >= (archived + 1) * 50)"
+    "SELECT count(*) FROM feed WHERE closed_at IS NULL"
+    f" AND (wanted > built OR sequence >= (archived + 1) * {ARCHIVE_PAGE})"
 )
 _MOST_BUILDING = 120.0  # seconds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 _SECOND = timedelta(seconds=1)
 # Nine digits: the longest span that there is has as many days.
@@ -27,6 +28,15 @@ def from_iso(text: str) -> datetime:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError as error:  # the year 1 or 9999, moved by an offset
         raise ValueError(f"there is no such time in UTC: {text}") from error
+
+
+def from_http(text: str) -> datetime | None:
+    """The moment that an HTTP header has (RFC 9110, 5.6.7), or mail's; None if it has none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def parse_span(text: str) -> timedelta:

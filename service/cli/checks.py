@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -216,9 +215,8 @@ def _ask(
 
 
 def _skew(answer: requests.Response, at: datetime) -> Iterator[Finding]:
-    try:
-        theirs = email.utils.parsedate_to_datetime(answer.headers["Date"])
-    except (KeyError, ValueError):
+    theirs = times.from_http(answer.headers.get("Date", ""))
+    if theirs is None:
         return
     if abs(at - theirs) > SKEW_MAX:
         words = f"this machine's clock and the web's differ by {span(abs(at - theirs))}"

@@ -41,6 +41,8 @@ def limited_address(request: Request, trusted: Sequence[Network]) -> str:
 
 def household(text: str) -> str:
     """The addresses that one client has to itself: one of IPv4; of IPv6 the whole network of a household, /64."""
+    if ":" not in text:
+        return text
     address = _read(text)
     if isinstance(address, IPv6Address):
         return f"{IPv6Address(int(address) >> 64 << 64)}/64"

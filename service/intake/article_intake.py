@@ -84,8 +84,7 @@ class ArticleIntake:
             raise
 
     def _taken(self, posted: ArticlePost) -> ArticleResult:
-        as_sent = _read(posted.source, posted.body)
-        as_sent = replace(as_sent, warnings=(*as_sent.warnings, *posted.notes))
+        as_sent, notes = _read(posted.source, posted.body), posted.notes
         now = self._clock()
         body_hash = hashlib.sha256(posted.body).hexdigest()
         post = Post(posted.source, as_sent.posted, posted.key, body_hash, self._authority, now)
@@ -95,11 +94,11 @@ class ArticleIntake:
             if as_sent.posted.status not in TAKEDOWN_STATUSES:
                 raise Problem(409, "key-reused", f"{error}; give each new body a key of its own") from None
             # A takedown is never lost for what comes with it, and twice the same changes nothing.
-            as_sent = replace(as_sent, warnings=(*as_sent.warnings, _KEY_LEFT_OUT))
+            notes = (*notes, _KEY_LEFT_OUT)
             reading, answer = self._answered(posted, replace(post, key=None), as_sent)
         if answer.given_at is not None:
             now, reading = answer.given_at, self._as_read_first(as_sent, posted.options, answer.given_at)
-        warnings = (*reading.warnings, *native.date_warnings(reading.posted, now))
+        warnings = (*reading.warnings, *notes, *native.date_warnings(reading.posted, now))
         if answer == NOTHING_TO_DO:
             warnings = (*warnings, Note("/id", f"{NEVER_HERE[0].upper()}{NEVER_HERE[1:]}."))
         if not posted.validate:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
+
+from service import times
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 # Servers in between that compress add a mark to the tag that they were given: "abc-gzip", "abc;br", "abc--gzip".
@@ -36,11 +37,7 @@ def is_same_moment(header: str, modified_at: datetime) -> bool:
 
     No other time is one of ours: a client that invents a later one must not keep an old document for ever.
     """
-    try:
-        moment = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return False
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) == modified_at
+    return times.from_http(header) == modified_at
 
 
 def byte_range(header: str, length: int) -> slice | None:

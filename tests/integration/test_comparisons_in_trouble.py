@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,33 +17,13 @@ from service.intake.adapters.adapter import (
     StoryRead,
 )
 from service.store.articles import hooks, source_sync
-from service.store.database.record import Record
 from tests import paper_system
 from tests.paper_newsroom import PaperNewsroom
-from tests.paper_server import Paper, a_paper_server
 from tests.paper_system import PAPER
 from workers.fetch import backoff, comparison
 
 A_MINUTE = timedelta(minutes=1)
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def paper() -> Iterator[Paper]:
-    with a_paper_server() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    paper_system.install(monkeypatch)
-
-
-@pytest.fixture
-def newsroom(record: Record, paper: Paper) -> PaperNewsroom:
-    made = PaperNewsroom(record, paper)
-    made.work()
-    return made
 
 
 def publish(newsroom: PaperNewsroom, *ids: str, headline: str = "Harbour reopens") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,7 +17,7 @@ from service.store.database.record import Record
 from service.store.feeds.sections import all_sections
 from tests import paper_system
 from tests.paper_newsroom import PaperNewsroom
-from tests.paper_server import Paper, a_paper_server
+from tests.paper_server import Paper
 from tests.paper_system import PAPER, PAPER_TOKEN, a_story
 from tests.worker import LOOPBACK
 from workers.fetch import __main__ as command
@@ -26,26 +25,6 @@ from workers.fetch.task import FetchTask
 from workers.net.api_client import ApiClient
 
 A_MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def paper() -> Iterator[Paper]:
-    with a_paper_server() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    paper_system.install(monkeypatch)
-
-
-@pytest.fixture
-def newsroom(record: Record, paper: Paper) -> PaperNewsroom:
-    """A newsroom whose first comparison, of an empty system, is over."""
-    made = PaperNewsroom(record, paper)
-    made.work()
-    assert made.state().swept_at is not None
-    return made
 
 
 def later(newsroom: PaperNewsroom, seconds: float = 0) -> str:

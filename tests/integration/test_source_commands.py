@@ -20,7 +20,7 @@ from service.runtime import key_files
 from service.store.articles import hooks, sources, standings
 from service.store.database.record import Record, open_record
 from tests import paper_system
-from tests.paper_server import Paper, a_paper_server
+from tests.paper_server import Paper
 from tests.paper_system import PAPER, PAPER_TOKEN, a_story
 
 
@@ -228,12 +228,6 @@ def test_rotating_takes_the_secret_that_the_system_gave(dateline: Run) -> None:
     dateline(*ADD, "--api-token", PAPER_TOKEN)
     rotated = dateline("source", "rotate", "paper", "--secret", "another of Paper's", "--json").json
     assert rotated["secret"] == "another of Paper's"
-
-
-@pytest.fixture
-def paper() -> Iterator[Paper]:
-    with a_paper_server() as server:
-        yield server
 
 
 def test_a_comparison_runs_in_a_process_of_its_own_and_says_what_it_did(

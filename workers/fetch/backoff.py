@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 
+from service import times
 from service.intake.adapters.adapter import ApiAnswer
 
 _HOOK_WAITS = (5, 15, 60, 180, 600, 1_800)  # seconds before the second try, the third …; then an hour
@@ -13,6 +13,7 @@ _SYSTEM_WAITS = (5, 15, 30, 60, 120, 300, 600)  # after so many failures in a ro
 HOOK_TRIED_FOR = timedelta(days=3)
 LONGEST_ASKED = 3_600.0  # seconds of a Retry-After that are heeded
 LONGEST_WAITED = 60.0  # seconds that a comparison waits for, and keeps its thread
+_DATE_LENGTH = 40  # no date is longer
 UNSAID_WAIT = 10.0  # seconds after a 429 that does not say how long
 
 
@@ -35,10 +36,10 @@ def seconds_asked(answer: ApiAnswer | None, now: datetime) -> float | None:
     asked = (answer.headers.get("retry-after", "") if answer else "").strip()
     if asked.isascii() and asked.isdigit() and len(asked) < 10:
         return float(asked)
-    until = header_moment(asked)
+    until = times.from_http(asked[:_DATE_LENGTH])
     if answer is None or until is None:
         return None
-    its_now = header_moment(answer.headers.get("date", "")) or now
+    its_now = date_of(answer) or now
     return max(0.0, (until - its_now).total_seconds())
 
 
@@ -52,13 +53,9 @@ def seconds_to_wait(answer: ApiAnswer | None, now: datetime) -> float | None:
     return max(1.0, math.ceil(asked)) if asked <= LONGEST_WAITED else None
 
 
-def header_moment(written: str) -> datetime | None:
-    """The time that a header has; None if it has none."""
-    try:
-        found = parsedate_to_datetime(written[:40])
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+def date_of(answer: ApiAnswer) -> datetime | None:
+    """The time of an answer by its system's clock; None if it does not say."""
+    return times.from_http(answer.headers.get("date", "")[:_DATE_LENGTH])
 
 
 def is_the_systems(answer: ApiAnswer) -> bool:

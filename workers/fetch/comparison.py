@@ -268,7 +268,7 @@ class Comparison:
 
 def clock_behind(answer: ApiAnswer, asked_at: datetime) -> timedelta:
     """How far a system's clock is behind ours, by the Date of its answer: it dates its changes by that."""
-    date = backoff.header_moment(answer.headers.get("date", ""))
+    date = backoff.date_of(answer)
     return timedelta(0) if date is None else max(timedelta(0), asked_at - date)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
 import pycurl
 
+from service import times
 from service.plain_text import printable
 from workers.net.exchange import Exchange
 from workers.net.failures import failure
@@ -105,12 +105,8 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
         return float(text)
     if len(text) > 40:  # no date is longer
         return None
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    moment = times.from_http(text)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
 
 
 def _headers(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...] | None:

@@ -62,8 +62,7 @@ def flow_of(request: Request, peer: str, context: ServerContext) -> tuple[Hashab
     address = peer
     if limits.trusted:
         address = limits.client_of(peer, request.header(b"x-forwarded-for").decode("latin-1"))
-    if ":" in address:
-        address = household(address)
+    address = household(address)
     if request.method != "POST":
         return (address,)
     credentials = _credentials(request)

@@ -116,11 +116,9 @@ def claim(record: Record, limit: int, now: datetime, busy: Sequence[str] = ()) -
     claimed = []
     with record.writing() as connection:
         for each in _DUE.all(connection, now=now, limit=limit, busy=list(busy)):
-            at = each.sweep_due_at
-            sweep = at is not None and (at <= now or at > now + LONGEST_PUT_OFF)
-            statement = _CLAIM_SWEEP if sweep else _CLAIM_CHANGES
+            statement = _CLAIM_SWEEP if each.sweep else _CLAIM_CHANGES
             statement.run(connection, {"source": each.source_id, "until": until})
-            claimed.append(DueComparison(each.source_id, each.slug, sweep, until))
+            claimed.append(DueComparison(each.source_id, each.slug, each.sweep, until))
     return claimed
 
 
@@ -215,7 +213,7 @@ class _SyncRow(NamedTuple):
 class _DueRow(NamedTuple):
     source_id: int
     slug: str
-    sweep_due_at: datetime | None
+    sweep: bool
 
 
 _ASK = Statement("""
@@ -237,7 +235,8 @@ _STATE = Query(
 MAY_BE_ASKED = f"(y.not_before IS NULL OR {is_due('y.not_before')})"
 COMPARISON_DUE = f"{MAY_BE_ASKED} AND ({is_due('y.changes_due_at')} OR {is_due('y.sweep_due_at')})"
 _DUE_SOURCES = f"""
-    SELECT y.source_id, s.slug, y.sweep_due_at FROM source_sync y JOIN source s ON s.id = y.source_id
+    SELECT y.source_id, s.slug, y.sweep_due_at IS NOT NULL AND {is_due("y.sweep_due_at")}
+    FROM source_sync y JOIN source s ON s.id = y.source_id
     WHERE s.active AND {COMPARISON_DUE} AND NOT s.slug IN :busy[text]
     ORDER BY y.changes_due_at, y.source_id LIMIT :limit{{}}"""
 _DUE = Query(_DueRow, _DUE_SOURCES.format(""), postgresql=_DUE_SOURCES.format(" FOR UPDATE OF y SKIP LOCKED"))
